@@ -1,0 +1,326 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Error is a request that Microsoft's service refused, answered with rubbish, or did not answer. Its text is one line
+// for a person; the fields are for code and logs. Do not branch on Message.
+type Error struct {
+	Op              string        // what was being done: "read changes"
+	Status          int           // of HTTP; 0: no answer came
+	Code            string        // Graph's, or the login service's; its case varies
+	Message         string        // one line; Graph's own, or what went wrong here
+	RequestID       string        // Microsoft's support asks for it
+	ClientRequestID string        // ours
+	RetryAfter      time.Duration // 0: not said
+	Claims          string        // the claims challenge of a conditional access refusal, for a sign-in that meets it
+
+	garbled bool // what came was not from Graph, or not whole
+	login   bool // the login service has trouble for now, which it often says with 400
+	cursor  bool // the request followed a delta or skip token
+}
+
+// Error says what happened and what to do, in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op + ": " + e.what())
+	detail := make([]string, 0, 3)
+	if e.Status != 0 {
+		detail = append(detail, "HTTP "+strconv.Itoa(e.Status))
+	}
+	if e.Code != "" {
+		detail = append(detail, e.Code)
+	}
+	if e.RequestID != "" {
+		detail = append(detail, "request-id "+e.RequestID)
+	}
+	if len(detail) > 0 {
+		b.WriteString(" (" + strings.Join(detail, ", ") + ")")
+	}
+	if e.Message != "" {
+		b.WriteString(": " + strings.TrimRight(e.Message, ". "))
+	}
+	return b.String() + "; " + e.mend()
+}
+
+func (e *Error) what() string {
+	switch {
+	case e.Status == 0:
+		return "Microsoft's service cannot be reached"
+	case e.login:
+		return "Microsoft's login service has trouble for now"
+	case e.Claims != "":
+		return "a policy of the organization asks for a new sign-in"
+	case e.Status == http.StatusUnauthorized:
+		return "Microsoft Graph does not accept the sign-in"
+	case e.garbled:
+		return "the answer is not from Microsoft Graph, or not whole"
+	case e.Status/100 == 2:
+		return "the answer cannot be used"
+	case IsThrottled(e):
+		return "Microsoft Graph asks to slow down"
+	case e.Status == http.StatusForbidden:
+		return "Microsoft Graph denies access"
+	case IsMailboxMissing(e):
+		return "there is no usable Microsoft 365 mailbox"
+	case e.Status == http.StatusNotFound:
+		return "not found"
+	case IsSyncStateLost(e):
+		return "Microsoft Graph has forgotten the state of the sync"
+	case e.Status >= 500:
+		return "Microsoft Graph has trouble"
+	}
+	return "Microsoft Graph refuses the request"
+}
+
+func (e *Error) mend() string {
+	switch {
+	case e.Status == 0:
+		return "check the network, it is tried again by itself"
+	case e.RetryAfter > 0:
+		return "it is tried again after " + e.RetryAfter.Round(time.Second).String()
+	case e.garbled && e.transient():
+		return "look for a proxy or a sign-in page in between, it is tried again by itself"
+	case e.transient():
+		return "it is tried again by itself"
+	case e.Claims != "" || e.Status == http.StatusUnauthorized:
+		return "sign in again"
+	case e.Status == http.StatusForbidden:
+		return "check the permissions of the app and who may see the calendar"
+	case IsMailboxMissing(e):
+		return "check the address, its licence, and that the mailbox is in Exchange Online"
+	case e.Status == http.StatusNotFound:
+		return "nothing needs to be done if it was deleted"
+	case IsSyncStateLost(e):
+		return "the calendar is read anew by itself"
+	}
+	return "report it with the request-id if it stays"
+}
+
+// read fills in e from the header and body of an answer that is no success: Graph's {"error":{…}} with innerError in
+// any spelling and depth, or whatever a gateway wrote instead.
+func (e *Error) read(header http.Header, body []byte) {
+	e.RetryAfter = retryAfter(header)
+	if id := header.Get("Request-Id"); id != "" {
+		e.RequestID = oneLine(id)
+	}
+	e.Claims = claimsChallenge(header)
+	var answer map[string]any
+	if err := json.Unmarshal(bytes.TrimPrefix(body, utf8BOM), &answer); err != nil {
+		e.garbled = e.Claims == ""
+		return
+	}
+	switch inner := property(answer, "error").(type) {
+	case string:
+		e.Code = oneLine(inner)
+	case map[string]any:
+		e.Code = oneLine(text(inner, "code"))
+		e.Message = oneLine(text(inner, "message"))
+		for range 10 {
+			if e.RequestID == "" {
+				e.RequestID = oneLine(text(inner, "request-id"))
+			}
+			if e.ClientRequestID == "" {
+				e.ClientRequestID = oneLine(text(inner, "client-request-id"))
+			}
+			if e.Code == "" {
+				e.Code = oneLine(text(inner, "code"))
+			}
+			next, ok := property(inner, "innererror").(map[string]any)
+			if !ok {
+				break
+			}
+			inner = next
+		}
+	default:
+		e.garbled = e.Claims == ""
+	}
+}
+
+func property(m map[string]any, name string) any {
+	if v, ok := m[name]; ok {
+		return v
+	}
+	for k, v := range m {
+		if strings.EqualFold(k, name) {
+			return v
+		}
+	}
+	return nil
+}
+
+func text(m map[string]any, name string) string {
+	s, _ := property(m, name).(string)
+	return s
+}
+
+// transient reports whether the same request may succeed later.
+func (e *Error) transient() bool {
+	switch s := e.Status; {
+	case e.login, s == 0, s == http.StatusRequestTimeout, s == http.StatusTooManyRequests:
+		return true
+	case s == http.StatusNotImplemented, s == http.StatusHTTPVersionNotSupported:
+		return false
+	case s >= 500:
+		return true
+	case s/100 == 2, s/100 == 3, s == http.StatusForbidden, s == http.StatusNotFound, s == http.StatusProxyAuthRequired:
+		// A captive portal or a proxy, which must not be taken for Graph saying so.
+		return e.garbled || s/100 == 3
+	}
+	return false
+}
+
+// mailboxCodes are the codes of a 404 that is about the mailbox and not about the thing asked for.
+var mailboxCodes = []string{"MailboxNotEnabledForRESTAPI", "MailboxNotSupportedForRESTAPI", "ErrorInvalidUser", "ResourceNotFound",
+	"Request_ResourceNotFound", "ErrorNonExistentMailbox"}
+
+// syncStateCodes are the codes that say that a cursor is of no more use.
+var syncStateCodes = []string{"SyncStateNotFound", "SyncStateInvalid", "ResyncRequired", "ErrorSyncFolderNotFound"}
+
+// IsNotFound reports a 404 of the one event or calendar that was asked for: Graph itself says that it is gone. It is
+// false for a mailbox that is missing and for a 404 that is not from Graph.
+func IsNotFound(err error) bool {
+	e := asError(err)
+	return e != nil && e.Status == http.StatusNotFound && e.Code != "" && !strings.EqualFold(e.Code, "UnknownError") && !oneOf(e.Code, mailboxCodes)
+}
+
+// IsMailboxMissing reports that the whole mailbox is not in Exchange Online, is disabled, or does not exist.
+func IsMailboxMissing(err error) bool {
+	e := asError(err)
+	return e != nil && e.Status == http.StatusNotFound && oneOf(e.Code, mailboxCodes)
+}
+
+// IsSyncStateLost reports that a cursor cannot be followed any more and that a new first round is due: 410, any of the
+// codes that say so, any 400 to a delta or next link (a malformed token), and a link to another host than the
+// configured one.
+func IsSyncStateLost(err error) bool {
+	if errors.Is(err, ErrForeignLink) {
+		return true
+	}
+	e := asError(err)
+	return e != nil && (e.Status == http.StatusGone || oneOf(e.Code, syncStateCodes) || e.cursor && e.Status == http.StatusBadRequest)
+}
+
+// IsAccessDenied reports a 403 of Graph's: a permission is missing, or the calendar is not shared.
+func IsAccessDenied(err error) bool {
+	e := asError(err)
+	return e != nil && e.Status == http.StatusForbidden && !e.garbled && e.Claims == ""
+}
+
+// IsThrottled reports that Graph refused because there were too many requests, even after waiting.
+func IsThrottled(err error) bool {
+	e := asError(err)
+	return e != nil && (e.Status == http.StatusTooManyRequests || oneOf(e.Code, []string{"ApplicationThrottled", "TooManyRequests"}))
+}
+
+// IsUnavailable reports trouble that passes by itself: no connection, no proper answer, a 5xx, throttling, or the
+// login service in the same state. It is what is left after the retries; the next round tries again.
+func IsUnavailable(err error) bool {
+	e := asError(err)
+	return e != nil && (e.transient() || IsThrottled(e))
+}
+
+// IsSignInNeeded reports that the person has to sign in again, and that nothing else mends it: a final refusal of the
+// login service that a sign-in ends, a 401 to a token that was just renewed, or a claims challenge (see Error.Claims and
+// AuthError.Claims).
+func IsSignInNeeded(err error) bool {
+	var refused *AuthError
+	if errors.As(err, &refused) {
+		return refused.SignIn
+	}
+	e := asError(err)
+	return e != nil && (e.Status == http.StatusUnauthorized || e.Claims != "")
+}
+
+func isStatus(err error, status int) bool {
+	e := asError(err)
+	return e != nil && e.Status == status
+}
+
+func asError(err error) *Error {
+	var e *Error
+	errors.As(err, &e)
+	return e
+}
+
+func oneOf(code string, codes []string) bool {
+	for _, c := range codes {
+		if strings.EqualFold(code, c) {
+			return true
+		}
+	}
+	return false
+}
+
+// retryAfter reads Retry-After (RFC 9110 §10.2.3): seconds, or a date, which is taken relative to the answer's own.
+func retryAfter(h http.Header) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	d := time.Duration(0)
+	if seconds, err := strconv.Atoi(v); err == nil {
+		d = time.Duration(min(max(seconds, 0), 86400)) * time.Second
+	} else if at, err := http.ParseTime(v); err == nil {
+		now, err := http.ParseTime(h.Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
+		d = at.Sub(now)
+	}
+	return min(max(d, 0), 24*time.Hour)
+}
+
+// claimsChallenge reads the claims that a conditional access policy asks for from WWW-Authenticate: base64 of JSON
+// (learn.microsoft.com/entra/identity-platform/claims-challenge).
+func claimsChallenge(h http.Header) string {
+	for _, v := range h.Values("Www-Authenticate") {
+		if !strings.Contains(v, "insufficient_claims") {
+			continue
+		}
+		_, rest, _ := strings.Cut(v, `claims="`)
+		encoded, _, _ := strings.Cut(rest, `"`)
+		claims, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
+		if err == nil && json.Valid(claims) {
+			return string(claims)
+		}
+	}
+	return ""
+}
+
+// connectionTrouble is why no answer came, without the address, which may hold a token.
+func connectionTrouble(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return fmt.Sprintf("the name %s cannot be resolved", oneLine(dns.Name))
+	}
+	return oneLine(err.Error())
+}
+
+var utf8BOM = []byte("\xef\xbb\xbf")
+
+// oneLine makes foreign text safe for a log line and a page: no controls, no line breaks, at most 300 runes.
+func oneLine(s string) string {
+	clean := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	if runes := []rune(clean); len(runes) > 300 {
+		return string(runes[:299]) + "…"
+	}
+	return clean
+}

@@ -1,0 +1,456 @@
+// Package graph is a client of Microsoft Graph's calendar and of the Microsoft identity platform that signs it in.
+//
+// It knows HTTP, OData paging, $batch, throttling, tokens and Graph's errors. It does not know iCalendar, does not
+// store anything, and decides nothing about a calendar: it hands over what Graph said.
+//
+// Invariants:
+//   - Every request to Graph goes through Client.do, the only place that retries. Nobody above loops.
+//   - No request leaves for another host than BaseURL's, whatever a link says, and no redirect is followed.
+//   - A list is all of its pages or an error: a body without "value" is never an empty list.
+//   - No access token, refresh token, client secret, header or query is in an error or in a log line.
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// concurrency is what Outlook allows one app in one mailbox: four requests at once are clean, a fifth is
+	// refused (learn.microsoft.com/graph/throttling-limits, "MailboxConcurrency").
+	concurrency = 4
+
+	// maxBody bounds one answer, decompressed. A page of 50 events with long HTML bodies is a few MiB.
+	maxBody = 64 << 20
+
+	defaultPageSize = 50
+	defaultAttempts = 5
+	defaultMaxWait  = 5 * time.Minute
+	defaultTimeout  = 2 * time.Minute
+)
+
+// Client talks to Graph for one mailbox: use one Client for each, since its limits (four requests at once, and the
+// wait that Retry-After asks for) are the mailbox's. BaseURL and Tokens are required; set the fields before the first
+// call. Methods may be called concurrently. An error is an *Error, an *AuthError, ErrForeignLink, the TokenSource's own
+// or the context's; each call is over for good then, since retries are done here.
+type Client struct {
+	BaseURL   string       // "https://graph.microsoft.com/v1.0", no trailing slash
+	Mailbox   string       // "": whoever signed in (/me); an address or object id: that mailbox (/users/…)
+	HTTP      *http.Client // nil: http.DefaultTransport; redirects are not followed either way
+	Tokens    TokenSource
+	Log       *slog.Logger // nil: nothing is logged
+	PageSize  int          // events a page; 0: 50, which Graph is known to honour (its maximum is undocumented)
+	UserAgent string       // "": "outbridge"
+
+	Attempts int           // how often one request is sent before its error is returned; 0: 5
+	MaxWait  time.Duration // longest that one call waits in all between attempts; asked to wait longer, it returns; 0: 5 minutes
+	Timeout  time.Duration // of one request with its answer; 0: 2 minutes
+
+	once  sync.Once
+	http  *http.Client
+	slots *semaphore.Weighted
+	mu    sync.Mutex
+	until time.Time // no request before this: the gate that Retry-After closes
+}
+
+// TokenSource gives access tokens for Graph. It is called concurrently, once for each request, so it caches. Its
+// errors are final (*AuthError) or, where IsUnavailable says so, tried again by the Client.
+type TokenSource interface {
+	Token(ctx context.Context) (string, error)
+	// Invalidate says that Graph answered 401 to this access token: Token does not return it again.
+	Invalidate(token string)
+}
+
+// withoutRedirects is a copy of h, nil being the zero client, that takes a redirect for the answer that it is: it would
+// carry a token or a secret elsewhere.
+func withoutRedirects(h *http.Client) *http.Client {
+	var own http.Client
+	if h != nil {
+		own = *h
+	}
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &own
+}
+
+// Cloud gives the login and Graph addresses of a Microsoft cloud (learn.microsoft.com/graph/deployments): global,
+// usgov (L4, GCC High), dod (L5) or china (21Vianet). A Client's BaseURL is the Graph address with "/v1.0".
+func Cloud(name string) (loginURL, graphURL string, ok bool) {
+	switch name {
+	case "global":
+		return "https://login.microsoftonline.com", "https://graph.microsoft.com", true
+	case "usgov":
+		return "https://login.microsoftonline.us", "https://graph.microsoft.us", true
+	case "dod":
+		return "https://login.microsoftonline.us", "https://dod-graph.microsoft.us", true
+	case "china":
+		return "https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn", true
+	}
+	return "", "", false
+}
+
+// CountRequests returns a context and the number of HTTP requests that were sent to Graph under it so far: a $batch
+// counts as one, each retry as another, requests for tokens not at all. Counts nest.
+func CountRequests(ctx context.Context) (context.Context, *atomic.Int64) {
+	n := &counter{outer: counterOf(ctx)}
+	return context.WithValue(ctx, counterKey{}, n), &n.sent
+}
+
+type counterKey struct{}
+
+type counter struct {
+	sent  atomic.Int64
+	outer *counter
+}
+
+func counterOf(ctx context.Context) *counter {
+	n, _ := ctx.Value(counterKey{}).(*counter)
+	return n
+}
+
+// request is one call of the API, however many HTTP requests it takes.
+type request struct {
+	op     string // what it does, for errors and logs: "read calendars"
+	method string
+	url    string // absolute, on BaseURL's host
+	prefer string
+	body   []byte             // JSON, or nil
+	weight int64              // of the mailbox's four slots; 0: 1
+	cursor bool               // url holds a delta or skip token: see IsSyncStateLost
+	decode func([]byte) error // reads the body of a 2xx answer; its error means a garbled body
+}
+
+// do sends a request until it is answered: again at once with a new token after the first 401, and as retrier says.
+// It returns the access token that the last answer was for.
+func (c *Client) do(ctx context.Context, r request) (token string, err error) {
+	c.once.Do(c.setUp)
+	if err := c.ownLink(r.url); err != nil {
+		return "", fmt.Errorf("%s: %w", r.op, err)
+	}
+	retry, renewed := retrier{c: c, op: r.op}, false
+	for {
+		token, err = c.attempt(ctx, r)
+		if err == nil {
+			return token, nil
+		}
+		if ctx.Err() != nil {
+			return "", fmt.Errorf("%s: %w", r.op, ctx.Err())
+		}
+		var e *Error
+		if !errors.As(err, &e) {
+			return token, err
+		}
+		if e.Status == http.StatusUnauthorized && !renewed && token != "" {
+			renewed = true
+			c.Tokens.Invalidate(token)
+			continue
+		}
+		if err := retry.wait(ctx, e); err != nil {
+			return token, err
+		}
+	}
+}
+
+func (c *Client) setUp() {
+	c.slots = semaphore.NewWeighted(concurrency)
+	c.http = withoutRedirects(c.HTTP)
+}
+
+// attempt sends one HTTP request and reads the answer whole, with one of the mailbox's slots in hand.
+func (c *Client) attempt(ctx context.Context, r request) (token string, err error) {
+	weight := max(r.weight, 1)
+	if err := c.enter(ctx, r.op, weight); err != nil {
+		return "", err
+	}
+	defer c.slots.Release(weight)
+
+	token, err = c.Tokens.Token(ctx)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, orDefault(c.Timeout, defaultTimeout))
+	defer cancel()
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, body)
+	if err != nil {
+		return "", fmt.Errorf("%s: the address is not a URL", r.op)
+	}
+	clientRequestID := uuid.NewString()
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", orDefault(c.UserAgent, "outbridge"))
+	req.Header.Set("Client-Request-Id", clientRequestID)
+	if r.prefer != "" {
+		req.Header.Set("Prefer", r.prefer)
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+
+	for n := counterOf(ctx); n != nil; n = n.outer {
+		n.sent.Add(1)
+	}
+	began := time.Now()
+	status, header, answer, err := c.exchange(req)
+	e := &Error{Op: r.op, Status: status, ClientRequestID: clientRequestID, RequestID: header.Get("Request-Id"), cursor: r.cursor}
+	switch {
+	case err != nil:
+		e.Status, e.Message, e.garbled = 0, connectionTrouble(err), true
+	case len(answer) > maxBody:
+		e.Message = fmt.Sprintf("the answer is larger than %d MiB", maxBody>>20)
+	case status/100 == 2:
+		if err := r.decode(bytes.TrimPrefix(answer, utf8BOM)); err != nil {
+			e.garbled, e.Message = true, oneLine(err.Error())
+		} else {
+			e = nil
+		}
+	default:
+		e.read(header, answer)
+	}
+	c.log().DebugContext(ctx, "graph request", "op", r.op, "status", status, "bytes", len(answer), "took", time.Since(began),
+		"request_id", header.Get("Request-Id"), "client_request_id", clientRequestID)
+	if e != nil {
+		return token, e
+	}
+	return token, nil
+}
+
+// exchange sends req and reads up to maxBody+1 bytes of the answer.
+func (c *Client) exchange(req *http.Request) (int, http.Header, []byte, error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	return resp.StatusCode, resp.Header, b, err
+}
+
+// enter waits until the gate is open and takes slots of the mailbox's.
+func (c *Client) enter(ctx context.Context, op string, weight int64) error {
+	for {
+		closed := c.closedFor()
+		if closed > orDefault(c.MaxWait, defaultMaxWait) {
+			return &Error{Op: op, Status: http.StatusTooManyRequests, RetryAfter: closed, Message: "an earlier answer asked to wait"}
+		}
+		if err := sleep(ctx, closed); err != nil {
+			return err
+		}
+		if err := c.slots.Acquire(ctx, weight); err != nil {
+			return err
+		}
+		if c.closedFor() == 0 {
+			return nil
+		}
+		c.slots.Release(weight)
+	}
+}
+
+// hold closes the gate of this mailbox for d from now.
+func (c *Client) hold(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := time.Now().Add(d); t.After(c.until) {
+		c.until = t
+	}
+}
+
+func (c *Client) closedFor() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return max(0, time.Until(c.until))
+}
+
+// retrier is the one rule of when to send again: a transient error, while attempts and MaxWait last. Retry-After is
+// obeyed, and holds up the whole mailbox; without it the waits grow threefold from about four seconds, so that five
+// attempts span about three minutes.
+type retrier struct {
+	c      *Client
+	op     string
+	sent   int
+	waited time.Duration
+}
+
+// wait returns nil when it is time to send again, and otherwise the error to give up with.
+func (r *retrier) wait(ctx context.Context, e *Error) error {
+	r.sent++
+	if !e.transient() {
+		return e
+	}
+	d := e.RetryAfter
+	if d == 0 {
+		d = backoff(r.sent)
+	}
+	if e.RetryAfter > 0 || e.Status == http.StatusTooManyRequests {
+		r.c.hold(d)
+	}
+	if r.sent >= orDefault(r.c.Attempts, defaultAttempts) || r.waited+d > orDefault(r.c.MaxWait, defaultMaxWait) {
+		return e
+	}
+	r.waited += d
+	r.c.log().InfoContext(ctx, "graph request is sent again", "op", r.op, "after", d, "status", e.Status, "code", e.Code, "request_id", e.RequestID)
+	if err := sleep(ctx, d); err != nil {
+		return fmt.Errorf("%s: %w", r.op, err)
+	}
+	return nil
+}
+
+// backoff is the wait after the nth failed attempt: 4 s, 12 s, 36 s, then at most 2 minutes, each a quarter more or less.
+func backoff(n int) time.Duration {
+	d := 4 * time.Second
+	for range n - 1 {
+		d = min(3*d, 2*time.Minute)
+	}
+	return time.Duration(float64(d) * (0.75 + rand.Float64()/2))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// ownLink refuses a link that leads elsewhere than to the configured Graph: it would carry the token there.
+func (c *Client) ownLink(link string) error {
+	base, err := url.Parse(c.BaseURL)
+	if err != nil || base.Host == "" {
+		return errors.New("the Graph address in the configuration is not a URL; set graph_url")
+	}
+	u, err := url.Parse(link)
+	if err != nil || u.User != nil || u.Scheme != base.Scheme || !strings.EqualFold(hostPort(u), hostPort(base)) {
+		return ErrForeignLink
+	}
+	return nil
+}
+
+// returnedLink refuses a link of an answer that could never be followed, before anybody keeps it; "" is no link.
+func (c *Client) returnedLink(op, link string) error {
+	if link == "" || c.ownLink(link) == nil {
+		return nil
+	}
+	return &Error{Op: op, Status: http.StatusOK, garbled: true, Message: "a page links to another host; a proxy before Graph has to rewrite links"}
+}
+
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// root is the path of the mailbox.
+func (c *Client) root() string {
+	if c.Mailbox == "" {
+		return "/me"
+	}
+	return "/users/" + escape(c.Mailbox)
+}
+
+// prefer is the Prefer header of a request for events: immutable ids, and times in zone. Graph answers each page by
+// the header of that page's own request, so it goes with every one.
+func prefer(zone string) string {
+	return fmt.Sprintf(`outlook.timezone="%s", IdType="ImmutableId"`, zone)
+}
+
+func (c *Client) pagePrefer(zone string) string {
+	return fmt.Sprintf("odata.maxpagesize=%d, %s", c.pageSize(), prefer(zone))
+}
+
+func (c *Client) pageSize() int { return orDefault(c.PageSize, defaultPageSize) }
+
+func (c *Client) log() *slog.Logger {
+	if c.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Log
+}
+
+// page is one page of any collection.
+type page struct {
+	Value json.RawMessage `json:"value"`
+	Next  string          `json:"@odata.nextLink"`
+	Delta string          `json:"@odata.deltaLink"`
+}
+
+// readPage reads one page and its items. A page without "value" is an error: it must not pass for an empty one.
+func readPage[T any](b []byte) (items []T, p page, err error) {
+	if err := json.Unmarshal(b, &p); err != nil {
+		return nil, page{}, fmt.Errorf("the answer is not a page of a list: %w", err)
+	}
+	if len(p.Value) == 0 || p.Value[0] != '[' {
+		return nil, page{}, errors.New("the answer is not a page of a list: it has no value")
+	}
+	if err := json.Unmarshal(p.Value, &items); err != nil {
+		return nil, page{}, fmt.Errorf("the answer is not a page of a list: %w", err)
+	}
+	return items, p, nil
+}
+
+// pages reads a list from link to its end, and calls each with the items of every page until it returns false.
+func pages[T any](ctx context.Context, c *Client, op, link, prefer string, each func([]T) bool) error {
+	followed := make(map[string]bool)
+	for link != "" {
+		if followed[link] {
+			return &Error{Op: op, Status: http.StatusOK, Message: "the pages of the list lead in a circle", garbled: true}
+		}
+		followed[link] = true
+		var items []T
+		var p page
+		_, err := c.do(ctx, request{op: op, method: http.MethodGet, url: link, prefer: prefer, decode: func(b []byte) (err error) {
+			items, p, err = readPage[T](b)
+			return err
+		}})
+		if err != nil {
+			return err
+		}
+		if err := c.returnedLink(op, p.Next); err != nil {
+			return err
+		}
+		if !each(items) {
+			return nil
+		}
+		link = p.Next
+	}
+	return nil
+}
+
+// escape makes an id one path segment or one query value. PathEscape leaves "=" and "+" alone, which some gateways
+// do not.
+func escape(s string) string {
+	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

@@ -1,0 +1,62 @@
+package graphsim
+
+import "strings"
+
+// calendarColors are the colours of calendar.color, by the hex value that clients show for them.
+var calendarColors = map[string]string{
+	"#0099bc": "lightBlue", "#00cc6a": "lightGreen", "#f7630c": "lightOrange", "#69797e": "lightGray", "#fde300": "lightYellow",
+	"#038387": "lightTeal", "#bf0077": "lightPink", "#8e562e": "lightBrown", "#a4262c": "lightRed",
+}
+
+func calendarsAsJSON(m *Mailbox) []map[string]any {
+	var all []map[string]any
+	for _, cal := range m.cals {
+		all = append(all, cal.asJSON())
+	}
+	return all
+}
+
+func (c *Calendar) asJSON() map[string]any {
+	color := calendarColors[strings.ToLower(c.hex)]
+	if color == "" {
+		color = "auto"
+	}
+	isDefault := c == c.mailbox.cals[0]
+	return map[string]any{
+		"id": c.id, "name": c.name, "color": color, "hexColor": c.hex, "isDefaultCalendar": isDefault,
+		"changeKey": changeKey(c.mailbox, uint64(c.n)), "canShare": c.canEdit, "canViewPrivateItems": true, "canEdit": c.canEdit,
+		"allowedOnlineMeetingProviders": []string{"teamsForBusiness"}, "defaultOnlineMeetingProvider": "teamsForBusiness",
+		"isTallyingResponses": isDefault, "isRemovable": !isDefault,
+		"owner": map[string]any{"name": c.mailbox.name, "address": c.mailbox.address},
+	}
+}
+
+func (c *call) userResource() response {
+	m := c.mailbox
+	given, family, _ := strings.Cut(m.name, " ")
+	return response{status: 200, body: map[string]any{
+		"@odata.context": c.server.origin(c.r) + "/v1.0/$metadata#users/$entity",
+		"id":             m.userID(), "displayName": m.name, "givenName": given, "surname": family, "mail": m.address,
+		"userPrincipalName": m.address, "businessPhones": []string{}, "jobTitle": nil, "mobilePhone": nil,
+		"officeLocation": nil, "preferredLanguage": nil,
+	}}
+}
+
+func (c *call) mailboxSettings() response {
+	return response{status: 200, body: map[string]any{
+		"@odata.context": c.context("/mailboxSettings"),
+		"timeZone":       c.mailbox.zone, "dateFormat": "yyyy-MM-dd", "timeFormat": "HH:mm",
+		"delegateMeetingMessageDeliveryOptions": "sendToDelegateOnly",
+		"language":                              map[string]any{"locale": "en-US", "displayName": "English (United States)"},
+		"workingHours": map[string]any{"daysOfWeek": []string{"monday", "tuesday", "wednesday", "thursday", "friday"},
+			"startTime": "08:00:00.0000000", "endTime": "17:00:00.0000000", "timeZone": map[string]any{"name": c.mailbox.zone}},
+	}}
+}
+
+func (c *call) masterCategories() response {
+	var all []map[string]any
+	for _, cat := range c.mailbox.colors {
+		all = append(all, map[string]any{"id": guid("category " + c.mailbox.address + cat.name), "displayName": cat.name, "color": cat.preset})
+	}
+	return c.list("/outlook/masterCategories", all)
+}
