@@ -1,0 +1,129 @@
+package caldav
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-ical"
+)
+
+// maxBusy bounds the periods of one free-busy answer.
+const maxBusy = 100_000
+
+type busyPeriod struct {
+	from, to  time.Time
+	tentative bool
+}
+
+// freeBusy answers CALDAV:free-busy-query (RFC 4791 §7.10) with a VFREEBUSY.
+func (x *exchange) freeBusy(n *node, r *resource) error {
+	tr := n.child(caldav("time-range"))
+	if tr == nil {
+		return badRequest("a free-busy-query has no time range")
+	}
+	within, err := parseClosedRange(tr)
+	if err != nil {
+		return err
+	}
+	z := x.zones.of(r.cal.TimeZone)
+	var busy []busyPeriod
+	q := Query{WithData: true}
+	q.Start, q.End = within.query()
+	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, q) {
+		if err != nil {
+			return err
+		}
+		cal, err := parseICS(o.Data)
+		if err == nil {
+			err = z.instances(cal, *within, func(i instance) bool {
+				if p, ok := busyTime(i, *within); ok {
+					busy = append(busy, p)
+				}
+				return len(busy) <= maxBusy
+			})
+		}
+		if len(busy) > maxBusy || errors.Is(err, errTooManyInstances) {
+			return forbidden("D:number-of-matches-within-limits")
+		}
+		if err != nil {
+			x.h.log().WarnContext(x.ctx, "object left out of free-busy", "path", r.href, "object", o.Name, "err", err)
+		}
+	}
+	x.rw.Header().Set("Content-Type", "text/calendar; charset=utf-8")
+	x.status = http.StatusOK
+	x.buf = appendComponent(x.buf, x.freeBusyCalendar(*within, mergeBusy(busy)))
+	return nil
+}
+
+// busyTime is the time that an instance blocks, cut to the range.
+func busyTime(i instance, r timeRange) (busyPeriod, bool) {
+	value := func(name string) string {
+		if p := i.comp.Props.Get(name); p != nil {
+			return strings.ToUpper(strings.TrimSpace(p.Value))
+		}
+		return ""
+	}
+	p := busyPeriod{from: i.from, to: i.to, tentative: value("STATUS") == "TENTATIVE"}
+	if value("TRANSP") == "TRANSPARENT" || value("STATUS") == "CANCELLED" {
+		return p, false
+	}
+	if p.from.Before(r.start) {
+		p.from = r.start
+	}
+	if p.to.After(r.end) {
+		p.to = r.end
+	}
+	return p, p.from.Before(p.to)
+}
+
+// mergeBusy sorts periods and joins those of one kind that touch.
+func mergeBusy(l []busyPeriod) []busyPeriod {
+	var out []busyPeriod
+	for _, tentative := range []bool{false, true} {
+		kind := slices.DeleteFunc(slices.Clone(l), func(p busyPeriod) bool { return p.tentative != tentative })
+		slices.SortFunc(kind, func(a, b busyPeriod) int { return a.from.Compare(b.from) })
+		first := len(out)
+		for _, p := range kind {
+			if len(out) > first && !p.from.After(out[len(out)-1].to) {
+				if p.to.After(out[len(out)-1].to) {
+					out[len(out)-1].to = p.to
+				}
+				continue
+			}
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (x *exchange) freeBusyCalendar(r timeRange, busy []busyPeriod) *ical.Component {
+	const utc = "20060102T150405Z"
+	now := time.Now
+	if x.h.Now != nil {
+		now = x.h.Now
+	}
+	set := func(c *ical.Component, name, value string) *ical.Prop {
+		p := ical.NewProp(name)
+		p.Value = value
+		c.Props.Add(p)
+		return &c.Props[name][len(c.Props[name])-1]
+	}
+	fb := ical.NewComponent("VFREEBUSY")
+	set(fb, "DTSTAMP", now().UTC().Format(utc))
+	set(fb, "DTSTART", r.start.UTC().Format(utc))
+	set(fb, "DTEND", r.end.UTC().Format(utc))
+	for _, b := range busy {
+		p := set(fb, "FREEBUSY", b.from.UTC().Format(utc)+"/"+b.to.UTC().Format(utc))
+		if b.tentative {
+			p.Params.Set("FBTYPE", "BUSY-TENTATIVE")
+		}
+	}
+	cal := ical.NewComponent("VCALENDAR")
+	set(cal, "VERSION", "2.0")
+	set(cal, "PRODID", "-//outbridge//CalDAV//EN")
+	cal.Children = []*ical.Component{fb}
+	return cal
+}

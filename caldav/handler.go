@@ -1,0 +1,255 @@
+package caldav
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Handler serves a Backend over CalDAV at root-relative paths. Its fields are not to be changed once it serves.
+type Handler struct {
+	// Backend is where everything comes from. Required. It may also be a PropertyStore.
+	Backend Backend
+	// Log takes server errors at Error and refused requests at Debug. Default: slog.Default().
+	Log *slog.Logger
+	// Realm is shown by clients that ask for a password. Default: "CalDAV".
+	Realm string
+	// Now is the clock for DTSTAMP in free-busy answers. Default: time.Now.
+	Now func() time.Time
+	// TimeZone returns a VCALENDAR with one VTIMEZONE for an IANA name, for CALDAV:calendar-timezone (RFC 4791
+	// §5.2.2), or nil. Default: the property is not there.
+	TimeZone func(iana string) []byte
+	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
+	RetryAfter time.Duration
+}
+
+// davTokens is the DAV header of every answer (RFC 4918 §10.1). Thunderbird throws the first token away.
+const davTokens = "1, 3, access-control, extended-mkcol, calendar-access"
+
+const (
+	allowRead  = "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, REPORT"
+	allowWrite = allowRead + ", PUT, DELETE"
+)
+
+const xmlType = "application/xml; charset=utf-8"
+
+// maxDrain is how much of an unread body is read before the answer, so that the connection lives on: Apple's
+// clients take a connection that is closed on them for a failure.
+const maxDrain = 1 << 20
+
+// exchange is one request with its answer.
+type exchange struct {
+	*reply
+	h         *Handler
+	ctx       context.Context
+	principal Principal
+	target    target
+	stored    PropertyStore // nil if the backend keeps no properties
+	minimal   bool          // Prefer: return=minimal (RFC 8144 §2) or Brief: t
+	data      *dataRequest  // what a report wants of calendar-data; nil outside of reports
+	zones     zones
+}
+
+// ServeHTTP implements http.Handler. Where an answer has begun and cannot be finished, it breaks the connection
+// by http.ErrAbortHandler: an answer that ended well would make a client believe that it has seen everything.
+func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	x := &exchange{reply: newReply(rw, r), h: h, ctx: r.Context()}
+	defer x.release()
+	rw.Header().Set("DAV", davTokens)
+	rw.Header().Add("Vary", "Accept-Encoding")
+	err := x.serve()
+	if err != nil && !x.started {
+		x.drop()
+		x.fail(err)
+		err = nil
+	}
+	if err == nil {
+		if r.Header.Get("Expect") == "" {
+			_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
+		}
+		err = x.finish()
+	}
+	if err != nil {
+		if r.Context().Err() == nil {
+			h.log().ErrorContext(x.ctx, "answer broken off", "method", r.Method, "path", r.URL.Path, "err", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *exchange) serve() error {
+	r := x.req
+	user, password, ok := r.BasicAuth()
+	if !ok {
+		return ErrUnauthorized
+	}
+	var err error
+	if x.principal, err = x.h.Backend.Login(x.ctx, user, password); err != nil {
+		return err
+	}
+	if isWellKnown(r.URL.Path) && r.Method != http.MethodOptions {
+		// 307 is the one redirect that every client follows with its method kept.
+		x.rw.Header().Set("Location", rootPath)
+		x.status = http.StatusTemporaryRedirect
+		return nil
+	}
+	path := r.URL.EscapedPath()
+	if path == "*" || path == "" || isWellKnown(r.URL.Path) {
+		path = "/"
+	}
+	if x.target, err = parsePath(path); err != nil {
+		return err
+	}
+	if u := x.target.user; u != "" && u != x.principal.Name {
+		return ErrNotFound
+	}
+	x.stored, _ = x.h.Backend.(PropertyStore)
+	x.minimal = strings.EqualFold(r.Header.Get("Brief"), "t")
+	for _, v := range r.Header.Values("Prefer") {
+		for p := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.ReplaceAll(p, " ", ""), "return=minimal") {
+				x.minimal = true
+				x.rw.Header().Set("Preference-Applied", "return=minimal")
+			}
+		}
+	}
+	switch r.Method {
+	case http.MethodOptions:
+		return x.options()
+	case http.MethodGet, http.MethodHead:
+		return x.get()
+	case "PROPFIND":
+		return x.propfind()
+	case "PROPPATCH":
+		return x.proppatch()
+	case "REPORT":
+		return x.report()
+	case http.MethodPut:
+		return x.put()
+	case http.MethodDelete:
+		return x.delete()
+	case http.MethodPost, "MOVE", "COPY", "MKCALENDAR", "MKCOL", "LOCK", "UNLOCK":
+		return x.refuseWrite()
+	}
+	return &statusError{status: http.StatusMethodNotAllowed, message: "method not allowed", allow: allowRead}
+}
+
+// options answers 200 with an empty body: Thunderbird takes a 204 for a failure.
+func (x *exchange) options() error {
+	allow := allowRead
+	if x.target.calendar != "" {
+		c, err := x.calendar()
+		if err != nil {
+			return err
+		}
+		if c.Writable {
+			allow = allowWrite
+		}
+	}
+	x.rw.Header().Set("Allow", allow)
+	return nil
+}
+
+// calendar looks up the calendar of the request path.
+func (x *exchange) calendar() (Calendar, error) {
+	return x.h.Backend.Calendar(x.ctx, x.principal, x.target.calendar)
+}
+
+func (h *Handler) log() *slog.Logger {
+	if h.Log != nil {
+		return h.Log
+	}
+	return slog.Default()
+}
+
+// statusError is an answer that is not a success. The client sees message or precondition, and no cause.
+type statusError struct {
+	status       int
+	message      string // one line of text
+	precondition string // content of DAV:error, in place of message (RFC 4918 §16)
+	allow        string
+}
+
+func (e *statusError) Error() string {
+	if e.precondition != "" {
+		return fmt.Sprintf("%d %s", e.status, e.precondition)
+	}
+	return fmt.Sprintf("%d %s", e.status, e.message)
+}
+
+func badRequest(message string) error {
+	return &statusError{status: http.StatusBadRequest, message: message}
+}
+
+// forbidden is a 403 with a precondition code, an empty element such as "C:valid-filter".
+func forbidden(code string) error {
+	return &statusError{status: http.StatusForbidden, precondition: "<" + code + "/>"}
+}
+
+// needPrivileges is the 403 that DAVx5 takes for "read-only" rather than for a fault (RFC 3744 §7.1.1).
+func needPrivileges(href, privilege string) error {
+	return &statusError{status: http.StatusForbidden, precondition: "<D:need-privileges><D:resource><D:href>" + href +
+		"</D:href><D:privilege><D:" + privilege + "/></D:privilege></D:resource></D:need-privileges>"}
+}
+
+// fail makes the answer for an error.
+func (x *exchange) fail(err error) {
+	h := x.rw.Header()
+	for _, k := range []string{"ETag", "Last-Modified", "Preference-Applied", "Content-Type"} {
+		h.Del(k)
+	}
+	var se *statusError
+	switch {
+	case errors.As(err, &se):
+	case errors.Is(err, ErrUnauthorized):
+		realm := x.h.Realm
+		if realm == "" {
+			realm = "CalDAV"
+		}
+		h.Set("WWW-Authenticate", `Basic realm="`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(realm)+`", charset="UTF-8"`)
+		se = &statusError{status: http.StatusUnauthorized, message: "sign in with your user name and password"}
+	case errors.Is(err, ErrNotFound):
+		se = &statusError{status: http.StatusNotFound, message: "no such resource"}
+	case errors.Is(err, ErrForbidden):
+		errors.As(x.refuseWrite(), &se)
+	case errors.Is(err, ErrTokenGone):
+		errors.As(forbidden("D:valid-sync-token"), &se)
+	case errors.Is(err, ErrPrecondition):
+		se = &statusError{status: http.StatusPreconditionFailed, message: "the resource is in another state"}
+	case errors.Is(err, ErrUnavailable):
+		// Not 429: it disables the calendar in Thunderbird and is a hard error in DAVx5.
+		wait := x.h.RetryAfter
+		if wait <= 0 {
+			wait = time.Minute
+		}
+		h.Set("Retry-After", fmt.Sprint(int(max(wait/time.Second, 1))))
+		se = &statusError{status: http.StatusServiceUnavailable, message: "temporarily unavailable"}
+	default:
+		se = &statusError{status: http.StatusInternalServerError, message: "internal error"}
+	}
+	level := slog.LevelDebug
+	if se.status >= 500 && x.ctx.Err() == nil {
+		level = slog.LevelError
+	}
+	x.h.log().Log(x.ctx, level, "request refused", "method", x.req.Method, "path", x.req.URL.Path, "status", se.status, "err", err)
+	x.status = se.status
+	if se.allow != "" {
+		h.Set("Allow", se.allow)
+	}
+	if se.precondition != "" {
+		h.Set("Content-Type", xmlType)
+		x.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n" + `<D:error xmlns:D="DAV:"`)
+		if strings.Contains(se.precondition, "<C:") {
+			x.raw(` xmlns:C="` + nsCalDAV + `"`)
+		}
+		x.raw(">" + se.precondition + "</D:error>\n")
+		return
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	x.raw(se.message + "\n")
+}

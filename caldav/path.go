@@ -1,0 +1,138 @@
+package caldav
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// kind says what a URL names. Kinds are bits, so that a property can name all the kinds that have it.
+type kind uint8
+
+const (
+	kindRoot       kind = 1 << iota // /, /dav/ and /dav/calendars/
+	kindPrincipals                  // the collection of principals
+	kindPrincipal
+	kindHome // a principal's calendar home (RFC 4791 §6.2.1)
+	kindCalendar
+	kindObject
+
+	kindAny = kindRoot | kindPrincipals | kindPrincipal | kindHome | kindCalendar | kindObject
+)
+
+const (
+	rootPath       = "/dav/"
+	principalsPath = "/dav/principals/"
+	calendarsPath  = "/dav/calendars/"
+	wellKnownPath  = "/.well-known/caldav"
+	maxSegment     = 255
+)
+
+// target is what a request path names. Nothing of it has been looked up.
+type target struct {
+	kind                   kind
+	user, calendar, object string // path segments, decoded
+	href                   string // canonical and percent-encoded; a collection's ends in a slash
+}
+
+func principalHref(user string) string { return principalsPath + escapeSegment(user) + "/" }
+func homeHref(user string) string      { return calendarsPath + escapeSegment(user) + "/" }
+func calendarHref(user, calendar string) string {
+	return homeHref(user) + escapeSegment(calendar) + "/"
+}
+
+// escapeSegment percent-encodes all but the unreserved characters of RFC 3986: Apple's clients do not find a
+// resource again whose '@' was left bare.
+func escapeSegment(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		}
+	}
+	return b.String()
+}
+
+// parsePath reads an escaped URL path. A missing slash after a collection is forgiven. ErrNotFound: nothing of
+// ours; a 400: a path that is out to trick.
+func parsePath(escaped string) (target, error) {
+	if !strings.HasPrefix(escaped, "/") {
+		return target{}, badRequest("malformed path")
+	}
+	raw := strings.Split(strings.TrimSuffix(escaped[1:], "/"), "/")
+	collection := strings.HasSuffix(escaped, "/")
+	seg := make([]string, len(raw))
+	for i, s := range raw {
+		d, err := url.PathUnescape(s)
+		if err != nil || d == "." || d == ".." || len(d) > maxSegment || strings.ContainsFunc(d, badInSegment) {
+			return target{}, badRequest("malformed path")
+		}
+		if d == "" && len(raw) > 1 {
+			return target{}, ErrNotFound
+		}
+		seg[i] = d
+	}
+	switch {
+	case len(seg) == 1 && seg[0] == "":
+		return target{kind: kindRoot, href: "/"}, nil
+	case len(seg) == 1 && seg[0] == "principals":
+		return target{kind: kindPrincipals, href: "/principals/"}, nil
+	case seg[0] != "dav":
+		return target{}, ErrNotFound
+	case len(seg) == 1:
+		return target{kind: kindRoot, href: rootPath}, nil
+	case len(seg) == 2 && seg[1] == "principals":
+		return target{kind: kindPrincipals, href: principalsPath}, nil
+	case len(seg) == 3 && seg[1] == "principals":
+		return target{kind: kindPrincipal, user: seg[2], href: principalHref(seg[2])}, nil
+	case seg[1] != "calendars":
+		return target{}, ErrNotFound
+	case len(seg) == 2:
+		return target{kind: kindRoot, href: calendarsPath}, nil
+	case len(seg) == 3:
+		return target{kind: kindHome, user: seg[2], href: homeHref(seg[2])}, nil
+	case len(seg) == 4:
+		return target{kind: kindCalendar, user: seg[2], calendar: seg[3], href: calendarHref(seg[2], seg[3])}, nil
+	case len(seg) == 5 && !collection:
+		return target{kind: kindObject, user: seg[2], calendar: seg[3], object: seg[4],
+			href: calendarHref(seg[2], seg[3]) + escapeSegment(seg[4])}, nil
+	}
+	return target{}, ErrNotFound
+}
+
+func badInSegment(r rune) bool {
+	return r == '/' || r == '\\' || r < 0x20 || r == 0x7f || r == '\uFFFD'
+}
+
+// parseHref reads a DAV:href that a client wrote: a path, or a whole URL whose scheme and host are taken for ours.
+func parseHref(href string) (target, error) {
+	u, err := url.Parse(href)
+	if err != nil {
+		return target{}, badRequest("malformed href")
+	}
+	return parsePath(u.EscapedPath())
+}
+
+func isWellKnown(path string) bool {
+	return path == wellKnownPath || path == wellKnownPath+"/"
+}
+
+// Handles reports whether a request is for this handler, so that pages and feeds can share the host: everything
+// under /dav/, /principals/ and /.well-known/caldav, and the DAV methods on "/", where Apple's clients begin.
+func (h *Handler) Handles(r *http.Request) bool {
+	p := r.URL.Path
+	if p == "/" || p == "" || p == "*" {
+		switch r.Method {
+		case "OPTIONS", "PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "MKCALENDAR", "COPY", "MOVE", "LOCK", "UNLOCK", "ACL", "SEARCH":
+			return true
+		}
+		return false
+	}
+	return isWellKnown(p) || p == "/dav" || strings.HasPrefix(p, "/dav/") || p == "/principals" || strings.HasPrefix(p, "/principals/")
+}

@@ -1,0 +1,362 @@
+package caldav
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/xml"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// PropertyStore keeps what clients set by PROPPATCH, for each principal apart. A Backend may implement it; without
+// it nothing can be set. Path is the escaped URL path of a home or a calendar as it stands in a DAV:href; values
+// are opaque to the store. It is called concurrently, and SetProperties sets and removes all or nothing.
+type PropertyStore interface {
+	Properties(ctx context.Context, p Principal, path string) (map[xml.Name]string, error)
+	SetProperties(ctx context.Context, p Principal, path string, set map[xml.Name]string, remove []xml.Name) error
+}
+
+// resource is what a property is asked of.
+type resource struct {
+	kind kind
+	href string
+	cal  Calendar // of a calendar and of an object
+	obj  Object
+
+	calendars []Calendar // of a home; nil until asked for
+	stored    map[xml.Name]string
+	loaded    bool // stored has been read
+}
+
+// property is one row of the property table: a live property, and on which kinds it may be.
+type property struct {
+	kinds    kind
+	all      bool // part of an allprop answer (RFC 4918 §14.2): cheap, and of use to whoever names nothing
+	settable kind // kinds on which PROPPATCH keeps a value
+
+	// value appends the content of the element, and reports false where the resource has no such property.
+	value func(x *exchange, r *resource) (bool, error)
+	// href is in place of value where the content is one DAV:href.
+	href func(x *exchange, r *resource) string
+	// attrs returns attributes for the start tag, with a leading space.
+	attrs func(x *exchange, r *resource) (string, error)
+}
+
+const kindCollections = kindAny &^ kindObject
+
+// properties is what this server knows; any other name is a 404.
+var properties = propertyTable()
+
+// propertyNames is the order of allprop and propname.
+var propertyNames = slices.SortedFunc(maps.Keys(properties), func(a, b xml.Name) int {
+	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Local, b.Local))
+})
+
+func propertyTable() map[xml.Name]*property {
+	self := func(x *exchange, _ *resource) string { return principalHref(x.principal.Name) }
+	return map[xml.Name]*property{
+		dav("resourcetype"):               {kinds: kindAny, all: true, value: resourceType},
+		dav("displayname"):                {kinds: kindCollections, all: true, settable: kindCalendar, value: displayName},
+		dav("current-user-principal"):     {kinds: kindAny, href: self},
+		dav("principal-URL"):              {kinds: kindCollections, href: self},
+		dav("principal-collection-set"):   {kinds: kindCollections, href: func(*exchange, *resource) string { return principalsPath }},
+		dav("current-user-privilege-set"): {kinds: kindAny, value: privilegeSet},
+		dav("supported-report-set"):       {kinds: kindAny, value: supportedReports},
+		dav("owner"): {kinds: kindHome | kindCalendar | kindObject, href: func(x *exchange, r *resource) string {
+			return principalHref(cmp.Or(r.cal.Owner, x.principal.Name))
+		}},
+		dav("sync-token"):       {kinds: kindHome | kindCalendar, value: syncToken},
+		dav("group-membership"): {kinds: kindPrincipal, value: empty},
+		dav("getetag"): {kinds: kindCalendar | kindObject, all: true, value: func(x *exchange, r *resource) (bool, error) {
+			x.text(entityTag(r))
+			return true, nil
+		}},
+		dav("getcontenttype"):   {kinds: kindObject, all: true, value: constant(objectType)},
+		dav("getcontentlength"): {kinds: kindObject, all: true, value: contentLength},
+		dav("getlastmodified"):  {kinds: kindCalendar | kindObject, all: true, value: modified(http.TimeFormat)},
+		dav("creationdate"):     {kinds: kindCalendar | kindObject, all: true, value: modified(time.RFC3339)},
+
+		caldav("calendar-home-set"): {kinds: kindCollections, href: func(x *exchange, _ *resource) string {
+			return homeHref(x.principal.Name)
+		}},
+		caldav("calendar-description"): {kinds: kindCalendar, settable: kindCalendar, value: storedOr(caldav("calendar-description"), func(x *exchange, r *resource) string {
+			return r.cal.Description
+		})},
+		caldav("calendar-timezone"):                {kinds: kindCalendar, settable: kindCalendar, value: storedOr(caldav("calendar-timezone"), calendarTimeZone)},
+		caldav("calendar-timezone-id"):             {kinds: kindCalendar, value: timeZoneID},
+		caldav("supported-calendar-component-set"): {kinds: kindCalendar, value: constant(`<C:comp name="VEVENT"/>`)},
+		caldav("supported-calendar-component-sets"): {kinds: kindHome, value: constant(
+			`<C:supported-calendar-component-set><C:comp name="VEVENT"/></C:supported-calendar-component-set>`)},
+		caldav("supported-calendar-data"): {kinds: kindCalendar, value: constant(`<C:calendar-data content-type="text/calendar" version="2.0"/>`)},
+		caldav("supported-collation-set"): {kinds: kindCalendar, value: constant(
+			`<C:supported-collation>i;ascii-casemap</C:supported-collation><C:supported-collation>i;octet</C:supported-collation>`)},
+		caldav("max-resource-size"): {kinds: kindCalendar, value: constant(strconv.Itoa(maxObjectSize))},
+		caldav("schedule-calendar-transp"): {kinds: kindCalendar, settable: kindCalendar, value: func(x *exchange, r *resource) (bool, error) {
+			v, _, err := x.storedValue(r, caldav("schedule-calendar-transp"))
+			x.raw("<C:" + cmp.Or(v, "opaque") + "/>")
+			return true, err
+		}},
+		caldav("default-alarm-vevent-date"):     {kinds: kindHome | kindCalendar, settable: kindHome | kindCalendar, value: onlyStored(caldav("default-alarm-vevent-date"))},
+		caldav("default-alarm-vevent-datetime"): {kinds: kindHome | kindCalendar, settable: kindHome | kindCalendar, value: onlyStored(caldav("default-alarm-vevent-datetime"))},
+		caldav("calendar-data"):                 {kinds: kindObject, value: calendarData},
+
+		cs("getctag"):                  {kinds: kindHome | kindCalendar, all: true, value: syncToken},
+		cs("calendar-proxy-read-for"):  {kinds: kindPrincipal, value: empty},
+		cs("calendar-proxy-write-for"): {kinds: kindPrincipal, value: empty},
+
+		apple("calendar-color"): {kinds: kindCalendar, settable: kindCalendar, value: calendarColor, attrs: symbolicColor},
+		apple("calendar-order"): {kinds: kindCalendar, settable: kindCalendar, value: storedOr(apple("calendar-order"), func(x *exchange, r *resource) string {
+			return strconv.Itoa(r.cal.Order)
+		})},
+	}
+}
+
+func empty(*exchange, *resource) (bool, error) { return true, nil }
+
+func constant(s string) func(*exchange, *resource) (bool, error) {
+	return func(x *exchange, _ *resource) (bool, error) {
+		x.raw(s)
+		return true, nil
+	}
+}
+
+// storedValue reads what the principal has set, once for each resource.
+func (x *exchange) storedValue(r *resource, name xml.Name) (string, bool, error) {
+	if x.stored == nil {
+		return "", false, nil
+	}
+	if !r.loaded {
+		m, err := x.stored.Properties(x.ctx, x.principal, r.href)
+		if err != nil {
+			return "", false, err
+		}
+		r.stored, r.loaded = m, true
+	}
+	v, ok := r.stored[name]
+	return v, ok, nil
+}
+
+func onlyStored(name xml.Name) func(*exchange, *resource) (bool, error) {
+	return func(x *exchange, r *resource) (bool, error) {
+		v, ok, err := x.storedValue(r, name)
+		x.text(v)
+		return ok, err
+	}
+}
+
+// storedOr prefers what the principal has set; an empty default is no property.
+func storedOr(name xml.Name, or func(*exchange, *resource) string) func(*exchange, *resource) (bool, error) {
+	return func(x *exchange, r *resource) (bool, error) {
+		v, ok, err := x.storedValue(r, name)
+		if !ok {
+			v = or(x, r)
+		}
+		x.text(v)
+		return ok || v != "", err
+	}
+}
+
+func resourceType(x *exchange, r *resource) (bool, error) {
+	switch r.kind {
+	case kindObject:
+	case kindPrincipal:
+		x.raw("<D:collection/><D:principal/>")
+	case kindCalendar:
+		x.raw("<D:collection/><C:calendar/>")
+	default:
+		x.raw("<D:collection/>")
+	}
+	return true, nil
+}
+
+func displayName(x *exchange, r *resource) (bool, error) {
+	switch r.kind {
+	case kindCalendar:
+		v, _, err := x.storedValue(r, dav("displayname"))
+		x.text(cmp.Or(v, r.cal.DisplayName, r.cal.Name))
+		return true, err
+	case kindHome, kindPrincipal:
+		x.text(cmp.Or(x.principal.DisplayName, x.principal.Name))
+	case kindPrincipals:
+		x.raw("Principals")
+	default:
+		x.raw("Calendars")
+	}
+	return true, nil
+}
+
+func privilegeSet(x *exchange, r *resource) (bool, error) {
+	for p := range strings.FieldsSeq(privileges(r)) {
+		x.raw("<D:privilege><" + p + "/></D:privilege>")
+	}
+	return true, nil
+}
+
+// privileges are spelled out one by one: CalDav Synchronizer does not take "all" for anything, Mailspring looks
+// for "write" alone, and a home without "bind" hides DAVx5's button for a new calendar.
+func privileges(r *resource) string {
+	switch {
+	case r.kind&(kindCalendar|kindObject) == 0:
+		return "D:read D:read-current-user-privilege-set"
+	case r.cal.Writable:
+		return "D:read C:read-free-busy D:write D:write-content D:write-properties D:bind D:unbind D:unlock D:read-current-user-privilege-set"
+	}
+	return "D:read C:read-free-busy D:read-current-user-privilege-set"
+}
+
+func supportedReports(x *exchange, r *resource) (bool, error) {
+	reports := "D:expand-property D:principal-property-search D:principal-search-property-set"
+	switch r.kind {
+	case kindCalendar:
+		reports = "D:sync-collection C:calendar-query C:calendar-multiget C:free-busy-query"
+	case kindHome:
+		// macOS synchronizes no calendar by token whose home does not list this.
+		reports = "D:sync-collection"
+	case kindObject:
+		reports = ""
+	}
+	for name := range strings.FieldsSeq(reports) {
+		x.raw("<D:supported-report><D:report><" + name + "/></D:report></D:supported-report>")
+	}
+	return true, nil
+}
+
+func syncToken(x *exchange, r *resource) (bool, error) {
+	if r.kind == kindCalendar {
+		x.text(r.cal.Token.String())
+		return true, nil
+	}
+	cals, err := x.homeCalendars(r)
+	x.raw(newHomeState(cals).String())
+	return true, err
+}
+
+// homeCalendars lists the calendars of a home, once for each resource.
+func (x *exchange) homeCalendars(r *resource) ([]Calendar, error) {
+	if r.calendars == nil {
+		cals, err := x.h.Backend.Calendars(x.ctx, x.principal)
+		if err != nil {
+			return nil, err
+		}
+		r.calendars = append([]Calendar{}, cals...)
+	}
+	return r.calendars, nil
+}
+
+// entityTag is the quoted ETag of an object, or of a calendar for its state.
+func entityTag(r *resource) string {
+	if r.kind == kindCalendar {
+		return `"` + r.cal.Token.Epoch + "-" + strconv.FormatInt(r.cal.Token.Rev, 10) + `"`
+	}
+	return `"` + r.obj.ETag + `"`
+}
+
+func contentLength(x *exchange, r *resource) (bool, error) {
+	x.buf = strconv.AppendInt(x.buf, int64(r.obj.Size), 10)
+	return true, nil
+}
+
+// modified serves both dates; no creation date is kept, and allprop clients want one.
+func modified(layout string) func(*exchange, *resource) (bool, error) {
+	return func(x *exchange, r *resource) (bool, error) {
+		t := r.cal.Modified
+		if r.kind == kindObject {
+			t = r.obj.Modified
+		}
+		x.buf = t.UTC().AppendFormat(x.buf, layout)
+		return !t.IsZero(), nil
+	}
+}
+
+func calendarTimeZone(x *exchange, r *resource) string {
+	if x.h.TimeZone == nil || r.cal.TimeZone == "" {
+		return ""
+	}
+	return string(x.h.TimeZone(r.cal.TimeZone))
+}
+
+func timeZoneID(x *exchange, r *resource) (bool, error) {
+	x.text(r.cal.TimeZone)
+	return r.cal.TimeZone != "", nil
+}
+
+// A stored colour is "#RRGGBBAA" and, after a space, Apple's name for it.
+func calendarColor(x *exchange, r *resource) (bool, error) {
+	v, ok, err := x.storedValue(r, apple("calendar-color"))
+	if !ok && len(r.cal.Color) == len("#rrggbb") {
+		v, ok = strings.ToUpper(r.cal.Color)+"FF", true
+	}
+	color, _, _ := strings.Cut(v, " ")
+	x.text(color)
+	return ok, err
+}
+
+func symbolicColor(x *exchange, r *resource) (string, error) {
+	v, _, err := x.storedValue(r, apple("calendar-color"))
+	_, name, ok := strings.Cut(v, " ")
+	if !ok {
+		return "", err
+	}
+	return ` symbolic-color="` + attributeValue(name) + `"`, err
+}
+
+// homeState is a sync token of a home: for each calendar a hash of its name and one of everything that a client
+// could want to hear about. It names no removed calendar; an old token that has one is not valid any more, and
+// the client lists the home anew.
+type homeState map[[4]byte][6]byte
+
+const homePrefix = "urn:outbridge:home:"
+
+func newHomeState(cals []Calendar) homeState {
+	s := homeState{}
+	for _, c := range cals {
+		s[homeKey(c.Name)] = calendarState(c)
+	}
+	return s
+}
+
+func homeKey(name string) (k [4]byte) {
+	sum := sha256.Sum256([]byte(name))
+	copy(k[:], sum[:])
+	return
+}
+
+func calendarState(c Calendar) (v [6]byte) {
+	h := sha256.New()
+	for _, s := range []string{c.Name, c.Owner, c.DisplayName, c.Description, c.Color, c.TimeZone, c.Token.String(),
+		strconv.Itoa(c.Order), strconv.FormatBool(c.Writable)} {
+		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))
+		h.Write([]byte(s))
+	}
+	copy(v[:], h.Sum(nil))
+	return
+}
+
+func (s homeState) String() string {
+	var b []byte
+	for _, k := range slices.SortedFunc(maps.Keys(s), func(a, b [4]byte) int { return slices.Compare(a[:], b[:]) }) {
+		v := s[k]
+		b = append(append(b, k[:]...), v[:]...)
+	}
+	return homePrefix + base64.RawURLEncoding.EncodeToString(b)
+}
+
+func parseHomeState(token string) (homeState, error) {
+	enc, ok := strings.CutPrefix(token, homePrefix)
+	b, err := base64.RawURLEncoding.DecodeString(enc)
+	if !ok || err != nil || len(b)%10 != 0 {
+		return nil, ErrTokenGone
+	}
+	s := homeState{}
+	for ; len(b) > 0; b = b[10:] {
+		s[[4]byte(b)] = [6]byte(b[4:])
+	}
+	return s, nil
+}

@@ -1,0 +1,266 @@
+package caldav
+
+import (
+	"encoding/xml"
+	"errors"
+	"net/http"
+)
+
+// propRequest says which properties a PROPFIND or a REPORT asks for.
+type propRequest struct {
+	mode  propMode
+	props []requestedProp
+}
+
+type propMode uint8
+
+const (
+	propNamed propMode = iota
+	propAll            // those that are there, no 404s
+	propNames          // their names only
+)
+
+// requestedProp is a property with the tags that it is answered in. Known is nil for a name that is in no table.
+type requestedProp struct {
+	name      xml.Name
+	open, end string
+	known     *property
+}
+
+func newRequestedProp(name xml.Name) requestedProp {
+	open, end := startTag(name)
+	return requestedProp{name: name, open: open, end: end, known: properties[name]}
+}
+
+// parsePropRequest reads the DAV:prop, DAV:allprop or DAV:propname inside n; none of them means allprop.
+func parsePropRequest(n *node) *propRequest {
+	q := &propRequest{mode: propAll}
+	if prop := n.child(dav("prop")); prop != nil {
+		q.mode = propNamed
+		seen := map[xml.Name]bool{}
+		for _, c := range prop.children {
+			if !seen[c.name] {
+				seen[c.name] = true
+				q.props = append(q.props, newRequestedProp(c.name))
+			}
+		}
+		return q
+	}
+	if n.child(dav("propname")) != nil {
+		q.mode = propNames
+	}
+	for _, name := range propertyNames {
+		if q.mode == propNames || properties[name].all {
+			q.props = append(q.props, newRequestedProp(name))
+		}
+	}
+	if include := n.child(dav("include")); include != nil && q.mode == propAll {
+		for _, c := range include.children {
+			q.props = append(q.props, newRequestedProp(c.name))
+		}
+	}
+	return q
+}
+
+// beginMultistatus begins a 207. endMultistatus finishes it.
+func (x *exchange) beginMultistatus() {
+	x.status = http.StatusMultiStatus
+	h := x.rw.Header()
+	h.Set("Content-Type", xmlType)
+	h.Add("Vary", "Brief, Prefer")
+	x.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n<D:multistatus" + rootNamespaces + ">\n")
+}
+
+func (x *exchange) endMultistatus() { x.raw("</D:multistatus>\n") }
+
+// row appends the DAV:response of a resource. The propstat of what is there comes first, also when it is empty:
+// KDE reads no other.
+func (x *exchange) row(r *resource, q *propRequest) error {
+	if err := x.ctx.Err(); err != nil {
+		return err
+	}
+	x.raw("<D:response><D:href>")
+	x.raw(r.href)
+	x.raw("</D:href><D:propstat><D:prop>")
+	var missing, tooMany []*requestedProp
+	for i := range q.props {
+		p := &q.props[i]
+		ok, err := x.property(r, p, q.mode == propNames)
+		switch {
+		case errors.Is(err, errTooManyInstances):
+			tooMany = append(tooMany, p)
+		case err != nil:
+			return err
+		case !ok && q.mode == propNamed:
+			missing = append(missing, p)
+		}
+	}
+	x.raw("</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>")
+	if !x.minimal {
+		x.propstat(missing, "404 Not Found", "")
+	}
+	x.propstat(tooMany, "507 Insufficient Storage", "C:max-instances")
+	x.raw("</D:response>\n")
+	return x.flush()
+}
+
+// property appends one property element, or nothing if the resource has no such property.
+func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool, error) {
+	if p.known == nil || p.known.kinds&r.kind == 0 {
+		return false, nil
+	}
+	before := len(x.buf)
+	x.raw(p.open)
+	if p.known.attrs != nil && !nameOnly {
+		attrs, err := p.known.attrs(x, r)
+		if err != nil {
+			return false, err
+		}
+		x.buf = append(append(x.buf[:len(x.buf)-1], attrs...), '>')
+	}
+	content := len(x.buf)
+	ok := true
+	var err error
+	if p.known.href != nil {
+		x.raw("<D:href>" + p.known.href(x, r) + "</D:href>")
+	} else {
+		ok, err = p.known.value(x, r)
+	}
+	if err != nil || !ok {
+		x.buf = x.buf[:before]
+		return false, err
+	}
+	if nameOnly {
+		x.buf = x.buf[:content]
+	}
+	x.raw(p.end)
+	return true, nil
+}
+
+// propstat appends the names of properties under a status that is not 200 (RFC 4918 §14.22).
+func (x *exchange) propstat(props []*requestedProp, status, code string) {
+	if len(props) == 0 {
+		return
+	}
+	x.raw("<D:propstat><D:prop>")
+	for _, p := range props {
+		x.raw(p.open[:len(p.open)-1] + "/>")
+	}
+	x.raw("</D:prop><D:status>HTTP/1.1 " + status + "</D:status>")
+	if code != "" {
+		x.raw("<D:error><" + code + "/></D:error>")
+	}
+	x.raw("</D:propstat>")
+}
+
+// statusRow appends a DAV:response that has a status and no properties.
+func (x *exchange) statusRow(href, status, code string) error {
+	x.raw("<D:response><D:href>" + href + "</D:href><D:status>HTTP/1.1 " + status + "</D:status>")
+	if code != "" {
+		x.raw("<D:error><" + code + "/></D:error>")
+	}
+	x.raw("</D:response>\n")
+	return x.flush()
+}
+
+// resource looks up what the request path names.
+func (x *exchange) resource() (*resource, error) {
+	r := &resource{kind: x.target.kind, href: x.target.href}
+	var err error
+	if r.kind&(kindCalendar|kindObject) != 0 {
+		if r.cal, err = x.calendar(); err != nil {
+			return nil, err
+		}
+	}
+	if r.kind == kindObject {
+		r.obj, err = x.h.Backend.Object(x.ctx, r.cal, x.target.object)
+	}
+	return r, err
+}
+
+// propfind answers PROPFIND (RFC 4918 §9.1). Depth infinity, which is also what no Depth header means, gives the
+// members of depth 1.
+func (x *exchange) propfind() error {
+	members := true
+	switch x.req.Header.Get("Depth") {
+	case "0":
+		members = false
+	case "", "1", "infinity":
+	default:
+		return badRequest("malformed Depth header")
+	}
+	n, err := readXML(x.rw, x.req)
+	if err != nil {
+		return err
+	}
+	if n != nil && n.name != dav("propfind") {
+		return badRequest("the request body is not a DAV:propfind")
+	}
+	q := parsePropRequest(n)
+	r, err := x.resource()
+	if err != nil {
+		return err
+	}
+	x.beginMultistatus()
+	if err := x.row(r, q); err != nil {
+		return err
+	}
+	if members {
+		if err := x.members(r, q); err != nil {
+			return err
+		}
+	}
+	x.endMultistatus()
+	return nil
+}
+
+func (x *exchange) members(r *resource, q *propRequest) error {
+	switch r.kind {
+	case kindRoot:
+		var children []resource
+		switch r.href {
+		case "/":
+			children = []resource{{kind: kindRoot, href: rootPath}}
+		case rootPath:
+			children = []resource{{kind: kindPrincipals, href: principalsPath}, {kind: kindRoot, href: calendarsPath}}
+		default:
+			children = []resource{{kind: kindHome, href: homeHref(x.principal.Name)}}
+		}
+		for i := range children {
+			if err := x.row(&children[i], q); err != nil {
+				return err
+			}
+		}
+	case kindPrincipals:
+		return x.row(&resource{kind: kindPrincipal, href: principalHref(x.principal.Name)}, q)
+	case kindHome:
+		cals, err := x.homeCalendars(r)
+		if err != nil {
+			return err
+		}
+		for _, c := range cals {
+			if err := x.row(x.calendarResource(c), q); err != nil {
+				return err
+			}
+		}
+	case kindCalendar:
+		for o, err := range x.h.Backend.Objects(x.ctx, r.cal, Query{}) {
+			if err != nil {
+				return err
+			}
+			if err := x.row(objectResource(r, o), q); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (x *exchange) calendarResource(c Calendar) *resource {
+	return &resource{kind: kindCalendar, href: calendarHref(x.principal.Name, c.Name), cal: c}
+}
+
+// objectResource makes the resource of an object in calendar r.
+func objectResource(r *resource, o Object) *resource {
+	return &resource{kind: kindObject, href: r.href + escapeSegment(o.Name), cal: r.cal, obj: o}
+}

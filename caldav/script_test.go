@@ -1,0 +1,141 @@
+package caldav_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"outbridge/caldav"
+)
+
+// TestClients plays testdata/clients/*.txt: what each client sends, as recorded or read in its source, and what it
+// needs to get. A step is
+//
+//	C: METHOD /path            request line, then header lines, an empty line, and the body
+//	S: 207                     expected status, then what is expected of the answer, a line each:
+//	Name: value                a header that has this value
+//	+ text    - text           the body has, or does not have, this text (white space between tags aside)
+//	# n text                   the body has this text n times
+//	= NAME regexp              $NAME is, from here on, what the regexp's group matches in the body
+//
+// "B: publish CALENDAR NAME" and "B: remove CALENDAR NAME" change the backend between steps; "--" starts a comment.
+func TestClients(t *testing.T) {
+	files, err := filepath.Glob("testdata/clients/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := fixture()
+			p := &player{s: serve(t, &keeping{memory: m}), m: m, vars: map[string]string{}}
+			p.play(t, strings.Split(string(text), "\n"))
+		})
+	}
+}
+
+type player struct {
+	s    *server
+	m    *memory
+	vars map[string]string
+	last answer
+}
+
+var betweenTags = regexp.MustCompile(`>\s+<`)
+
+func squeeze(s string) string { return betweenTags.ReplaceAllString(strings.TrimSpace(s), "><") }
+
+func (p *player) play(t *testing.T, lines []string) {
+	for i := 0; i < len(lines); i++ {
+		line := p.expand(lines[i])
+		switch {
+		case strings.TrimSpace(line) == "" || strings.HasPrefix(line, "--"):
+		case strings.HasPrefix(line, "B: "):
+			f := strings.Fields(line)
+			switch f[1] {
+			case "publish":
+				p.m.publish(f[2], f[3], event("UID:"+f[3]+"\nDTSTAMP:20260101T000000Z\nDTSTART:20260901T100000Z\nDURATION:PT1H\nSUMMARY:"+strconv.Itoa(i)))
+			case "remove":
+				p.m.remove(f[2], f[3])
+			default:
+				t.Fatalf("line %d: %s", i+1, line)
+			}
+		case strings.HasPrefix(line, "C: "):
+			method, path, _ := strings.Cut(strings.TrimPrefix(line, "C: "), " ")
+			var headers, body []string
+			inBody := false
+			for i++; i < len(lines) && !strings.HasPrefix(lines[i], "S: "); i++ {
+				l := p.expand(lines[i])
+				switch {
+				case inBody:
+					body = append(body, l)
+				case l == "":
+					inBody = true
+				default:
+					headers = append(headers, l)
+				}
+			}
+			p.last = p.s.do(method, path, strings.TrimSpace(strings.Join(body, "\n")), headers...)
+			want := strings.TrimPrefix(lines[i], "S: ")
+			if got := strconv.Itoa(p.last.StatusCode); got != want {
+				t.Fatalf("line %d: status %s, want %s\n%s", i+1, got, want, p.last.body)
+			}
+			if want == "207" {
+				p.last.multistatus(t)
+			}
+		default:
+			p.check(t, i+1, line)
+		}
+	}
+}
+
+func (p *player) expand(s string) string {
+	for name, v := range p.vars {
+		s = strings.ReplaceAll(s, "$"+name, v)
+	}
+	return s
+}
+
+func (p *player) check(t *testing.T, n int, line string) {
+	t.Helper()
+	kind, rest, _ := strings.Cut(line, " ")
+	body := squeeze(p.last.body)
+	switch kind {
+	case "+":
+		if !strings.Contains(body, squeeze(rest)) {
+			t.Errorf("line %d: no %s in\n%s", n, rest, body)
+		}
+	case "-":
+		if strings.Contains(body, squeeze(rest)) {
+			t.Errorf("line %d: %s in\n%s", n, rest, body)
+		}
+	case "#":
+		count, text, _ := strings.Cut(rest, " ")
+		if got := strconv.Itoa(strings.Count(body, squeeze(text))); got != count {
+			t.Errorf("line %d: %s times %s in\n%s", n, got, text, body)
+		}
+	case "=":
+		name, re, _ := strings.Cut(rest, " ")
+		m := regexp.MustCompile("(?s)" + re).FindStringSubmatch(body)
+		if m == nil {
+			t.Fatalf("line %d: no match in\n%s", n, body)
+		}
+		p.vars[name] = m[1]
+	default:
+		name, value, ok := strings.Cut(line, ": ")
+		if !ok {
+			t.Fatalf("line %d: what is %q?", n, line)
+		}
+		if got := p.last.Header.Get(name); got != value {
+			t.Errorf("line %d: %s is %q, want %q", n, name, got, value)
+		}
+	}
+}
+
+var _ caldav.PropertyStore = (*keeping)(nil)

@@ -1,0 +1,361 @@
+package caldav_test
+
+import (
+	"encoding/xml"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"outbridge/caldav"
+	"pgregory.net/rapid"
+)
+
+// The truth about time ranges: random events are expanded here day by day, by a plain reading of RFC 5545, and the
+// server has to select and expand the same.
+
+// truthDays is how far, in days after DTSTART, an endless series is followed.
+const truthDays = 1200
+
+type truthEvent struct {
+	zone     *time.Location // nil: floating, or all day
+	allDay   bool
+	start    time.Time // wall clock, as if in UTC
+	length   time.Duration
+	byEnd    bool // written with DTEND
+	rule     string
+	hits     func(day time.Time) bool // nil: no rule
+	count    int
+	until    time.Time // wall clock; zero: none
+	excluded []int
+	moved    []truthMove
+}
+
+type truthMove struct {
+	index  int
+	start  time.Time
+	length time.Duration
+}
+
+// occurrences lists the wall clock starts of the rule, and whether there would be more.
+func (e *truthEvent) occurrences() (walls []time.Time, endless bool) {
+	if e.hits == nil {
+		return []time.Time{e.start}, false
+	}
+	for d := range truthDays {
+		day := e.start.AddDate(0, 0, d)
+		if !e.until.IsZero() && day.After(e.until) || e.count > 0 && len(walls) == e.count {
+			return walls, false
+		}
+		if e.hits(day) {
+			walls = append(walls, day)
+		}
+	}
+	return walls, e.count == 0 && e.until.IsZero()
+}
+
+type truthInstance struct{ from, to time.Time }
+
+func (e *truthEvent) instances(calendarZone *time.Location) (l []truthInstance, endless bool) {
+	zone := e.zone
+	if zone == nil {
+		zone = calendarZone
+	}
+	at := func(wall time.Time, length time.Duration) truthInstance {
+		from := slowInstant(wall, zone)
+		if e.allDay {
+			return truthInstance{from, slowInstant(wall.Add(length), zone)}
+		}
+		return truthInstance{from, from.Add(length)}
+	}
+	walls, endless := e.occurrences()
+	for i, w := range walls {
+		moved := slices.IndexFunc(e.moved, func(m truthMove) bool { return m.index == i })
+		switch {
+		case moved >= 0:
+			l = append(l, at(e.moved[moved].start, e.moved[moved].length))
+		case !slices.Contains(e.excluded, i):
+			l = append(l, at(w, e.length))
+		}
+	}
+	return l, endless
+}
+
+// slowInstant tries both offsets around a wall clock time.
+func slowInstant(wall time.Time, zone *time.Location) time.Time {
+	_, before := wall.Add(-30 * time.Hour).In(zone).Zone()
+	_, after := wall.Add(30 * time.Hour).In(zone).Zone()
+	var best time.Time
+	for _, offset := range []int{before, after} {
+		t := wall.Add(-time.Duration(offset) * time.Second)
+		if t.In(zone).Format("20060102150405") == wall.Format("20060102150405") && (best.IsZero() || t.Before(best)) {
+			best = t
+		}
+	}
+	if best.IsZero() {
+		return wall.Add(-time.Duration(before) * time.Second)
+	}
+	return best
+}
+
+func (i truthInstance) in(start, end time.Time) bool {
+	if i.from.Equal(i.to) {
+		return (start.IsZero() || !i.from.Before(start)) && (end.IsZero() || i.from.Before(end))
+	}
+	return (start.IsZero() || i.to.After(start)) && (end.IsZero() || i.from.Before(end))
+}
+
+func (e *truthEvent) dateProp(name string, wall time.Time) string {
+	switch {
+	case e.allDay:
+		return name + ";VALUE=DATE:" + wall.Format("20060102")
+	case e.zone == nil:
+		return name + ":" + wall.Format("20060102T150405")
+	case e.zone == time.UTC:
+		return name + ":" + wall.Format("20060102T150405Z")
+	}
+	return name + ";TZID=" + e.zone.String() + ":" + wall.Format("20060102T150405")
+}
+
+func (e *truthEvent) ics() string {
+	length := func(d time.Duration) string {
+		if e.allDay {
+			return fmt.Sprintf("DURATION:P%dD", d/(24*time.Hour))
+		}
+		return fmt.Sprintf("DURATION:PT%dM", d/time.Minute)
+	}
+	var b strings.Builder
+	b.WriteString("UID:x\nDTSTAMP:20260101T000000Z\n" + e.dateProp("DTSTART", e.start) + "\n")
+	if e.byEnd {
+		b.WriteString(e.dateProp("DTEND", e.start.Add(e.length)) + "\n")
+	} else {
+		b.WriteString(length(e.length) + "\n")
+	}
+	if e.hits != nil {
+		b.WriteString("RRULE:" + e.rule)
+		switch {
+		case e.count > 0:
+			fmt.Fprintf(&b, ";COUNT=%d", e.count)
+		case !e.until.IsZero() && e.allDay:
+			b.WriteString(";UNTIL=" + e.until.Format("20060102"))
+		case !e.until.IsZero() && e.zone == nil:
+			b.WriteString(";UNTIL=" + e.until.Format("20060102T150405"))
+		case !e.until.IsZero():
+			b.WriteString(";UNTIL=" + slowInstant(e.until, e.zone).UTC().Format("20060102T150405Z"))
+		}
+		b.WriteString("\n")
+	}
+	walls, _ := e.occurrences()
+	for _, i := range e.excluded {
+		b.WriteString(e.dateProp("EXDATE", walls[i]) + "\n")
+	}
+	for _, m := range e.moved {
+		b.WriteString("END:VEVENT\nBEGIN:VEVENT\nUID:x\nDTSTAMP:20260101T000000Z\n" + e.dateProp("RECURRENCE-ID", walls[m.index]) + "\n" +
+			e.dateProp("DTSTART", m.start) + "\n" + length(m.length) + "\n")
+	}
+	return event(b.String())
+}
+
+var truthZones = []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Auckland"}
+
+func drawZone(t *rapid.T, label string) *time.Location {
+	loc, err := time.LoadLocation(rapid.SampledFrom(truthZones).Draw(t, label))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loc
+}
+
+func drawEvent(t *rapid.T) *truthEvent {
+	e := &truthEvent{}
+	kind := rapid.SampledFrom([]string{"zoned", "zoned", "zoned", "floating", "date"}).Draw(t, "kind")
+	day := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, rapid.IntRange(0, 730).Draw(t, "day"))
+	draw := func(label string) time.Duration {
+		if kind == "date" {
+			return time.Duration(rapid.IntRange(1, 5).Draw(t, label)) * 24 * time.Hour
+		}
+		return time.Duration(rapid.SampledFrom([]int{0, 15, 60, 480, 1440, 3000}).Draw(t, label)) * time.Minute
+	}
+	e.allDay = kind == "date"
+	e.start = day
+	if kind != "date" {
+		e.start = day.Add(time.Duration(rapid.IntRange(0, 95).Draw(t, "quarter")) * 15 * time.Minute)
+	}
+	if kind == "zoned" {
+		e.zone = drawZone(t, "zone")
+	}
+	e.length = draw("length")
+	if e.zone != nil && e.zone != time.UTC {
+		// DTEND is a clock reading; only one that can be read in one way says the same as a duration.
+		end := e.start.Add(e.length)
+		e.byEnd = slowInstant(end, e.zone).Equal(slowInstant(e.start, e.zone).Add(e.length)) && rapid.Bool().Draw(t, "by end")
+	} else {
+		e.byEnd = rapid.Bool().Draw(t, "by end")
+	}
+	n := rapid.IntRange(1, 4).Draw(t, "interval")
+	days := func(d time.Time) int { return int(d.Sub(e.start).Hours() / 24) }
+	months := func(d time.Time) int {
+		return (d.Year()-e.start.Year())*12 + int(d.Month()) - int(e.start.Month())
+	}
+	codes := []string{"SU", "MO", "TU", "WE", "TH", "FR", "SA"}
+	switch rapid.SampledFrom([]string{"", "daily", "weekly", "day of month", "last of month", "weekday of month", "yearly"}).Draw(t, "rule") {
+	case "daily":
+		e.rule = fmt.Sprintf("FREQ=DAILY;INTERVAL=%d", n)
+		e.hits = func(d time.Time) bool { return days(d)%n == 0 }
+	case "weekly":
+		set := rapid.SliceOfNDistinct(rapid.IntRange(0, 6), 1, 4, rapid.ID[int]).Draw(t, "weekdays")
+		if !slices.Contains(set, int(e.start.Weekday())) {
+			set = append(set, int(e.start.Weekday()))
+		}
+		var by []string
+		for _, w := range set {
+			by = append(by, codes[w])
+		}
+		wkst := rapid.IntRange(0, 6).Draw(t, "week start")
+		e.rule = fmt.Sprintf("FREQ=WEEKLY;INTERVAL=%d;WKST=%s;BYDAY=%s", n, codes[wkst], strings.Join(by, ","))
+		into := (int(e.start.Weekday()) - wkst + 7) % 7
+		e.hits = func(d time.Time) bool { return (days(d)+into)/7%n == 0 && slices.Contains(set, int(d.Weekday())) }
+	case "day of month":
+		e.rule = fmt.Sprintf("FREQ=MONTHLY;INTERVAL=%d", n)
+		e.hits = func(d time.Time) bool { return months(d)%n == 0 && d.Day() == e.start.Day() }
+	case "last of month":
+		e.start = e.start.AddDate(0, 1, -e.start.Day()-e.start.AddDate(0, 1, -e.start.Day()).Day()+1)
+		e.start = time.Date(e.start.Year(), e.start.Month()+1, 0, e.start.Hour(), e.start.Minute(), 0, 0, time.UTC)
+		e.byEnd = false
+		e.rule = fmt.Sprintf("FREQ=MONTHLY;INTERVAL=%d;BYMONTHDAY=-1", n)
+		e.hits = func(d time.Time) bool { return months(d)%n == 0 && d.AddDate(0, 0, 1).Day() == 1 }
+	case "weekday of month":
+		nth := (e.start.Day()-1)/7 + 1
+		e.rule = fmt.Sprintf("FREQ=MONTHLY;INTERVAL=%d;BYDAY=%d%s", n, nth, codes[e.start.Weekday()])
+		if rapid.Bool().Draw(t, "setpos") {
+			e.rule = fmt.Sprintf("FREQ=MONTHLY;INTERVAL=%d;BYDAY=%s;BYSETPOS=%d", n, codes[e.start.Weekday()], nth)
+		}
+		e.hits = func(d time.Time) bool {
+			return months(d)%n == 0 && d.Weekday() == e.start.Weekday() && (d.Day()-1)/7+1 == nth
+		}
+	case "yearly":
+		e.rule = "FREQ=YEARLY"
+		e.hits = func(d time.Time) bool { return d.Month() == e.start.Month() && d.Day() == e.start.Day() }
+	}
+	if e.hits == nil {
+		return e
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "end") {
+	case 1:
+		e.count = rapid.IntRange(1, 40).Draw(t, "count")
+	case 2:
+		e.until = e.start.AddDate(0, 0, rapid.IntRange(0, 400).Draw(t, "until"))
+	}
+	walls, _ := e.occurrences()
+	if e.count > 0 {
+		e.count = len(walls) // what lies beyond truthDays is not known here
+	}
+	near := min(len(walls), 30)
+	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, near-1), 0, min(3, near), rapid.ID[int]).Draw(t, "changed") {
+		if rapid.Bool().Draw(t, "excluded") {
+			e.excluded = append(e.excluded, i)
+		} else {
+			shift := time.Duration(rapid.IntRange(-200, 200).Draw(t, "shift")) * 15 * time.Minute
+			if e.allDay {
+				shift = shift.Truncate(24 * time.Hour)
+			}
+			e.moved = append(e.moved, truthMove{i, walls[i].Add(shift), draw("moved length")})
+		}
+	}
+	return e
+}
+
+func TestTimeRangeTruth(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := drawEvent(t)
+		zone := drawZone(t, "calendar zone")
+		instances, endless := e.instances(zone)
+		m := &memory{}
+		m.add(caldav.Calendar{Name: "work", DisplayName: "Work", TimeZone: zone.String()})
+		var first, last time.Time
+		if len(instances) > 0 && rapid.Bool().Draw(t, "bounds") {
+			for _, i := range instances {
+				if first.IsZero() || i.from.Before(first) {
+					first = i.from
+				}
+				if !endless && i.to.After(last) {
+					last = i.to
+				}
+			}
+		}
+		m.publishBounded("work", "x.ics", e.ics(), first, last)
+		h := &caldav.Handler{Backend: m, Log: slog.New(slog.DiscardHandler)}
+		ask := func(prop string, start, end time.Time) multistatus {
+			var s1, s2 string
+			if !start.IsZero() {
+				s1 = start.UTC().Format("20060102T150405Z")
+			}
+			if !end.IsZero() {
+				s2 = end.UTC().Format("20060102T150405Z")
+			}
+			req := httptest.NewRequest("REPORT", workPath, strings.NewReader(queryBody(prop, eventsWithin(s1, s2))))
+			req.SetBasicAuth("alice", "secret")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, req)
+			var ms multistatus
+			if err := xml.Unmarshal(w.Body.Bytes(), &ms); w.Code != 207 || err != nil {
+				t.Fatalf("%d %v %s", w.Code, err, w.Body)
+			}
+			return ms
+		}
+		// An edge is anywhere, or where it hurts.
+		edge := func(label string) time.Time {
+			if len(instances) > 0 && rapid.IntRange(0, 3).Draw(t, label+" at an instance") > 0 {
+				i := instances[rapid.IntRange(0, min(len(instances), 60)-1).Draw(t, label+" instance")]
+				if i.from.Sub(e.start) > (truthDays-60)*24*time.Hour {
+					i = instances[0]
+				}
+				at := rapid.SampledFrom([]time.Time{i.from, i.to}).Draw(t, label+" of it")
+				return at.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, label+" second")) * time.Second)
+			}
+			return e.start.Add(time.Duration(rapid.IntRange(-60*24, 500*24).Draw(t, label+" hour")) * time.Hour)
+		}
+		for range 6 {
+			start, end := edge("start"), edge("end")
+			switch rapid.IntRange(0, 3).Draw(t, "open") {
+			case 1:
+				end = time.Time{}
+			case 2:
+				start = time.Time{}
+			default:
+				if !end.After(start) {
+					end = start.Add(time.Duration(rapid.SampledFrom([]int{1, 60, 3600, 86400, 30 * 86400}).Draw(t, "seconds")) * time.Second)
+				}
+			}
+			var want []string
+			for _, i := range instances {
+				if i.in(start, end) {
+					want = append(want, i.from.UTC().Format("20060102T150405Z"))
+				}
+			}
+			matches := len(want) > 0 || endless && end.IsZero()
+			if got := len(ask("<D:getetag/>", start, end).Responses) == 1; got != matches {
+				t.Fatalf("%v – %v: selected %v, want %v\n%s", start, end, got, matches, e.ics())
+			}
+			if start.IsZero() || end.IsZero() || e.zone == nil || !matches {
+				continue
+			}
+			data, _ := ask(fmt.Sprintf(`<C:calendar-data><C:expand start="%s" end="%s"/></C:calendar-data>`,
+				start.UTC().Format("20060102T150405Z"), end.UTC().Format("20060102T150405Z")), start, end).Responses[0].get("urn:ietf:params:xml:ns:caldav", "calendar-data")
+			var got []string
+			for line := range strings.Lines(data.Text) {
+				if v, ok := strings.CutPrefix(strings.TrimSpace(line), "DTSTART:"); ok {
+					got = append(got, v)
+				}
+			}
+			slices.Sort(want)
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Fatalf("%v – %v: expanded to %v, want %v\n%s", start, end, got, want, e.ics())
+			}
+		}
+	})
+}

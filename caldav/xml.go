@@ -1,0 +1,234 @@
+package caldav
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// XML namespaces of the properties and reports served here.
+const (
+	nsDAV    = "DAV:"
+	nsCalDAV = "urn:ietf:params:xml:ns:caldav"
+	nsCS     = "http://calendarserver.org/ns/"
+	nsApple  = "http://apple.com/ns/ical/"
+)
+
+// rootNamespaces declares every prefix once, on the root element of an answer.
+const rootNamespaces = ` xmlns:D="` + nsDAV + `" xmlns:C="` + nsCalDAV + `" xmlns:CS="` + nsCS + `" xmlns:A="` + nsApple + `"`
+
+func dav(local string) xml.Name    { return xml.Name{Space: nsDAV, Local: local} }
+func caldav(local string) xml.Name { return xml.Name{Space: nsCalDAV, Local: local} }
+func cs(local string) xml.Name     { return xml.Name{Space: nsCS, Local: local} }
+func apple(local string) xml.Name  { return xml.Name{Space: nsApple, Local: local} }
+
+// Limits of a request body. vdirsyncer puts every changed href into one multiget, at about 130 octets each, so
+// the body limit holds some 30,000 of them.
+const (
+	maxXMLBody     = 4 << 20
+	maxXMLDepth    = 32
+	maxXMLElements = 40000
+)
+
+// node is one element of a request body.
+type node struct {
+	name     xml.Name
+	attrs    []xml.Attr
+	text     string // character data directly inside, in document order
+	children []*node
+}
+
+// child finds the first child element of a name, or nil. It and the other readers accept a nil node.
+func (n *node) child(name xml.Name) *node {
+	if n != nil {
+		for _, c := range n.children {
+			if c.name == name {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// attr returns the value of an attribute without a namespace, or "".
+func (n *node) attr(local string) string {
+	if n != nil {
+		for _, a := range n.attrs {
+			if a.Name.Space == "" && a.Name.Local == local {
+				return a.Value
+			}
+		}
+	}
+	return ""
+}
+
+// trimmed returns the element's own text without surrounding white space.
+func (n *node) trimmed() string {
+	if n == nil {
+		return ""
+	}
+	return strings.TrimSpace(n.text)
+}
+
+// readXML reads a request body whatever its Content-Type says: Android clients send text/plain. An empty body is
+// a nil node.
+func readXML(w http.ResponseWriter, r *http.Request) (*node, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxXMLBody))
+	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
+		return nil, &statusError{status: http.StatusRequestEntityTooLarge, message: "request body too large"}
+	}
+	if err != nil {
+		return nil, badRequest("cannot read the request body")
+	}
+	return parseXML(body)
+}
+
+// parseXML reads one document. Document type declarations are refused, so there are no entities to expand.
+func parseXML(body []byte) (*node, error) {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	if len(body) == 0 {
+		return nil, nil
+	}
+	dec := xml.NewDecoder(bytes.NewReader(body))
+	var root *node
+	var open []*node
+	elements := 0
+	for {
+		tok, err := dec.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, badRequest("malformed XML in the request body")
+		}
+		switch t := tok.(type) {
+		case xml.StartElement:
+			if elements++; elements > maxXMLElements {
+				return nil, badRequest("too many XML elements in the request body")
+			}
+			if len(open) == maxXMLDepth {
+				return nil, badRequest("XML in the request body is nested too deeply")
+			}
+			n := &node{name: t.Name, attrs: t.Attr}
+			switch {
+			case len(open) > 0:
+				parent := open[len(open)-1]
+				parent.children = append(parent.children, n)
+			case root == nil:
+				root = n
+			default:
+				return nil, badRequest("more than one root element in the request body")
+			}
+			open = append(open, n)
+		case xml.EndElement:
+			open = open[:len(open)-1]
+		case xml.CharData:
+			if len(open) > 0 {
+				n := open[len(open)-1]
+				if n.text == "" {
+					n.text = string(t)
+				} else if len(bytes.TrimSpace(t)) > 0 {
+					n.text += string(t)
+				}
+			} else if len(bytes.TrimSpace(t)) > 0 {
+				return nil, badRequest("text outside the root element of the request body")
+			}
+		case xml.Directive:
+			return nil, badRequest("document type declarations are not accepted")
+		}
+	}
+	if root == nil {
+		return nil, badRequest("no root element in the request body")
+	}
+	return root, nil
+}
+
+// startTag returns the opening and the closing tag of a property. A name from an unknown namespace declares it.
+func startTag(name xml.Name) (open, end string) {
+	prefix := ""
+	switch name.Space {
+	case nsDAV:
+		prefix = "D:"
+	case nsCalDAV:
+		prefix = "C:"
+	case nsCS:
+		prefix = "CS:"
+	case nsApple:
+		prefix = "A:"
+	case "":
+		return "<" + name.Local + ` xmlns="">`, "</" + name.Local + ">"
+	default:
+		return fmt.Sprintf(`<x:%s xmlns:x="%s">`, name.Local, attributeValue(name.Space)), "</x:" + name.Local + ">"
+	}
+	return "<" + prefix + name.Local + ">", "</" + prefix + name.Local + ">"
+}
+
+// needsEscape marks the octets that appendText does not copy as they are. 0xEF begins U+FFFE and U+FFFF, which
+// XML 1.0 forbids (and much that it allows).
+var needsEscape = func() (t [256]bool) {
+	for c := range 0x20 {
+		t[c] = c != '\t' && c != '\n'
+	}
+	for _, c := range []byte("<>&") {
+		t[c] = true
+	}
+	t[0xEF] = true
+	return
+}()
+
+// attributeValue escapes s for an attribute in double quotes.
+func attributeValue(s string) string {
+	return strings.ReplaceAll(string(appendText(nil, s)), `"`, "&quot;")
+}
+
+// appendText appends s as XML character data.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if needsEscape[s[i]] || s[i] >= utf8.RuneSelf {
+			return appendData(b, []byte(s))
+		}
+	}
+	return append(b, s...)
+}
+
+// appendData appends s as XML character data. CR becomes a character reference, because a parser would drop a
+// bare one and the octets of an object are to arrive as stored; what XML 1.0 cannot carry becomes U+FFFD, since
+// one such character makes the whole multistatus unreadable.
+func appendData(b, s []byte) []byte {
+	valid := utf8.Valid(s)
+	last := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if !needsEscape[c] && (valid || c < utf8.RuneSelf) {
+			i++
+			continue
+		}
+		size, esc := 1, "\uFFFD"
+		switch {
+		case c == '<':
+			esc = "&lt;"
+		case c == '>':
+			esc = "&gt;"
+		case c == '&':
+			esc = "&amp;"
+		case c == '\r':
+			esc = "&#13;"
+		case c >= utf8.RuneSelf:
+			var r rune
+			r, size = utf8.DecodeRune(s[i:])
+			if r != 0xFFFE && r != 0xFFFF && (r != utf8.RuneError || size > 1) {
+				i += size
+				continue
+			}
+		}
+		b = append(append(b, s[last:i]...), esc...)
+		i += size
+		last = i
+	}
+	return append(b, s[last:]...)
+}
