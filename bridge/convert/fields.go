@@ -1,0 +1,267 @@
+package convert
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-ical"
+
+	"outbridge/bridge/graph"
+)
+
+const (
+	maxSummary     = 4 << 10  // octets; Outlook itself allows 255 characters
+	maxLocation    = 4 << 10  // octets
+	maxDescription = 32 << 10 // octets; bodies come with megabytes of HTML
+	maxCategories  = 100
+	maxReminder    = 5 * 366 * 24 * 60 // minutes; Outlook refuses more than about five years
+)
+
+// fields is the VEVENT of e without its times.
+func (c *conversion) fields(e graph.Event) *ical.Component {
+	comp := ical.NewComponent(ical.CompEvent)
+	add(comp, ical.PropUID, escapeText(c.uid))
+	c.stamps(comp, e)
+	body := readBody(e)
+	link := meetingLink(e, body)
+	c.texts(comp, e, body, link)
+	c.links(comp, e, link)
+	c.place(comp, e)
+	c.states(comp, e)
+	c.people(comp, e)
+	c.alarm(comp, e)
+	if e.HasAttachments {
+		c.note("hasAttachments", "Attachments are not carried over; they are in Outlook.")
+	}
+	return comp
+}
+
+// stamps writes the times of change. Graph keeps no SEQUENCE.
+func (c *conversion) stamps(comp *ical.Component, e graph.Event) {
+	created, _, okCreated := parseCivil(e.Created)
+	modified, _, ok := parseCivil(e.LastModified)
+	if !ok || unset(modified) {
+		modified, ok = created, okCreated
+	}
+	if c.Modified.After(modified) {
+		modified, ok = c.Modified.UTC().Truncate(time.Second), true
+	}
+	if okCreated && !unset(created) {
+		add(comp, ical.PropCreated, created.Format(utcForm))
+	}
+	if ok && !unset(modified) {
+		add(comp, ical.PropLastModified, modified.Format(utcForm))
+	} else {
+		modified = date(1970, 1, 1)
+	}
+	add(comp, ical.PropDateTimeStamp, modified.Format(utcForm))
+	add(comp, ical.PropSequence, strconv.Itoa(max(c.Sequence, 0)))
+}
+
+// texts writes SUMMARY, DESCRIPTION and CATEGORIES.
+func (c *conversion) texts(comp *ical.Component, e graph.Event, body body, link meeting) {
+	summary, cut := capText(strings.Join(strings.FieldsFunc(e.Subject, isBreak), " "), maxSummary)
+	if cut {
+		c.note("subject", "The subject is cut: it is longer than 4 KiB.")
+	}
+	addText(comp, ical.PropSummary, summary)
+
+	text := body.text
+	if link.url != "" && !strings.Contains(text, link.url) {
+		text = strings.TrimRight(fmt.Sprintf("Join %s: %s\n\n%s", link.name, link.url, text), "\n")
+	}
+	if text, cut = capText(text, maxDescription-len(cutNote)); cut || body.cut {
+		c.note("body", "The description is cut: it is longer than 32 KiB.")
+		text += cutNote
+	}
+	if text != "" {
+		addText(comp, ical.PropDescription, text)
+	}
+
+	var names []string
+	for i, name := range e.Categories {
+		if i == maxCategories {
+			c.note("categories", fmt.Sprintf("Only the first %d categories are carried over.", maxCategories))
+			break
+		}
+		if name, _ = capText(strings.TrimSpace(name), 255); name != "" {
+			names = append(names, escapeText(name))
+		}
+	}
+	if len(names) > 0 {
+		add(comp, ical.PropCategories, strings.Join(names, ","))
+	}
+}
+
+const cutNote = "\n[…]\nThe rest is in Outlook."
+
+// capText is the beginning of s that has at most n octets, cut between characters.
+func capText(s string, n int) (string, bool) {
+	if len(s) <= n {
+		return s, false
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n], true
+}
+
+// links writes URL and CONFERENCE: clients look for a meeting's link in URL and DESCRIPTION, none in CONFERENCE alone.
+func (c *conversion) links(comp *ical.Component, e graph.Event, link meeting) {
+	if link.url != "" {
+		add(comp, ical.PropURL, link.url)
+		add(comp, "CONFERENCE", link.url, ical.ParamValue, "URI", "FEATURE", "VIDEO", "LABEL", link.name)
+	} else if url, ok := cleanURL(e.WebLink); ok {
+		add(comp, ical.PropURL, url)
+	}
+}
+
+// place writes LOCATION and GEO.
+func (c *conversion) place(comp *ical.Component, e graph.Event) {
+	locations := append([]graph.Location{e.Location}, e.Locations...)
+	text := strings.TrimSpace(e.Location.DisplayName)
+	if text == "" {
+		var names []string
+		for _, l := range e.Locations {
+			if name := strings.TrimSpace(l.DisplayName); name != "" {
+				names = append(names, name)
+			}
+		}
+		text = strings.Join(names, "; ")
+	}
+	for _, l := range locations {
+		if text == "" {
+			text = addressText(l.Address)
+		}
+	}
+	if text == "" {
+		text = strings.TrimSpace(e.Location.LocationURI)
+	}
+	for _, l := range locations {
+		if street := strings.TrimSpace(l.Address.Street); street != "" && !strings.Contains(text, street) {
+			c.note("location", "The street address of the location is not carried over, only its name.")
+			break
+		}
+	}
+	if text, cut := capText(text, maxLocation); text != "" {
+		if cut {
+			c.note("location", "The location is cut: it is longer than 4 KiB.")
+		}
+		addText(comp, ical.PropLocation, text)
+	}
+	for _, l := range locations {
+		lat, long := l.Coordinates.Latitude, l.Coordinates.Longitude
+		if lat == nil || long == nil || !(math.Abs(*lat) <= 90 && math.Abs(*long) <= 180) {
+			continue
+		}
+		add(comp, ical.PropGeo, degrees(*lat)+";"+degrees(*long))
+		break
+	}
+}
+
+// degrees is an angle with six decimals, about a decimetre, as RFC 5545 §3.8.1.6 suggests.
+func degrees(f float64) string {
+	s := strings.TrimRight(strconv.FormatFloat(f, 'f', 6, 64), "0")
+	s = strings.TrimSuffix(s, ".")
+	if s == "-0" {
+		return "0"
+	}
+	return s
+}
+
+func addressText(a graph.PhysicalAddress) string {
+	var parts []string
+	for _, s := range []string{a.Street, strings.TrimSpace(a.PostalCode + " " + a.City), a.State, a.CountryOrRegion} {
+		if s = strings.TrimSpace(s); s != "" {
+			parts = append(parts, s)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// states writes what the event is in the eyes of others.
+func (c *conversion) states(comp *ical.Component, e graph.Event) {
+	showAs := strings.ToLower(e.ShowAs)
+	status := "CONFIRMED"
+	switch {
+	case e.IsCancelled:
+		status = "CANCELLED"
+	case showAs == "tentative":
+		status = "TENTATIVE"
+	}
+	add(comp, ical.PropStatus, status)
+
+	transp := "OPAQUE"
+	if showAs == "free" || showAs == "workingelsewhere" {
+		transp = "TRANSPARENT"
+	}
+	add(comp, ical.PropTransparency, transp)
+	busy, ok := map[string]string{"free": "FREE", "tentative": "TENTATIVE", "busy": "BUSY", "oof": "OOF",
+		"workingelsewhere": "WORKINGELSEWHERE", "unknown": "BUSY", "": "BUSY"}[showAs]
+	if !ok {
+		busy = "BUSY"
+		c.note("showAs", fmt.Sprintf("The status %q is shown as busy.", clip(e.ShowAs)))
+	}
+	add(comp, "X-MICROSOFT-CDO-BUSYSTATUS", busy)
+	if e.IsAllDay {
+		add(comp, "X-MICROSOFT-CDO-ALLDAYEVENT", "TRUE")
+	}
+
+	switch s := strings.ToLower(e.Sensitivity); s {
+	case "", "normal":
+		add(comp, ical.PropClass, "PUBLIC")
+	case "confidential":
+		add(comp, ical.PropClass, "CONFIDENTIAL")
+	default:
+		add(comp, ical.PropClass, "PRIVATE")
+		if s != "private" {
+			c.note("sensitivity", fmt.Sprintf("The sensitivity %q is shown as private.", clip(e.Sensitivity)))
+		}
+	}
+	if p, ok := map[string]string{"low": "9", "normal": "5", "high": "1"}[strings.ToLower(e.Importance)]; ok {
+		add(comp, ical.PropPriority, p)
+	}
+}
+
+// alarm writes the reminder, which for an all-day event counts from its local midnight.
+func (c *conversion) alarm(comp *ical.Component, e graph.Event) {
+	if !e.IsReminderOn {
+		return
+	}
+	m := e.ReminderMinutes
+	if m > maxReminder || m < -maxReminder {
+		m = min(max(m, -maxReminder), maxReminder)
+		c.note("reminderMinutesBeforeStart", "The reminder is more than five years off; it is set to five years.")
+	}
+	text, _ := capText(strings.Join(strings.FieldsFunc(e.Subject, isBreak), " "), 255)
+	if strings.TrimSpace(text) == "" {
+		text = "Reminder"
+	}
+	a := ical.NewComponent(ical.CompAlarm)
+	add(a, ical.PropAction, "DISPLAY")
+	addText(a, ical.PropDescription, text)
+	add(a, ical.PropTrigger, trigger(m))
+	comp.Children = append(comp.Children, a)
+}
+
+// trigger is a DURATION of minutes before the start (RFC 5545 §3.3.6). Days are left out of it, for one may have 23
+// hours.
+func trigger(before int) string {
+	sign := "-"
+	if before <= 0 {
+		sign, before = "", -before
+	}
+	h, m := before/60, before%60
+	switch {
+	case before == 0:
+		return "PT0S"
+	case m == 0:
+		return fmt.Sprintf("%sPT%dH", sign, h)
+	case h == 0:
+		return fmt.Sprintf("%sPT%dM", sign, m)
+	}
+	return fmt.Sprintf("%sPT%dH%dM", sign, h, m)
+}

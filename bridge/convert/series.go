@@ -1,0 +1,436 @@
+package convert
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-ical"
+
+	"outbridge/bridge/graph"
+)
+
+// override is a modified occurrence.
+type override struct {
+	original time.Time // the date that the series gave it
+	comp     *ical.Component
+	when     when
+}
+
+// master is what all plans for a series share.
+type master struct {
+	comp      *ical.Component
+	when      when
+	overrides []override         // by original date
+	cancelled map[time.Time]bool // dates of removed occurrences
+}
+
+// plan is one way to say a series: where it starts, its rule and what is added to it and taken from it.
+type plan struct {
+	when  when                // of the first instance, DTSTART and DTEND
+	rule  string              // RRULE, "" for none
+	dates iter.Seq[time.Time] // of all instances that rule and extra make, in order
+	extra []time.Time         // dates for RDATE beside the rule
+	times []time.Time         // clock times for RDATE that are not at the time of day of the rule
+	moved map[time.Time]Span  // instances, by clock time, that Graph lists with another start or end
+	gone  map[time.Time]bool  // instances, by clock time, that Graph does not list
+	drop  map[time.Time]bool  // overrides, by original date, that Graph does not list
+	notes []string            // losses of this plan
+}
+
+// series converts a master with its exceptions and cancellations.
+func (c *conversion) series() error {
+	e := c.Event
+	z := c.zoneOf(e, nil)
+	w, err := c.times(e, z)
+	if err != nil {
+		return err
+	}
+	w.endZone = w.zone
+	if !w.allDay {
+		w.start = instant(w.civil, w.zone.location()) // as readers find it
+	}
+	m := &master{comp: c.fields(e), when: w, cancelled: map[time.Time]bool{}}
+	c.readCancelled(m)
+	if err := c.readExceptions(m); err != nil {
+		return err
+	}
+
+	plans := c.plans(m, w)
+	if len(plans) == 0 {
+		if c.Occurrences == nil {
+			c.note("recurrence", "The recurrence cannot be read; only the first occurrence and the modified ones are shown.")
+			plans = []plan{{when: w, dates: slices.Values([]time.Time{w.firstDay()})}}
+		}
+	} else if c.Occurrences != nil {
+		for _, z := range c.otherZones(w) {
+			plans = append(plans, c.plans(m, w.in(z))...)
+		}
+	}
+	p, err := c.choose(m, plans)
+	if err != nil {
+		return err
+	}
+	for _, n := range p.notes {
+		c.note("recurrence", n)
+	}
+	return c.build(m, p)
+}
+
+// in is w with its clock times in another zone.
+func (w when) in(z zone) when {
+	w.zone, w.endZone = z, z
+	w.civil, w.civilEnd = wall(w.start, z.location()), wall(w.end, z.location())
+	return w
+}
+
+// otherZones are the zones that the series may be in, should its own fit not what Graph lists.
+func (c *conversion) otherZones(w when) []zone {
+	var out []zone
+	if w.allDay || c.Event.Recurrence == nil {
+		return nil
+	}
+	seen := map[string]bool{w.zone.tzid: true}
+	for _, name := range []string{c.Event.Recurrence.Range.RecurrenceTimeZone, c.Event.OriginalEndTimeZone, c.MailboxZone} {
+		if z, ok := findZone(name); ok && !seen[z.tzid] {
+			seen[z.tzid] = true
+			out = append(out, z)
+		}
+	}
+	return out
+}
+
+// readCancelled collects the dates of removed occurrences.
+func (c *conversion) readCancelled(m *master) {
+	for _, id := range slices.Concat(c.Cancelled, c.Event.CancelledOccurrences) {
+		t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(id))
+		if err != nil {
+			c.note("cancelledOccurrences", fmt.Sprintf("The removed occurrence %q names no date.", clip(id)))
+			continue
+		}
+		m.cancelled[t] = true
+	}
+}
+
+// readExceptions renders the modified occurrences, one for each original date.
+func (c *conversion) readExceptions(m *master) error {
+	defer func() { c.event = c.Event.ID }()
+	byDate := map[time.Time]graph.Event{}
+	fresh := map[time.Time]bool{}
+	take := func(e graph.Event, own bool) {
+		if e.Removed != nil {
+			return
+		}
+		c.event = e.ID
+		t, ok := c.originalDate(e, m.when.zone)
+		if !ok {
+			start, err := c.start(e, m.when.zone)
+			if err != nil {
+				c.note("occurrenceId", "The modified occurrence has neither a date nor a start, and is left out.")
+				return
+			}
+			t = dateOf(start.civilIn(m.when.zone))
+			c.note("occurrenceId", "The modified occurrence does not say which one it was; the one on its own date is taken.")
+		}
+		if old, ok := byDate[t]; ok {
+			if e.LastModified < old.LastModified {
+				e, old = old, e
+			}
+			e = inherit(e, old, false)
+		}
+		byDate[t], fresh[t] = e, fresh[t] || own
+	}
+	for _, e := range c.Exceptions {
+		take(e, false)
+	}
+	for _, e := range c.Event.ExceptionOccurrences {
+		take(e, true)
+	}
+	if c.Event.MoreExceptions != "" {
+		c.event = c.Event.ID
+		c.note("exceptionOccurrences", "The list of modified occurrences goes on on another page, which is not here.")
+	}
+
+	for _, t := range slices.SortedFunc(maps.Keys(byDate), time.Time.Compare) {
+		e := byDate[t]
+		c.event = e.ID
+		if m.cancelled[t] {
+			if !fresh[t] {
+				c.note("cancelledOccurrences", "The occurrence is listed both as modified and as removed; it is taken for removed.")
+				continue
+			}
+			delete(m.cancelled, t)
+		}
+		e = inherit(e, c.Event, true)
+		c.faults(e)
+		w := m.when.on(t)
+		if _, _, ok := readMoment(e.Start, zone{}); !ok {
+			c.note("start", "The modified occurrence has no start; the one that its series gave it is taken.")
+		} else {
+			var err error
+			if w, err = c.times(e, c.zoneOf(e, &m.when.zone)); err != nil {
+				return err
+			}
+		}
+		m.overrides = append(m.overrides, override{t, c.fields(e), w})
+	}
+	return nil
+}
+
+// plans are the ways to say the recurrence with the first start w, the best first: as Outlook reads short months, as
+// RFC 5545 does. None where the pattern is of a type that we do not know.
+func (c *conversion) plans(m *master, w when) []plan {
+	if c.Event.Recurrence == nil {
+		return nil
+	}
+	start := w.firstDay()
+	p, ok := readPattern(c.Event.Recurrence.Pattern, start, c.note)
+	if !ok {
+		return nil
+	}
+	lim := readLimit(c.Event.Recurrence.Range, c.note)
+	if !p.hits(start) {
+		if t, _, ok := parseCivil(c.Event.Recurrence.Range.StartDate); ok && t.After(start) {
+			start = dateOf(t)
+		}
+	}
+	first := p.next(start)
+	if first.IsZero() {
+		return nil
+	}
+
+	meets := p.meetsShort(first)
+	dates := lim.cut(p.dates(first, true))
+	out := []plan{{when: w.on(first), dates: dates}}
+	if meets == some {
+		out[0].spellShort(p, lim, c.bound(lim, first))
+	} else {
+		out[0].rule = p.rule(meets == always, lim.text(out[0].when))
+	}
+	if meets != never && c.Occurrences != nil {
+		dates := p.dates(first, false)
+		for t := range dates {
+			skip := plan{when: w.on(t), dates: lim.cut(dates)}
+			skip.rule = p.rule(false, lim.text(skip.when))
+			out = append(out, skip)
+			break
+		}
+	}
+	return out
+}
+
+// horizonYears is how long an endless series is said by instances where no endless rule says it right.
+const horizonYears = 10
+
+// bound is the date at which such a series ends: the first of a year, so that it moves once a year at most. It is
+// counted from the window's end, without one from when the series was last touched: the last that we know of today.
+func (c *conversion) bound(lim limit, first time.Time) time.Time {
+	year := first.Year()
+	if !c.Window.End.IsZero() {
+		year = max(year, c.Window.End.UTC().Year())
+	} else if t, _, ok := parseCivil(c.Event.LastModified); ok {
+		year = max(year, t.Year())
+	}
+	bound := date(min(year+horizonYears, 9999), 1, 1)
+	if lim.count > 0 || !lim.until.IsZero() && lim.until.Before(bound) {
+		return date(9999, 12, 31)
+	}
+	return bound
+}
+
+// spellShort says a series on the 29th or 30th that meets February: a rule that ends, and RDATEs for the months that
+// are too short. Thunderbird reads BYSETPOS beside BYMONTHDAY wrong, DAVx5 drops RDATEs beside a rule without end.
+func (p *plan) spellShort(pat pattern, lim limit, bound time.Time) {
+	var last time.Time
+	all := p.dates
+	p.dates = func(yield func(time.Time) bool) {
+		for t := range all {
+			if !t.Before(bound) || !yield(t) {
+				return
+			}
+		}
+	}
+	n := 0
+	for t := range p.dates {
+		if n++; n > maxExtra {
+			break
+		}
+		if t.Day() == pat.day {
+			last = t
+		} else {
+			// Even the first one: Thunderbird does not show a DTSTART that its rule does not hit, others do.
+			p.extra = append(p.extra, t)
+		}
+	}
+	if n > 0 && last.IsZero() {
+		last = p.when.firstDay()
+	}
+	p.rule = pat.rule(false, limit{until: last}.text(p.when))
+	if lim.endless() || !lim.until.IsZero() && !lim.until.Before(bound) {
+		p.notes = append(p.notes, fmt.Sprintf("The recurrence falls on the last day of shorter months, which iCalendar has no rule for; occurrences are shown until %s.",
+			bound.Format(time.DateOnly)))
+	}
+}
+
+// maxExtra bounds the instances of a series that is spelled out.
+const maxExtra = 2000
+
+// on is w moved to another date, at the same clock times.
+func (w when) on(t time.Time) when {
+	return w.at(w.civil.Add(t.Sub(w.firstDay())))
+}
+
+// at is w moved to another clock time.
+func (w when) at(civil time.Time) when {
+	shift := civil.Sub(w.civil)
+	if shift == 0 {
+		return w
+	}
+	w.civil, w.civilEnd = civil, w.civilEnd.Add(shift)
+	if w.allDay {
+		w.start, w.end = w.civil, w.civilEnd
+	} else {
+		w.start, w.end = instant(w.civil, w.zone.location()), instant(w.civilEnd, w.zone.location())
+	}
+	return w
+}
+
+// text is the end of a rule whose first instance is w: the date until is the last possible one (RFC 5545 §3.3.10: a
+// DATE beside a DATE, else UTC).
+func (l limit) text(w when) string {
+	switch {
+	case l.count > 0:
+		return fmt.Sprintf(";COUNT=%d", l.count)
+	case l.until.IsZero():
+		return ""
+	case w.allDay:
+		return ";UNTIL=" + l.until.Format(dateForm)
+	}
+	until := w.on(l.until)
+	return ";UNTIL=" + until.start.UTC().Format(utcForm)
+}
+
+// build writes a plan into the components.
+func (c *conversion) build(m *master, p plan) error {
+	comps, live := c.render(m, p, true)
+	if !live {
+		return fmt.Errorf("event %q: %w", clip(string(c.Event.ID)), ErrNoInstances)
+	}
+	c.components = comps
+	return nil
+}
+
+// render makes the components of a plan. live is false where nothing of the series is left. With report, what does
+// not fit together is noted.
+func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Component, live bool) {
+	var wanted []time.Time
+	for t := range m.cancelled {
+		wanted = append(wanted, t)
+	}
+	for _, o := range m.overrides {
+		wanted = append(wanted, o.original)
+	}
+	hits, live := p.find(wanted, m.cancelled)
+
+	w := p.when
+	comp := clone(m.comp)
+	c.addCivil(comp, ical.PropDateTimeStart, w.civil, w.zone, w.allDay)
+	if w.end.After(w.start) {
+		c.addTime(comp, ical.PropDateTimeEnd, w.end, w.zone, w.allDay)
+	}
+	if p.rule != "" {
+		add(comp, ical.PropRecurrenceRule, p.rule)
+	}
+
+	extra := slices.Clone(p.times)
+	for _, t := range p.extra {
+		if !m.cancelled[t] {
+			extra = append(extra, w.on(t).civil)
+		}
+	}
+	excluded := slices.Collect(maps.Keys(p.gone))
+	for _, t := range slices.SortedFunc(maps.Keys(m.cancelled), time.Time.Compare) {
+		switch {
+		case !hits[t]:
+			if report {
+				c.note("cancelledOccurrences", fmt.Sprintf("The removed occurrence of %s is no date of the recurrence.", t.Format(time.DateOnly)))
+			}
+		case !slices.ContainsFunc(p.extra, t.Equal) || t.Equal(w.firstDay()):
+			excluded = append(excluded, w.on(t).civil)
+		}
+	}
+	comps = append(comps, comp)
+	for _, o := range m.overrides {
+		civil := w.on(o.original).civil
+		if p.drop[o.original] {
+			excluded = append(excluded, civil)
+			continue
+		}
+		live = true
+		if !hits[o.original] && !slices.ContainsFunc(extra, civil.Equal) {
+			extra = append(extra, civil)
+			if report {
+				c.note("occurrenceId", fmt.Sprintf("The modified occurrence of %s is no date of the recurrence; it is added to it.", o.original.Format(time.DateOnly)))
+			}
+		}
+		oc := clone(o.comp)
+		c.addCivil(oc, ical.PropRecurrenceID, civil, w.zone, w.allDay)
+		c.setTimes(oc, o.when)
+		comps = append(comps, oc)
+	}
+	for civil, span := range p.moved {
+		oc := clone(m.comp)
+		c.addCivil(oc, ical.PropRecurrenceID, civil, w.zone, w.allDay)
+		ow := w
+		ow.start, ow.end = span.Start, span.End
+		c.setTimes(oc, ow)
+		comps = append(comps, oc)
+	}
+
+	slices.SortFunc(extra, time.Time.Compare)
+	for _, t := range slices.CompactFunc(extra, time.Time.Equal) {
+		if p.rule != "" || !t.Equal(w.civil) {
+			c.addCivil(comp, ical.PropRecurrenceDates, t, w.zone, w.allDay)
+		}
+	}
+	slices.SortFunc(excluded, time.Time.Compare)
+	for _, t := range slices.CompactFunc(excluded, time.Time.Equal) {
+		c.addCivil(comp, ical.PropExceptionDates, t, w.zone, w.allDay)
+	}
+	slices.SortStableFunc(comps[1:], func(a, b *ical.Component) int {
+		return strings.Compare(a.Props.Get(ical.PropRecurrenceID).Value, b.Props.Get(ical.PropRecurrenceID).Value)
+	})
+	return comps, live
+}
+
+// find tells which of the wanted dates the plan has, and whether any of its dates is not cancelled.
+func (p plan) find(wanted []time.Time, cancelled map[time.Time]bool) (hits map[time.Time]bool, live bool) {
+	hits = make(map[time.Time]bool, len(wanted))
+	var last time.Time
+	want := make(map[time.Time]bool, len(wanted))
+	for _, t := range wanted {
+		want[t] = true
+		if t.After(last) {
+			last = t
+		}
+	}
+	for t := range p.dates {
+		if live && t.After(last) {
+			break
+		}
+		if want[t] {
+			hits[t] = true
+		}
+		live = live || !cancelled[t]
+	}
+	return hits, live
+}
+
+func clone(c *ical.Component) *ical.Component {
+	out := *c
+	out.Props = maps.Clone(c.Props)
+	return &out
+}

@@ -1,0 +1,164 @@
+package convert
+
+import (
+	"fmt"
+	"time"
+
+	"outbridge/bridge/graph"
+)
+
+// when is the time of an event, ready to be written.
+type when struct {
+	allDay     bool
+	start, end time.Time // dates for an all-day event, else instants; end is exclusive and not before start
+	zone       zone      // to write the times in
+	endZone    zone      // to write the end in, where it differs
+	civil      time.Time // start as a clock in zone shows it; start itself for an all-day event
+	civilEnd   time.Time // end as a clock in zone shows it
+}
+
+// firstDay is the date that the event starts on, in its zone.
+func (w when) firstDay() time.Time { return dateOf(w.civil) }
+
+// clock is the clock time that t is in the zone of w.
+func (w when) clock(t time.Time) time.Time {
+	if w.allDay {
+		return t
+	}
+	return wall(t, w.zone.location())
+}
+
+// zoneOf is the zone to write an event in: the one that it was made in. Where that is no zone that we know, the next
+// of a chain. series is the zone of the event's series, which an exception falls back to.
+func (c *conversion) zoneOf(e graph.Event, series *zone) zone {
+	if z, ok := findZone(e.OriginalStartTimeZone); ok {
+		return z
+	}
+	if series != nil {
+		return *series
+	}
+	chain := []string{e.OriginalEndTimeZone, "", c.MailboxZone, e.Start.TimeZone}
+	if e.Recurrence != nil {
+		chain[1] = e.Recurrence.Range.RecurrenceTimeZone
+	}
+	var z zone
+	for _, name := range chain {
+		var ok bool
+		if z, ok = findZone(name); ok {
+			break
+		}
+	}
+	switch {
+	case e.IsAllDay: // its dates are the same in any zone
+	case e.OriginalStartTimeZone == "":
+		c.note("originalStartTimeZone", fmt.Sprintf("The event does not name its time zone; its times are written in %s.", z.name()))
+	default:
+		c.note("originalStartTimeZone", fmt.Sprintf("The time zone %q is not known; the times are written in %s.", clip(e.OriginalStartTimeZone), z.name()))
+	}
+	return z
+}
+
+// times reads start and end of an event that is to be written in z.
+func (c *conversion) times(e graph.Event, z zone) (when, error) {
+	start, err := c.start(e, z)
+	if err != nil {
+		return when{}, err
+	}
+	end, known, ok := readMoment(e.End, start.zone)
+	if ok && !known && !e.IsAllDay {
+		c.note("end", fmt.Sprintf("The time zone %q of the end is not known; %s is taken.", clip(e.End.TimeZone), start.zone.name()))
+	}
+	if !ok || unset(end.civil) && !unset(start.civil) {
+		c.note("end", "The event has no end; it is taken to end when it starts.")
+		end = start
+	}
+
+	if e.IsAllDay {
+		w := when{allDay: true, start: dateOf(start.civil), end: dateOf(end.civil)}
+		if !end.civil.Equal(w.end) && w.end.Year() < 9999 {
+			w.end = w.end.Add(day) // an end within a day takes in the whole of it
+		}
+		if w.end.Before(w.start) {
+			c.note("end", "The event ends before it starts; it is taken to last one day.")
+		}
+		if !w.end.After(w.start) {
+			w.end = w.start.Add(day)
+		}
+		if w.end.Year() > 9999 {
+			w.end = w.start // no DTEND, which says one day
+		}
+		w.civil, w.civilEnd = w.start, w.end
+		return w, nil
+	}
+
+	if _, offset := start.at.In(z.location()).Zone(); offset%60 != 0 {
+		z = zone{} // before the zone had a standard time, its offset has seconds, which a VTIMEZONE cannot say
+	}
+	for _, t := range []time.Time{wall(start.at, z.location()), wall(end.at, z.location())} {
+		if t.Year() < 1 || t.Year() > 9999 {
+			z = zone{}
+		}
+	}
+	w := when{start: start.at, end: end.at, zone: z, endZone: z, civil: start.civilIn(z), civilEnd: end.civilIn(z)}
+	if w.end.Before(w.start) {
+		c.note("end", "The event ends before it starts; it is taken to end when it starts.")
+		w.end, w.civilEnd = w.start, w.civil
+	}
+	if other, ok := findZone(e.OriginalEndTimeZone); ok && !other.utc() && !wall(w.end, z.location()).Equal(wall(w.end, other.location())) {
+		w.endZone = other
+	}
+	return w, nil
+}
+
+// start is the start of an event, or the best that is known of it.
+func (c *conversion) start(e graph.Event, z zone) (moment, error) {
+	start, known, ok := readMoment(e.Start, z)
+	if ok && !known && !e.IsAllDay {
+		c.note("start", fmt.Sprintf("The time zone %q of the start is not known; %s is taken.", clip(e.Start.TimeZone), z.name()))
+	}
+	if ok && !unset(start.civil) {
+		return start, nil
+	}
+	if isInstance(e) {
+		if t, utc, ok := parseCivil(e.OriginalStart); ok && !unset(t) && utc {
+			c.note("start", "The event has no start; the one that its series gave it is taken.")
+			return moment{civil: t, at: t}, nil
+		}
+		if t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(e.OccurrenceID)); err == nil {
+			c.note("start", "The event has no start; the date that its series gave it is taken.")
+			return moment{t, z, instant(t, z.location())}, nil
+		}
+	}
+	if end, _, ok := readMoment(e.End, z); ok && !unset(end.civil) && end.civil.Year() < 9999 {
+		c.note("start", "The event has no start; it is taken to start when it ends.")
+		return end, nil
+	}
+	if e.Recurrence != nil {
+		if t, _, ok := parseCivil(e.Recurrence.Range.StartDate); ok && !unset(t) {
+			c.note("start", "The event has no start; the date that its recurrence starts on is taken.")
+			return moment{t, z, instant(t, z.location())}, nil
+		}
+	}
+	if ok {
+		c.note("start", "The start was never set: Graph gives the year 1 for it.")
+		return start, nil
+	}
+	return moment{}, fmt.Errorf("event %q: %w", clip(string(e.ID)), ErrNoTime)
+}
+
+// originalDate is the date that the series of an instance gave it, in the series' own zone z.
+func (c *conversion) originalDate(e graph.Event, z zone) (time.Time, bool) {
+	if t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(e.OccurrenceID)); err == nil {
+		return t, true
+	}
+	if t, utc, ok := parseCivil(e.OriginalStart); ok && !unset(t) {
+		if c.Event.IsAllDay && t.Equal(dateOf(t)) || !utc {
+			return dateOf(t), true
+		}
+		return dateOf(wall(t, z.location())), true
+	}
+	if t, ok := instanceDate(e.ICalUID); ok && !t.IsZero() {
+		return t, true
+	}
+	return time.Time{}, false
+}

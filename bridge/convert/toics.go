@@ -1,0 +1,195 @@
+package convert
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/emersion/go-ical"
+
+	"outbridge/bridge/graph"
+)
+
+// ToICS is the calendar object of s: a VCALENDAR with one UID, its VTIMEZONEs first, then the single event, or the
+// master with its overrides in the order of their RECURRENCE-IDs. It is made for [Encode]; go-ical's own encoder
+// refuses some of it. What could not be carried over is in the losses, which are never twice the same.
+//
+// It fails, with the losses so far, where the event has no place in time (ErrNoTime) or where nothing of a series is
+// left to show (ErrNoInstances).
+func ToICS(s Series) (*ical.Calendar, []Loss, error) {
+	c := &conversion{Series: s, uid: UID(s.Event), zones: map[string]zone{}, noted: map[Loss]bool{}}
+	c.event = s.Event.ID
+	c.faults(s.Event)
+	var err error
+	if isMaster(s.Event) {
+		err = c.series()
+	} else {
+		err = c.single()
+	}
+	if err != nil {
+		return nil, c.losses, err
+	}
+	return c.calendar(), c.losses, nil
+}
+
+// conversion is the work on one Series.
+type conversion struct {
+	Series
+	uid        string
+	components []*ical.Component // VEVENTs, the master first
+	zones      map[string]zone   // that they name
+
+	event  graph.EventID // that notes are about
+	losses []Loss
+	noted  map[Loss]bool
+}
+
+// note records a loss.
+func (c *conversion) note(field, reason string) {
+	l := Loss{Event: c.event, Field: field, Reason: reason}
+	if !c.noted[l] {
+		c.noted[l] = true
+		c.losses = append(c.losses, l)
+	}
+}
+
+// faults notes what could not be read of e.
+func (c *conversion) faults(e graph.Event) {
+	for _, name := range e.Faults {
+		c.note(clip(name), "The property is not of the JSON type that Graph documents, and is left out.")
+	}
+}
+
+func isMaster(e graph.Event) bool {
+	return e.Type == graph.SeriesMaster ||
+		!isInstance(e) && (e.Recurrence != nil || len(e.CancelledOccurrences)+len(e.ExceptionOccurrences) > 0)
+}
+
+// isInstance is whether e is one occurrence of a series, modified or not.
+func isInstance(e graph.Event) bool {
+	return e.Type == graph.Occurrence || e.Type == graph.Exception || e.Type == "" && e.SeriesMasterID != ""
+}
+
+// single converts an event without a rule: a single instance, or an occurrence whose master is not there. The latter
+// gets a UID of its own and no RECURRENCE-ID, for clients make nothing good of an override without a master.
+func (c *conversion) single() error {
+	e := c.Event
+	z := c.zoneOf(e, nil)
+	w, err := c.times(e, z)
+	if err != nil {
+		return err
+	}
+	if isInstance(e) {
+		t, ok := c.originalDate(e, z)
+		if !ok {
+			t = w.firstDay()
+		}
+		c.uid += "-" + t.Format("20060102")
+		c.note("seriesMasterId", "The series of this occurrence is not there; the occurrence is shown as an event of its own.")
+	}
+	comp := c.fields(e)
+	c.setTimes(comp, w)
+	c.components = append(c.components, comp)
+	return nil
+}
+
+// calendar puts the components together with the VTIMEZONEs that they need.
+func (c *conversion) calendar() *ical.Calendar {
+	cal := newCalendar()
+	cal.Children = c.components
+	if len(c.zones) > 0 {
+		first, last := c.life()
+		var zones []*ical.Component
+		for _, id := range slices.Sorted(maps.Keys(c.zones)) {
+			zones = append(zones, vtimezone(c.zones[id], first, last))
+		}
+		cal.Children = append(zones, c.components...)
+	}
+	return cal
+}
+
+// life is the span that the VTIMEZONEs must be right in, last zero where it has no end.
+func (c *conversion) life() (first, last time.Time) {
+	first, last, endless := rawBounds(c.components)
+	if endless {
+		last = time.Time{}
+	}
+	return first, last
+}
+
+func newCalendar() *ical.Calendar {
+	cal := ical.NewCalendar()
+	add(cal.Component, ical.PropVersion, "2.0")
+	add(cal.Component, ical.PropProductID, ProdID)
+	add(cal.Component, ical.PropCalendarScale, "GREGORIAN")
+	return cal
+}
+
+// add appends a property with its value as it stands in the file; params are names and values.
+func add(c *ical.Component, name, value string, params ...string) {
+	p := ical.NewProp(name)
+	p.Value = value
+	for i := 0; i+1 < len(params); i += 2 {
+		p.Params.Set(params[i], params[i+1])
+	}
+	c.Props.Add(p)
+}
+
+// addText appends a TEXT property.
+func addText(c *ical.Component, name, text string, params ...string) {
+	add(c, name, escapeText(text), params...)
+}
+
+// set replaces a property.
+func set(c *ical.Component, name, value string, params ...string) {
+	c.Props.Del(name)
+	add(c, name, value, params...)
+}
+
+const (
+	dateForm = "20060102"
+	wallForm = "20060102T150405"
+	utcForm  = "20060102T150405Z"
+)
+
+// addTime appends a DATE, or a DATE-TIME in z where a reader finds the same instant again, else in UTC. t is a date
+// or an instant.
+func (c *conversion) addTime(comp *ical.Component, name string, t time.Time, z zone, allDay bool) {
+	switch {
+	case allDay:
+		add(comp, name, t.Format(dateForm), ical.ParamValue, "DATE")
+	case z.utc() || !z.expressible(t):
+		add(comp, name, t.UTC().Format(utcForm))
+	default:
+		c.zones[z.tzid] = z
+		add(comp, name, t.In(z.loc).Format(wallForm), ical.ParamTimezoneID, z.tzid)
+	}
+}
+
+// addCivil appends the time of an instance of a series, in exactly the form of its DTSTART.
+func (c *conversion) addCivil(comp *ical.Component, name string, civil time.Time, z zone, allDay bool) {
+	switch {
+	case allDay:
+		add(comp, name, civil.Format(dateForm), ical.ParamValue, "DATE")
+	case z.utc():
+		add(comp, name, civil.Format(utcForm))
+	default:
+		c.zones[z.tzid] = z
+		add(comp, name, civil.Format(wallForm), ical.ParamTimezoneID, z.tzid)
+	}
+}
+
+// setTimes writes DTSTART and DTEND of an event that does not recur. One of no length has no DTEND: RFC 5545 §3.8.2.2
+// wants it later than DTSTART, and without it a DATE-TIME ends when it starts (§3.6.1).
+func (c *conversion) setTimes(comp *ical.Component, w when) {
+	c.addTime(comp, ical.PropDateTimeStart, w.start, w.zone, w.allDay)
+	if w.end.After(w.start) {
+		c.addTime(comp, ical.PropDateTimeEnd, w.end, w.endZone, w.allDay)
+	}
+}
+
+// describe is a span for a sentence.
+func (s Span) describe() string {
+	return fmt.Sprintf("%s to %s", s.Start.UTC().Format(time.DateOnly), s.End.UTC().Format(time.DateOnly))
+}

@@ -1,0 +1,274 @@
+package convert
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-ical"
+)
+
+// regular is the year up to which rules are looked for. Zones whose transitions follow no rule (Casablanca by the
+// moon) have them written one by one up to that year at least; nothing later is known of them anyway.
+const regular = 2040
+
+// onset is one change of a zone's offset.
+type onset struct {
+	at       time.Time     // the instant
+	from, to time.Duration // offsets, whole minutes
+	name     string        // abbreviation after it
+	daylight bool
+}
+
+// wall is the clock time at which the change happens, as the clock showed it until then.
+func (o onset) wall() time.Time { return o.at.UTC().Add(o.from) }
+
+// run is a sequence of onsets in successive years. One of more than a year follows the rule of fit.
+type run struct {
+	first, last onset
+	years       int
+	fit         fit
+}
+
+// vtimezone is the VTIMEZONE of z for an object that lives from first to last (zero: without end). It is made of
+// yearly rules, STANDARD and DAYLIGHT, with their base before the object's life; of dated ones where the rules change
+// within it. There are no RDATEs and no offsets with seconds: Outlook refuses both.
+func vtimezone(z zone, first, last time.Time) *ical.Component {
+	c := ical.NewComponent(ical.CompTimezone)
+	add(c, ical.PropTimezoneID, z.tzid)
+
+	// A year more at both ends shows a reader the ordinary rules even of an event that lives for an hour.
+	begin := first.UTC().AddDate(-1, 0, 0)
+	horizon := max(regular, first.Year()+20)
+	if !last.IsZero() {
+		horizon = max(horizon, last.Year()+2)
+	}
+	horizon = min(horizon, max(regular, first.Year()+200))
+	base := min(1970, begin.Year())
+
+	list := onsets(z, begin, horizon)
+	if len(list) == 0 || list[0].at.After(begin) {
+		name, offset := begin.In(z.loc).Zone()
+		o := minutes(offset)
+		list = append([]onset{{at: date(base, 1, 1), from: o, to: o, name: name}}, list...)
+	}
+	lead := list[0] // in force at begin
+	runs := findRuns(list)
+	if !last.IsZero() {
+		end := last.UTC().AddDate(1, 0, 0)
+		runs = slices.DeleteFunc(runs, func(r run) bool { return r.first.at.After(end) })
+	}
+	for _, r := range runs {
+		o, start, rule := r.first, r.first.wall(), ""
+		if r.years > 1 {
+			yearly := r.fit.rule()
+			// The rule may be said to hold from the base on if that adds nothing after the onset that is in force
+			// at begin.
+			if !yearly.in(start.Year()-1, start).Add(-o.from).After(lead.at) {
+				start = yearly.in(base, start)
+			}
+			rule = "FREQ=YEARLY;" + yearly.String()
+			if r.last.at.Year() < horizon {
+				rule += ";UNTIL=" + r.last.at.UTC().Format(utcForm)
+			}
+		} else if len(runs) == 1 {
+			o.from, start = o.to, date(base, 1, 1) // nothing but one offset
+		}
+		c.Children = append(c.Children, observance(o, start, rule))
+	}
+	slices.SortStableFunc(c.Children, func(a, b *ical.Component) int {
+		return strings.Compare(a.Props.Get(ical.PropDateTimeStart).Value, b.Props.Get(ical.PropDateTimeStart).Value)
+	})
+	return c
+}
+
+func observance(o onset, start time.Time, rule string) *ical.Component {
+	c := ical.NewComponent(ical.CompTimezoneStandard)
+	if o.daylight {
+		c.Name = ical.CompTimezoneDaylight
+	}
+	add(c, ical.PropDateTimeStart, start.Format(wallForm))
+	add(c, ical.PropTimezoneOffsetFrom, offsetText(o.from))
+	add(c, ical.PropTimezoneOffsetTo, offsetText(o.to))
+	add(c, ical.PropTimezoneName, escapeText(o.name))
+	if rule != "" {
+		add(c, ical.PropRecurrenceRule, rule)
+	}
+	return c
+}
+
+func offsetText(d time.Duration) string {
+	sign := '+'
+	if d < 0 {
+		sign, d = '-', -d
+	}
+	m := int(d / time.Minute)
+	return fmt.Sprintf("%c%02d%02d", sign, m/60, m%60)
+}
+
+// minutes is an offset in seconds as a duration of whole minutes: local mean time has seconds.
+func minutes(offset int) time.Duration {
+	return (time.Duration(offset) * time.Second).Truncate(time.Minute)
+}
+
+// cachedFrom and cachedTo are the years whose onsets are looked for once a zone.
+const cachedFrom, cachedTo = 1968, 2060
+
+var onsetCache sync.Map // tzid → []onset, at most the zones of ianaZones
+
+// onsets are the changes of offset in z from the last one before begin, if it was not long ago, to the end of the year
+// horizon.
+func onsets(z zone, begin time.Time, horizon int) []onset {
+	var list []onset
+	if _, known := ianaZones[z.tzid]; known && begin.Year() > cachedFrom && horizon <= cachedTo {
+		cached, ok := onsetCache.Load(z.tzid)
+		if !ok {
+			cached = findOnsets(z.loc, date(cachedFrom, 1, 1), date(cachedTo+1, 1, 1))
+			onsetCache.Store(z.tzid, cached)
+		}
+		list = cached.([]onset)
+	} else {
+		list = findOnsets(z.loc, begin.AddDate(-1, 0, 0), date(horizon+1, 1, 1))
+	}
+	first, _ := slices.BinarySearchFunc(list, begin, func(o onset, t time.Time) int { return o.at.Compare(t) })
+	end, _ := slices.BinarySearchFunc(list, date(horizon+1, 1, 1), func(o onset, t time.Time) int { return o.at.Compare(t) })
+	return list[max(first-1, 0):end]
+}
+
+// step is less than the time between any two changes of offset.
+const step = 5 * day
+
+// findOnsets probes the offset of loc, since ZoneBounds is not exact in the years to come.
+func findOnsets(loc *time.Location, begin, end time.Time) []onset {
+	var out []onset
+	offset := func(t time.Time) time.Duration {
+		_, o := t.In(loc).Zone()
+		return minutes(o)
+	}
+	for t := begin; t.Before(end); t = t.Add(step) {
+		from := offset(t)
+		if offset(t.Add(step)) == from {
+			continue
+		}
+		lo, hi := t.Unix(), t.Add(step).Unix()
+		for hi-lo > 1 {
+			if mid := (lo + hi) / 2; offset(time.Unix(mid, 0)) == from {
+				lo = mid
+			} else {
+				hi = mid
+			}
+		}
+		o := onset{at: time.Unix(hi, 0).UTC(), from: from}
+		o.to = offset(o.at)
+		after := o.at.In(loc)
+		o.name, _ = after.Zone()
+		// What goes up in the course of summer time is DAYLIGHT, so that Dublin, whose standard time is that of
+		// summer, and Casablanca, which goes down for Ramadan, look like any other zone.
+		o.daylight = o.to > o.from && (after.IsDST() || time.Unix(lo, 0).In(loc).IsDST())
+		out = append(out, o)
+	}
+	return out
+}
+
+// findRuns sorts onsets, which are in order, into runs, in the order of their first onsets.
+func findRuns(list []onset) []run {
+	var runs []run
+next:
+	for _, o := range list {
+		wall := o.wall()
+		for i := range runs {
+			r := &runs[i]
+			if r.last.at.Year()+1 != o.at.Year() || r.last.from != o.from || r.last.to != o.to ||
+				r.last.name != o.name || r.last.daylight != o.daylight {
+				continue
+			}
+			if f, ok := r.fit.with(wall); ok {
+				r.last, r.fit = o, f
+				r.years++
+				continue next
+			}
+		}
+		runs = append(runs, run{first: o, last: o, years: 1, fit: newFit(wall)})
+	}
+	return runs
+}
+
+// yearly is a rule for one day a year.
+type yearly struct {
+	month   time.Month
+	weekday time.Weekday
+	nth     int // the nth weekday, -1 for the last; 0: see from
+	from    int // the weekday on or after this day; 0: see day
+	day     int
+}
+
+func (y yearly) String() string {
+	s := "BYMONTH=" + strconv.Itoa(int(y.month))
+	switch {
+	case y.nth != 0:
+		return s + ";BYDAY=" + strconv.Itoa(y.nth) + dayNames[y.weekday]
+	case y.from != 0:
+		days := make([]string, 7)
+		for i := range days {
+			days[i] = strconv.Itoa(y.from + i)
+		}
+		return s + ";BYMONTHDAY=" + strings.Join(days, ",") + ";BYDAY=" + dayNames[y.weekday]
+	}
+	return s + ";BYMONTHDAY=" + strconv.Itoa(y.day)
+}
+
+// in is the day of the rule in a year, at the clock time of clock.
+func (y yearly) in(year int, clock time.Time) time.Time {
+	d := y.day
+	switch {
+	case y.nth != 0:
+		d = pattern{kind: relativeMonthly, days: []time.Weekday{y.weekday}, nth: y.nth}.inMonth(year, y.month, true)
+	case y.from != 0:
+		d = y.from + int(y.weekday-date(year, y.month, y.from).Weekday()+7)%7
+	}
+	return date(year, y.month, d).Add(clock.Sub(dateOf(clock)))
+}
+
+// fit is what the clock times of a run have in common: which rules would give them.
+type fit struct {
+	clock                     time.Time // the first one
+	lo, hi                    int       // the days of the month that they lie between
+	weekday, fixed, nth, last bool      // all on the same weekday, day of the month, nth weekday, last weekday
+}
+
+func newFit(t time.Time) fit {
+	return fit{clock: t, lo: t.Day(), hi: t.Day(), weekday: true, fixed: true, nth: true, last: t.Day()+7 > daysIn(t.Year(), t.Month())}
+}
+
+// with is f with one more time; ok is false where no rule gives them all.
+func (f fit) with(t time.Time) (out fit, ok bool) {
+	w := f.clock
+	if t.Month() != w.Month() || t.Hour() != w.Hour() || t.Minute() != w.Minute() || t.Second() != w.Second() {
+		return f, false
+	}
+	f.lo, f.hi = min(f.lo, t.Day()), max(f.hi, t.Day())
+	f.weekday = f.weekday && t.Weekday() == w.Weekday()
+	f.fixed = f.fixed && t.Day() == w.Day()
+	f.nth = f.nth && (t.Day()-1)/7 == (w.Day()-1)/7
+	f.last = f.last && t.Day()+7 > daysIn(t.Year(), t.Month())
+	return f, f.fixed || f.weekday && f.hi-f.lo <= 6
+}
+
+// rule is the rule that gives exactly the times of a run.
+func (f fit) rule() yearly {
+	y := yearly{month: f.clock.Month(), weekday: f.clock.Weekday()}
+	switch {
+	case f.weekday && f.last:
+		y.nth = -1
+	case f.weekday && f.nth:
+		y.nth = (f.clock.Day()-1)/7 + 1
+	case f.weekday && f.hi-f.lo <= 6:
+		y.from = min(f.lo, daysIn(2025, y.month)-6)
+	default:
+		y.day = f.clock.Day()
+	}
+	return y
+}
