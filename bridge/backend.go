@@ -1,0 +1,150 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/emersion/go-ical"
+
+	"outbridge/caldav"
+)
+
+const (
+	listPage = 500 // objects read at a time without their data
+	dataPage = 50  // objects read at a time with it
+)
+
+// Backend serves the published calendars to caldav.Handler.
+type Backend struct {
+	Store Store
+}
+
+var _ caldav.Backend = Backend{}
+
+func (b Backend) Login(ctx context.Context, user, password string) (caldav.Principal, error) {
+	ok, err := b.Store.CheckPassword(ctx, user, password)
+	if err != nil {
+		return caldav.Principal{}, err
+	}
+	if !ok {
+		return caldav.Principal{}, caldav.ErrUnauthorized
+	}
+	return caldav.Principal{Name: user, DisplayName: user}, nil
+}
+
+func (b Backend) Calendars(ctx context.Context, p caldav.Principal) ([]caldav.Calendar, error) {
+	a, err := b.Store.Account(ctx, p.Name)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil // a user whose account has not met its first round
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := b.Store.Calendars(ctx, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	cals := make([]caldav.Calendar, len(list))
+	for i, c := range list {
+		cals[i] = davCalendar(c, p)
+	}
+	return cals, nil
+}
+
+func (b Backend) Calendar(ctx context.Context, p caldav.Principal, name string) (caldav.Calendar, error) {
+	c, err := b.Store.UserCalendar(ctx, p.Name, name)
+	if err != nil {
+		return caldav.Calendar{}, davError(err)
+	}
+	return davCalendar(c, p), nil
+}
+
+func davCalendar(c Calendar, p caldav.Principal) caldav.Calendar {
+	return caldav.Calendar{
+		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.Color, Order: c.Order,
+		Token: caldav.Token{Epoch: c.Epoch, Rev: c.Rev}, Modified: c.Modified, Key: c.ID,
+	}
+}
+
+func (b Backend) Object(ctx context.Context, c caldav.Calendar, name string) (caldav.Object, error) {
+	o, err := b.Store.Object(ctx, c.Key.(CalendarID), name)
+	return davObject(o), davError(err)
+}
+
+func davObject(o Object) caldav.Object {
+	return caldav.Object{
+		Name: o.Name, ETag: o.ETag, Rev: o.Rev, Modified: o.Modified, Size: o.Size, Data: o.Data, Deleted: o.Deleted,
+		First: o.First, Last: o.Last,
+	}
+}
+
+func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {
+	return func(yield func(caldav.Object, error) bool) {
+		page := ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData, Limit: listPage}
+		if q.WithData {
+			page.Limit = dataPage
+		}
+		for {
+			list, err := b.Store.Objects(ctx, c.Key.(CalendarID), page)
+			if err != nil {
+				yield(caldav.Object{}, err)
+				return
+			}
+			for _, o := range list {
+				if !yield(davObject(o), nil) {
+					return
+				}
+			}
+			if len(list) < page.Limit {
+				return
+			}
+			page.After = list[len(list)-1].Name
+		}
+	}
+}
+
+func (b Backend) Changes(ctx context.Context, c caldav.Calendar, since caldav.Token) iter.Seq2[caldav.Object, error] {
+	return func(yield func(caldav.Object, error) bool) {
+		if since.Epoch != c.Token.Epoch || since.Rev > c.Token.Rev {
+			yield(caldav.Object{}, caldav.ErrTokenGone)
+			return
+		}
+		for rev := since.Rev; ; {
+			list, err := b.Store.Changes(ctx, c.Key.(CalendarID), rev, listPage)
+			if err != nil {
+				yield(caldav.Object{}, err)
+				return
+			}
+			for _, o := range list {
+				if o.Rev > c.Token.Rev {
+					return // published since: it is for the next token
+				}
+				if !yield(davObject(o), nil) {
+					return
+				}
+				rev = o.Rev
+			}
+			if len(list) < listPage {
+				return
+			}
+		}
+	}
+}
+
+// Put refuses: calendars are read-only.
+func (b Backend) Put(context.Context, caldav.Calendar, string, *ical.Calendar, caldav.Match) (caldav.Object, error) {
+	return caldav.Object{}, caldav.ErrForbidden
+}
+
+// Delete refuses: calendars are read-only.
+func (b Backend) Delete(context.Context, caldav.Calendar, string, caldav.Match) error {
+	return caldav.ErrForbidden
+}
+
+func davError(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return caldav.ErrNotFound
+	}
+	return err
+}

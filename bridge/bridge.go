@@ -1,0 +1,187 @@
+// Package bridge keeps calendars of Outlook mailboxes in step with objects that CalDAV clients and feeds read.
+//
+// What Graph says becomes mirror rows, mirror rows become objects (one iCalendar resource per UID) by package
+// convert, and objects reach clients through caldav.Backend. The package knows nothing of HTTP, SQL or DAV.
+//
+// Invariants, each with a test:
+//   - No event is in the mirror that Graph did not say, and every page is written with the cursor that follows it
+//     in one transaction: a crash loses nothing and repeats at most one page, and a repeated page changes nothing.
+//   - Clients see a calendar change only as whole rounds, by Publish.
+//   - An object's octets, ETag and rev change exactly when what Outlook shows of it changes.
+//   - A failing account, calendar or event keeps its last good objects and delays no other.
+package bridge
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"outbridge/bridge/graph"
+)
+
+// Graph is what the bridge asks of one mailbox; *graph.Client is the real one. It retries by itself, so an error
+// is final for this round.
+type Graph interface {
+	Calendars(ctx context.Context) ([]graph.Calendar, error)
+	DeltaURL(cal graph.CalendarID, start, end time.Time) string
+	Delta(ctx context.Context, link string) (graph.DeltaPage, error)
+	Events(ctx context.Context, ids []graph.EventID) []graph.Result
+	Masters(ctx context.Context, refs []graph.MasterRef) []graph.Result
+	EventsFrom(ctx context.Context, cal graph.CalendarID, from time.Time) iter.Seq2[graph.Event, error]
+	Instances(ctx context.Context, master graph.EventID, start, end time.Time) ([]graph.Event, error)
+}
+
+// Mailbox is one account's way to Graph.
+type Mailbox struct {
+	Name  string // the account's name, also the CalDAV user
+	Graph Graph
+}
+
+// Bridge runs rounds for a set of mailboxes. All fields are set before the first call.
+type Bridge struct {
+	Store     Store
+	Mailboxes []Mailbox
+
+	Interval time.Duration // between rounds; 0: 1 minute
+	History  Period        // how far back the window reaches; zero: 4 months
+	Horizon  Period        // how far ahead; zero: 12 months
+
+	// CheckpointAfter bounds how long the cursor and the time of the last good round of an idle calendar may stay
+	// unwritten, so that an idle poll is no database write. 0: they are written after every round.
+	CheckpointAfter time.Duration
+
+	// Count fills in Events, Series and Losses of reports, which takes counting rows.
+	Count bool
+
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: slog.Default
+	Progress func(Progress)   // called as long work advances; nil: nobody looks
+
+	mu     sync.Mutex
+	nudges map[string]chan struct{}
+	rounds map[string]*sync.Mutex
+	idle   map[CalendarID]idleCursor
+}
+
+// Progress tells how far one calendar's round has come.
+type Progress struct {
+	Account, Calendar string
+	Phase             string // "download", "read series", "convert"
+	Pages, Events     int    // so far in this round
+	Done, Total       int    // of the phase; Total 0 where it is not known
+}
+
+// Run polls every mailbox until ctx ends. It returns nil then; a mailbox that fails is tried again for ever.
+func (b *Bridge) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, m := range b.Mailboxes {
+		g.Go(func() error {
+			b.work(ctx, m)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// Nudge starts a round of the account now instead of at its next tick. It never blocks.
+func (b *Bridge) Nudge(account string) {
+	select {
+	case b.nudge(account) <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Bridge) nudge(account string) chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.nudges == nil {
+		b.nudges = map[string]chan struct{}{}
+	}
+	if b.nudges[account] == nil {
+		b.nudges[account] = make(chan struct{}, 1)
+	}
+	return b.nudges[account]
+}
+
+// lockRound keeps the rounds of one account in this process one after another; between processes the mirror's seq does.
+func (b *Bridge) lockRound(account string) func() {
+	b.mu.Lock()
+	if b.rounds == nil {
+		b.rounds = map[string]*sync.Mutex{}
+	}
+	if b.rounds[account] == nil {
+		b.rounds[account] = new(sync.Mutex)
+	}
+	m := b.rounds[account]
+	b.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
+// work is the worker of one account.
+func (b *Bridge) work(ctx context.Context, m Mailbox) {
+	log := b.log().With("account", m.Name)
+	nudge := b.nudge(m.Name)
+	interval := b.Interval
+	if interval <= 0 {
+		interval = time.Minute
+	}
+	for {
+		if wait, err := b.waitsForPerson(ctx, m); err != nil {
+			log.Error("account state", "err", err)
+		} else if !wait {
+			report, err := b.Round(ctx, m)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				log.Warn("round failed; the last good calendars are served", "err", err)
+			case report.Changed() > 0 || report.Failed() > 0:
+				log.Info("round", "changed", report.Changed(), "requests", report.Requests, "failed_calendars", report.Failed(),
+					"seconds", report.Seconds)
+			default:
+				log.Debug("round", "requests", report.Requests)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-nudge:
+		case <-time.After(interval):
+		}
+	}
+}
+
+// waitsForPerson reports whether only a person can help the account on, so that asking Graph again is pointless.
+// A new sign-in ends it.
+func (b *Bridge) waitsForPerson(ctx context.Context, m Mailbox) (bool, error) {
+	a, err := b.Store.Account(ctx, m.Name)
+	if err != nil {
+		return false, err
+	}
+	return a.State.Final && a.State.TokenVersion == a.TokenVersion, nil
+}
+
+func (b *Bridge) now() time.Time {
+	if b.Now != nil {
+		return b.Now().UTC()
+	}
+	return time.Now().UTC()
+}
+
+func (b *Bridge) log() *slog.Logger {
+	if b.Log != nil {
+		return b.Log
+	}
+	return slog.Default()
+}
+
+func (b *Bridge) progress(p Progress) {
+	if b.Progress != nil {
+		b.Progress(p)
+	}
+}

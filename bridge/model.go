@@ -1,0 +1,231 @@
+package bridge
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
+)
+
+// AccountID, CalendarID and FeedID are row ids of the store.
+type (
+	AccountID  int64
+	CalendarID int64
+	FeedID     int64
+)
+
+// Account is one mailbox that the bridge reads, and the CalDAV user of the same name.
+type Account struct {
+	ID           AccountID
+	Name         string
+	State        State
+	LastGood     time.Time // end of the last round without an error; zero: never
+	TokenVersion int64     // counts sign-ins and refreshes; 0: never signed in
+}
+
+// State is how an account fares, in words for the person.
+type State struct {
+	Code     string    `json:"code"`     // "ok", "new", "sign-in", "denied", "configuration", "unavailable", "error"
+	Sentence string    `json:"sentence"` // what is the matter; "" when ok
+	Action   string    `json:"action"`   // what to do about it; "" when nothing
+	Since    time.Time `json:"since"`
+	// Final: trying again is pointless until a person has acted, which TokenVersion then shows.
+	Final        bool  `json:"final"`
+	TokenVersion int64 `json:"-"`
+}
+
+// Phases of a calendar's cursor.
+const (
+	PhaseNew     = ""        // no cursor: the next round opens the window
+	PhaseOpening = "opening" // pages of the first round; the cursor is a nextLink
+	PhaseLooking = "looking" // the window is listed; what lies beyond its end is not
+	PhaseSweep   = "sweep"   // rows that neither listing named are to be asked for
+	PhaseSteady  = "steady"  // the cursor is a deltaLink
+	PhaseFollow  = "follow"  // in the midst of a later round; the cursor is a nextLink
+)
+
+// Calendar is a calendar of a mailbox and the state of its mirror and of its publication.
+type Calendar struct {
+	ID      CalendarID
+	Account AccountID
+	GraphID graph.CalendarID
+
+	Name        string // path segment, stable across renames
+	DisplayName string
+	Color       string // "#rrggbb", or ""
+	CanEdit     bool
+	Default     bool
+	Owner       string // mailbox address
+	Order       int
+
+	Cursor  string // Graph's link, followed verbatim
+	Phase   string
+	Seq     int64 // mirror writes so far: compared and swapped
+	Round   int64 // delta rounds begun
+	Opened  int64 // the Round that opened the window
+	Window  convert.Span
+	Checked time.Time // when the cursor was last written
+	Good    time.Time // end of the last good round; zero: never
+	Fault   string    // why the last round failed, for the person; "" when it did not
+
+	Epoch    string
+	Rev      int64
+	Modified time.Time // of the last publication
+}
+
+// Kinds of a mirror row. An orphan is an occurrence or exception whose master is not in the mailbox.
+const (
+	KindSingle     = "single"
+	KindMaster     = "master"
+	KindOccurrence = "occurrence"
+	KindException  = "exception"
+	KindOrphan     = "orphan"
+)
+
+// Row is one mirror row: an event as Graph gave it. Raw of a master is the answer to a GET of it, with its
+// exceptions and cancellations, once its series has been read.
+type Row struct {
+	ID     graph.EventID
+	Series graph.EventID // the master's id; of a single event or orphan its own
+	Kind   string
+	Round  int64 // the round that last listed or confirmed it
+	Span   convert.Span
+	Raw    []byte
+}
+
+// Stages of a series, in the order of work.
+const (
+	StageClean  = 0
+	StageDerive = 1 // the mirror knows all; the object is to be made anew
+	StageRead   = 2 // its master is to be read from Graph
+	StageAsk    = 3 // a tombstone named it: Graph is to be asked whether it is gone
+)
+
+// Mark sets the stage of a series.
+type Mark struct {
+	Series graph.EventID
+	Stage  int
+	// Listed: the series' rows are everything that Graph lists in the window. Only read with StageDerive.
+	Listed bool
+}
+
+// MirrorPage is one write to a mirror: everything in it happens, or nothing.
+type MirrorPage struct {
+	Calendar CalendarID
+	Seq      int64 // the Seq that the calendar must have; ErrConflict otherwise
+	Rows     []Row // inserted or replaced
+	Gone     []graph.EventID
+	Marks    []Mark
+	Cursor   *Cursor // nil: the cursor stays
+}
+
+// Cursor is where the next request of a calendar begins.
+type Cursor struct {
+	Link   string
+	Phase  string
+	Round  int64
+	Opened int64
+	Window convert.Span
+}
+
+// Derived is what became of one series.
+type Derived struct {
+	Series graph.EventID
+	Object *Object // what clients are to see in place of the series' object, a tombstone perhaps; nil: no change
+	Losses []convert.Loss
+	// Unsettled: the series keeps its stage, since Graph has not said all of it.
+	Unsettled bool
+}
+
+// Object is a calendar object resource as it is stored and served.
+type Object struct {
+	Calendar CalendarID
+	Series   graph.EventID
+	Name     string // path segment
+	UID      string
+	ETag     string
+	Rev      int64
+	Sequence int       // SEQUENCE of its components
+	Stamp    time.Time // their LAST-MODIFIED and DTSTAMP
+	Modified time.Time // when it was published
+	First    time.Time // earliest start of any instance
+	Last     time.Time // latest end; zero: unbounded
+	Data     []byte
+	Size     int
+	Deleted  bool
+}
+
+// Password is an app password of a user. The password itself is only ever seen when it is made.
+type Password struct {
+	ID      int64     `json:"id"`
+	User    string    `json:"user"`
+	Label   string    `json:"label"`
+	Created time.Time `json:"created"`
+}
+
+// Feed is one published .ics address. Its secret is only ever seen when it is made or rotated.
+type Feed struct {
+	ID        FeedID       `json:"id"`
+	User      string       `json:"user"`
+	Name      string       `json:"name"`
+	Calendars []CalendarID `json:"-"`      // empty: all of the user's
+	Detail    string       `json:"detail"` // DetailFull, DetailLimited or DetailBusy
+	Created   time.Time    `json:"created"`
+	Salt      []byte       `json:"-"` // secret and the feed's own: keys what must not be traced back
+}
+
+// Details of a feed: how much of an event it tells.
+const (
+	DetailFull    = "full"
+	DetailLimited = "limited" // title, time and place
+	DetailBusy    = "busy"    // "Busy" and the time
+)
+
+// Period is a calendar period of months and days, written "4mo", "90d", "1y" or a sum like "1y6mo".
+type Period struct{ Months, Days int }
+
+// ParsePeriod reads the written form.
+func ParsePeriod(s string) (Period, error) {
+	var p Period
+	rest := strings.TrimSpace(s)
+	if rest == "" {
+		return p, fmt.Errorf("a period like 4mo, 90d or 1y is missing")
+	}
+	for rest != "" {
+		i := 0
+		for i < len(rest) && rest[i] >= '0' && rest[i] <= '9' {
+			i++
+		}
+		n, err := strconv.Atoi(rest[:i])
+		j := i
+		for j < len(rest) && (rest[j] < '0' || rest[j] > '9') {
+			j++
+		}
+		if err != nil || n > 10000 {
+			return Period{}, fmt.Errorf("%q is no period: write it like 4mo, 90d or 1y", s)
+		}
+		switch rest[i:j] {
+		case "d":
+			p.Days += n
+		case "w":
+			p.Days += 7 * n
+		case "mo":
+			p.Months += n
+		case "y":
+			p.Months += 12 * n
+		default:
+			return Period{}, fmt.Errorf("%q is no period: its unit must be d, w, mo or y", s)
+		}
+		rest = rest[j:]
+	}
+	return p, nil
+}
+
+// After is t moved ahead by p.
+func (p Period) After(t time.Time) time.Time { return t.AddDate(0, p.Months, p.Days) }
+
+// Before is t moved back by p.
+func (p Period) Before(t time.Time) time.Time { return t.AddDate(0, -p.Months, -p.Days) }

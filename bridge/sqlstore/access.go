@@ -1,0 +1,124 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+)
+
+// newSecret is 26 characters of base32, 130 random bits, in lower case for URLs and for typing on a phone.
+func newSecret() string { return strings.ToLower(rand.Text()) }
+
+func (s *Store) AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error) {
+	p := bridge.Password{User: user, Label: label, Created: at}
+	secret := newSecret()
+	err := s.write.QueryRowContext(ctx, `INSERT INTO password (user, label, hash, created) VALUES (?, ?, ?, ?) RETURNING id`,
+		user, label, s.key.digest("password", secret), at.Unix()).Scan(&p.ID)
+	if err != nil {
+		return p, "", fmt.Errorf("add password: %w", err)
+	}
+	return p, secret, nil
+}
+
+func (s *Store) Passwords(ctx context.Context, user string) ([]bridge.Password, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT id, user, label, created FROM password WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
+	list, err := collect(rows, err, func(r *sql.Rows) (p bridge.Password, err error) {
+		err = r.Scan(&p.ID, &p.User, &p.Label, instant{&p.Created})
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list passwords: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) RevokePassword(ctx context.Context, user string, id int64) error {
+	return s.changeOne(ctx, `DELETE FROM password WHERE user = ? AND id = ?`, user, id)
+}
+
+func (s *Store) changeOne(ctx context.Context, query string, args ...any) error {
+	res, err := s.write.ExecContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, bridge.ErrNotFound)
+	}
+	return nil
+}
+
+func (s *Store) CheckPassword(ctx context.Context, user, password string) (bool, error) {
+	var ok bool
+	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
+	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM password WHERE hash = ? AND user = ?)`,
+		s.key.digest("password", password), user).Scan(&ok)
+	if err != nil {
+		return false, fmt.Errorf("check password: %w", err)
+	}
+	return ok, nil
+}
+
+func (s *Store) AddFeed(ctx context.Context, f bridge.Feed) (bridge.Feed, string, error) {
+	cals := f.Calendars
+	if cals == nil {
+		cals = []bridge.CalendarID{}
+	}
+	b, err := json.Marshal(cals)
+	if err != nil {
+		return f, "", err
+	}
+	secret := newSecret()
+	err = s.write.QueryRowContext(ctx, `INSERT INTO feed (user, name, hash, calendars, detail, created) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
+		f.User, f.Name, s.key.digest("feed", secret), string(b), f.Detail, f.Created.Unix()).Scan(&f.ID)
+	if err != nil {
+		return f, "", fmt.Errorf("add feed: %w", err)
+	}
+	return f, secret, nil
+}
+
+const feedColumns = `id, user, name, calendars, detail, created, hash`
+
+func scanFeed(row interface{ Scan(...any) error }) (f bridge.Feed, err error) {
+	var cals []byte
+	if err = row.Scan(&f.ID, &f.User, &f.Name, &cals, &f.Detail, instant{&f.Created}, &f.Salt); err != nil {
+		return f, err
+	}
+	return f, json.Unmarshal(cals, &f.Calendars)
+}
+
+func (s *Store) Feeds(ctx context.Context, user string) ([]bridge.Feed, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT `+feedColumns+` FROM feed WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
+	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Feed, error) { return scanFeed(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list feeds: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) RotateFeed(ctx context.Context, user string, id bridge.FeedID) (string, error) {
+	secret := newSecret()
+	err := s.changeOne(ctx, `UPDATE feed SET hash = ? WHERE user = ? AND id = ?`, s.key.digest("feed", secret), user, id)
+	if err != nil {
+		return "", fmt.Errorf("rotate feed: %w", err)
+	}
+	return secret, nil
+}
+
+func (s *Store) RemoveFeed(ctx context.Context, user string, id bridge.FeedID) error {
+	return s.changeOne(ctx, `DELETE FROM feed WHERE user = ? AND id = ?`, user, id)
+}
+
+func (s *Store) FeedBySecret(ctx context.Context, secret string) (bridge.Feed, error) {
+	f, err := scanFeed(s.read.QueryRowContext(ctx, `SELECT `+feedColumns+` FROM feed WHERE hash = ?`, s.key.digest("feed", secret)))
+	if err != nil {
+		return f, fmt.Errorf("find feed: %w", notFound(err))
+	}
+	return f, nil
+}

@@ -1,0 +1,114 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"golang.org/x/oauth2"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+func (s *Store) EnsureAccount(ctx context.Context, name string) (bridge.Account, error) {
+	a, err := s.Account(ctx, name)
+	if !errors.Is(err, bridge.ErrNotFound) {
+		return a, err
+	}
+	_, err = s.write.ExecContext(ctx, `INSERT INTO account (name, state) VALUES (?, '{"code":"new"}') ON CONFLICT DO NOTHING`, name)
+	if err != nil {
+		return bridge.Account{}, fmt.Errorf("make account: %w", err)
+	}
+	return s.Account(ctx, name)
+}
+
+func (s *Store) Account(ctx context.Context, name string) (bridge.Account, error) {
+	a := bridge.Account{Name: name}
+	var state string
+	err := s.read.QueryRowContext(ctx, `
+		SELECT id, token_version, state, state_token, (SELECT max(good) FROM calendar WHERE account_id = account.id)
+		FROM account WHERE name = ?`, name).
+		Scan(&a.ID, &a.TokenVersion, &state, &a.State.TokenVersion, instant{&a.LastGood})
+	if err != nil {
+		return a, fmt.Errorf("account %s: %w", name, notFound(err))
+	}
+	if err := json.Unmarshal([]byte(state), &a.State); err != nil {
+		return a, fmt.Errorf("account %s: state: %w", name, err)
+	}
+	return a, nil
+}
+
+func (s *Store) SetState(ctx context.Context, id bridge.AccountID, st bridge.State) error {
+	b, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	_, err = s.write.ExecContext(ctx, `UPDATE account SET state = ?, state_token = ? WHERE id = ?`, string(b), st.TokenVersion, id)
+	if err != nil {
+		return fmt.Errorf("set account state: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) Tokens(id bridge.AccountID) graph.TokenStore { return tokens{s, id} }
+
+type tokens struct {
+	s  *Store
+	id bridge.AccountID
+}
+
+func (t tokens) row() string { return fmt.Sprintf("account/%d/token", t.id) }
+
+func (t tokens) unseal(box []byte) (*oauth2.Token, error) {
+	if box == nil {
+		return nil, graph.ErrNoToken
+	}
+	plain, err := t.s.key.open(box, t.row())
+	if err != nil {
+		return nil, err
+	}
+	tok := new(oauth2.Token)
+	if err := json.Unmarshal(plain, tok); err != nil {
+		return nil, fmt.Errorf("stored token: %w", err)
+	}
+	return tok, nil
+}
+
+func (t tokens) LoadToken(ctx context.Context) (*oauth2.Token, error) {
+	var box []byte
+	if err := t.s.read.QueryRowContext(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
+		return nil, fmt.Errorf("load token: %w", notFound(err))
+	}
+	return t.unseal(box)
+}
+
+func (t tokens) SaveToken(ctx context.Context, old, tok *oauth2.Token) error {
+	plain, err := json.Marshal(tok)
+	if err != nil {
+		return err
+	}
+	return t.s.tx(ctx, func(tx *sql.Tx) error {
+		if old != nil {
+			var box []byte
+			if err := tx.QueryRowContext(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
+				return fmt.Errorf("save token: %w", notFound(err))
+			}
+			have, err := t.unseal(box)
+			if errors.Is(err, graph.ErrNoToken) || err == nil && have.RefreshToken != old.RefreshToken {
+				return graph.ErrTokenChanged
+			}
+			if err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE account SET token = ?, token_version = token_version + 1 WHERE id = ?`,
+			t.s.key.sealed(plain, t.row()), t.id)
+		if err != nil {
+			return fmt.Errorf("save token: %w", err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,185 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
+)
+
+const calendarColumns = `id, account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position,
+	cursor, phase, seq, round, opened, window_start, window_end, checked, good, fault, epoch, rev, modified`
+
+func scanCalendar(row interface{ Scan(...any) error }) (bridge.Calendar, error) {
+	var c bridge.Calendar
+	err := row.Scan(&c.ID, &c.Account, &c.GraphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
+		&c.Cursor, &c.Phase, &c.Seq, &c.Round, &c.Opened, instant{&c.Window.Start}, instant{&c.Window.End}, instant{&c.Checked},
+		instant{&c.Good}, &c.Fault, &c.Epoch, &c.Rev, instant{&c.Modified})
+	return c, err
+}
+
+func (s *Store) Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ? ORDER BY position, id`, id)
+	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Calendar, error) { return scanCalendar(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list calendars: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Calendar, error) {
+	c, err := scanCalendar(s.read.QueryRowContext(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE id = ?`, id))
+	if err != nil {
+		return c, fmt.Errorf("calendar %d: %w", id, notFound(err))
+	}
+	return c, nil
+}
+
+func (s *Store) UserCalendar(ctx context.Context, account, name string) (bridge.Calendar, error) {
+	c, err := scanCalendar(s.read.QueryRowContext(ctx, `
+		SELECT `+calendarColumns+` FROM calendar WHERE account_id = (SELECT id FROM account WHERE name = ?) AND name = ?`, account, name))
+	if err != nil {
+		return c, fmt.Errorf("calendar %s of %s: %w", name, account, notFound(err))
+	}
+	return c, nil
+}
+
+func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []bridge.Calendar) (bool, error) {
+	have, err := s.Calendars(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if sameCalendars(have, list) {
+		return false, nil
+	}
+	err = s.tx(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ?`, id)
+		have, err := collect(rows, err, func(r *sql.Rows) (bridge.Calendar, error) { return scanCalendar(r) })
+		if err != nil {
+			return err
+		}
+		known := map[graph.CalendarID]bridge.Calendar{}
+		names := map[string]bool{}
+		for _, c := range have {
+			known[c.GraphID] = c
+			names[c.Name] = true
+		}
+		for _, c := range list {
+			if k, ok := known[c.GraphID]; ok {
+				delete(known, c.GraphID)
+				_, err := tx.ExecContext(ctx, `
+					UPDATE calendar SET display_name = ?, color = ?, can_edit = ?, is_default = ?, owner = ?, position = ? WHERE id = ?`,
+					c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order, k.ID)
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			name := unique(c.Name, names)
+			_, err := tx.ExecContext(ctx, `
+				INSERT INTO calendar (account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				id, c.GraphID, name, c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order,
+				strings.ToLower(rand.Text()), unix(c.Modified))
+			if err != nil {
+				return err
+			}
+		}
+		for _, c := range known {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM calendar WHERE id = ?`, c.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("set calendars: %w", err)
+	}
+	return true, nil
+}
+
+func sameCalendars(have, list []bridge.Calendar) bool {
+	if len(have) != len(list) {
+		return false
+	}
+	known := map[graph.CalendarID]bridge.Calendar{}
+	for _, c := range have {
+		known[c.GraphID] = c
+	}
+	for _, c := range list {
+		k, ok := known[c.GraphID]
+		if !ok || k.DisplayName != c.DisplayName || k.Color != c.Color || k.CanEdit != c.CanEdit || k.Default != c.Default ||
+			k.Owner != c.Owner || k.Order != c.Order {
+			return false
+		}
+	}
+	return true
+}
+
+// unique makes name one that taken does not have, and takes it.
+func unique(name string, taken map[string]bool) string {
+	n := name
+	for i := 2; taken[n]; i++ {
+		n = fmt.Sprintf("%s-%d", name, i)
+	}
+	taken[n] = true
+	return n
+}
+
+func (s *Store) SetGood(ctx context.Context, id bridge.CalendarID, seq int64, link string, at time.Time) error {
+	_, err := s.write.ExecContext(ctx, `
+		UPDATE calendar SET good = ?3, fault = '', checked = ?3, cursor = CASE WHEN ?4 <> '' AND seq = ?2 THEN ?4 ELSE cursor END
+		WHERE id = ?1`, id, seq, unix(at), link)
+	if err != nil {
+		return fmt.Errorf("set good: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, fault string) error {
+	_, err := s.write.ExecContext(ctx, `UPDATE calendar SET fault = ?2 WHERE id = ?1 AND fault <> ?2`, id, fault)
+	if err != nil {
+		return fmt.Errorf("set fault: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error) {
+	var c bridge.Counts
+	err := s.read.QueryRowContext(ctx, `
+		SELECT (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind IN ('single', 'master', 'orphan')),
+		       (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind = 'master'),
+		       (SELECT count(*) FROM object WHERE calendar_id = ?1 AND deleted = 0),
+		       (SELECT coalesce(sum(loss_count), 0) FROM series WHERE calendar_id = ?1)`, id).
+		Scan(&c.Events, &c.Series, &c.Objects, &c.Losses)
+	if err != nil {
+		return c, fmt.Errorf("counts: %w", err)
+	}
+	return c, nil
+}
+
+func (s *Store) Losses(ctx context.Context, id bridge.CalendarID, limit int) ([]convert.Loss, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT losses FROM series WHERE calendar_id = ? AND loss_count > 0 ORDER BY id LIMIT ?`, id, limit)
+	lists, err := collect(rows, err, func(r *sql.Rows) (list []convert.Loss, err error) {
+		var b []byte
+		if err = r.Scan(&b); err == nil {
+			err = json.Unmarshal(b, &list)
+		}
+		return list, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list losses: %w", err)
+	}
+	var all []convert.Loss
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all[:min(len(all), limit)], nil
+}

@@ -1,0 +1,180 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+const rowColumns = `id, series, kind, round, first_start, last_end, raw`
+
+func scanRow(rows *sql.Rows) (bridge.Row, error) {
+	var r bridge.Row
+	err := rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, instant{&r.Span.Start}, instant{&r.Span.End}, &r.Raw)
+	return r, err
+}
+
+func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) {
+	err := s.tx(ctx, func(tx *sql.Tx) error {
+		if err := checkSeq(ctx, tx, p.Calendar, p.Seq); err != nil {
+			return err
+		}
+		upsert, err := tx.PrepareContext(ctx, `
+			INSERT INTO event (calendar_id, `+rowColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET series = excluded.series, kind = excluded.kind, round = excluded.round,
+				first_start = excluded.first_start, last_end = excluded.last_end, raw = excluded.raw`)
+		if err != nil {
+			return err
+		}
+		for _, r := range p.Rows {
+			_, err := upsert.ExecContext(ctx, p.Calendar, r.ID, r.Series, r.Kind, r.Round, unix(r.Span.Start), unix(r.Span.End), r.Raw)
+			if err != nil {
+				return err
+			}
+		}
+		for _, id := range p.Gone {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM event WHERE calendar_id = ? AND id = ?`, p.Calendar, id); err != nil {
+				return err
+			}
+		}
+		mark, err := tx.PrepareContext(ctx, `
+			INSERT INTO series (calendar_id, id, stage, listed) VALUES (?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET stage = excluded.stage, listed = excluded.listed`)
+		if err != nil {
+			return err
+		}
+		for _, m := range p.Marks {
+			if _, err := mark.ExecContext(ctx, p.Calendar, m.Series, m.Stage, m.Listed); err != nil {
+				return err
+			}
+		}
+		if c := p.Cursor; c != nil {
+			_, err := tx.ExecContext(ctx, `
+				UPDATE calendar SET cursor = ?, phase = ?, round = ?, opened = ?, window_start = ?, window_end = ? WHERE id = ?`,
+				c.Link, c.Phase, c.Round, c.Opened, unix(c.Window.Start), unix(c.Window.End), p.Calendar)
+			if err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE calendar SET seq = seq + 1 WHERE id = ?`, p.Calendar)
+		return err
+	})
+	if err != nil {
+		return p.Seq, fmt.Errorf("mirror page: %w", err)
+	}
+	return p.Seq + 1, nil
+}
+
+func checkSeq(ctx context.Context, tx *sql.Tx, id bridge.CalendarID, want int64) error {
+	var seq int64
+	if err := tx.QueryRowContext(ctx, `SELECT seq FROM calendar WHERE id = ?`, id).Scan(&seq); err != nil {
+		return notFound(err)
+	}
+	if seq != want {
+		return bridge.ErrConflict
+	}
+	return nil
+}
+
+// ids is a list of event ids as the JSON array that json_each reads.
+func ids(list []graph.EventID) string {
+	b, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return string(b)
+}
+
+func (s *Store) Rows(ctx context.Context, id bridge.CalendarID, list []graph.EventID) (map[graph.EventID]bridge.Row, error) {
+	rows, err := s.read.QueryContext(ctx, `
+		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND id IN (SELECT value FROM json_each(?))`, id, ids(list))
+	found, err := collect(rows, err, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("find rows: %w", err)
+	}
+	m := make(map[graph.EventID]bridge.Row, len(found))
+	for _, r := range found {
+		m[r.ID] = r
+	}
+	return m, nil
+}
+
+func (s *Store) SeriesRows(ctx context.Context, id bridge.CalendarID, series graph.EventID) ([]bridge.Row, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND series = ? ORDER BY series, id`, id, series)
+	list, err := collect(rows, err, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("list series rows: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) Marked(ctx context.Context, id bridge.CalendarID, stage int, after graph.EventID, limit int) ([]bridge.Mark, error) {
+	rows, err := s.read.QueryContext(ctx, `
+		SELECT id, stage, listed FROM series INDEXED BY series_stage
+		WHERE calendar_id = ? AND stage = ? AND stage > 0 AND id > ? ORDER BY id LIMIT ?`,
+		id, stage, after, limit)
+	list, err := collect(rows, err, func(r *sql.Rows) (m bridge.Mark, err error) {
+		err = r.Scan(&m.Series, &m.Stage, &m.Listed)
+		return m, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list marked series: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int) (int, error) {
+	var n int
+	err := s.read.QueryRowContext(ctx, `
+		SELECT count(*) FROM series INDEXED BY series_stage WHERE calendar_id = ? AND stage = ? AND stage > 0`, id, stage).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count marked series: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) Unlisted(ctx context.Context, id bridge.CalendarID, round int64, limit int) ([]bridge.Row, error) {
+	rows, err := s.read.QueryContext(ctx, `
+		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND round < ? AND kind IN ('single', 'master', 'orphan') LIMIT ?`, id, round, limit)
+	list, err := collect(rows, err, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("list unlisted rows: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []graph.EventID) (map[graph.EventID]bridge.CalendarID, error) {
+	type place struct {
+		id  graph.EventID
+		cal bridge.CalendarID
+	}
+	rows, err := s.read.QueryContext(ctx, `
+		SELECT event.id, calendar_id FROM event JOIN calendar ON calendar.id = calendar_id
+		WHERE event.id IN (SELECT value FROM json_each(?2)) AND calendar_id <> ?1
+		  AND account_id = (SELECT account_id FROM calendar WHERE id = ?1)`, id, ids(list))
+	found, err := collect(rows, err, func(r *sql.Rows) (p place, err error) {
+		err = r.Scan(&p.id, &p.cal)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find rows elsewhere: %w", err)
+	}
+	m := make(map[graph.EventID]bridge.CalendarID, len(found))
+	for _, p := range found {
+		m[p.id] = p.cal
+	}
+	return m, nil
+}
+
+func (s *Store) MarkAll(ctx context.Context, id bridge.CalendarID) error {
+	_, err := s.write.ExecContext(ctx, `UPDATE series SET stage = ? WHERE calendar_id = ? AND stage = ?`,
+		bridge.StageDerive, id, bridge.StageClean)
+	if err != nil {
+		return fmt.Errorf("mark all series: %w", err)
+	}
+	return nil
+}

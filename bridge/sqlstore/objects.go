@@ -1,0 +1,219 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series graph.EventID) (bridge.Object, error) {
+	o := bridge.Object{Calendar: id, Series: series}
+	err := s.read.QueryRowContext(ctx, `
+		SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data FROM (
+			SELECT 0 AS place, * FROM (SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data, deleted
+				FROM staged WHERE calendar_id = ?1 AND series = ?2)
+			UNION ALL
+			SELECT 1, * FROM (SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data, deleted
+				FROM object WHERE calendar_id = ?1 AND series = ?2)
+			ORDER BY place LIMIT 1)
+		WHERE deleted = 0`, id, series).
+		Scan(&o.Name, &o.UID, &o.ETag, &o.Sequence, instant{&o.Stamp}, instant{&o.First}, instant{&o.Last}, &o.Size, &o.Data)
+	if err != nil {
+		return o, fmt.Errorf("object of series: %w", notFound(err))
+	}
+	return o, nil
+}
+
+func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph.EventID, uid string) (bool, error) {
+	var taken bool
+	err := s.read.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?1 AND uid = ?3 AND series <> ?2 AND deleted = 0)
+		    OR EXISTS (SELECT 1 FROM object WHERE calendar_id = ?1 AND uid = ?3 AND series <> ?2 AND deleted = 0
+		               AND NOT EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?1 AND staged.name = object.name))`,
+		id, series, uid).Scan(&taken)
+	if err != nil {
+		return false, fmt.Errorf("find uid: %w", err)
+	}
+	return taken, nil
+}
+
+func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list []bridge.Derived) error {
+	err := s.tx(ctx, func(tx *sql.Tx) error {
+		if err := checkSeq(ctx, tx, id, seq); err != nil {
+			return err
+		}
+		for _, d := range list {
+			losses := ""
+			if len(d.Losses) > 0 {
+				b, err := json.Marshal(d.Losses)
+				if err != nil {
+					return err
+				}
+				losses = string(b)
+			}
+			_, err := tx.ExecContext(ctx, `
+				UPDATE series SET stage = CASE WHEN ? THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`,
+				d.Unsettled, losses, len(d.Losses), id, d.Series)
+			if err != nil {
+				return err
+			}
+			o := d.Object
+			if o == nil {
+				continue
+			}
+			_, err = tx.ExecContext(ctx, `
+				INSERT OR REPLACE INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted, len(o.Data),
+				notNil(o.Data))
+			if err != nil {
+				return err
+			}
+		}
+		// A series without rows has nothing left to say.
+		_, err := tx.ExecContext(ctx, `
+			DELETE FROM series WHERE calendar_id = ? AND stage = 0 AND loss_count = 0 AND id IN (SELECT value FROM json_each(?))
+			  AND NOT EXISTS (SELECT 1 FROM event WHERE event.calendar_id = series.calendar_id AND event.series = series.id)`,
+			id, ids(seriesOf(list)))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("stage objects: %w", err)
+	}
+	return nil
+}
+
+func seriesOf(list []bridge.Derived) []graph.EventID {
+	all := make([]graph.EventID, len(list))
+	for i, d := range list {
+		all[i] = d.Series
+	}
+	return all
+}
+
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time) (changed, removed int, err error) {
+	var staged bool
+	err = s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?)`, id).Scan(&staged)
+	if err != nil || !staged {
+		return 0, 0, err
+	}
+	err = s.tx(ctx, func(tx *sql.Tx) error {
+		// What is published as it is staged, or is to vanish and was never there, is no change.
+		_, err := tx.ExecContext(ctx, `
+			DELETE FROM staged WHERE calendar_id = ?1 AND (
+				deleted = 0 AND EXISTS (SELECT 1 FROM object o WHERE o.calendar_id = ?1 AND o.name = staged.name AND o.deleted = 0 AND o.etag = staged.etag)
+				OR deleted = 1 AND NOT EXISTS (SELECT 1 FROM object o WHERE o.calendar_id = ?1 AND o.name = staged.name AND o.deleted = 0))`, id)
+		if err != nil {
+			return err
+		}
+		var n int64
+		err = tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(deleted), 0) FROM staged WHERE calendar_id = ?`, id).Scan(&n, &removed)
+		if err != nil {
+			return err
+		}
+		changed = int(n)
+		if n == 0 {
+			return nil
+		}
+		_, err = tx.ExecContext(ctx, `
+			INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
+			SELECT calendar_id, name, series, uid, etag,
+			       (SELECT rev FROM calendar WHERE id = ?1) + row_number() OVER (ORDER BY name),
+			       sequence, stamp, ?2, first_start, last_end, deleted, size, data
+			FROM staged WHERE calendar_id = ?1
+			ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag, rev = excluded.rev,
+				sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
+				last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data`,
+			id, at.Unix())
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM staged WHERE calendar_id = ?`, id); err != nil {
+			return err
+		}
+		// HTTP dates are whole seconds: a second publication within one must not look unmodified.
+		_, err = tx.ExecContext(ctx, `UPDATE calendar SET rev = rev + ?, modified = max(?, modified + 1) WHERE id = ?`, n, at.Unix(), id)
+		return err
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("publish: %w", err)
+	}
+	return changed, removed, nil
+}
+
+const listColumns = `name, etag, rev, modified, first_start, last_end, deleted, size`
+
+func scanObject(withData bool) func(*sql.Rows) (bridge.Object, error) {
+	return func(rows *sql.Rows) (bridge.Object, error) {
+		var o bridge.Object
+		into := []any{&o.Name, &o.ETag, &o.Rev, instant{&o.Modified}, instant{&o.First}, instant{&o.Last}, &o.Deleted, &o.Size}
+		if withData {
+			into = append(into, &o.Data)
+		}
+		return o, rows.Scan(into...)
+	}
+}
+
+func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
+	list, err := s.Objects(ctx, id, bridge.ObjectQuery{Names: []string{name}, WithData: true, Limit: 1})
+	if err != nil {
+		return bridge.Object{}, err
+	}
+	if len(list) == 0 {
+		return bridge.Object{}, fmt.Errorf("object %s: %w", name, bridge.ErrNotFound)
+	}
+	return list[0], nil
+}
+
+func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
+	columns := listColumns
+	if q.WithData {
+		columns += `, data`
+	}
+	where, args := ` WHERE calendar_id = ? AND deleted = 0 AND name > ?`, []any{id, q.After}
+	if q.Names != nil {
+		where = ` WHERE calendar_id = ? AND deleted = 0 AND +name > ?` // the names are what to look up by
+		b, err := json.Marshal(q.Names)
+		if err != nil {
+			return nil, err
+		}
+		where += ` AND name IN (SELECT value FROM json_each(?))`
+		args = append(args, string(b))
+	}
+	if !q.Start.IsZero() {
+		where += ` AND (last_end IS NULL OR last_end >= ?)`
+		args = append(args, q.Start.Unix())
+	}
+	if !q.End.IsZero() {
+		where += ` AND first_start <= ?`
+		args = append(args, q.End.Unix())
+	}
+	rows, err := s.read.QueryContext(ctx, `SELECT `+columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
+	list, err := collect(rows, err, scanObject(q.WithData))
+	if err != nil {
+		return nil, fmt.Errorf("list objects: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
+	rows, err := s.read.QueryContext(ctx, `
+		SELECT `+listColumns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
+	list, err := collect(rows, err, scanObject(false))
+	if err != nil {
+		return nil, fmt.Errorf("list changes: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,122 @@
+package sqlstore
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// Key is what the key file holds. Tokens are sealed with it (AES-256-GCM), and app passwords and feed secrets are
+// hashed with it (HMAC-SHA-256): these are random with at least 128 bits, so a fast keyed hash is enough.
+type Key struct {
+	seal cipher.AEAD
+	hash []byte
+}
+
+const keySize = 32
+
+// ReadKey reads the key file, 64 hex digits. Where there is none it makes one with mode 0600. A file that others
+// may read is refused.
+func ReadKey(path string) (Key, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeKey(path)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("key file: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return Key{}, fmt.Errorf("key file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return Key{}, fmt.Errorf("key file %s may be read by others (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	secret, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(secret) != keySize {
+		return Key{}, fmt.Errorf("key file %s is damaged: it must hold %d hex digits; restore it from a backup", path, 2*keySize)
+	}
+	return newKey(secret)
+}
+
+func makeKey(path string) (Key, error) {
+	secret := make([]byte, keySize)
+	rand.Read(secret)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return ReadKey(path)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("make key file: %w", err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(hex.EncodeToString(secret) + "\n"); err != nil {
+		return Key{}, fmt.Errorf("make key file: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return Key{}, fmt.Errorf("make key file: %w", err)
+	}
+	return newKey(secret)
+}
+
+// NewKey makes a random key that is kept nowhere, for tests and for data that ends with the process.
+func NewKey() Key {
+	secret := make([]byte, keySize)
+	rand.Read(secret)
+	k, err := newKey(secret)
+	if err != nil {
+		panic(err) // AES takes any 32 bytes
+	}
+	return k
+}
+
+func newKey(secret []byte) (Key, error) {
+	sealing, err := hkdf.Key(sha256.New, secret, nil, "outbridge seal", 32)
+	if err != nil {
+		return Key{}, err
+	}
+	hashing, err := hkdf.Key(sha256.New, secret, nil, "outbridge hash", 32)
+	if err != nil {
+		return Key{}, err
+	}
+	block, err := aes.NewCipher(sealing)
+	if err != nil {
+		return Key{}, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return Key{}, err
+	}
+	return Key{seal: aead, hash: hashing}, nil
+}
+
+// sealed encrypts plain, bound to the row that it belongs to.
+func (k Key) sealed(plain []byte, row string) []byte {
+	return k.seal.Seal(nil, nil, plain, []byte(row))
+}
+
+var errOtherKey = errors.New("the key file is not the one that this database was made with: put the right one back, or sign in anew with `outbridge login`")
+
+func (k Key) open(box []byte, row string) ([]byte, error) {
+	plain, err := k.seal.Open(nil, nil, box, []byte(row))
+	if err != nil {
+		return nil, errOtherKey
+	}
+	return plain, nil
+}
+
+// digest is the keyed hash of a secret; kind keeps passwords and feed secrets apart.
+func (k Key) digest(kind, secret string) []byte {
+	m := hmac.New(sha256.New, k.hash)
+	m.Write([]byte(kind + "\x00" + secret))
+	return m.Sum(nil)
+}

@@ -1,0 +1,166 @@
+// Package sqlstore is bridge.Store over database/sql, for SQLite.
+//
+// It is dumb: it keeps rows and knows nothing of Graph, conversion or DAV. SQLite runs in WAL mode with
+// synchronous=FULL, so that a write is on the disk when its call returns and readers never wait for the writer.
+// All writes go through one connection that begins its transactions IMMEDIATE, so they never fail halfway on a
+// lock that another process holds; they wait for it up to busyTimeout.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+
+	"outbridge/bridge"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const busyTimeout = 10 * time.Second
+
+// Store is a bridge.Store in an SQLite file.
+type Store struct {
+	key   Key
+	read  *sql.DB
+	write *sql.DB
+}
+
+var _ bridge.Store = (*Store)(nil)
+
+// Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
+// knows is refused.
+func Open(ctx context.Context, path string, key Key) (*Store, error) {
+	if strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://") {
+		return nil, errors.New("database: PostgreSQL is not supported yet: give the path of an SQLite file")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	s := &Store{key: key}
+	if s.write, err = sql.Open("sqlite", dsn(abs, false)); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	s.write.SetMaxOpenConns(1)
+	if s.read, err = sql.Open("sqlite", dsn(abs, true)); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	s.read.SetMaxOpenConns(8)
+	s.read.SetMaxIdleConns(8)
+	if err := s.migrate(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func dsn(abs string, readOnly bool) string {
+	q := url.Values{"_pragma": {
+		"busy_timeout(" + fmt.Sprint(busyTimeout.Milliseconds()) + ")",
+		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", "cache_size(-8000)",
+	}}
+	if readOnly {
+		q.Add("_pragma", "query_only(on)")
+	} else {
+		q.Set("_txlock", "immediate")
+	}
+	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String()
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.write, files)
+	if err != nil {
+		return err
+	}
+	have, want, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if have > want {
+		return fmt.Errorf("it was written by a newer outbridge (schema %d, this one knows %d): use that version", have, want)
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Close ends the use of the database.
+func (s *Store) Close() error {
+	return errors.Join(s.read.Close(), s.write.Close())
+}
+
+// Ping reads from the database, for health checks.
+func (s *Store) Ping(ctx context.Context) error {
+	var n int
+	return s.read.QueryRowContext(ctx, `SELECT count(*) FROM meta`).Scan(&n)
+}
+
+// tx runs f in one write transaction.
+func (s *Store) tx(ctx context.Context, f func(*sql.Tx) error) error {
+	t, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer t.Rollback()
+	if err := f(t); err != nil {
+		return err
+	}
+	return t.Commit()
+}
+
+// unix is t as it is stored: unix seconds, or NULL for the zero time.
+func unix(t time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: t.Unix(), Valid: !t.IsZero()}
+}
+
+// instant scans what unix stored.
+type instant struct{ *time.Time }
+
+func (i instant) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*i.Time = time.Time{}
+	case int64:
+		*i.Time = time.Unix(v, 0).UTC()
+	default:
+		return fmt.Errorf("an instant is %T", v)
+	}
+	return nil
+}
+
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return bridge.ErrNotFound
+	}
+	return err
+}
+
+func collect[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,73 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"outbridge/bridge/graph"
+)
+
+// Codes of a State.
+const (
+	StateNew           = "new"           // no round yet
+	StateOK            = "ok"            // the last round was good
+	StateSignIn        = "sign-in"       // a person has to sign in
+	StateDenied        = "denied"        // an administrator has to allow something
+	StateConfiguration = "configuration" // the configuration or the app registration is wrong
+	StateUnavailable   = "unavailable"   // it passes by itself
+	StateError         = "error"         // anything else; it is tried again
+)
+
+// setState records how the account fares after a round, when that is news.
+func (b *Bridge) setState(ctx context.Context, a Account, err error) error {
+	fresh, loadErr := b.Store.Account(ctx, a.Name)
+	if loadErr != nil {
+		return loadErr
+	}
+	s := stateOf(err, a.Name)
+	s.TokenVersion = fresh.TokenVersion
+	old := fresh.State
+	if old.Code == s.Code && old.Sentence == s.Sentence && old.Action == s.Action && old.Final == s.Final &&
+		(!s.Final || old.TokenVersion == s.TokenVersion) {
+		return nil
+	}
+	s.Since = b.now()
+	return b.Store.SetState(ctx, a.ID, s)
+}
+
+// stateOf puts an error of a round into words.
+func stateOf(err error, account string) State {
+	var auth *graph.AuthError
+	switch {
+	case err == nil:
+		return State{Code: StateOK}
+	case errors.As(err, &auth):
+		s := State{Code: StateConfiguration, Sentence: auth.Sentence, Action: strings.ReplaceAll(auth.Action, "ACCOUNT", account), Final: true}
+		if auth.SignIn {
+			s.Code = StateSignIn
+		}
+		return s
+	case graph.IsMailboxMissing(err):
+		return State{Code: StateConfiguration, Sentence: "Microsoft 365 has no usable mailbox for this account.",
+			Action: "Check the address, its licence, and that the mailbox is in Exchange Online."}
+	case graph.IsAccessDenied(err):
+		return State{Code: StateDenied, Sentence: "Microsoft Graph denies access to a calendar.",
+			Action: "Check that the app has the permission Calendars.Read and that the calendar is shared with you."}
+	case graph.IsUnavailable(err):
+		return State{Code: StateUnavailable, Sentence: "Microsoft's service does not answer properly at the moment.",
+			Action: "Nothing: it is tried again by itself."}
+	case errors.Is(err, ErrConflict):
+		return State{Code: StateOK}
+	}
+	return State{Code: StateError, Sentence: sentence(err), Action: "It is tried again; look into the log if it stays."}
+}
+
+// sentence is an error as one line for a person.
+func sentence(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	if len(line) > 300 {
+		line = strings.ToValidUTF8(line[:300], "") + "…"
+	}
+	return line
+}

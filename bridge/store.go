@@ -1,0 +1,133 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
+)
+
+// Errors of a Store.
+var (
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: another round wrote to the same mirror in between. The round is given up; the next one begins
+	// from what is stored.
+	ErrConflict = errors.New("the mirror was written by another round")
+)
+
+// Store keeps everything. Calls on one calendar are serializable, also across processes. A write is durable when
+// its call returns. No transaction, lock or query outlives a call, so nothing is held while the bridge talks to
+// Graph or to a client; lists come in pages.
+type Store interface {
+	AccountStore
+	MirrorStore
+	ObjectStore
+	AccessStore
+}
+
+// AccountStore keeps accounts and their tokens.
+type AccountStore interface {
+	// EnsureAccount finds the account or makes it with the state "new".
+	EnsureAccount(ctx context.Context, name string) (Account, error)
+	// Account finds it, or ErrNotFound.
+	Account(ctx context.Context, name string) (Account, error)
+	// SetState records how the account fares.
+	SetState(ctx context.Context, id AccountID, s State) error
+	// Tokens keeps the account's OAuth token, sealed.
+	Tokens(id AccountID) graph.TokenStore
+}
+
+// MirrorStore keeps calendars and their mirrors.
+type MirrorStore interface {
+	// Calendars lists those of an account in display order.
+	Calendars(ctx context.Context, id AccountID) ([]Calendar, error)
+	Calendar(ctx context.Context, id CalendarID) (Calendar, error)
+	// UserCalendar finds a calendar of the account of that name by its path segment, or ErrNotFound. One row read.
+	UserCalendar(ctx context.Context, account, name string) (Calendar, error)
+	// SetCalendars makes the account's calendars those of list, matched by GraphID: new ones are made (Name is the
+	// wished path segment, made unique), known ones take the list's DisplayName, Color, CanEdit, Default, Owner and
+	// Order, and others are removed with all that is theirs. It reports whether anything changed.
+	SetCalendars(ctx context.Context, id AccountID, list []Calendar) (bool, error)
+	// Mirror writes one page and returns the calendar's new Seq.
+	Mirror(ctx context.Context, p MirrorPage) (seq int64, err error)
+	// Rows finds rows by id; those that the mirror does not have are absent.
+	Rows(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]Row, error)
+	// SeriesRows lists the rows of one series, ordered by id.
+	SeriesRows(ctx context.Context, id CalendarID, series graph.EventID) ([]Row, error)
+	// Marked lists up to limit series of a stage, ordered by id, beginning after the id given ("" from the start).
+	Marked(ctx context.Context, id CalendarID, stage int, after graph.EventID, limit int) ([]Mark, error)
+	// CountMarked counts the series of a stage.
+	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
+	// Unlisted lists up to limit rows of singles, masters and orphans whose Round is before round.
+	Unlisted(ctx context.Context, id CalendarID, round int64, limit int) ([]Row, error)
+	// Elsewhere tells which of ids another calendar of the same account mirrors.
+	Elsewhere(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]CalendarID, error)
+	// MarkAll sets every series of a calendar to StageDerive: the rebuild.
+	MarkAll(ctx context.Context, id CalendarID) error
+	// SetGood records a good round and, when link is not "", the cursor that it ended with, unless seq moved on.
+	SetGood(ctx context.Context, id CalendarID, seq int64, link string, at time.Time) error
+	// SetFault records why a round failed.
+	SetFault(ctx context.Context, id CalendarID, fault string) error
+	// Counts sums up a calendar for status.
+	Counts(ctx context.Context, id CalendarID) (Counts, error)
+	// Losses lists up to limit recorded losses of a calendar.
+	Losses(ctx context.Context, id CalendarID, limit int) ([]convert.Loss, error)
+}
+
+// Counts sums up one calendar.
+type Counts struct {
+	Events  int `json:"events"`  // single events, orphans and series masters of the mirror
+	Series  int `json:"series"`  // series masters of the mirror
+	Objects int `json:"objects"` // objects that clients see
+	Losses  int `json:"losses"`  // recorded losses
+}
+
+// ObjectStore keeps objects. Derive stages them, Publish shows them.
+type ObjectStore interface {
+	// SeriesObject is the object of a series as the next Publish would leave it, or ErrNotFound.
+	SeriesObject(ctx context.Context, id CalendarID, series graph.EventID) (Object, error)
+	// UIDTaken reports whether another series of the calendar has an object of that UID, staged or published.
+	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
+	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.
+	Stage(ctx context.Context, id CalendarID, seq int64, list []Derived) error
+	// Publish shows all staged objects at once, each with a rev of its own, and returns how many changed and how many
+	// of these are tombstones. Nothing staged: nothing is written.
+	Publish(ctx context.Context, id CalendarID, at time.Time) (changed, removed int, err error)
+
+	// Object finds one by name with its data; deleted ones are ErrNotFound.
+	Object(ctx context.Context, id CalendarID, name string) (Object, error)
+	// Objects lists up to q.Limit objects by name, beginning after q.After.
+	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
+	// Changes lists up to limit objects and tombstones with a rev after since, in rev order, without data.
+	Changes(ctx context.Context, id CalendarID, since int64, limit int) ([]Object, error)
+}
+
+// ObjectQuery selects objects.
+type ObjectQuery struct {
+	Names      []string // nil: all
+	Start, End time.Time
+	WithData   bool
+	After      string
+	Limit      int
+}
+
+// AccessStore keeps app passwords and feeds by a keyed hash of their secrets.
+type AccessStore interface {
+	// AddPassword makes a password and returns it, the only time that it is seen.
+	AddPassword(ctx context.Context, user, label string, at time.Time) (Password, string, error)
+	Passwords(ctx context.Context, user string) ([]Password, error)
+	RevokePassword(ctx context.Context, user string, id int64) error
+	// CheckPassword reports whether the password is one of user's. One row read.
+	CheckPassword(ctx context.Context, user, password string) (bool, error)
+
+	// AddFeed makes a feed and returns its secret, the only time that it is seen.
+	AddFeed(ctx context.Context, f Feed) (Feed, string, error)
+	Feeds(ctx context.Context, user string) ([]Feed, error)
+	// RotateFeed gives the feed a new secret; the old one stops working at once.
+	RotateFeed(ctx context.Context, user string, id FeedID) (string, error)
+	RemoveFeed(ctx context.Context, user string, id FeedID) error
+	// FeedBySecret finds the feed, or ErrNotFound.
+	FeedBySecret(ctx context.Context, secret string) (Feed, error)
+}

@@ -1,0 +1,638 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
+)
+
+const (
+	// windowPad widens the window on both sides: an all-day event has its instants in its creator's zone, so at
+	// the edges Graph may list or miss it a day off.
+	windowPad = 24 * time.Hour
+	// MaxWindow is the longest range that Graph allows, less the padding.
+	MaxWindow = 1825*24*time.Hour - 2*windowPad
+
+	askPage      = 100 // ids asked for between two writes
+	derivePage   = 100 // series derived between two writes
+	parallelCals = 4   // calendars of one mailbox in work at once; the client holds the request limit
+)
+
+// Report sums up one round of an account.
+type Report struct {
+	Account   string           `json:"account"`
+	Requests  int64            `json:"requests"` // all to Graph: the list of calendars and those of each calendar
+	Seconds   float64          `json:"seconds"`
+	Calendars []CalendarReport `json:"calendars"`
+}
+
+// CalendarReport sums up one round of a calendar.
+type CalendarReport struct {
+	Calendar string  `json:"calendar"`
+	Name     string  `json:"name"`    // its path segment
+	Events   int     `json:"events"`  // single events and series masters now known; see Bridge.Count
+	Series   int     `json:"series"`  // series masters among them
+	Pages    int     `json:"pages"`   // delta pages read
+	Items    int     `json:"items"`   // events, occurrences and tombstones on them
+	Changed  int     `json:"changed"` // objects that clients see change, removed ones included
+	Removed  int     `json:"removed"`
+	Losses   int     `json:"losses"` // recorded now
+	Requests int64   `json:"requests"`
+	Seconds  float64 `json:"seconds"`
+	Error    string  `json:"error,omitempty"`
+}
+
+// Changed counts the objects that changed in all calendars.
+func (r Report) Changed() (n int) {
+	for _, c := range r.Calendars {
+		n += c.Changed
+	}
+	return n
+}
+
+// Failed counts the calendars whose round failed.
+func (r Report) Failed() (n int) {
+	for _, c := range r.Calendars {
+		if c.Error != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// idleCursor is the deltaLink that an idle poll answered with, kept in memory until a checkpoint.
+type idleCursor struct {
+	seq  int64
+	link string
+}
+
+// Round brings all calendars of one mailbox up to date. The report is filled in as far as the round came; the
+// error joins those of its calendars. Rounds of one account run one after another.
+func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
+	defer b.lockRound(m.Name)()
+	begin := b.now()
+	report := Report{Account: m.Name}
+	a, err := b.Store.EnsureAccount(ctx, m.Name)
+	if err != nil {
+		return report, err
+	}
+	err = b.roundOf(ctx, m, a, &report)
+	report.Seconds = b.now().Sub(begin).Seconds()
+	if ctx.Err() != nil {
+		return report, ctx.Err()
+	}
+	if stateErr := b.setState(ctx, a, err); stateErr != nil {
+		err = errors.Join(err, stateErr)
+	}
+	return report, err
+}
+
+func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Report) error {
+	cals, requests, err := b.listCalendars(ctx, m, a)
+	report.Requests = requests
+	if err != nil {
+		return fmt.Errorf("list calendars: %w", err)
+	}
+	rounds := make([]*round, len(cals))
+	errs := make([]error, len(cals))
+	var g errgroup.Group
+	g.SetLimit(parallelCals)
+	for i, c := range cals {
+		rounds[i] = &round{
+			b: b, graph: m.Graph, cal: c, others: cals, arrived: map[CalendarID][]graph.EventID{},
+			account: m.Name, log: b.log().With("account", m.Name, "calendar", c.DisplayName),
+			report: CalendarReport{Calendar: c.DisplayName, Name: c.Name},
+		}
+		g.Go(func() error {
+			errs[i] = rounds[i].do(ctx, rounds[i].run)
+			return nil
+		})
+	}
+	g.Wait()
+	for _, from := range rounds {
+		for id, events := range from.arrived {
+			i := slices.IndexFunc(cals, func(c Calendar) bool { return c.ID == id })
+			if i >= 0 && errs[i] == nil {
+				errs[i] = rounds[i].do(ctx, func(ctx context.Context) error { return rounds[i].askAgain(ctx, events) })
+			}
+		}
+	}
+	for i, r := range rounds {
+		report.Calendars = append(report.Calendars, r.report)
+		report.Requests += r.report.Requests
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("calendar %q: %w", r.cal.DisplayName, errs[i])
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listCalendars brings the calendars of the store in line with those of the mailbox.
+func (b *Bridge) listCalendars(ctx context.Context, m Mailbox, a Account) (cals []Calendar, requests int64, err error) {
+	counted, n := graph.CountRequests(ctx)
+	list, err := m.Graph.Calendars(counted)
+	if err != nil {
+		return nil, n.Load(), err
+	}
+	if len(list) == 0 {
+		// Every mailbox has a calendar, so this is a fault of the answer, and must not empty anybody's client.
+		return nil, n.Load(), errors.New("Graph lists no calendar at all; the known ones are kept")
+	}
+	var want []Calendar
+	for i, g := range list {
+		want = append(want, Calendar{
+			GraphID: g.ID, Name: slug(g.Name), DisplayName: displayName(g), Color: colorOf(g), CanEdit: g.CanEdit,
+			Default: g.Default, Owner: g.Owner.Address, Order: i + 1, Modified: b.now(),
+		})
+	}
+	if _, err := b.Store.SetCalendars(ctx, a.ID, want); err != nil {
+		return nil, n.Load(), err
+	}
+	cals, err = b.Store.Calendars(ctx, a.ID)
+	return cals, n.Load(), err
+}
+
+func displayName(g graph.Calendar) string {
+	if name := strings.Join(strings.Fields(g.Name), " "); name != "" {
+		return name
+	}
+	return "Calendar"
+}
+
+var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
+
+// slug makes a path segment of a calendar's name.
+func slug(name string) string {
+	s := strings.Trim(notSlug.ReplaceAllString(strings.ToLower(name), "-"), "-")
+	if len(s) > 40 {
+		s = strings.Trim(s[:40], "-")
+	}
+	if s == "" {
+		return "calendar"
+	}
+	return s
+}
+
+// presetColors are the looks of calendar.color where hexColor was never set. Microsoft publishes none.
+var presetColors = map[string]string{
+	"lightBlue": "#0099bc", "lightGreen": "#00cc6a", "lightOrange": "#f7630c", "lightGray": "#69797e", "lightYellow": "#fde300",
+	"lightTeal": "#038387", "lightPink": "#bf0077", "lightBrown": "#8e562e", "lightRed": "#a4262c",
+}
+
+var hexColor = regexp.MustCompile(`^#[0-9a-f]{6}$`)
+
+func colorOf(g graph.Calendar) string {
+	if c := strings.ToLower(g.HexColor); hexColor.MatchString(c) {
+		return c
+	}
+	return presetColors[g.Color]
+}
+
+// round is one round of one calendar.
+type round struct {
+	b       *Bridge
+	graph   Graph
+	cal     Calendar   // as last written
+	others  []Calendar // all of the mailbox
+	account string
+	log     *slog.Logger
+	report  CalendarReport
+	// arrived are events that this round met for the first time here while another calendar mirrors them still:
+	// they have moved, and the other is to ask again.
+	arrived map[CalendarID][]graph.EventID
+	idle    string          // the deltaLink that an empty round ended with, not yet written
+	refused []graph.EventID // series whose masters Graph will not show; they stay marked to be read
+}
+
+// do runs one part of the round, and accounts for it.
+func (r *round) do(ctx context.Context, part func(context.Context) error) error {
+	begin := r.b.now()
+	counted, n := graph.CountRequests(ctx)
+	err := part(counted)
+	r.report.Requests += n.Load()
+	r.report.Seconds += r.b.now().Sub(begin).Seconds()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if r.b.Count {
+		counts, countErr := r.b.Store.Counts(ctx, r.cal.ID)
+		err = errors.Join(err, countErr)
+		r.report.Events, r.report.Series, r.report.Losses = counts.Events, counts.Series, counts.Losses
+	}
+	if err != nil {
+		r.report.Error = sentence(err)
+		return errors.Join(err, r.b.Store.SetFault(ctx, r.cal.ID, r.report.Error))
+	}
+	return nil
+}
+
+func (r *round) run(ctx context.Context) error {
+	if r.cal.Phase != PhaseLooking && r.cal.Phase != PhaseSweep {
+		if err := r.follow(ctx); err != nil {
+			return err
+		}
+	}
+	if r.cal.Phase == PhaseLooking {
+		if err := r.look(ctx); err != nil {
+			return err
+		}
+	}
+	if r.cal.Phase == PhaseSweep {
+		if err := r.sweep(ctx); err != nil {
+			return err
+		}
+	}
+	return r.settle(ctx)
+}
+
+// settle turns what the mirror has learnt into what clients see. What could not be read stays marked for the next
+// round; everything else is published all the same.
+func (r *round) settle(ctx context.Context) error {
+	unread := r.resolve(ctx)
+	if errors.Is(unread, ErrConflict) || ctx.Err() != nil {
+		return unread
+	}
+	if err := r.derive(ctx); err != nil {
+		return errors.Join(err, unread)
+	}
+	changed, removed, err := r.b.Store.Publish(ctx, r.cal.ID, r.b.now())
+	if err != nil {
+		return errors.Join(err, unread)
+	}
+	r.report.Changed += changed
+	r.report.Removed += removed
+	if unread != nil {
+		return unread
+	}
+	return r.good(ctx, changed > 0)
+}
+
+// good records the end of a good round: at once when something changed, else at the next checkpoint.
+func (r *round) good(ctx context.Context, changed bool) error {
+	now := r.b.now()
+	if !changed && r.cal.Fault == "" && now.Sub(r.cal.Good) < r.b.CheckpointAfter {
+		if r.idle != "" {
+			r.b.keepIdle(r.cal.ID, idleCursor{r.cal.Seq, r.idle})
+		}
+		return nil
+	}
+	r.b.keepIdle(r.cal.ID, idleCursor{})
+	return r.b.Store.SetGood(ctx, r.cal.ID, r.cal.Seq, r.idle, now)
+}
+
+func (b *Bridge) keepIdle(id CalendarID, c idleCursor) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.idle == nil {
+		b.idle = map[CalendarID]idleCursor{}
+	}
+	b.idle[id] = c
+}
+
+// link is the cursor to follow: the one in memory where it is newer than the stored one.
+func (r *round) link() string {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	if c := r.b.idle[r.cal.ID]; c.link != "" && c.seq == r.cal.Seq && r.cal.Phase == PhaseSteady {
+		return c.link
+	}
+	return r.cal.Cursor
+}
+
+// window is what a first round asks for.
+func (b *Bridge) window(now time.Time) convert.Span {
+	history, horizon := b.History, b.Horizon
+	if history == (Period{}) {
+		history = Period{Months: 4}
+	}
+	if horizon == (Period{}) {
+		horizon = Period{Months: 12}
+	}
+	day := now.Truncate(24 * time.Hour)
+	return convert.Span{Start: history.Before(day).Add(-windowPad), End: horizon.After(day).Add(24*time.Hour + windowPad)}
+}
+
+// outdated reports whether the window is to be opened anew: a quarter of the horizon is used up, or the periods
+// of the configuration have changed.
+func (b *Bridge) outdated(have convert.Span, now time.Time) bool {
+	want := b.window(now)
+	slack := max(want.End.Sub(now)/4, 48*time.Hour)
+	start, end := want.Start.Sub(have.Start), want.End.Sub(have.End)
+	return end > slack || end < -48*time.Hour || start < -48*time.Hour || start > slack+48*time.Hour
+}
+
+// follow reads delta pages until the mirror is at a deltaLink. Every page is written with its cursor.
+func (r *round) follow(ctx context.Context) error {
+	now := r.b.now()
+	cur := Cursor{Link: r.link(), Phase: r.cal.Phase, Round: r.cal.Round, Opened: r.cal.Opened, Window: r.cal.Window}
+	open := func() {
+		w := r.b.window(now)
+		cur = Cursor{Phase: PhaseOpening, Round: cur.Round + 1, Opened: cur.Round + 1, Window: w}
+		cur.Link = r.graph.DeltaURL(r.cal.GraphID, w.Start, w.End)
+	}
+	switch {
+	case cur.Phase == PhaseNew:
+		open()
+	case cur.Phase == PhaseSteady && r.b.outdated(cur.Window, now):
+		r.log.Info("opening a new window", "from", r.b.window(now).Start, "to", r.b.window(now).End)
+		open()
+	case cur.Phase == PhaseSteady:
+		cur.Round++
+	}
+	reopened := false
+	for {
+		page, err := r.graph.Delta(ctx, cur.Link)
+		if err != nil && graph.IsSyncStateLost(err) && !reopened && r.cal.Phase != PhaseNew {
+			r.log.Info("Graph has forgotten the cursor; the window is listed anew and compared", "err", err)
+			reopened = true
+			open()
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.report.Pages++
+		r.report.Items += len(page.Events)
+		was := cur.Phase
+		next := cur
+		switch {
+		case page.Delta == "":
+			next.Link = page.Next
+			if was == PhaseSteady {
+				next.Phase = PhaseFollow
+			}
+		case was == PhaseOpening:
+			next.Link, next.Phase = page.Delta, PhaseLooking
+		default:
+			next.Link, next.Phase = page.Delta, PhaseSteady
+		}
+		if len(page.Events) == 0 && was == PhaseSteady && next.Phase == PhaseSteady {
+			r.idle = page.Delta
+			return nil
+		}
+		if err := r.mirrorEvents(ctx, page.Events, &next); err != nil {
+			return err
+		}
+		cur = next
+		r.b.progress(Progress{Account: r.account, Calendar: r.cal.DisplayName, Phase: "download", Pages: r.report.Pages, Events: r.report.Items})
+		if page.Delta != "" {
+			return nil
+		}
+	}
+}
+
+// mirrorEvents writes one page of events and tombstones.
+func (r *round) mirrorEvents(ctx context.Context, events []graph.Event, next *Cursor) error {
+	var ids []graph.EventID
+	for _, e := range events {
+		ids = append(ids, e.ID)
+	}
+	rows, err := r.b.Store.Rows(ctx, r.cal.ID, ids)
+	if err != nil {
+		return err
+	}
+	p := newPage(r.cal)
+	p.cursor = next
+	var fresh []graph.EventID
+	for _, e := range events {
+		if e.ID == "" {
+			r.log.Warn("Graph sent an event without an id; it cannot be followed", "subject", e.Subject)
+			continue
+		}
+		have, known := rows[e.ID]
+		if e.Removed != nil {
+			// A tombstone is a question: it also comes for events outside the window that were added or changed.
+			switch {
+			case known && (have.Kind == KindOccurrence || have.Kind == KindException):
+				p.remove(e.ID)
+				p.mark(have.Series, StageRead)
+				delete(rows, e.ID)
+			default:
+				p.mark(e.ID, StageAsk)
+			}
+			continue
+		}
+		if !known {
+			fresh = append(fresh, e.ID)
+		}
+		row := rowOf(e, next.Round)
+		p.put(row)
+		rows[e.ID] = row
+		if row.Kind == KindSingle {
+			p.mark(e.ID, StageDerive)
+		} else {
+			p.mark(row.Series, StageRead)
+		}
+	}
+	elsewhere, err := r.b.Store.Elsewhere(ctx, r.cal.ID, fresh)
+	if err != nil {
+		return err
+	}
+	if err := r.write(ctx, p); err != nil {
+		return err
+	}
+	for id, cal := range elsewhere {
+		r.arrived[cal] = append(r.arrived[cal], id)
+	}
+	return nil
+}
+
+// rowOf is the mirror row of an event that a list or a GET gave.
+func rowOf(e graph.Event, round int64) Row {
+	row := Row{ID: e.ID, Series: e.ID, Kind: KindSingle, Round: round, Span: spanOf(e), Raw: e.Raw}
+	switch {
+	case e.Type == graph.SeriesMaster || e.Type == "" && e.Recurrence != nil:
+		row.Kind = KindMaster
+	case e.Type == graph.Exception && e.SeriesMasterID != "":
+		row.Kind, row.Series = KindException, e.SeriesMasterID
+	case e.Type == graph.Occurrence && e.SeriesMasterID != "":
+		row.Kind, row.Series = KindOccurrence, e.SeriesMasterID
+	}
+	return row
+}
+
+// write writes a page and takes over what it changed.
+func (r *round) write(ctx context.Context, p *page) error {
+	m := p.build(r.cal.Seq)
+	if len(m.Rows) == 0 && len(m.Gone) == 0 && len(m.Marks) == 0 && m.Cursor == nil {
+		return nil
+	}
+	seq, err := r.b.Store.Mirror(ctx, m)
+	if err != nil {
+		return err
+	}
+	r.cal.Seq = seq
+	if c := m.Cursor; c != nil {
+		r.cal.Cursor, r.cal.Phase, r.cal.Round, r.cal.Opened, r.cal.Window = c.Link, c.Phase, c.Round, c.Opened, c.Window
+	}
+	return nil
+}
+
+// setPhase moves the cursor's phase on.
+func (r *round) setPhase(ctx context.Context, phase string) error {
+	p := newPage(r.cal)
+	p.cursor = r.cursor(phase)
+	return r.write(ctx, p)
+}
+
+func (r *round) cursor(phase string) *Cursor {
+	return &Cursor{Link: r.cal.Cursor, Phase: phase, Round: r.cal.Round, Opened: r.cal.Opened, Window: r.cal.Window}
+}
+
+// look mirrors the single events and series that begin after the window, once each time that it is opened. Later
+// ones are found by the tombstones that Graph sends for events outside the window.
+func (r *round) look(ctx context.Context) error {
+	p := newPage(r.cal)
+	for e, err := range r.graph.EventsFrom(ctx, r.cal.GraphID, r.cal.Window.End) {
+		if err != nil && graph.IsUnavailable(err) || ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			r.log.Warn("events after the window cannot be listed; they will show when they change or come near", "err", err)
+			break
+		}
+		if e.ID == "" || e.Removed != nil {
+			continue
+		}
+		row := rowOf(e, r.cal.Round)
+		p.put(row)
+		if row.Kind == KindSingle {
+			p.mark(row.ID, StageDerive)
+		} else {
+			p.mark(row.Series, StageRead)
+		}
+		r.report.Items++
+		if len(p.rows) >= askPage {
+			if err := r.write(ctx, p); err != nil {
+				return err
+			}
+			p = newPage(r.cal)
+		}
+	}
+	p.cursor = r.cursor(PhaseSweep)
+	return r.write(ctx, p)
+}
+
+// sweep asks for every event that was known before the window was opened and that neither list named. Those that
+// the window has left behind are kept unasked: nothing that a client has vanishes because time goes by.
+func (r *round) sweep(ctx context.Context) error {
+	for {
+		rows, err := r.b.Store.Unlisted(ctx, r.cal.ID, r.cal.Opened, askPage)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return r.setPhase(ctx, PhaseSteady)
+		}
+		p := newPage(r.cal)
+		for _, row := range rows {
+			row.Round = r.cal.Round
+			p.put(row)
+			if row.Kind == KindMaster || row.Span.End.IsZero() || row.Span.End.After(r.cal.Window.Start) {
+				p.mark(row.ID, StageAsk)
+			}
+		}
+		if err := r.write(ctx, p); err != nil {
+			return err
+		}
+	}
+}
+
+var calendarInLink = regexp.MustCompile(`(?i)calendars(?:\('([^']+)'\)|/([^/?]+))`)
+
+// isHere reports whether an event that Graph has is in this calendar. listed: this round's pages named it here.
+func (r *round) isHere(e graph.Event, listed bool, elsewhere map[graph.EventID]CalendarID) bool {
+	if m := calendarInLink.FindStringSubmatch(e.CalendarLink); m != nil {
+		id, err := url.PathUnescape(m[1] + m[2])
+		if err == nil && graph.CalendarID(id) != r.cal.GraphID {
+			known := slices.ContainsFunc(r.others, func(c Calendar) bool { return c.GraphID == graph.CalendarID(id) })
+			if known {
+				return false
+			}
+		}
+		if err == nil && graph.CalendarID(id) == r.cal.GraphID {
+			return true
+		}
+	}
+	_, moved := elsewhere[e.ID]
+	return listed || !moved
+}
+
+// askAgain asks for events that have turned up in another calendar.
+func (r *round) askAgain(ctx context.Context, ids []graph.EventID) error {
+	rows, err := r.b.Store.Rows(ctx, r.cal.ID, ids)
+	if err != nil {
+		return err
+	}
+	p := newPage(r.cal)
+	for _, row := range rows {
+		row.Round = min(row.Round, r.cal.Round-1)
+		p.put(row)
+		switch row.Kind {
+		case KindSingle, KindOrphan:
+			p.mark(row.ID, StageAsk)
+		default:
+			p.mark(row.Series, StageRead)
+		}
+	}
+	if err := r.write(ctx, p); err != nil {
+		return err
+	}
+	return r.settle(ctx)
+}
+
+// page gathers one MirrorPage; what is put later replaces what was put before.
+type page struct {
+	cal    CalendarID
+	rows   map[graph.EventID]Row
+	gone   map[graph.EventID]bool
+	marks  map[graph.EventID]Mark
+	cursor *Cursor
+}
+
+func newPage(c Calendar) *page {
+	return &page{cal: c.ID, rows: map[graph.EventID]Row{}, gone: map[graph.EventID]bool{}, marks: map[graph.EventID]Mark{}}
+}
+
+func (p *page) put(r Row) {
+	p.rows[r.ID] = r
+	delete(p.gone, r.ID)
+}
+
+func (p *page) remove(id graph.EventID) {
+	p.gone[id] = true
+	delete(p.rows, id)
+}
+
+func (p *page) mark(series graph.EventID, stage int) {
+	p.marks[series] = Mark{Series: series, Stage: stage}
+}
+
+func (p *page) build(seq int64) MirrorPage {
+	m := MirrorPage{Calendar: p.cal, Seq: seq, Cursor: p.cursor}
+	for _, r := range p.rows {
+		m.Rows = append(m.Rows, r)
+	}
+	for id := range p.gone {
+		m.Gone = append(m.Gone, id)
+	}
+	for _, k := range p.marks {
+		m.Marks = append(m.Marks, k)
+	}
+	// In order of id, so that the same page is always the same writes.
+	slices.SortFunc(m.Rows, func(a, b Row) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	slices.Sort(m.Gone)
+	slices.SortFunc(m.Marks, func(a, b Mark) int { return strings.Compare(string(a.Series), string(b.Series)) })
+	return m
+}

@@ -1,0 +1,459 @@
+package bridge_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/graph/graphsim"
+	"outbridge/caldav"
+)
+
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// day is the date of a day counted from the start of the world, as an occurrence is named.
+func day(n int) string { return at(n, 0, 0).Format(time.DateOnly) }
+
+func TestDemoMailbox(t *testing.T) {
+	w := newWorld(t, func(s *graphsim.Server) { s.EmptyPages = true })
+	demo := w.sim.DemoMailbox()
+	_ = demo
+	cal := w.box.Calendar()
+	cal.Create(meeting("Dentist", 2, 9))
+	w.round()
+	w.changes(0)
+}
+
+func TestFirstRoundAndIdleRound(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	family := w.box.AddCalendar("Familie & Freunde", "#AB12cd")
+	cal.Create(meeting("Dentist", 2, 9))
+	cal.Create(weekly("Stand-up", -30, 8, "monday", "tuesday", "wednesday"))
+	family.Create(graphsim.Event{Subject: "Trip", Start: at(5, 0, 0), End: at(8, 0, 0), AllDay: true})
+	r := w.changes(3)
+	if len(r.Calendars) != 2 || r.Calendars[0].Events != 2 || r.Calendars[0].Series != 1 || r.Calendars[1].Events != 1 {
+		t.Errorf("report: %+v", r.Calendars)
+	}
+	back := bridge.Backend{Store: w.store}
+	c, err := back.Calendar(w.ctx, caldav.Principal{Name: "alice"}, "familie-freunde")
+	w.must(err)
+	if c.DisplayName != "Familie & Freunde" || c.Color != "#ab12cd" {
+		t.Errorf("calendar is %+v", c)
+	}
+
+	w.sim.ResetRequests()
+	r = w.changes(0)
+	if n := w.deltaRequests(); n != 2 || r.Requests != 3 {
+		t.Errorf("an idle round made %d delta requests and %d in all, want 2 and 3", n, r.Requests)
+	}
+	for _, c := range r.Calendars {
+		if c.Requests != 1 {
+			t.Errorf("calendar %s: %d requests, want 1", c.Calendar, c.Requests)
+		}
+	}
+}
+
+// TestIdlePollWritesNothing is promise 6: within the checkpoint time an idle poll leaves the database as it is.
+func TestIdlePollWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.box.Calendar().Create(meeting("Dentist", 2, 9))
+	w.b.CheckpointAfter = time.Hour
+	w.round()
+	state := func() bridge.Calendar {
+		a, err := w.store.Account(w.ctx, "alice")
+		w.must(err)
+		cals, err := w.store.Calendars(w.ctx, a.ID)
+		w.must(err)
+		return cals[0]
+	}
+	before := state()
+	for range 5 {
+		w.changes(0)
+	}
+	if after := state(); after != before {
+		t.Errorf("an idle poll wrote:\n%+v\n%+v", before, after)
+	}
+	w.pass(time.Hour)
+	w.changes(0)
+	if after := state(); !after.Good.After(before.Good) || after.Cursor == before.Cursor {
+		t.Error("the checkpoint was not written")
+	}
+	w.crash()
+	w.box.Calendar().Create(meeting("Doctor", 3, 9))
+	w.changes(1)
+}
+
+func TestChangesArrive(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	dentist := cal.Create(meeting("Dentist", 2, 9))
+	lunch := cal.Create(meeting("Lunch", 3, 11))
+	series := cal.Create(weekly("Stand-up", 0, 8, "monday", "thursday"))
+	w.changes(3)
+
+	w.must(cal.Change(dentist, func(e *graphsim.Event) { e.Subject = "Dentist again" }))
+	w.changes(1)
+	w.must(cal.Change(lunch, func(e *graphsim.Event) { e.Start, e.End = at(9, 12, 0), at(9, 13, 30) }))
+	w.changes(1)
+	w.must(cal.CancelOccurrence(series, day(7)))
+	w.changes(1)
+	w.must(cal.ChangeOccurrence(series, day(10), func(e *graphsim.Event) { e.Start, e.End = at(11, 15, 0), at(11, 16, 0) }))
+	w.changes(1)
+	w.must(cal.CancelOccurrenceByOrganizer(series, day(14)))
+	w.changes(1)
+	w.must(cal.Change(series, func(e *graphsim.Event) { e.Start, e.End = at(0, 10, 0), at(0, 10, 15) }))
+	w.changes(1)
+	w.must(cal.Respond(lunch, "accepted"))
+	w.round()
+	w.must(cal.Delete(dentist))
+	w.changes(1)
+	w.must(cal.Delete(series))
+	w.changes(1)
+	w.changes(0)
+	for _, r := range w.sim.Requests() {
+		if r.Status >= 400 {
+			t.Errorf("%s %s: %d", r.Method, r.Path, r.Status)
+		}
+	}
+}
+
+// TestTouchChangesNothing: a new changeKey alone must not show.
+func TestTouchChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	dentist := cal.Create(meeting("Dentist", 2, 9))
+	series := cal.Create(weekly("Stand-up", 0, 8, "monday"))
+	w.changes(2)
+	w.pass(time.Hour)
+	w.must(cal.Touch(dentist))
+	w.must(cal.Touch(series))
+	w.changes(0)
+}
+
+// TestStampsRise: Google and ICSx5 take a change only with a higher SEQUENCE or LAST-MODIFIED.
+func TestStampsRise(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	series := cal.Create(weekly("Stand-up", 0, 8, "monday"))
+	w.changes(1)
+	stamps := func() (string, string) {
+		var seq, mod string
+		for line := range strings.SplitSeq(w.object("Stand-up"), "\r\n") {
+			if s, ok := strings.CutPrefix(line, "SEQUENCE:"); ok {
+				seq = s
+			}
+			if s, ok := strings.CutPrefix(line, "LAST-MODIFIED:"); ok {
+				mod = max(mod, s)
+			}
+		}
+		return seq, mod
+	}
+	seq, mod := stamps()
+	for range 3 {
+		w.must(cal.CancelOccurrence(series, func() string { d := day(7); return d }()))
+		break
+	}
+	w.changes(1)
+	seq2, mod2 := stamps()
+	if seq2 <= seq || mod2 <= mod {
+		t.Errorf("SEQUENCE %s → %s, LAST-MODIFIED %s → %s", seq, seq2, mod, mod2)
+	}
+}
+
+func TestOutsideTheWindow(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	far := cal.Create(meeting("In three years", 365*3, 9))
+	series := cal.Create(weekly("From the year after next", 365*2, 8, "monday"))
+	inside := cal.Create(meeting("Soon", 4, 9))
+	w.round()
+	w.object("In three years")
+	w.object("From the year after next", "RRULE")
+
+	w.must(cal.Change(far, func(e *graphsim.Event) {
+		e.Subject = "In three years, moved"
+		e.Start, e.End = at(1000, 9, 0), at(1000, 10, 0)
+	}))
+	w.changes(1)
+	later := cal.Create(meeting("Later", 900, 9))
+	w.changes(1)
+	w.must(cal.Change(inside, func(e *graphsim.Event) { e.Start, e.End = at(800, 9, 0), at(800, 10, 0) }))
+	w.changes(1)
+	w.must(cal.Change(far, func(e *graphsim.Event) { e.Start, e.End = at(20, 9, 0), at(20, 10, 0) }))
+	w.changes(1)
+	w.must(cal.CancelOccurrence(series, nextMonday(cal, series)))
+	w.changes(1)
+	w.must(cal.Delete(later))
+	w.changes(1)
+	w.must(cal.Delete(series))
+	w.changes(1)
+	// Into the past that the window does not reach: gone from the clients.
+	w.must(cal.Change(inside, func(e *graphsim.Event) { e.Start, e.End = at(-800, 9, 0), at(-800, 10, 0) }))
+	if r := w.changes(1); r.Calendars[0].Removed != 1 {
+		t.Errorf("removed %d, want 1", r.Calendars[0].Removed)
+	}
+}
+
+func nextMonday(cal *graphsim.Calendar, series graph.EventID) string {
+	for _, i := range cal.Instances(start, start.AddDate(5, 0, 0)) {
+		if i.SeriesMasterID == series {
+			return i.Start.Format(time.DateOnly)
+		}
+	}
+	return ""
+}
+
+func TestMoveToAnotherCalendar(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	other := w.box.AddCalendar("Other", "")
+	dentist := cal.Create(meeting("Dentist", 2, 9))
+	series := cal.Create(weekly("Stand-up", 0, 8, "monday"))
+	w.changes(2)
+	w.must(cal.Move(dentist, other))
+	w.changes(2)
+	w.must(cal.Move(series, other))
+	w.changes(2)
+	w.must(other.Move(dentist, cal))
+	w.changes(2)
+	w.changes(0)
+}
+
+func TestCalendarsComeAndGo(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	cal.Create(meeting("Dentist", 2, 9))
+	w.changes(1)
+	a := w.box.AddCalendar("Projekt", "#112233")
+	b := w.box.AddCalendar("Projekt!", "")
+	a.Create(meeting("Kick-off", 2, 9))
+	b.Create(meeting("Kick-off 2", 2, 9))
+	w.changes(2)
+	a.Rename("Project")
+	a.Recolor("#445566")
+	w.changes(0)
+	back := bridge.Backend{Store: w.store}
+	c, err := back.Calendar(w.ctx, caldav.Principal{Name: "alice"}, "projekt")
+	w.must(err)
+	if c.DisplayName != "Project" || c.Color != "#445566" {
+		t.Errorf("renamed calendar is %+v", c)
+	}
+	w.box.RemoveCalendar(a)
+	w.changes(0)
+	if _, err := back.Calendar(w.ctx, caldav.Principal{Name: "alice"}, "projekt"); err == nil {
+		t.Error("the removed calendar is still there")
+	}
+	// A new calendar under the old path is another one: tokens of the old must not be good for it.
+	old := c.Token
+	w.box.AddCalendar("Projekt", "")
+	w.changes(0)
+	c, err = back.Calendar(w.ctx, caldav.Principal{Name: "alice"}, "projekt")
+	w.must(err)
+	if c.Token.Epoch == old.Epoch {
+		t.Error("the epoch of a removed calendar came back")
+	}
+}
+
+func TestForgottenTokensChangeNothing(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	dentist := cal.Create(meeting("Dentist", 2, 9))
+	cal.Create(meeting("Far", 700, 9))
+	series := cal.Create(weekly("Stand-up", -40, 8, "monday"))
+	w.must(cal.CancelOccurrence(series, day(0)))
+	gone := cal.Create(weekly("Ends soon", -40, 12, "friday"))
+	w.changes(4)
+	w.sim.ForgetDeltaTokens()
+	w.changes(0)
+	w.must(cal.Delete(gone))
+	w.must(cal.Change(dentist, func(e *graphsim.Event) { e.Subject = "Dentist!" }))
+	w.sim.ForgetDeltaTokens()
+	w.changes(2)
+	w.changes(0)
+}
+
+// TestDeliveries: whatever order, repetition and page size Graph chooses, the outcome is the same.
+func TestDeliveries(t *testing.T) {
+	for name, set := range map[string]func(*graphsim.Server){
+		"small pages": func(s *graphsim.Server) { s.MaxPage = 2; s.EmptyPages = true },
+		"replays":     func(s *graphsim.Server) { s.ReplayLast = true },
+		"duplicates":  func(s *graphsim.Server) { s.Duplicate = true; s.MaxPage = 3 },
+		"shuffled":    func(s *graphsim.Server) { s.Shuffle = 7; s.MaxPage = 3 },
+		"split":       func(s *graphsim.Server) { s.SplitSeries = true; s.MaxPage = 4 },
+		"exceptions":  func(s *graphsim.Server) { s.ExceptionPage = 1 },
+		"old cloud":   func(s *graphsim.Server) { s.NoCancelledOccurrences = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, set)
+			cal := w.box.Calendar()
+			dentist := cal.Create(meeting("Dentist", 2, 9))
+			a := cal.Create(weekly("Stand-up", -14, 8, "monday", "wednesday"))
+			b := cal.Create(weekly("Review", -14, 14, "friday"))
+			w.must(cal.ChangeOccurrence(a, day(0), func(e *graphsim.Event) { e.Subject = "Stand-up, long" }))
+			w.must(cal.ChangeOccurrence(a, day(2), func(e *graphsim.Event) { e.Start, e.End = at(3, 8, 0), at(3, 9, 0) }))
+			w.changes(3)
+			w.must(cal.CancelOccurrence(a, day(7)))
+			w.must(cal.Change(dentist, func(e *graphsim.Event) { e.Start, e.End = at(3, 9, 0), at(3, 9, 30) }))
+			w.changes(2)
+			w.must(cal.Change(b, func(e *graphsim.Event) { e.Recurrence.Pattern.DaysOfWeek = []string{"tuesday"} }))
+			w.changes(1)
+			w.must(cal.Delete(b))
+			w.changes(1)
+			w.must(cal.Delete(dentist))
+			w.changes(1)
+			w.round()
+		})
+	}
+}
+
+// TestOddSeries: what Graph lists is the truth, also where the rule says something else.
+func TestOddSeries(t *testing.T) {
+	for name, skip := range map[string]bool{"clamping": false, "skipping": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(s *graphsim.Server) { s.Skip29 = skip })
+			for _, d := range []int{29, 30, 31} {
+				e := meeting("Report", 0, 9)
+				e.Start = time.Date(2026, 10, d, 9, 0, 0, 0, time.UTC)
+				e.End = e.Start.Add(time.Hour)
+				e.Recurrence = &graph.Recurrence{
+					Pattern: graph.RecurrencePattern{Type: "absoluteMonthly", Interval: 1, DayOfMonth: d},
+					Range:   graph.RecurrenceRange{Type: "noEnd"},
+				}
+				w.box.Calendar().Create(e)
+			}
+			w.changes(3)
+			w.changes(0)
+		})
+	}
+}
+
+func TestOrphans(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	cal.Create(graphsim.Event{Subject: "Only this one", Start: at(3, 9, 0), End: at(3, 10, 0),
+		Extra: map[string]any{"type": "exception", "seriesMasterId": "AAMkNotInThisMailbox=", "occurrenceId": "OID.AAMkNotInThisMailbox=." + day(3)}})
+	w.changes(1)
+	if text := w.object("Only this one"); strings.Contains(text, "RECURRENCE-ID") {
+		t.Errorf("an orphan has a RECURRENCE-ID:\n%s", text)
+	}
+	w.changes(0)
+}
+
+// TestSameUIDTwice: a copy of an event in one calendar has its iCalUId; RFC 4791 wants one resource a UID.
+func TestSameUIDTwice(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	for _, hour := range []int{8, 9, 10} {
+		e := meeting("Copy", 2, hour)
+		e.ICalUID = "same@elsewhere.example"
+		cal.Create(e)
+	}
+	w.changes(3)
+	w.changes(0)
+}
+
+// TestCrashes kills the bridge at every request of a first round and of a later one.
+func TestCrashes(t *testing.T) {
+	for kill := int64(1); ; kill++ {
+		w := newWorld(t, func(s *graphsim.Server) { s.MaxPage = 3 })
+		cal := w.box.Calendar()
+		for i := range 8 {
+			cal.Create(meeting("Meeting", i, 9))
+		}
+		series := cal.Create(weekly("Stand-up", -7, 8, "monday"))
+		var n atomic.Int64
+		var after atomic.Int64
+		after.Store(kill)
+		w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+			if strings.HasPrefix(r.URL.Path, "/v1.0") && n.Add(1) >= after.Load() {
+				return &graphsim.Fault{Status: 403, Code: "ErrorAccessDenied"} // not retried: the round ends here
+			}
+			return nil
+		}
+		_, err := w.b.Round(w.ctx, w.m)
+		done := err == nil
+		w.crash()
+		after.Store(1 << 40)
+		w.round()
+		w.changes(0)
+
+		w.must(cal.CancelOccurrence(series, day(7)))
+		far := cal.Create(meeting("Far", 900, 9))
+		n.Store(0)
+		after.Store(kill)
+		_, err = w.b.Round(w.ctx, w.m)
+		done = done && err == nil
+		w.crash()
+		after.Store(1 << 40)
+		w.must(cal.Delete(far))
+		w.round()
+		w.changes(0)
+		if done {
+			break
+		}
+		if kill > 100 {
+			t.Fatal("the rounds do not end")
+		}
+		w.must(w.store.Close())
+	}
+}
+
+// TestOutage: nothing that a client sees changes while Graph does not answer.
+func TestOutage(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	cal.Create(meeting("Dentist", 2, 9))
+	w.changes(1)
+	w.sim.RevokeTokens(w.box)
+	w.sim.ExpireAccessTokens()
+	w.pass(2 * time.Hour)
+	if _, err := w.b.Round(w.ctx, w.m); err == nil {
+		t.Fatal("a revoked sign-in went unnoticed")
+	}
+	a, err := w.store.Account(w.ctx, "alice")
+	w.must(err)
+	if a.State.Code != bridge.StateSignIn || !a.State.Final || !strings.Contains(a.State.Action, "outbridge login alice") {
+		t.Errorf("state is %+v", a.State)
+	}
+	w.check()
+	tok, err := signIn(w.ctx, w.authority())
+	w.must(err)
+	w.must(w.store.Tokens(a.ID).SaveToken(w.ctx, nil, tok))
+	w.crash()
+	w.changes(0)
+	a, err = w.store.Account(w.ctx, "alice")
+	w.must(err)
+	if a.State.Code != bridge.StateOK {
+		t.Errorf("state after the new sign-in is %+v", a.State)
+	}
+}
+
+// TestBrokenCalendarDelaysNoOther is promise 8.
+func TestBrokenCalendarDelaysNoOther(t *testing.T) {
+	w := newWorld(t)
+	good, bad := w.box.Calendar(), w.box.AddCalendar("Bad", "")
+	good.Create(meeting("Dentist", 2, 9))
+	bad.Create(meeting("Kept", 2, 9))
+	w.changes(2)
+	w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.Contains(r.URL.Path, string(bad.ID())) {
+			return &graphsim.Fault{Status: 403, Code: "ErrorAccessDenied", Message: "Access is denied."}
+		}
+		return nil
+	}
+	good.Create(meeting("Doctor", 2, 9))
+	w.pass(time.Minute)
+	r, err := w.b.Round(w.ctx, w.m)
+	if err == nil || r.Changed() != 1 || r.Failed() != 1 {
+		t.Errorf("changed %d, failed %d, err %v", r.Changed(), r.Failed(), err)
+	}
+	w.object("Kept")
+	w.object("Doctor")
+	w.sim.Fault = nil
+	w.changes(0)
+}
