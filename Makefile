@@ -1,0 +1,34 @@
+# The commands of this project. `make test` checks everything; CI runs the same.
+
+GO ?= go
+
+.PHONY: demo test setup check bench lint generate
+
+demo: ## a simulated Outlook mailbox behind the real bridge; no account needed
+	$(GO) run ./cmd/outbridge demo
+
+# The tag interop adds the tests with real clients (vdirsyncer, khal, python3-caldav, curl). `go test ./...` without
+# it needs nothing but Go.
+test: setup check
+	$(GO) test -race -tags interop -timeout 15m ./...
+
+# Debian packages that the tests need, where they are missing. The race detector needs a C compiler.
+setup:
+	@.ci/packages gcc libc6-dev curl vdirsyncer khal python3-caldav
+
+check:
+	@unformatted=$$(gofmt -l bridge caldav cmd); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet -tags interop ./...
+	$(GO) tool staticcheck -tags interop ./...
+
+# govulncheck reads the Go vulnerability database over the network, which not every machine reaches, so it is not
+# part of `make test`.
+lint: check
+	$(GO) tool govulncheck ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+generate:
+	$(GO) generate ./...

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/sqlstore"
+)
+
+// config is the configuration file. config.example.toml documents every key; a test keeps the two in step.
+type config struct {
+	Listen    string `toml:"listen"`
+	PublicURL string `toml:"public_url"`
+	Database  string `toml:"database"`
+	KeyFile   string `toml:"key_file"`
+	LogFormat string `toml:"log_format"`
+	LogLevel  string `toml:"log_level"`
+
+	Microsoft microsoftConfig `toml:"microsoft"`
+	Sync      syncConfig      `toml:"sync"`
+	Accounts  []accountConfig `toml:"account"`
+
+	history, horizon bridge.Period
+	interval         time.Duration
+	loginURL         string
+	graphURL         string // origin, no path
+	level            slog.Level
+	attempts         int // how often one Graph request is sent; 0: the client's default
+}
+
+type microsoftConfig struct {
+	Cloud            string `toml:"cloud"`
+	LoginURL         string `toml:"login_url"`
+	GraphURL         string `toml:"graph_url"`
+	Tenant           string `toml:"tenant"`
+	ClientID         string `toml:"client_id"`
+	ClientSecretFile string `toml:"client_secret_file"`
+}
+
+type syncConfig struct {
+	Interval string `toml:"interval"`
+	History  string `toml:"history"`
+	Horizon  string `toml:"horizon"`
+}
+
+type accountConfig struct {
+	Name    string `toml:"name"`
+	Mailbox string `toml:"mailbox"`
+	Access  string `toml:"access"`
+}
+
+func defaultConfig() config {
+	return config{
+		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info",
+		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
+		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo"},
+	}
+}
+
+// configFlag is the flag that every command with a configuration has.
+type configFlag struct {
+	Config string `help:"Configuration file." default:"outbridge.toml" env:"OUTBRIDGE_CONFIG" placeholder:"FILE" short:"c"`
+}
+
+// load reads and checks the configuration. Its file names are relative to the folder that it is in.
+func (f configFlag) load() (*config, error) {
+	b, err := os.ReadFile(f.Config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no configuration file %s: copy config.example.toml there and fill it in, or name yours with --config", f.Config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	c := defaultConfig()
+	if err := parseConfig(b, &c); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
+	}
+	dir := filepath.Dir(f.Config)
+	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile} {
+		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	return &c, nil
+}
+
+func parseConfig(b []byte, c *config) error {
+	d := toml.NewDecoder(strings.NewReader(string(b)))
+	d.DisallowUnknownFields()
+	err := d.Decode(c)
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		row, _ := strict.Errors[0].Position()
+		return fmt.Errorf("line %d: unknown key %q: see config.example.toml for those there are", row, strings.Join(strict.Errors[0].Key(), "."))
+	}
+	var syntax *toml.DecodeError
+	if errors.As(err, &syntax) {
+		row, column := syntax.Position()
+		return fmt.Errorf("line %d, column %d: %w", row, column, err)
+	}
+	if err != nil {
+		return err
+	}
+	return c.check()
+}
+
+var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+// check finds what is wrong in words that say what to do, and works out what the texts stand for.
+func (c *config) check() (err error) {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen = %q is no address: write it like 127.0.0.1:8080", c.Listen)
+	}
+	if c.PublicURL == "" {
+		c.PublicURL = "http://" + c.Listen
+	}
+	if c.PublicURL, err = origin("public_url", c.PublicURL); err != nil {
+		return err
+	}
+	if c.Database == "" || c.KeyFile == "" {
+		return errors.New("database and key_file must not be empty")
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("log_format = %q: it must be text or json", c.LogFormat)
+	}
+	if err := c.level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return fmt.Errorf("log_level = %q: it must be debug, info, warn or error", c.LogLevel)
+	}
+	if err := c.checkMicrosoft(); err != nil {
+		return err
+	}
+	if c.interval, err = time.ParseDuration(c.Sync.Interval); err != nil || c.interval < 5*time.Second {
+		return fmt.Errorf("sync.interval = %q: write a time of at least 5 seconds like 30s, 1m or 1h", c.Sync.Interval)
+	}
+	if c.history, err = bridge.ParsePeriod(c.Sync.History); err != nil {
+		return fmt.Errorf("sync.history: %w", err)
+	}
+	if c.horizon, err = bridge.ParsePeriod(c.Sync.Horizon); err != nil {
+		return fmt.Errorf("sync.horizon: %w", err)
+	}
+	now := time.Now()
+	switch span := c.horizon.After(now).Sub(c.history.Before(now)); {
+	case span > bridge.MaxWindow-48*time.Hour:
+		return errors.New("sync.history and sync.horizon together are longer than the 1825 days that Microsoft Graph allows; events further ahead are served all the same, so shorten horizon")
+	case c.horizon.After(now).Sub(now) < 7*24*time.Hour:
+		return errors.New("sync.horizon must be at least 7d")
+	}
+	return c.checkAccounts()
+}
+
+func (c *config) checkMicrosoft() (err error) {
+	m := &c.Microsoft
+	if m.Cloud == "custom" {
+		if m.LoginURL == "" || m.GraphURL == "" {
+			return errors.New(`microsoft.cloud = "custom" needs microsoft.login_url and microsoft.graph_url`)
+		}
+		if c.loginURL, err = origin("microsoft.login_url", m.LoginURL); err != nil {
+			return err
+		}
+		c.graphURL, err = origin("microsoft.graph_url", strings.TrimSuffix(strings.TrimSuffix(m.GraphURL, "/"), "/v1.0"))
+		return err
+	}
+	if m.LoginURL != "" || m.GraphURL != "" {
+		return errors.New(`microsoft.login_url and microsoft.graph_url are only for microsoft.cloud = "custom"`)
+	}
+	var ok bool
+	if c.loginURL, c.graphURL, ok = graph.Cloud(m.Cloud); !ok {
+		return fmt.Errorf("microsoft.cloud = %q: it must be global, usgov, dod, china or custom", m.Cloud)
+	}
+	return nil
+}
+
+func (c *config) checkAccounts() error {
+	seen := map[string]bool{}
+	for i, a := range c.Accounts {
+		switch {
+		case !accountName.MatchString(a.Name):
+			return fmt.Errorf("account %d: name = %q: use lower-case letters, digits, dot, dash and underscore", i+1, a.Name)
+		case seen[a.Name]:
+			return fmt.Errorf("two accounts have the name %q", a.Name)
+		case a.Access == "read-write":
+			return fmt.Errorf(`account %s: access = "read-write" is not supported yet: use "read"`, a.Name)
+		case a.Access != "" && a.Access != "read":
+			return fmt.Errorf(`account %s: access = %q: it must be "read"`, a.Name, a.Access)
+		case a.Mailbox != "" && c.Microsoft.ClientSecretFile == "":
+			return fmt.Errorf("account %s: mailbox is for app-only access, which needs microsoft.client_secret_file; leave mailbox empty to sign in as a person", a.Name)
+		}
+		seen[a.Name] = true
+	}
+	return nil
+}
+
+// origin checks an http or https address that has no path.
+func origin(key, s string) (string, error) {
+	u, err := url.Parse(strings.TrimSuffix(s, "/"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" {
+		return "", fmt.Errorf("%s = %q: write it like https://calendar.example.com, without a path", key, s)
+	}
+	return u.String(), nil
+}
+
+// names lists the accounts for messages.
+func (c *config) names() string {
+	var all []string
+	for _, a := range c.Accounts {
+		all = append(all, a.Name)
+	}
+	if len(all) == 0 {
+		return "there is no [[account]] in the configuration"
+	}
+	return "the configuration has " + strings.Join(all, ", ")
+}
+
+func (c *config) account(name string) (accountConfig, error) {
+	for _, a := range c.Accounts {
+		if a.Name == name {
+			return a, nil
+		}
+	}
+	return accountConfig{}, fmt.Errorf("no account %q: %s", name, c.names())
+}
+
+func (c *config) logger(w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// oneShot makes the configuration fit a command that somebody waits for: what it prints is its result, so the log has
+// warnings only, and it gives up on a Graph that does not answer after some twenty seconds.
+func (c *config) oneShot() {
+	c.attempts = 3
+	if c.level >= slog.LevelInfo {
+		c.level = max(c.level, slog.LevelWarn)
+	}
+}
+
+func (c *config) openStore(ctx context.Context) (*sqlstore.Store, error) {
+	key, err := sqlstore.ReadKey(c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.Open(ctx, c.Database, key)
+}
+
+// authority is the login service for one account, by its app-only or delegated scopes.
+func (c *config) authority(scopes []string) (*graph.Authority, error) {
+	if c.Microsoft.ClientID == "" {
+		return nil, errors.New("microsoft.client_id is missing in the configuration: register an app as the README says and put its Application (client) ID there")
+	}
+	a := &graph.Authority{LoginURL: c.loginURL, Tenant: c.Microsoft.Tenant, ClientID: c.Microsoft.ClientID, Scopes: scopes}
+	if f := c.Microsoft.ClientSecretFile; f != "" {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("microsoft.client_secret_file: %w", err)
+		}
+		a.ClientSecret = strings.TrimSpace(string(b))
+	}
+	return a, nil
+}
+
+// mailboxes makes the Graph client of each account; only == "" is all of them.
+func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog.Logger, only string) ([]bridge.Mailbox, error) {
+	if only != "" {
+		if _, err := c.account(only); err != nil {
+			return nil, err
+		}
+	}
+	var list []bridge.Mailbox
+	for _, a := range c.Accounts {
+		if only != "" && a.Name != only {
+			continue
+		}
+		m, err := c.mailbox(ctx, store, log, a)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	if len(list) == 0 {
+		return nil, errors.New(c.names())
+	}
+	return list, nil
+}
+
+func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (bridge.Mailbox, error) {
+	log = log.With("account", a.Name)
+	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, Log: log, Attempts: c.attempts, UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-")}
+	scopes := graph.Scopes(c.graphURL)
+	if a.Mailbox != "" {
+		scopes = graph.AppScopes(c.graphURL)
+	}
+	authority, err := c.authority(scopes)
+	if err != nil {
+		return bridge.Mailbox{}, err
+	}
+	account, err := store.EnsureAccount(ctx, a.Name)
+	if err != nil {
+		return bridge.Mailbox{}, err
+	}
+	if a.Mailbox != "" {
+		g.Tokens = &graph.AppTokens{Authority: authority}
+	} else {
+		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: store.Tokens(account.ID), Log: log}
+	}
+	return bridge.Mailbox{Name: a.Name, Graph: g}, nil
+}

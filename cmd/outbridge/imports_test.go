@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports is who may import whom within this module, tests left out. A new edge comes in by a commit of its own that
+// adds it here and says why the two packages have to know each other; a new package comes in with its line. The
+// simulator and the converter never import each other: they are two independent expanders of a recurrence, and each
+// checks the other.
+var imports = map[string][]string{
+	// The only wiring: it may know everything, and nothing knows it.
+	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/graph", "bridge/graph/graphsim", "bridge/sqlstore", "bridge/web", "caldav"},
+	// convert writes the calendar around stored objects that a feed is.
+	"bridge/web": {"bridge", "bridge/convert"},
+	// bridge.Store speaks of ids, tokens and losses in the words of graph and convert: types only.
+	"bridge/sqlstore":       {"bridge", "bridge/convert", "bridge/graph"},
+	"bridge":                {"bridge/convert", "bridge/graph", "caldav"},
+	"bridge/convert":        {"bridge/graph"}, // types only
+	"bridge/graph/graphsim": {"bridge/graph"}, // types only
+	"bridge/graph":          {},
+	"caldav":                {},
+}
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, "outbridge/")
+		allowed, known := imports[name]
+		if !known {
+			t.Errorf("package %s has no line in the map of imports", name)
+			continue
+		}
+		seen[name] = true
+		for _, path := range p.Imports {
+			if path, ours := strings.CutPrefix(path, "outbridge/"); ours && !slices.Contains(allowed, path) {
+				t.Errorf("%s imports %s, which the map of imports does not allow", name, path)
+			}
+		}
+	}
+	for name := range imports {
+		if !seen[name] {
+			t.Errorf("the map of imports has %s, which is no package", name)
+		}
+	}
+}

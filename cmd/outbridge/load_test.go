@@ -1,0 +1,272 @@
+//go:build load
+
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"outbridge/bridge/graph"
+	"outbridge/bridge/graph/graphsim"
+)
+
+const (
+	loadSingles = 9500
+	loadSeries  = 500
+	loadTime    = 5 * time.Second // of each measurement
+	loadClients = 4
+)
+
+// TestLoad runs the real binary against a simulated mailbox of 10,000 events and prints what it does. `make bench`
+// calls it; it fails only where an answer is wrong, never for being slow.
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "outbridge")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	sim := &graphsim.Server{AutoApprove: true, DeviceInterval: time.Second, MaxPage: 200}
+	fillMailbox(sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time").Calendar())
+	outlook := httptest.NewServer(sim)
+	defer outlook.Close()
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	conf := filepath.Join(dir, "outbridge.toml")
+	text := fmt.Sprintf("listen = %q\n[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\nclient_id = \"load\"\n[[account]]\nname = \"alice\"\n",
+		address, outlook.URL, outlook.URL)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tool := func(args ...string) ([]byte, *os.ProcessState) {
+		t.Helper()
+		cmd := exec.Command(binary, append(args, "--config", conf)...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("outbridge %v: %v\n%s", args, err, stderr.String())
+		}
+		return out, cmd.ProcessState
+	}
+	tool("login", "alice")
+
+	download := timed(func() { downloadOnly(t, outlook.URL, sim) })
+	var report struct{ Events int }
+	var first *os.ProcessState
+	took := timed(func() {
+		var out []byte
+		out, first = tool("sync", "--json")
+		if err := json.Unmarshal(out, &report); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if report.Events != loadSingles+loadSeries {
+		t.Fatalf("synced %d events", report.Events)
+	}
+	row("first sync, 10,000 events", fmt.Sprintf("%.0f events/s", float64(report.Events)/took.Seconds()),
+		fmt.Sprintf("%.1f s, %.1f times the download alone, peak memory %d MiB", took.Seconds(), took.Seconds()/download.Seconds(), peak(first)))
+	idle := timed(func() { tool("sync", "--json") })
+	row("idle sync, whole process", fmt.Sprintf("%.0f ms", idle.Seconds()*1000), "")
+
+	var pass struct{ Password string }
+	var feed struct{ URL string }
+	out, _ := tool("password", "add", "alice", "--json")
+	if err := json.Unmarshal(out, &pass); err != nil {
+		t.Fatal(err)
+	}
+	out, _ = tool("feed", "add", "alice", "--json")
+	if err := json.Unmarshal(out, &feed); err != nil {
+		t.Fatal(err)
+	}
+	serve := exec.Command(binary, "serve", "--config", conf)
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = serve.Process.Signal(syscall.SIGTERM)
+		_ = serve.Wait()
+		row("serve, peak memory", fmt.Sprintf("%d MiB", peak(serve.ProcessState)), "")
+	}()
+	for range 200 {
+		if res, err := http.Get("http://" + address + "/readyz"); err == nil {
+			res.Body.Close()
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+
+	dav := "http://" + address + "/dav/calendars/alice/calendar/"
+	ask := func(method, url, depth, body string, header ...string) *http.Request {
+		r, err := http.NewRequest(method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetBasicAuth("alice", pass.Password)
+		r.Header.Set("Depth", depth)
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		return r
+	}
+	const prop = `<D:propfind xmlns:D="DAV:" xmlns:CS="http://calendarserver.org/ns/"><D:prop><CS:getctag/><D:sync-token/></D:prop></D:propfind>`
+	const syncBody = `<D:sync-collection xmlns:D="DAV:"><D:sync-token>%s</D:sync-token><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop></D:sync-collection>`
+	list := fetch(t, ask("REPORT", dav, "1", fmt.Sprintf(syncBody, "")), 207)
+	hrefs := regexp.MustCompile(`/dav/calendars/alice/calendar/[^<]+\.ics`).FindAllString(string(list), -1)
+	token := regexp.MustCompile(`urn:outbridge:sync:[^<]+`).FindString(string(list))
+	if len(hrefs) != report.Events || token == "" {
+		t.Fatalf("%d hrefs, token %q", len(hrefs), token)
+	}
+	multiget := func(n int) string {
+		return `<C:calendar-multiget xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/><C:calendar-data/></D:prop><D:href>` +
+			strings.Join(hrefs[:n], "</D:href><D:href>") + `</D:href></C:calendar-multiget>`
+	}
+	measure(t, "PROPFIND getctag, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("PROPFIND", dav, "0", prop) })
+	measure(t, "REPORT sync-collection, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("REPORT", dav, "1", fmt.Sprintf(syncBody, token)) })
+	measure(t, "REPORT sync-collection, from nothing", "objects/s", len(hrefs), 207, func() *http.Request { return ask("REPORT", dav, "1", fmt.Sprintf(syncBody, "")) })
+	measure(t, "REPORT calendar-multiget of 100", "objects/s", 100, 207, func() *http.Request { return ask("REPORT", dav, "1", multiget(100)) })
+	measure(t, "REPORT calendar-multiget of 10,000", "objects/s", len(hrefs), 207, func() *http.Request { return ask("REPORT", dav, "1", multiget(len(hrefs))) })
+	month := fmt.Sprintf(`<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="%s" end="%s"/></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`,
+		time.Now().UTC().Format("20060102T150405Z"), time.Now().UTC().AddDate(0, 1, 0).Format("20060102T150405Z"))
+	measure(t, "REPORT calendar-query of a month", "requests/s", 1, 207, func() *http.Request { return ask("REPORT", dav, "1", month) })
+	res := fetch(t, ask("GET", feed.URL, "", ""), 200)
+	etag := head(t, feed.URL).Get("ETag")
+	measure(t, fmt.Sprintf("feed of %d MiB", len(res)>>20), "requests/s", 1, 200, func() *http.Request { return ask("GET", feed.URL, "", "", "Accept-Encoding", "identity") })
+	measure(t, "feed, gzip", "requests/s", 1, 200, func() *http.Request { return ask("GET", feed.URL, "", "", "Accept-Encoding", "gzip") })
+	measure(t, "feed, 304", "requests/s", 1, 304, func() *http.Request { return ask("GET", feed.URL, "", "", "If-None-Match", etag) })
+}
+
+func fillMailbox(cal *graphsim.Calendar) {
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	body := "<p>Agenda</p><ul>" + strings.Repeat("<li>A point to talk about</li>", 10) + "</ul>"
+	for i := range loadSingles {
+		begin := today.AddDate(0, 0, i%400-100).Add(time.Duration(7+i/400%10) * time.Hour)
+		cal.Create(graphsim.Event{Subject: fmt.Sprintf("Meeting %d", i), Body: body, Location: "Room 5", Start: begin, End: begin.Add(time.Hour)})
+	}
+	for i := range loadSeries {
+		begin := today.AddDate(0, 0, i%28-28).Add(time.Duration(7+i%10) * time.Hour)
+		cal.Create(graphsim.Event{Subject: fmt.Sprintf("Series %d", i), Body: body, Start: begin, End: begin.Add(time.Hour), Recurrence: &graph.Recurrence{
+			Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 4, DaysOfWeek: []string{strings.ToLower(begin.Weekday().String())}},
+			Range:   graph.RecurrenceRange{Type: "noEnd"},
+		}})
+	}
+}
+
+// downloadOnly reads the pages that a first sync reads, and drops them.
+func downloadOnly(t *testing.T, origin string, sim *graphsim.Server) {
+	auth := &graph.Authority{LoginURL: origin, Tenant: "common", ClientID: "load", Scopes: graph.Scopes(origin)}
+	device, err := auth.DeviceCode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := auth.Wait(t.Context(), device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &graph.Client{BaseURL: origin + "/v1.0", Tokens: oneToken(token.AccessToken)}
+	cals, err := c.Calendars(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for link := c.DeltaURL(cals[0].ID, now.AddDate(0, -4, -1), now.AddDate(1, 0, 2)); link != ""; {
+		page, err := c.Delta(t.Context(), link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		link = page.Next
+	}
+}
+
+type oneToken string
+
+func (t oneToken) Token(context.Context) (string, error) { return string(t), nil }
+func (oneToken) Invalidate(string)                       {}
+
+func timed(f func()) time.Duration {
+	begin := time.Now()
+	f()
+	return time.Since(begin)
+}
+
+// peak is the most memory that a process had, in MiB.
+func peak(p *os.ProcessState) int64 { return p.SysUsage().(*syscall.Rusage).Maxrss >> 10 }
+
+func row(what, figure, more string) { fmt.Printf("%-40s %20s   %s\n", what, figure, more) }
+
+// measure sends a request over and over from a few clients and prints how often it is answered.
+func measure(t *testing.T, what, unit string, each, status int, request func() *http.Request) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: loadClients, DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	var done, octets atomic.Int64
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for range loadClients {
+		wg.Go(func() {
+			for time.Since(begin) < loadTime {
+				res, err := client.Do(request())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n, err := io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if err != nil || res.StatusCode != status {
+					t.Errorf("%s: %s, %v", what, res.Status, err)
+					return
+				}
+				octets.Add(n)
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(begin).Seconds()
+	row(what, fmt.Sprintf("%.0f %s", float64(done.Load())*float64(each)/took, unit),
+		fmt.Sprintf("%.1f MiB/s, %.2f ms each", float64(octets.Load())/took/(1<<20), took*1000*loadClients/float64(max(1, done.Load()))))
+}
+
+func fetch(t *testing.T, r *http.Request, status int) []byte {
+	t.Helper()
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != status {
+		t.Fatalf("%s %s: %s, %v: %.200s", r.Method, r.URL, res.Status, err, b)
+	}
+	return b
+}
+
+func head(t *testing.T, url string) http.Header {
+	t.Helper()
+	res, err := http.Head(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.Header
+}

@@ -1,0 +1,116 @@
+// Command outbridge brings Outlook calendars to CalDAV clients and .ics feeds. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "outbridge: "+oneLine(err))
+	var usage usageError
+	if errors.As(err, &usage) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+// cli is the command line. Its names are fixed: scripts depend on them.
+type cli struct {
+	Demo     demoCmd     `cmd:"" help:"Run a simulated Outlook mailbox behind the real bridge: no account, no configuration."`
+	Convert  convertCmd  `cmd:"" help:"Convert Graph event JSON (standard input) to iCalendar (standard output)."`
+	Serve    serveCmd    `cmd:"" help:"Sync and serve: CalDAV and feeds."`
+	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft with a device code."`
+	Sync     syncCmd     `cmd:"" help:"Run one complete round now, then exit."`
+	Status   statusCmd   `cmd:"" help:"Show accounts and calendars: state and what to do, last good round, events, losses."`
+	Password passwordCmd `cmd:"" help:"App passwords for CalDAV clients."`
+	Feed     feedCmd     `cmd:"" help:"Feeds: .ics addresses to subscribe to."`
+	Export   exportCmd   `cmd:"" help:"Write a user's calendars as one .ics to standard output."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// env is what a command works with.
+type env struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// usageError is a wrong command line: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// run is the whole program. It returns when the command is done or ctx ends.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	exited := false
+	parser, err := kong.New(&cli{},
+		kong.Name("outbridge"),
+		kong.Description("Outlook calendars (Microsoft Graph) for every calendar program, by CalDAV and .ics feeds."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if exited {
+		return nil
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("%w; see `outbridge --help`", err)}
+	}
+	err = command.Run(&env{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr})
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errors.New("interrupted; what was done so far is kept")
+	}
+	return err
+}
+
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(c rune) bool { return c == '\n' || c == '\r' }), "; ")
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(e *env) error {
+	_, err := fmt.Fprintln(e.stdout, "outbridge "+version())
+	return err
+}
+
+// version is the module's version where it was built as a module, else the commit that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "development " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "development"
+}

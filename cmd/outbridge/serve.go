@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"outbridge/bridge"
+	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/web"
+	"outbridge/caldav"
+)
+
+// shutdownTime is how long requests in progress may take to end after a signal.
+const shutdownTime = 4 * time.Second
+
+// checkpointAfter is how old the stored state of an idle calendar may be; see bridge.Bridge.
+const checkpointAfter = 5 * time.Minute
+
+type serveCmd struct {
+	configFlag
+}
+
+func (s *serveCmd) Run(e *env) error {
+	c, err := s.load()
+	if err != nil {
+		return err
+	}
+	log := c.logger(e.stderr)
+	store, err := c.openStore(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	var mailboxes []bridge.Mailbox
+	if len(c.Accounts) == 0 {
+		log.Warn("there is no [[account]] in the configuration: nothing is synced")
+	} else if mailboxes, err = c.mailboxes(e.ctx, store, log, ""); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w: choose another listen address in the configuration", err)
+	}
+	log.Info("serving", "listen", "http://"+l.Addr().String(), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
+	return serve(e.ctx, c, store, mailboxes, l, log)
+}
+
+// serve syncs and serves until ctx ends; then it lets requests finish for shutdownTime.
+func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []bridge.Mailbox, l net.Listener, log *slog.Logger) error {
+	b := &bridge.Bridge{
+		Store: store, Mailboxes: mailboxes, Interval: c.interval, History: c.history, Horizon: c.horizon,
+		CheckpointAfter: checkpointAfter, Log: log, Progress: progressLog(log),
+	}
+	srv := &http.Server{
+		Handler:           handler(c, store, log),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.Run(ctx) })
+	g.Go(func() error {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		log.Info("shutting down")
+		until, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		defer cancel()
+		if err := srv.Shutdown(until); err != nil {
+			return srv.Close()
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// handler joins DAV and everything else at one origin.
+func handler(c *config, store *sqlstore.Store, log *slog.Logger) http.Handler {
+	dav := &caldav.Handler{Backend: bridge.Backend{Store: store}, Log: log}
+	pages := (&web.Handler{
+		Store: store, CacheDir: filepath.Join(filepath.Dir(c.Database), "feed-cache"), PublicURL: c.PublicURL, Version: version(), Log: log,
+	}).Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if dav.Handles(r) {
+			dav.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
+}
+
+// progressLog tells of long work every few seconds.
+func progressLog(log *slog.Logger) func(bridge.Progress) {
+	every := throttle(5 * time.Second)
+	return func(p bridge.Progress) {
+		if p.Events < 500 && p.Total < 500 || !every() {
+			return
+		}
+		log.Info("working", "account", p.Account, "calendar", p.Calendar, "phase", p.Phase, "pages", p.Pages, "items", p.Events,
+			"done", p.Done, "of", p.Total)
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"outbridge/bridge/graph/graphsim"
+)
+
+// TestDemo does what the README's first command does, and what a person does next.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := start(t, dir, "demo", "--listen", "127.0.0.1:0")
+	found := p.waitFor(`^CalDAV:\s+(\S+)/\nUser:\s+(\S+)\nPassword:\s+(\S+)\nFeed:\s+(\S+)$`)
+	url, user, password, feed := found[0], found[1], found[2], found[3]
+	p.waitFor(`^Ctrl-C ends it\.$`)
+
+	if status, body := fetch(t, "PROPFIND", url+"/dav/calendars/"+user+"/", user, password); status != 207 || !strings.Contains(body, "/dav/calendars/demo/family/") {
+		t.Errorf("home: %d\n%s", status, body)
+	}
+	status, listing := fetch(t, "PROPFIND", url+"/dav/calendars/"+user+"/calendar/", user, password)
+	if status != 207 || strings.Count(listing, ".ics<") < 10 {
+		t.Errorf("calendar: %d\n%s", status, listing)
+	}
+	if status, _ := fetch(t, "PROPFIND", url+"/", user, "wrong"); status != 401 {
+		t.Errorf("a wrong password is answered %d", status)
+	}
+	if status, body := fetch(t, "GET", feed, "", ""); status != 200 || !strings.HasPrefix(body, "BEGIN:VCALENDAR\r\n") || !strings.Contains(body, "SUMMARY:Stand-up") {
+		t.Errorf("feed: %d\n%s", status, body)
+	}
+	if status, _ := fetch(t, "GET", url+"/readyz", "", ""); status != 200 {
+		t.Errorf("readyz: %d", status)
+	}
+
+	p.end(os.Interrupt)
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range left {
+		t.Errorf("it left %s behind", f.Name())
+	}
+}
+
+// TestDemoData keeps what the demo made where the person asked for it, and takes it up again.
+func TestDemoData(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for range 2 {
+		p := start(t, dir, "demo", "--listen", "127.0.0.1:0", "--data", "kept")
+		feed := p.waitFor(`^Feed:\s+(\S+)$`)[0]
+		if status, body := fetch(t, "GET", feed, "", ""); status != 200 || strings.Count(body, "SUMMARY:Stand-up\r\n") != 1 {
+			t.Errorf("feed: %d", status)
+		}
+		p.end(os.Interrupt)
+		if _, err := os.Stat(dir + "/kept/outbridge.db"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// objectHref is the path of an object in an answer to PROPFIND.
+var objectHref = regexp.MustCompile(`/dav/calendars/[a-z]+/[a-z0-9-]+/[a-z0-9._-]+\.ics`)
+
+// served is a running `outbridge serve` with one signed-in account, its app password and a feed of all it has.
+type served struct {
+	*process
+	dir, url, user, password, feed string
+}
+
+func serveFor(t *testing.T, o *outlook) *served {
+	t.Helper()
+	dir := writeConfig(t, o)
+	outbridge(t, dir, "login", "alice")
+	s := &served{dir: dir, user: "alice"}
+	var password struct{ Password string }
+	var feed struct{ URL string }
+	for text, into := range map[string]any{
+		outbridge(t, dir, "password", "add", "alice", "--json"): &password,
+		outbridge(t, dir, "feed", "add", "alice", "--json"):     &feed,
+	} {
+		if err := json.Unmarshal([]byte(text), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.password = password.Password
+	s.restart(t)
+	s.feed = s.url + "/feeds/" + path.Base(feed.URL)
+	return s
+}
+
+// restart starts the server again, at another port.
+func (s *served) restart(t *testing.T) {
+	t.Helper()
+	s.process = start(t, s.dir, "serve")
+	s.url = s.waitFor(`msg=serving listen=(\S+)`)[0]
+	s.feed = s.url + "/feeds/" + path.Base(s.feed)
+}
+
+// nextRound waits until a round that began after now has ended well.
+func (s *served) nextRound(t *testing.T) {
+	t.Helper()
+	before, _ := s.out.read()
+	eventually(t, "a round", func() bool {
+		text, _ := s.out.read()
+		if strings.Contains(text, "msg=\"round failed") {
+			t.Fatal("a round failed")
+		}
+		_, begun, ok := strings.Cut(text[len(before):], `op="read calendars"`)
+		return ok && strings.Contains(begun, "msg=round ")
+	})
+}
+
+// eventually waits until the condition holds, which a round or two of the server bring about.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if holds() {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within a minute", what)
+		}
+	}
+}
+
+func (s *served) body(t *testing.T, url string) string {
+	t.Helper()
+	_, body := fetch(t, "GET", url, s.user, s.password)
+	return body
+}
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
+	var hold atomic.Bool // Graph answers nothing for an hour
+	held := make(chan struct{}, 1)
+	sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if hold.Load() && strings.HasPrefix(r.URL.Path, "/v1.0/") {
+			select {
+			case held <- struct{}{}:
+			default:
+			}
+			return &graphsim.Fault{Delay: time.Hour}
+		}
+		return nil
+	}
+	box, ids := officeWeek(sim)
+	o := newOutlook(t, sim, box)
+	s := serveFor(t, o)
+
+	for url, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ok\n"} {
+		if status, body := fetch(t, "GET", s.url+url, "", ""); status != 200 || body != want {
+			t.Errorf("%s: %d %q", url, status, body)
+		}
+	}
+	if status, _ := fetch(t, "GET", s.url+"/feeds/nosuchsecret.ics", "", ""); status != 404 {
+		t.Errorf("an unknown feed secret is answered %d", status)
+	}
+	eventually(t, "the first round", func() bool { return strings.Contains(s.body(t, s.feed), "SUMMARY:School play") })
+
+	if err := box.Calendar().Change(ids["Review"], func(e *graphsim.Event) { e.Subject = "Review of the reviews" }); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the change in the feed", func() bool { return strings.Contains(s.body(t, s.feed), "SUMMARY:Review of the reviews") })
+	// The feed and CalDAV show the same published objects.
+	_, list := fetch(t, "PROPFIND", s.url+"/dav/calendars/alice/calendar/", s.user, s.password)
+	found := false
+	for _, name := range objectHref.FindAllString(list, -1) {
+		found = found || strings.Contains(s.body(t, s.url+name), "SUMMARY:Review of the reviews")
+	}
+	if !found {
+		t.Errorf("the change is in the feed but not in CalDAV:\n%s", list)
+	}
+
+	// A signal in the midst of a round, with a request whose body never comes and a connection that idles.
+	hold.Store(true)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "PROPFIND / HTTP/1.1\r\nHost: bridge\r\nAuthorization: Basic YWxpY2U6eA==\r\nContent-Length: 100\r\n\r\n<prop")
+	<-held
+	s.end(syscall.SIGTERM)
+	text, _ := s.out.read()
+	if strings.Contains(text, s.password) || strings.Contains(text, path.Base(s.feed)) || strings.Contains(text, "Bearer ") {
+		t.Error("a secret is in the log")
+	}
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "level=ERROR") {
+			t.Errorf("an error is in the log: %s", line)
+		}
+	}
+
+	// The next start goes on with what there is.
+	hold.Store(false)
+	s.restart(t)
+	if body := s.body(t, s.feed); !strings.Contains(body, "SUMMARY:Review of the reviews") {
+		t.Error("after a restart the feed is not what it was")
+	}
+	s.end(syscall.SIGTERM)
+	if v := o.Violations(); len(v) > 0 {
+		t.Errorf("Graph's rules were broken: %q", v)
+	}
+}
+
+// TestServeAddressTaken says so in one line.
+func TestServeAddressTaken(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dir := t.TempDir()
+	config := fmt.Sprintf("listen = %q\nlog_level = \"error\"\n", l.Addr())
+	if err := os.WriteFile(dir+"/outbridge.toml", []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, dir, "serve")
+	<-p.done
+	text, _ := p.out.read()
+	if p.cmd.ProcessState.ExitCode() != 1 || strings.Count(text, "\n") != 1 || !strings.Contains(text, "choose another listen address") {
+		t.Errorf("exit code %d:\n%s", p.cmd.ProcessState.ExitCode(), text)
+	}
+}
