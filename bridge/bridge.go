@@ -122,6 +122,10 @@ func (b *Bridge) lockRound(account string) func() {
 	return m.Unlock
 }
 
+// hopelessRetry is how often an account is tried that only a person can help on: what the person mends may be on
+// Microsoft's side, where the bridge does not see it.
+const hopelessRetry = time.Hour
+
 // work is the worker of one account.
 func (b *Bridge) work(ctx context.Context, m Mailbox) {
 	log := b.log().With("account", m.Name)
@@ -130,10 +134,12 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 	if interval <= 0 {
 		interval = time.Minute
 	}
+	var tried time.Time
 	for {
 		if wait, err := b.waitsForPerson(ctx, m); err != nil {
 			log.Error("account state", "err", err)
-		} else if !wait {
+		} else if !wait || tried.IsZero() || b.now().Sub(tried) >= hopelessRetry {
+			tried = b.now()
 			report, err := b.Round(ctx, m)
 			switch {
 			case ctx.Err() != nil:
@@ -156,8 +162,7 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 	}
 }
 
-// waitsForPerson reports whether only a person can help the account on, so that asking Graph again is pointless.
-// A new sign-in ends it.
+// waitsForPerson reports whether only a person can help the account on. A new sign-in ends it.
 func (b *Bridge) waitsForPerson(ctx context.Context, m Mailbox) (bool, error) {
 	a, err := b.Store.Account(ctx, m.Name)
 	if err != nil {

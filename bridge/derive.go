@@ -175,8 +175,8 @@ func (r *round) object(ctx context.Context, s convert.Series, have Object, exist
 		return nil, losses, err
 	}
 	first, last := convert.Bounds(cal)
-	if !last.IsZero() && last.Before(r.cal.Window.Start) {
-		return nil, nil, nil // history that the window does not reach
+	if r.isPast(last) && !(exists && r.isPast(have.Last)) {
+		return nil, nil, nil
 	}
 	uid := convert.UID(s.Event)
 	if p := firstEvent(cal).Props.Get(ical.PropUID); p != nil {

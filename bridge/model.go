@@ -41,10 +41,15 @@ type State struct {
 const (
 	PhaseNew     = ""        // no cursor: the next round opens the window
 	PhaseOpening = "opening" // pages of the first round; the cursor is a nextLink
-	PhaseLooking = "looking" // the window is listed; what lies beyond its end is not
-	PhaseSweep   = "sweep"   // rows that neither listing named are to be asked for
 	PhaseSteady  = "steady"  // the cursor is a deltaLink
 	PhaseFollow  = "follow"  // in the midst of a later round; the cursor is a nextLink
+)
+
+// What an opened window still waits for, in this order.
+const (
+	PendingNothing = ""
+	PendingLook    = "look"  // what lies beyond the window's end is not listed
+	PendingSweep   = "sweep" // events that neither listing named are to be asked for
 )
 
 // Calendar is a calendar of a mailbox and the state of its mirror and of its publication.
@@ -63,6 +68,7 @@ type Calendar struct {
 
 	Cursor  string // Graph's link, followed verbatim
 	Phase   string
+	Pending string
 	Seq     int64 // mirror writes so far: compared and swapped
 	Round   int64 // delta rounds begun
 	Opened  int64 // the Round that opened the window
@@ -124,11 +130,12 @@ type MirrorPage struct {
 
 // Cursor is where the next request of a calendar begins.
 type Cursor struct {
-	Link   string
-	Phase  string
-	Round  int64
-	Opened int64
-	Window convert.Span
+	Link    string
+	Phase   string
+	Pending string
+	Round   int64
+	Opened  int64
+	Window  convert.Span
 }
 
 // Derived is what became of one series.

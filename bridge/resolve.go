@@ -79,7 +79,7 @@ func (r *round) answer(p *page, res graph.Result, have Row, elsewhere map[graph.
 		p.put(row)
 		p.mark(e.ID, StageDerive) // nothing of its own: the series that it belongs to shows it
 		p.mark(row.Series, StageRead)
-	case !r.isHere(e, false, elsewhere), row.Kind == KindSingle && !row.Span.End.IsZero() && !row.Span.End.After(r.cal.Window.Start):
+	case !r.isHere(e, false, elsewhere), row.Kind == KindSingle && r.isPast(row.Span.End) && !r.isPast(have.Span.End):
 		p.remove(e.ID)
 		p.mark(e.ID, StageDerive)
 	case row.Kind == KindMaster:
@@ -91,6 +91,10 @@ func (r *round) answer(p *page, res graph.Result, have Row, elsewhere map[graph.
 	}
 	return nil
 }
+
+// isPast reports whether something that ends then is history that the window does not reach. What has become so with
+// time is kept; what is moved there is not served any more.
+func (r *round) isPast(end time.Time) bool { return !end.IsZero() && !end.After(r.cal.Window.Start) }
 
 // isGone reports that Graph has no such event: it says so, or it does not take the id for one any more.
 func isGone(err error) bool {
@@ -279,18 +283,21 @@ func (r *round) reconcile(ctx context.Context, p *page, e graph.Event, rows []Ro
 	within := func(s convert.Span) bool { return s.End.After(inner.Start) && s.Start.Before(inner.End) }
 	agree := known
 	seen := map[convert.Span]bool{}
+	for _, row := range listed {
+		seen[row.Span] = seen[row.Span] || row.Round == r.cal.Round
+	}
 	var stale []Row
 	for _, row := range listed {
-		seen[row.Span] = true
 		if e.ExceptionOccurrences == nil && resent && row.Round != r.cal.Round && within(row.Span) {
 			agree = false // the master does not tell what is cancelled, so this may be
 		}
 		switch {
-		case stands[row.Span] || !within(row.Span):
 		case row.Round == r.cal.Round:
-			agree = false
-		default:
+			agree = agree && (stands[row.Span] || !within(row.Span))
+		case !stands[row.Span] || seen[row.Span]: // the latter: of a schedule before, on a day of the present one
 			stale = append(stale, row)
+		default:
+			seen[row.Span] = true
 		}
 	}
 	for span := range stands {

@@ -71,7 +71,9 @@ func (s *storm) create(t *rapid.T) {
 }
 
 func (s *storm) place(t *rapid.T, e *graphsim.Event) {
-	e.Start = at(rapid.OneOf(rapid.IntRange(-100, 300), rapid.IntRange(400, 900)).Draw(t, "day"), rapid.IntRange(0, 23).Draw(t, "hour"), 0)
+	// Not in the hours in which summer time comes and goes: of a series that begins in one of them Graph does not tell
+	// the time of day, so beyond the window nobody can know it.
+	e.Start = at(rapid.OneOf(rapid.IntRange(-100, 300), rapid.IntRange(400, 900)).Draw(t, "day"), rapid.IntRange(4, 22).Draw(t, "hour"), 0)
 	e.End = e.Start.Add(time.Duration(rapid.IntRange(1, 6).Draw(t, "quarters")) * 15 * time.Minute)
 	if e.AllDay {
 		e.Start = e.Start.Truncate(24 * time.Hour)

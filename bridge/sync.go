@@ -238,22 +238,28 @@ func (r *round) do(ctx context.Context, part func(context.Context) error) error 
 }
 
 func (r *round) run(ctx context.Context) error {
-	if r.cal.Phase != PhaseLooking && r.cal.Phase != PhaseSweep {
-		if err := r.follow(ctx); err != nil {
-			return err
-		}
+	if err := r.follow(ctx); err != nil {
+		return err
 	}
-	if r.cal.Phase == PhaseLooking {
+	err := r.complete(ctx)
+	if errors.Is(err, ErrConflict) {
+		return err
+	}
+	return errors.Join(err, r.settle(ctx))
+}
+
+// complete does what an opened window still waits for. Should Graph fail here, what the window lists is published all
+// the same, and the next round goes on.
+func (r *round) complete(ctx context.Context) error {
+	if r.cal.Pending == PendingLook {
 		if err := r.look(ctx); err != nil {
 			return err
 		}
 	}
-	if r.cal.Phase == PhaseSweep {
-		if err := r.sweep(ctx); err != nil {
-			return err
-		}
+	if r.cal.Pending == PendingSweep {
+		return r.sweep(ctx)
 	}
-	return r.settle(ctx)
+	return nil
 }
 
 // settle turns what the mirror has learnt into what clients see. What could not be read stays marked for the next
@@ -335,7 +341,8 @@ func (b *Bridge) outdated(have convert.Span, now time.Time) bool {
 // follow reads delta pages until the mirror is at a deltaLink. Every page is written with its cursor.
 func (r *round) follow(ctx context.Context) error {
 	now := r.b.now()
-	cur := Cursor{Link: r.link(), Phase: r.cal.Phase, Round: r.cal.Round, Opened: r.cal.Opened, Window: r.cal.Window}
+	cur := *r.cursor(r.cal.Pending)
+	cur.Link = r.link()
 	open := func() {
 		w := r.b.window(now)
 		cur = Cursor{Phase: PhaseOpening, Round: cur.Round + 1, Opened: cur.Round + 1, Window: w}
@@ -373,7 +380,7 @@ func (r *round) follow(ctx context.Context) error {
 				next.Phase = PhaseFollow
 			}
 		case was == PhaseOpening:
-			next.Link, next.Phase = page.Delta, PhaseLooking
+			next.Link, next.Phase, next.Pending = page.Delta, PhaseSteady, PendingLook
 		default:
 			next.Link, next.Phase = page.Delta, PhaseSteady
 		}
@@ -474,20 +481,15 @@ func (r *round) write(ctx context.Context, p *page) error {
 	}
 	r.cal.Seq = seq
 	if c := m.Cursor; c != nil {
-		r.cal.Cursor, r.cal.Phase, r.cal.Round, r.cal.Opened, r.cal.Window = c.Link, c.Phase, c.Round, c.Opened, c.Window
+		r.cal.Cursor, r.cal.Phase, r.cal.Pending = c.Link, c.Phase, c.Pending
+		r.cal.Round, r.cal.Opened, r.cal.Window = c.Round, c.Opened, c.Window
 	}
 	return nil
 }
 
-// setPhase moves the cursor's phase on.
-func (r *round) setPhase(ctx context.Context, phase string) error {
-	p := newPage(r.cal)
-	p.cursor = r.cursor(phase)
-	return r.write(ctx, p)
-}
-
-func (r *round) cursor(phase string) *Cursor {
-	return &Cursor{Link: r.cal.Cursor, Phase: phase, Round: r.cal.Round, Opened: r.cal.Opened, Window: r.cal.Window}
+// cursor is the present cursor with another thing pending.
+func (r *round) cursor(pending string) *Cursor {
+	return &Cursor{Link: r.cal.Cursor, Phase: r.cal.Phase, Pending: pending, Round: r.cal.Round, Opened: r.cal.Opened, Window: r.cal.Window}
 }
 
 // look mirrors the single events and series that begin after the window, once each time that it is opened. Later
@@ -520,7 +522,7 @@ func (r *round) look(ctx context.Context) error {
 			p = newPage(r.cal)
 		}
 	}
-	p.cursor = r.cursor(PhaseSweep)
+	p.cursor = r.cursor(PendingSweep)
 	return r.write(ctx, p)
 }
 
@@ -532,10 +534,11 @@ func (r *round) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(rows) == 0 {
-			return r.setPhase(ctx, PhaseSteady)
-		}
 		p := newPage(r.cal)
+		if len(rows) == 0 {
+			p.cursor = r.cursor(PendingNothing)
+			return r.write(ctx, p)
+		}
 		for _, row := range rows {
 			row.Round = r.cal.Round
 			p.put(row)

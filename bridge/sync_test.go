@@ -457,3 +457,104 @@ func TestBrokenCalendarDelaysNoOther(t *testing.T) {
 	w.sim.Fault = nil
 	w.changes(0)
 }
+
+// TestWindowRolls: the window is opened anew as time goes by, and nobody notices.
+func TestWindowRolls(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	old := cal.Create(meeting("Long ago", -100, 9))
+	cal.Create(meeting("Next year", 500, 9))
+	series := cal.Create(weekly("Stand-up", -100, 8, "monday"))
+	short := meeting("Short", -100, 8)
+	short.Recurrence = &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "daily", Interval: 1}, Range: graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 5}}
+	cal.Create(short)
+	w.changes(4)
+	window := func() time.Time {
+		a, err := w.store.Account(w.ctx, "alice")
+		w.must(err)
+		cals, err := w.store.Calendars(w.ctx, a.ID)
+		w.must(err)
+		return cals[0].Window.End
+	}
+	first := window()
+	for range 5 {
+		w.pass(60 * 24 * time.Hour)
+		w.changes(0)
+	}
+	if !window().After(first.AddDate(0, 3, 0)) {
+		t.Errorf("the window ends %s, at first %s", window(), first)
+	}
+	// What the window has left behind is still there, and still followed.
+	w.object("Long ago")
+	w.must(cal.CancelOccurrence(series, day(350)))
+	w.changes(1)
+	w.must(cal.Delete(old))
+	w.changes(1)
+	w.changes(0)
+}
+
+// TestPeriodsChange: another history or horizon in the configuration opens the window anew; only what it brings in
+// is a change.
+func TestPeriodsChange(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	cal.Create(meeting("Long ago", -300, 9))
+	cal.Create(meeting("Soon", 3, 9))
+	cal.Create(weekly("Stand-up", -20, 8, "monday"))
+	w.changes(2)
+	w.b.History = bridge.Period{Months: 12}
+	w.changes(1)
+	w.object("Long ago")
+	w.b.Horizon = bridge.Period{Months: 24}
+	w.changes(0)
+	w.changes(0)
+}
+
+// TestLongSeries: a change to a long daily series is one object and one request for its master.
+func TestLongSeries(t *testing.T) {
+	w := newWorld(t, func(s *graphsim.Server) { s.MaxPage = 50; s.SplitSeries = true })
+	e := meeting("Daily", -100, 8)
+	e.Recurrence = &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "daily", Interval: 1}, Range: graph.RecurrenceRange{Type: "noEnd"}}
+	cal := w.box.Calendar()
+	id := cal.Create(e)
+	w.changes(1)
+	for i := range 5 {
+		w.must(cal.CancelOccurrence(id, day(i*3)))
+		w.must(cal.ChangeOccurrence(id, day(i*3+1), func(e *graphsim.Event) { e.Subject = "Daily special" }))
+	}
+	w.changes(1)
+	text := w.object("Daily special")
+	if n := strings.Count(text, "EXDATE"); n != 5 {
+		t.Errorf("%d EXDATEs, want 5", n)
+	}
+	if n := strings.Count(text, "RECURRENCE-ID"); n != 5 {
+		t.Errorf("%d overrides, want 5", n)
+	}
+}
+
+// TestLookFails: where Graph cannot list what lies beyond the window, the window itself is served all the same, and
+// the rest follows as soon as Graph can.
+func TestLookFails(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	cal.Create(meeting("Soon", 3, 9))
+	cal.Create(meeting("Far", 900, 9))
+	w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.Contains(r.URL.RawQuery, "filter") {
+			return &graphsim.Fault{Status: 403, Code: "ErrorInternal", Body: []byte("<html>a gateway</html>")}
+		}
+		return nil
+	}
+	w.b.Mailboxes[0].Graph.(*graph.Client).Attempts = 1
+	if _, err := w.b.Round(w.ctx, w.m); err == nil {
+		t.Error("the trouble went unnoticed")
+	}
+	w.object("Soon")
+	cal.Create(meeting("Sooner", 2, 9))
+	if r, _ := w.b.Round(w.ctx, w.m); r.Changed() != 1 {
+		t.Errorf("%d changes beside the trouble, want 1", r.Changed())
+	}
+	w.sim.Fault = nil
+	w.changes(1)
+	w.object("Far")
+}

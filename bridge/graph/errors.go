@@ -89,13 +89,13 @@ func (e *Error) what() string {
 func (e *Error) mend() string {
 	switch {
 	case e.Status == 0:
-		return "check the network, it is tried again by itself"
+		return "check the network and the address"
 	case e.RetryAfter > 0:
-		return "it is tried again after " + e.RetryAfter.Round(time.Second).String()
+		return "it may be asked again after " + e.RetryAfter.Round(time.Second).String()
 	case e.garbled && e.transient():
-		return "look for a proxy or a sign-in page in between, it is tried again by itself"
+		return "look for a proxy or a sign-in page in between"
 	case e.transient():
-		return "it is tried again by itself"
+		return "it should pass by itself"
 	case e.Claims != "" || e.Status == http.StatusUnauthorized:
 		return "sign in again"
 	case e.Status == http.StatusForbidden:

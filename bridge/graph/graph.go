@@ -313,9 +313,10 @@ func (r *retrier) wait(ctx context.Context, e *Error) error {
 	return nil
 }
 
-// backoff is the wait after the nth failed attempt: 4 s, 12 s, 36 s, then at most 2 minutes, each a quarter more or less.
+// backoff is the wait after the nth failed attempt: 1 s, 3 s, 9 s, 27 s, then at most 2 minutes, each a quarter more or
+// less.
 func backoff(n int) time.Duration {
-	d := 4 * time.Second
+	d := time.Second
 	for range n - 1 {
 		d = min(3*d, 2*time.Minute)
 	}

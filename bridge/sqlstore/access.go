@@ -19,7 +19,7 @@ func newSecret() string { return strings.ToLower(rand.Text()) }
 func (s *Store) AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error) {
 	p := bridge.Password{User: user, Label: label, Created: at}
 	secret := newSecret()
-	err := s.write.QueryRowContext(ctx, `INSERT INTO password (user, label, hash, created) VALUES (?, ?, ?, ?) RETURNING id`,
+	err := s.write.row(ctx, `INSERT INTO password (user, label, hash, created) VALUES (?, ?, ?, ?) RETURNING id`,
 		user, label, s.key.digest("password", secret), at.Unix()).Scan(&p.ID)
 	if err != nil {
 		return p, "", fmt.Errorf("add password: %w", err)
@@ -28,7 +28,7 @@ func (s *Store) AddPassword(ctx context.Context, user, label string, at time.Tim
 }
 
 func (s *Store) Passwords(ctx context.Context, user string) ([]bridge.Password, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id, user, label, created FROM password WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
+	rows, err := s.read.query(ctx, `SELECT id, user, label, created FROM password WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
 	list, err := collect(rows, err, func(r *sql.Rows) (p bridge.Password, err error) {
 		err = r.Scan(&p.ID, &p.User, &p.Label, instant{&p.Created})
 		return p, err
@@ -44,7 +44,7 @@ func (s *Store) RevokePassword(ctx context.Context, user string, id int64) error
 }
 
 func (s *Store) changeOne(ctx context.Context, query string, args ...any) error {
-	res, err := s.write.ExecContext(ctx, query, args...)
+	res, err := s.write.exec(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *Store) changeOne(ctx context.Context, query string, args ...any) error 
 func (s *Store) CheckPassword(ctx context.Context, user, password string) (bool, error) {
 	var ok bool
 	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
-	err := s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM password WHERE hash = ? AND user = ?)`,
+	err := s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM password WHERE hash = ? AND user = ?)`,
 		s.key.digest("password", password), user).Scan(&ok)
 	if err != nil {
 		return false, fmt.Errorf("check password: %w", err)
@@ -75,7 +75,7 @@ func (s *Store) AddFeed(ctx context.Context, f bridge.Feed) (bridge.Feed, string
 		return f, "", err
 	}
 	secret := newSecret()
-	err = s.write.QueryRowContext(ctx, `INSERT INTO feed (user, name, hash, calendars, detail, created) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
+	err = s.write.row(ctx, `INSERT INTO feed (user, name, hash, calendars, detail, created) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
 		f.User, f.Name, s.key.digest("feed", secret), string(b), f.Detail, f.Created.Unix()).Scan(&f.ID)
 	if err != nil {
 		return f, "", fmt.Errorf("add feed: %w", err)
@@ -85,7 +85,7 @@ func (s *Store) AddFeed(ctx context.Context, f bridge.Feed) (bridge.Feed, string
 
 const feedColumns = `id, user, name, calendars, detail, created, hash`
 
-func scanFeed(row interface{ Scan(...any) error }) (f bridge.Feed, err error) {
+func scanFeed(row scanner) (f bridge.Feed, err error) {
 	var cals []byte
 	if err = row.Scan(&f.ID, &f.User, &f.Name, &cals, &f.Detail, instant{&f.Created}, &f.Salt); err != nil {
 		return f, err
@@ -94,7 +94,7 @@ func scanFeed(row interface{ Scan(...any) error }) (f bridge.Feed, err error) {
 }
 
 func (s *Store) Feeds(ctx context.Context, user string) ([]bridge.Feed, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT `+feedColumns+` FROM feed WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
+	rows, err := s.read.query(ctx, `SELECT `+feedColumns+` FROM feed WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
 	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Feed, error) { return scanFeed(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list feeds: %w", err)
@@ -116,7 +116,7 @@ func (s *Store) RemoveFeed(ctx context.Context, user string, id bridge.FeedID) e
 }
 
 func (s *Store) FeedBySecret(ctx context.Context, secret string) (bridge.Feed, error) {
-	f, err := scanFeed(s.read.QueryRowContext(ctx, `SELECT `+feedColumns+` FROM feed WHERE hash = ?`, s.key.digest("feed", secret)))
+	f, err := scanFeed(s.read.row(ctx, `SELECT `+feedColumns+` FROM feed WHERE hash = ?`, s.key.digest("feed", secret)))
 	if err != nil {
 		return f, fmt.Errorf("find feed: %w", notFound(err))
 	}

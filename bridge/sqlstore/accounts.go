@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +17,7 @@ func (s *Store) EnsureAccount(ctx context.Context, name string) (bridge.Account,
 	if !errors.Is(err, bridge.ErrNotFound) {
 		return a, err
 	}
-	_, err = s.write.ExecContext(ctx, `INSERT INTO account (name, state) VALUES (?, '{"code":"new"}') ON CONFLICT DO NOTHING`, name)
+	_, err = s.write.exec(ctx, `INSERT INTO account (name, state) VALUES (?, '{"code":"new"}') ON CONFLICT DO NOTHING`, name)
 	if err != nil {
 		return bridge.Account{}, fmt.Errorf("make account: %w", err)
 	}
@@ -28,7 +27,7 @@ func (s *Store) EnsureAccount(ctx context.Context, name string) (bridge.Account,
 func (s *Store) Account(ctx context.Context, name string) (bridge.Account, error) {
 	a := bridge.Account{Name: name}
 	var state string
-	err := s.read.QueryRowContext(ctx, `
+	err := s.read.row(ctx, `
 		SELECT id, token_version, state, state_token, (SELECT max(good) FROM calendar WHERE account_id = account.id)
 		FROM account WHERE name = ?`, name).
 		Scan(&a.ID, &a.TokenVersion, &state, &a.State.TokenVersion, instant{&a.LastGood})
@@ -46,7 +45,7 @@ func (s *Store) SetState(ctx context.Context, id bridge.AccountID, st bridge.Sta
 	if err != nil {
 		return err
 	}
-	_, err = s.write.ExecContext(ctx, `UPDATE account SET state = ?, state_token = ? WHERE id = ?`, string(b), st.TokenVersion, id)
+	_, err = s.write.exec(ctx, `UPDATE account SET state = ?, state_token = ? WHERE id = ?`, string(b), st.TokenVersion, id)
 	if err != nil {
 		return fmt.Errorf("set account state: %w", err)
 	}
@@ -79,7 +78,7 @@ func (t tokens) unseal(box []byte) (*oauth2.Token, error) {
 
 func (t tokens) LoadToken(ctx context.Context) (*oauth2.Token, error) {
 	var box []byte
-	if err := t.s.read.QueryRowContext(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
+	if err := t.s.read.row(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
 		return nil, fmt.Errorf("load token: %w", notFound(err))
 	}
 	return t.unseal(box)
@@ -90,10 +89,10 @@ func (t tokens) SaveToken(ctx context.Context, old, tok *oauth2.Token) error {
 	if err != nil {
 		return err
 	}
-	return t.s.tx(ctx, func(tx *sql.Tx) error {
+	return t.s.write.transact(ctx, func(w tx) error {
 		if old != nil {
 			var box []byte
-			if err := tx.QueryRowContext(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
+			if err := w.row(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
 				return fmt.Errorf("save token: %w", notFound(err))
 			}
 			have, err := t.unseal(box)
@@ -104,7 +103,7 @@ func (t tokens) SaveToken(ctx context.Context, old, tok *oauth2.Token) error {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE account SET token = ?, token_version = token_version + 1 WHERE id = ?`,
+		_, err := w.exec(ctx, `UPDATE account SET token = ?, token_version = token_version + 1 WHERE id = ?`,
 			t.s.key.sealed(plain, t.row()), t.id)
 		if err != nil {
 			return fmt.Errorf("save token: %w", err)

@@ -15,18 +15,18 @@ import (
 )
 
 const calendarColumns = `id, account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position,
-	cursor, phase, seq, round, opened, window_start, window_end, checked, good, fault, epoch, rev, modified`
+	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, epoch, rev, modified`
 
-func scanCalendar(row interface{ Scan(...any) error }) (bridge.Calendar, error) {
+func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var c bridge.Calendar
 	err := row.Scan(&c.ID, &c.Account, &c.GraphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
-		&c.Cursor, &c.Phase, &c.Seq, &c.Round, &c.Opened, instant{&c.Window.Start}, instant{&c.Window.End}, instant{&c.Checked},
+		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, instant{&c.Window.Start}, instant{&c.Window.End}, instant{&c.Checked},
 		instant{&c.Good}, &c.Fault, &c.Epoch, &c.Rev, instant{&c.Modified})
 	return c, err
 }
 
 func (s *Store) Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ? ORDER BY position, id`, id)
+	rows, err := s.read.query(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ? ORDER BY position, id`, id)
 	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Calendar, error) { return scanCalendar(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list calendars: %w", err)
@@ -35,7 +35,7 @@ func (s *Store) Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Ca
 }
 
 func (s *Store) Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Calendar, error) {
-	c, err := scanCalendar(s.read.QueryRowContext(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE id = ?`, id))
+	c, err := scanCalendar(s.read.row(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE id = ?`, id))
 	if err != nil {
 		return c, fmt.Errorf("calendar %d: %w", id, notFound(err))
 	}
@@ -43,7 +43,7 @@ func (s *Store) Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Cale
 }
 
 func (s *Store) UserCalendar(ctx context.Context, account, name string) (bridge.Calendar, error) {
-	c, err := scanCalendar(s.read.QueryRowContext(ctx, `
+	c, err := scanCalendar(s.read.row(ctx, `
 		SELECT `+calendarColumns+` FROM calendar WHERE account_id = (SELECT id FROM account WHERE name = ?) AND name = ?`, account, name))
 	if err != nil {
 		return c, fmt.Errorf("calendar %s of %s: %w", name, account, notFound(err))
@@ -59,8 +59,8 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 	if sameCalendars(have, list) {
 		return false, nil
 	}
-	err = s.tx(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ?`, id)
+	err = s.write.transact(ctx, func(t tx) error {
+		rows, err := t.query(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ?`, id)
 		have, err := collect(rows, err, func(r *sql.Rows) (bridge.Calendar, error) { return scanCalendar(r) })
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 		for _, c := range list {
 			if k, ok := known[c.GraphID]; ok {
 				delete(known, c.GraphID)
-				_, err := tx.ExecContext(ctx, `
+				_, err := t.exec(ctx, `
 					UPDATE calendar SET display_name = ?, color = ?, can_edit = ?, is_default = ?, owner = ?, position = ? WHERE id = ?`,
 					c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order, k.ID)
 				if err != nil {
@@ -83,7 +83,7 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 				continue
 			}
 			name := unique(c.Name, names)
-			_, err := tx.ExecContext(ctx, `
+			_, err := t.exec(ctx, `
 				INSERT INTO calendar (account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				id, c.GraphID, name, c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order,
@@ -93,7 +93,7 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 			}
 		}
 		for _, c := range known {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM calendar WHERE id = ?`, c.ID); err != nil {
+			if _, err := t.exec(ctx, `DELETE FROM calendar WHERE id = ?`, c.ID); err != nil {
 				return err
 			}
 		}
@@ -134,7 +134,7 @@ func unique(name string, taken map[string]bool) string {
 }
 
 func (s *Store) SetGood(ctx context.Context, id bridge.CalendarID, seq int64, link string, at time.Time) error {
-	_, err := s.write.ExecContext(ctx, `
+	_, err := s.write.exec(ctx, `
 		UPDATE calendar SET good = ?3, fault = '', checked = ?3, cursor = CASE WHEN ?4 <> '' AND seq = ?2 THEN ?4 ELSE cursor END
 		WHERE id = ?1`, id, seq, unix(at), link)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *Store) SetGood(ctx context.Context, id bridge.CalendarID, seq int64, li
 }
 
 func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, fault string) error {
-	_, err := s.write.ExecContext(ctx, `UPDATE calendar SET fault = ?2 WHERE id = ?1 AND fault <> ?2`, id, fault)
+	_, err := s.write.exec(ctx, `UPDATE calendar SET fault = ?2 WHERE id = ?1 AND fault <> ?2`, id, fault)
 	if err != nil {
 		return fmt.Errorf("set fault: %w", err)
 	}
@@ -153,7 +153,7 @@ func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, fault string
 
 func (s *Store) Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error) {
 	var c bridge.Counts
-	err := s.read.QueryRowContext(ctx, `
+	err := s.read.row(ctx, `
 		SELECT (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind IN ('single', 'master', 'orphan')),
 		       (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind = 'master'),
 		       (SELECT count(*) FROM object WHERE calendar_id = ?1 AND deleted = 0),
@@ -166,7 +166,7 @@ func (s *Store) Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts
 }
 
 func (s *Store) Losses(ctx context.Context, id bridge.CalendarID, limit int) ([]convert.Loss, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT losses FROM series WHERE calendar_id = ? AND loss_count > 0 ORDER BY id LIMIT ?`, id, limit)
+	rows, err := s.read.query(ctx, `SELECT losses FROM series WHERE calendar_id = ? AND loss_count > 0 ORDER BY id LIMIT ?`, id, limit)
 	lists, err := collect(rows, err, func(r *sql.Rows) (list []convert.Loss, err error) {
 		var b []byte
 		if err = r.Scan(&b); err == nil {

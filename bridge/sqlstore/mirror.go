@@ -19,48 +19,42 @@ func scanRow(rows *sql.Rows) (bridge.Row, error) {
 }
 
 func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) {
-	err := s.tx(ctx, func(tx *sql.Tx) error {
-		if err := checkSeq(ctx, tx, p.Calendar, p.Seq); err != nil {
+	err := s.write.transact(ctx, func(t tx) error {
+		if err := checkSeq(ctx, t, p.Calendar, p.Seq); err != nil {
 			return err
 		}
-		upsert, err := tx.PrepareContext(ctx, `
-			INSERT INTO event (calendar_id, `+rowColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		const upsert = `
+			INSERT INTO event (calendar_id, ` + rowColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET series = excluded.series, kind = excluded.kind, round = excluded.round,
-				first_start = excluded.first_start, last_end = excluded.last_end, raw = excluded.raw`)
-		if err != nil {
-			return err
-		}
+				first_start = excluded.first_start, last_end = excluded.last_end, raw = excluded.raw`
 		for _, r := range p.Rows {
-			_, err := upsert.ExecContext(ctx, p.Calendar, r.ID, r.Series, r.Kind, r.Round, unix(r.Span.Start), unix(r.Span.End), r.Raw)
+			_, err := t.exec(ctx, upsert, p.Calendar, r.ID, r.Series, r.Kind, r.Round, unix(r.Span.Start), unix(r.Span.End), r.Raw)
 			if err != nil {
 				return err
 			}
 		}
 		for _, id := range p.Gone {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM event WHERE calendar_id = ? AND id = ?`, p.Calendar, id); err != nil {
+			if _, err := t.exec(ctx, `DELETE FROM event WHERE calendar_id = ? AND id = ?`, p.Calendar, id); err != nil {
 				return err
 			}
 		}
-		mark, err := tx.PrepareContext(ctx, `
+		const mark = `
 			INSERT INTO series (calendar_id, id, stage, listed) VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET stage = excluded.stage, listed = excluded.listed`)
-		if err != nil {
-			return err
-		}
+			ON CONFLICT DO UPDATE SET stage = excluded.stage, listed = excluded.listed`
 		for _, m := range p.Marks {
-			if _, err := mark.ExecContext(ctx, p.Calendar, m.Series, m.Stage, m.Listed); err != nil {
+			if _, err := t.exec(ctx, mark, p.Calendar, m.Series, m.Stage, m.Listed); err != nil {
 				return err
 			}
 		}
 		if c := p.Cursor; c != nil {
-			_, err := tx.ExecContext(ctx, `
-				UPDATE calendar SET cursor = ?, phase = ?, round = ?, opened = ?, window_start = ?, window_end = ? WHERE id = ?`,
-				c.Link, c.Phase, c.Round, c.Opened, unix(c.Window.Start), unix(c.Window.End), p.Calendar)
+			_, err := t.exec(ctx, `
+				UPDATE calendar SET cursor = ?, phase = ?, pending = ?, round = ?, opened = ?, window_start = ?, window_end = ? WHERE id = ?`,
+				c.Link, c.Phase, c.Pending, c.Round, c.Opened, unix(c.Window.Start), unix(c.Window.End), p.Calendar)
 			if err != nil {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE calendar SET seq = seq + 1 WHERE id = ?`, p.Calendar)
+		_, err := t.exec(ctx, `UPDATE calendar SET seq = seq + 1 WHERE id = ?`, p.Calendar)
 		return err
 	})
 	if err != nil {
@@ -69,9 +63,9 @@ func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) 
 	return p.Seq + 1, nil
 }
 
-func checkSeq(ctx context.Context, tx *sql.Tx, id bridge.CalendarID, want int64) error {
+func checkSeq(ctx context.Context, t tx, id bridge.CalendarID, want int64) error {
 	var seq int64
-	if err := tx.QueryRowContext(ctx, `SELECT seq FROM calendar WHERE id = ?`, id).Scan(&seq); err != nil {
+	if err := t.row(ctx, `SELECT seq FROM calendar WHERE id = ?`, id).Scan(&seq); err != nil {
 		return notFound(err)
 	}
 	if seq != want {
@@ -90,7 +84,7 @@ func ids(list []graph.EventID) string {
 }
 
 func (s *Store) Rows(ctx context.Context, id bridge.CalendarID, list []graph.EventID) (map[graph.EventID]bridge.Row, error) {
-	rows, err := s.read.QueryContext(ctx, `
+	rows, err := s.read.query(ctx, `
 		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND id IN (SELECT value FROM json_each(?))`, id, ids(list))
 	found, err := collect(rows, err, scanRow)
 	if err != nil {
@@ -104,7 +98,7 @@ func (s *Store) Rows(ctx context.Context, id bridge.CalendarID, list []graph.Eve
 }
 
 func (s *Store) SeriesRows(ctx context.Context, id bridge.CalendarID, series graph.EventID) ([]bridge.Row, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND series = ? ORDER BY series, id`, id, series)
+	rows, err := s.read.query(ctx, `SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND series = ? ORDER BY series, id`, id, series)
 	list, err := collect(rows, err, scanRow)
 	if err != nil {
 		return nil, fmt.Errorf("list series rows: %w", err)
@@ -113,7 +107,7 @@ func (s *Store) SeriesRows(ctx context.Context, id bridge.CalendarID, series gra
 }
 
 func (s *Store) Marked(ctx context.Context, id bridge.CalendarID, stage int, after graph.EventID, limit int) ([]bridge.Mark, error) {
-	rows, err := s.read.QueryContext(ctx, `
+	rows, err := s.read.query(ctx, `
 		SELECT id, stage, listed FROM series INDEXED BY series_stage
 		WHERE calendar_id = ? AND stage = ? AND stage > 0 AND id > ? ORDER BY id LIMIT ?`,
 		id, stage, after, limit)
@@ -129,7 +123,7 @@ func (s *Store) Marked(ctx context.Context, id bridge.CalendarID, stage int, aft
 
 func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int) (int, error) {
 	var n int
-	err := s.read.QueryRowContext(ctx, `
+	err := s.read.row(ctx, `
 		SELECT count(*) FROM series INDEXED BY series_stage WHERE calendar_id = ? AND stage = ? AND stage > 0`, id, stage).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count marked series: %w", err)
@@ -138,7 +132,7 @@ func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int
 }
 
 func (s *Store) Unlisted(ctx context.Context, id bridge.CalendarID, round int64, limit int) ([]bridge.Row, error) {
-	rows, err := s.read.QueryContext(ctx, `
+	rows, err := s.read.query(ctx, `
 		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND round < ? AND kind IN ('single', 'master', 'orphan') LIMIT ?`, id, round, limit)
 	list, err := collect(rows, err, scanRow)
 	if err != nil {
@@ -152,7 +146,7 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 		id  graph.EventID
 		cal bridge.CalendarID
 	}
-	rows, err := s.read.QueryContext(ctx, `
+	rows, err := s.read.query(ctx, `
 		SELECT event.id, calendar_id FROM event JOIN calendar ON calendar.id = calendar_id
 		WHERE event.id IN (SELECT value FROM json_each(?2)) AND calendar_id <> ?1
 		  AND account_id = (SELECT account_id FROM calendar WHERE id = ?1)`, id, ids(list))
@@ -171,7 +165,7 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 }
 
 func (s *Store) MarkAll(ctx context.Context, id bridge.CalendarID) error {
-	_, err := s.write.ExecContext(ctx, `UPDATE series SET stage = ? WHERE calendar_id = ? AND stage = ?`,
+	_, err := s.write.exec(ctx, `UPDATE series SET stage = ? WHERE calendar_id = ? AND stage = ?`,
 		bridge.StageDerive, id, bridge.StageClean)
 	if err != nil {
 		return fmt.Errorf("mark all series: %w", err)

@@ -13,7 +13,7 @@ import (
 
 func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series graph.EventID) (bridge.Object, error) {
 	o := bridge.Object{Calendar: id, Series: series}
-	err := s.read.QueryRowContext(ctx, `
+	err := s.read.row(ctx, `
 		SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data FROM (
 			SELECT 0 AS place, * FROM (SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data, deleted
 				FROM staged WHERE calendar_id = ?1 AND series = ?2)
@@ -31,7 +31,7 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 
 func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph.EventID, uid string) (bool, error) {
 	var taken bool
-	err := s.read.QueryRowContext(ctx, `
+	err := s.read.row(ctx, `
 		SELECT EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?1 AND uid = ?3 AND series <> ?2 AND deleted = 0)
 		    OR EXISTS (SELECT 1 FROM object WHERE calendar_id = ?1 AND uid = ?3 AND series <> ?2 AND deleted = 0
 		               AND NOT EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?1 AND staged.name = object.name))`,
@@ -43,8 +43,8 @@ func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph
 }
 
 func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list []bridge.Derived) error {
-	err := s.tx(ctx, func(tx *sql.Tx) error {
-		if err := checkSeq(ctx, tx, id, seq); err != nil {
+	err := s.write.transact(ctx, func(t tx) error {
+		if err := checkSeq(ctx, t, id, seq); err != nil {
 			return err
 		}
 		for _, d := range list {
@@ -56,7 +56,7 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 				}
 				losses = string(b)
 			}
-			_, err := tx.ExecContext(ctx, `
+			_, err := t.exec(ctx, `
 				UPDATE series SET stage = CASE WHEN ? THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`,
 				d.Unsettled, losses, len(d.Losses), id, d.Series)
 			if err != nil {
@@ -66,7 +66,7 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 			if o == nil {
 				continue
 			}
-			_, err = tx.ExecContext(ctx, `
+			_, err = t.exec(ctx, `
 				INSERT OR REPLACE INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted, len(o.Data),
@@ -76,7 +76,7 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 			}
 		}
 		// A series without rows has nothing left to say.
-		_, err := tx.ExecContext(ctx, `
+		_, err := t.exec(ctx, `
 			DELETE FROM series WHERE calendar_id = ? AND stage = 0 AND loss_count = 0 AND id IN (SELECT value FROM json_each(?))
 			  AND NOT EXISTS (SELECT 1 FROM event WHERE event.calendar_id = series.calendar_id AND event.series = series.id)`,
 			id, ids(seriesOf(list)))
@@ -105,13 +105,13 @@ func notNil(b []byte) []byte {
 
 func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time) (changed, removed int, err error) {
 	var staged bool
-	err = s.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?)`, id).Scan(&staged)
+	err = s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?)`, id).Scan(&staged)
 	if err != nil || !staged {
 		return 0, 0, err
 	}
-	err = s.tx(ctx, func(tx *sql.Tx) error {
+	err = s.write.transact(ctx, func(t tx) error {
 		// What is published as it is staged, or is to vanish and was never there, is no change.
-		_, err := tx.ExecContext(ctx, `
+		_, err := t.exec(ctx, `
 			DELETE FROM staged WHERE calendar_id = ?1 AND (
 				deleted = 0 AND EXISTS (SELECT 1 FROM object o WHERE o.calendar_id = ?1 AND o.name = staged.name AND o.deleted = 0 AND o.etag = staged.etag)
 				OR deleted = 1 AND NOT EXISTS (SELECT 1 FROM object o WHERE o.calendar_id = ?1 AND o.name = staged.name AND o.deleted = 0))`, id)
@@ -119,7 +119,7 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time)
 			return err
 		}
 		var n int64
-		err = tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(deleted), 0) FROM staged WHERE calendar_id = ?`, id).Scan(&n, &removed)
+		err = t.row(ctx, `SELECT count(*), coalesce(sum(deleted), 0) FROM staged WHERE calendar_id = ?`, id).Scan(&n, &removed)
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time)
 		if n == 0 {
 			return nil
 		}
-		_, err = tx.ExecContext(ctx, `
+		_, err = t.exec(ctx, `
 			INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
 			SELECT calendar_id, name, series, uid, etag,
 			       (SELECT rev FROM calendar WHERE id = ?1) + row_number() OVER (ORDER BY name),
@@ -140,11 +140,11 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM staged WHERE calendar_id = ?`, id); err != nil {
+		if _, err := t.exec(ctx, `DELETE FROM staged WHERE calendar_id = ?`, id); err != nil {
 			return err
 		}
 		// HTTP dates are whole seconds: a second publication within one must not look unmodified.
-		_, err = tx.ExecContext(ctx, `UPDATE calendar SET rev = rev + ?, modified = max(?, modified + 1) WHERE id = ?`, n, at.Unix(), id)
+		_, err = t.exec(ctx, `UPDATE calendar SET rev = rev + ?, modified = max(?, modified + 1) WHERE id = ?`, n, at.Unix(), id)
 		return err
 	})
 	if err != nil {
@@ -200,7 +200,7 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		where += ` AND first_start <= ?`
 		args = append(args, q.End.Unix())
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT `+columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
+	rows, err := s.read.query(ctx, `SELECT `+columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
 	list, err := collect(rows, err, scanObject(q.WithData))
 	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
@@ -209,7 +209,7 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 }
 
 func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
-	rows, err := s.read.QueryContext(ctx, `
+	rows, err := s.read.query(ctx, `
 		SELECT `+listColumns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
 	list, err := collect(rows, err, scanObject(false))
 	if err != nil {

@@ -27,13 +27,16 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-const busyTimeout = 10 * time.Second
+const (
+	busyTimeout = 10 * time.Second
+	readers     = 8 // connections that read
+)
 
 // Store is a bridge.Store in an SQLite file.
 type Store struct {
 	key   Key
-	read  *sql.DB
-	write *sql.DB
+	read  *db
+	write *db // one connection
 }
 
 var _ bridge.Store = (*Store)(nil)
@@ -48,16 +51,18 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	s := &Store{key: key}
-	if s.write, err = sql.Open("sqlite", dsn(abs, false)); err != nil {
+	w, err := sql.Open("sqlite", dsn(abs, false))
+	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	s.write.SetMaxOpenConns(1)
-	if s.read, err = sql.Open("sqlite", dsn(abs, true)); err != nil {
+	w.SetMaxOpenConns(1)
+	r, err := sql.Open("sqlite", dsn(abs, true))
+	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	s.read.SetMaxOpenConns(8)
-	s.read.SetMaxIdleConns(8)
+	r.SetMaxOpenConns(readers)
+	r.SetMaxIdleConns(readers)
+	s := &Store{key: key, read: &db{DB: r}, write: &db{DB: w}}
 	if err := s.migrate(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
@@ -83,7 +88,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.write, files)
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.write.DB, files)
 	if err != nil {
 		return err
 	}
@@ -106,20 +111,7 @@ func (s *Store) Close() error {
 // Ping reads from the database, for health checks.
 func (s *Store) Ping(ctx context.Context) error {
 	var n int
-	return s.read.QueryRowContext(ctx, `SELECT count(*) FROM meta`).Scan(&n)
-}
-
-// tx runs f in one write transaction.
-func (s *Store) tx(ctx context.Context, f func(*sql.Tx) error) error {
-	t, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer t.Rollback()
-	if err := f(t); err != nil {
-		return err
-	}
-	return t.Commit()
+	return s.read.row(ctx, `SELECT count(*) FROM meta`).Scan(&n)
 }
 
 // unix is t as it is stored: unix seconds, or NULL for the zero time.

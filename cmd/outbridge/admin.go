@@ -18,6 +18,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
@@ -43,6 +44,9 @@ func (f configFlag) open(e *env) (*config, *sqlstore.Store, error) {
 	store, err := c.openStore(e.ctx)
 	return c, store, err
 }
+
+// syncAttempts is how often `sync` sends a request before it gives up: somebody waits for it, unlike for serve.
+const syncAttempts = 4
 
 type syncCmd struct {
 	configFlag
@@ -78,6 +82,9 @@ func (s *syncCmd) Run(e *env) error {
 	mailboxes, err := c.mailboxes(e.ctx, store, log, s.Account)
 	if err != nil {
 		return err
+	}
+	for _, m := range mailboxes {
+		m.Graph.(*graph.Client).Attempts = syncAttempts
 	}
 	line := newProgressLine(e.stderr)
 	b := &bridge.Bridge{Store: store, Mailboxes: mailboxes, History: c.history, Horizon: c.horizon, Count: true, Log: log, Progress: line.show}
@@ -116,6 +123,9 @@ func (s *syncCmd) Run(e *env) error {
 func (s *syncCmd) print(e *env, total syncReport) error {
 	if s.JSON {
 		return writeJSON(e.stdout, total)
+	}
+	if !slices.ContainsFunc(total.Accounts, func(r accountReport) bool { return len(r.Calendars) > 0 }) {
+		return nil // the error says why
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "ACCOUNT\tCALENDAR\tEVENTS\tSERIES\tPAGES\tREQUESTS\tCHANGED\tLOSSES\tSECONDS")
@@ -273,7 +283,7 @@ func accountState(e *env, store *sqlstore.Store, name string) (accountStatus, er
 	for _, c := range cals {
 		cs := calendarStatus{
 			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: c.Fault,
-			Syncing: c.Good.IsZero() && c.Phase != bridge.PhaseSteady,
+			Syncing: c.Good.IsZero() && c.Fault == "",
 		}
 		if !c.Checked.IsZero() {
 			cs.CursorAge = time.Since(c.Checked).Truncate(time.Second).Seconds()

@@ -25,6 +25,7 @@ CREATE TABLE calendar (
 
 	cursor       TEXT NOT NULL DEFAULT '',
 	phase        TEXT NOT NULL DEFAULT '',
+	pending      TEXT NOT NULL DEFAULT '',
 	seq          INTEGER NOT NULL DEFAULT 0,
 	round        INTEGER NOT NULL DEFAULT 0,
 	opened       INTEGER NOT NULL DEFAULT 0,
