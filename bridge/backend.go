@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"iter"
 
@@ -20,7 +21,10 @@ type Backend struct {
 	Store Store
 }
 
-var _ caldav.Backend = Backend{}
+var (
+	_ caldav.Backend       = Backend{}
+	_ caldav.PropertyStore = Backend{}
+)
 
 func (b Backend) Login(ctx context.Context, user, password string) (caldav.Principal, error) {
 	ok, err := b.Store.CheckPassword(ctx, user, password)
@@ -130,6 +134,14 @@ func (b Backend) Changes(ctx context.Context, c caldav.Calendar, since caldav.To
 			}
 		}
 	}
+}
+
+func (b Backend) Properties(ctx context.Context, p caldav.Principal, path string) (map[xml.Name]string, error) {
+	return b.Store.Properties(ctx, p.Name, path)
+}
+
+func (b Backend) SetProperties(ctx context.Context, p caldav.Principal, path string, set map[xml.Name]string, remove []xml.Name) error {
+	return b.Store.SetProperties(ctx, p.Name, path, set, remove)
 }
 
 // Put refuses: calendars are read-only.

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"time"
 
@@ -25,6 +26,7 @@ type Store interface {
 	MirrorStore
 	ObjectStore
 	AccessStore
+	PropertyStore
 }
 
 // AccountStore keeps accounts and their tokens.
@@ -130,4 +132,10 @@ type AccessStore interface {
 	RemoveFeed(ctx context.Context, user string, id FeedID) error
 	// FeedBySecret finds the feed, or ErrNotFound.
 	FeedBySecret(ctx context.Context, secret string) (Feed, error)
+}
+
+// PropertyStore keeps the properties that clients set on collections (RFC 4918 §9.2), each user's for itself.
+type PropertyStore interface {
+	Properties(ctx context.Context, user, path string) (map[xml.Name]string, error)
+	SetProperties(ctx context.Context, user, path string, set map[xml.Name]string, remove []xml.Name) error
 }

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"bytes"
+	"encoding/xml"
 	"errors"
 	"os"
 	"path/filepath"
@@ -404,6 +405,24 @@ func TestFeeds(t *testing.T) {
 	}
 	if _, err := s.RotateFeed(t.Context(), "alice", f.ID); !errors.Is(err, bridge.ErrNotFound) {
 		t.Errorf("rotating a removed feed: %v", err)
+	}
+}
+
+func TestProperties(t *testing.T) {
+	s := open(t)
+	color, order := xml.Name{Space: "http://apple.com/ns/ical/", Local: "calendar-color"}, xml.Name{Space: "http://apple.com/ns/ical/", Local: "calendar-order"}
+	path := "/dav/calendars/alice/calendar/"
+	if err := s.SetProperties(t.Context(), "alice", path, map[xml.Name]string{color: "#112233FF", order: "2"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetProperties(t.Context(), "alice", path, map[xml.Name]string{color: "#445566FF"}, []xml.Name{order}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(map[xml.Name]string{color: "#445566FF"}, must(s.Properties(t.Context(), "alice", path))(t)); d != "" {
+		t.Error(d)
+	}
+	if m := must(s.Properties(t.Context(), "bob", path))(t); len(m) != 0 {
+		t.Errorf("somebody else sees %v", m)
 	}
 }
 

@@ -130,6 +130,16 @@ CREATE TABLE feed (
 );
 CREATE INDEX feed_user ON feed (user);
 
+-- What clients have set of a collection, each user for itself.
+CREATE TABLE property (
+	user  TEXT NOT NULL,
+	path  TEXT NOT NULL,
+	space TEXT NOT NULL,                       -- XML namespace
+	local TEXT NOT NULL,
+	value TEXT NOT NULL,
+	PRIMARY KEY (user, path, space, local)
+) WITHOUT ROWID;
+
 CREATE TABLE meta (
 	key   TEXT PRIMARY KEY,
 	value BLOB NOT NULL
