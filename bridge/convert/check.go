@@ -18,27 +18,21 @@ const maxMoved = 4
 
 // choose is the first plan whose instances in the window are those that Graph lists. Where none is, the first that
 // can be mended by leaving instances out and moving a few; at last the listed instances themselves.
-func (c *conversion) choose(m *master, plans []plan) (plan, error) {
+func (c *conversion) choose(m *master, plans []plan) plan {
 	span := Span{c.Window.Start.Add(fuzzy), c.Window.End.Add(-fuzzy)}
 	if c.Occurrences == nil || c.Window.Start.IsZero() || !span.Start.Before(span.End) {
-		if len(plans) == 0 {
-			return c.spell(m, "The recurrence cannot be read"), nil
-		}
-		return plans[0], nil
+		return plans[0]
 	}
 	var listed []Span
 	for _, s := range c.Occurrences {
-		if m.when.allDay {
-			s = s.dates()
-		}
 		if span.holds(s.Start) {
-			listed = append(listed, s)
+			listed = append(listed, Span{s.Start, s.End})
 		}
 	}
 	for _, p := range plans {
 		wrong, missing, err := c.compare(m, p, span, listed)
 		if err == nil && len(wrong) == 0 && len(missing) == 0 {
-			return p, nil
+			return p
 		}
 	}
 	for _, p := range plans {
@@ -47,13 +41,10 @@ func (c *conversion) choose(m *master, plans []plan) (plan, error) {
 			continue
 		}
 		if wrong, missing, err = c.compare(m, p, span, listed); err == nil && len(wrong) == 0 && len(missing) == 0 {
-			return p, nil
+			return p
 		}
 	}
-	if len(c.Occurrences) == 0 {
-		return plan{}, fmt.Errorf("event %q: %w", clip(string(c.Event.ID)), ErrNoInstances)
-	}
-	return c.spell(m, "The recurrence does not give the occurrences that Outlook shows"), nil
+	return c.spell(m, "The recurrence does not give the occurrences that Outlook shows")
 }
 
 // holds is whether t is in the span.
@@ -70,6 +61,14 @@ func (s Span) dates() Span {
 	return Span{round(s.Start), round(s.End)}
 }
 
+// is whether s is the time of w.
+func (w when) is(s Span) bool {
+	if w.allDay {
+		s = s.dates()
+	}
+	return w.start.Equal(s.Start) && w.end.Equal(s.End)
+}
+
 // compare finds the instances of a plan that Graph does not list, and what it lists that the plan does not give.
 func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (wrong []Instance, missing []Span, err error) {
 	comps, _ := c.render(m, p, false)
@@ -79,24 +78,29 @@ func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (wrong
 	if err != nil {
 		return nil, nil, err
 	}
-	rest := make(map[Span]int, len(listed))
-	for _, s := range listed {
-		rest[Span{s.Start.UTC(), s.End.UTC()}]++
+	exact, byDate := map[Span][]int{}, map[Span][]int{} // indices into listed
+	for n, s := range listed {
+		u := Span{s.Start.UTC(), s.End.UTC()}
+		exact[u] = append(exact[u], n)
+		byDate[s.dates()] = append(byDate[s.dates()], n)
 	}
+	used := make([]bool, len(listed))
 	for _, i := range instances {
 		if !span.holds(i.Start) {
 			continue
 		}
-		s := Span{i.Start.UTC(), i.End.UTC()}
-		if rest[s] > 0 {
-			rest[s]--
+		same := exact[Span{i.Start, i.End}]
+		if i.AllDay {
+			same = byDate[Span{i.Start, i.End}]
+		}
+		if n := slices.IndexFunc(same, func(n int) bool { return !used[n] }); n >= 0 {
+			used[same[n]] = true
 		} else {
 			wrong = append(wrong, i)
 		}
 	}
-	for _, s := range listed {
-		if u := (Span{s.Start.UTC(), s.End.UTC()}); rest[u] > 0 {
-			rest[u]--
+	for n, s := range listed {
+		if !used[n] {
 			missing = append(missing, s)
 		}
 	}
@@ -124,12 +128,20 @@ func (p *plan) mend(m *master, wrong []Instance, missing []Span, span Span) bool
 		if civil.IsZero() {
 			civil = p.when.clock(i.Start)
 		}
-		near := slices.IndexFunc(missing, func(s Span) bool { return s.Start.Sub(i.Start).Abs() <= 3*time.Hour })
+		near := slices.IndexFunc(missing, func(s Span) bool {
+			if p.when.allDay {
+				s = s.dates()
+			}
+			return s.Start.Sub(i.Start).Abs() <= 3*time.Hour
+		})
 		if near < 0 {
 			p.gone[civil] = true
 			continue
 		}
 		p.moved[civil] = missing[near]
+		if p.when.allDay {
+			p.moved[civil] = missing[near].dates()
+		}
 		missing = slices.Delete(slices.Clone(missing), near, near+1)
 	}
 	if len(missing) > 0 {
@@ -149,11 +161,11 @@ func (c *conversion) spell(m *master, why string) plan {
 	p := plan{when: m.when, moved: map[time.Time]Span{}}
 	listed := map[time.Time]Span{} // by clock time
 	for _, s := range c.Occurrences {
+		if slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.is(s) }) {
+			continue
+		}
 		if p.when.allDay {
 			s = s.dates()
-		}
-		if slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.start.Equal(s.Start) && o.when.end.Equal(s.End) }) {
-			continue
 		}
 		listed[p.when.clock(s.Start)] = s
 	}

@@ -96,7 +96,13 @@ func readMoment(v graph.DateTimeTimeZone, fallback zone) (m moment, known, ok bo
 			z = fallback
 		}
 	}
-	return moment{civil, z, instant(civil, z.location())}, known, true
+	at := instant(civil, z.location())
+	if at.Year() < 1 {
+		at = date(1, 1, 1)
+	} else if at.Year() > 9999 {
+		at = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	}
+	return moment{civil, z, at}, known, true
 }
 
 // civilIn is the clock time of m in z. A clock time that was written in z is kept, since the instant cannot tell
@@ -108,13 +114,23 @@ func (m moment) civilIn(z zone) time.Time {
 	return wall(m.at, z.location())
 }
 
-// expressible is whether an iCalendar reader finds the instant t again from its clock time in z: not so in the
-// second of two equal hours, outside of the years 1 to 9999, and where the offset has seconds (before about 1900).
+// expressible is whether every iCalendar reader finds the instant t again from its clock time in z: not so in an hour
+// that comes twice, which RFC 5545 takes for the first and Thunderbird for the second one; outside of the years 1 to
+// 9999; and where the offset has seconds (before about 1900).
 func (z zone) expressible(t time.Time) bool {
 	if z.utc() {
 		return true
 	}
 	w := wall(t, z.loc)
 	_, offset := t.In(z.loc).Zone()
-	return offset%60 == 0 && w.Year() >= 1 && w.Year() <= 9999 && instant(w, z.loc).Equal(t)
+	if offset%60 != 0 || w.Year() < 1 || w.Year() > 9999 {
+		return false
+	}
+	for _, near := range []time.Time{t.Add(-day), t.Add(day)} {
+		_, other := near.In(z.loc).Zone()
+		if other != offset && wall(w.Add(-time.Duration(other)*time.Second), z.loc).Equal(w) {
+			return false
+		}
+	}
+	return instant(w, z.loc).Equal(t)
 }

@@ -66,32 +66,27 @@ func Expand(cal *ical.Calendar, w Span) ([]Instance, error) {
 }
 
 // Bounds are the earliest start and the latest end of the VEVENTs in cal, last zero where it has no end and both zero
-// where there is nothing. They may be too wide, never too narrow: an all-day or floating time, which is another
+// where there is nothing, or nothing that can be read. They may be too wide, never too narrow: an all-day or floating time, which is another
 // instant for each reader, is padded by the 14 hours that zones differ from UTC.
 func Bounds(cal *ical.Calendar) (first, last time.Time) {
-	first, last, endless := rawBounds(cal.Children)
-	if endless {
-		last = time.Time{}
-	}
-	return first, last
-}
-
-func rawBounds(comps []*ical.Component) (first, last time.Time, endless bool) {
-	objects, err := readObjects(comps)
+	objects, err := readObjects(cal.Children)
 	if err != nil {
-		return time.Time{}, time.Time{}, true
+		return time.Time{}, time.Time{}
 	}
+	endless := false
+	none := true
 	widen := func(e *vevent, start time.Time) {
 		end := start.Add(e.length)
 		if e.floating {
 			start, end = start.Add(-14*time.Hour), end.Add(14*time.Hour)
 		}
-		if first.IsZero() || start.Before(first) {
+		if none || start.Before(first) {
 			first = start
 		}
-		if end.After(last) {
+		if none || end.After(last) {
 			last = end
 		}
+		none = false
 	}
 	for _, o := range objects {
 		for _, e := range o.overrides {
@@ -114,7 +109,10 @@ func rawBounds(comps []*ical.Component) (first, last time.Time, endless bool) {
 			}
 		}
 	}
-	return first, last, endless
+	if endless {
+		last = time.Time{}
+	}
+	return first, last
 }
 
 // vevent is a VEVENT, read for expansion.
@@ -230,19 +228,28 @@ func readEvent(comp *ical.Component) (*vevent, error) {
 	return e, nil
 }
 
+// lastYear is when rules are no longer followed: rrule-go panics on steps past the year 9999.
+var lastYear = date(9000, 1, 1)
+
 // start is when an instance starts.
 type start struct{ at, civil time.Time }
 
 // starts are the starts of all instances before end (zero: all), overridden ones among them.
 func (e *vevent) starts(end time.Time) ([]start, error) {
 	list := append([]start{{e.start, wall(e.start, e.loc)}}, e.rdates...)
-	if e.rule != nil {
+	if e.rule != nil && e.rule.Dtstart.Before(lastYear) {
 		option := *e.rule
 		if stop := wall(end, e.loc).Add(day); !end.IsZero() && (option.Until.IsZero() || stop.Before(option.Until)) {
 			option.Until = stop
 		}
 		if option.Until.IsZero() && option.Count == 0 {
 			return nil, fmt.Errorf("a rule without end: %w", ErrTooMany)
+		}
+		if option.Interval > maxInterval {
+			return nil, fmt.Errorf("a rule with the interval %d: %w", option.Interval, ErrTooMany)
+		}
+		if option.Until.IsZero() || option.Until.After(lastYear) {
+			option.Until = lastYear
 		}
 		rule, err := rrule.NewRRule(option)
 		if err != nil {

@@ -177,7 +177,7 @@ func TestSameBytesInEveryHostZone(t *testing.T) {
 	}
 }
 
-// Every golden object is read by go-ical, and expands within its bounds.
+// Every golden object is read by go-ical, written again as it was, and expands within its bounds.
 func TestGoldenRoundTrip(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txtar")
 	for _, f := range files {
@@ -188,6 +188,9 @@ func TestGoldenRoundTrip(t *testing.T) {
 		objects, _, _ := readGolden(t, a).objects(t)
 		for _, o := range objects {
 			cal := decode(t, o)
+			if again := encode(t, cal); again != string(o) {
+				t.Errorf("%s: written again it is\n%s\nwas\n%s", f, again, o)
+			}
 			first, last := Bounds(cal)
 			w := Span{date(1, 1, 1), date(2031, 1, 1)}
 			list, err := Expand(cal, w)

@@ -60,19 +60,20 @@ func (c *conversion) series() error {
 	}
 
 	plans := c.plans(m, w)
-	if len(plans) == 0 {
-		if c.Occurrences == nil {
-			c.note("recurrence", "The recurrence cannot be read; only the first occurrence and the modified ones are shown.")
-			plans = []plan{{when: w, dates: slices.Values([]time.Time{w.firstDay()})}}
-		}
-	} else if c.Occurrences != nil {
+	if c.Occurrences != nil && len(plans) > 0 {
 		for _, z := range c.otherZones(w) {
 			plans = append(plans, c.plans(m, w.in(z))...)
 		}
 	}
-	p, err := c.choose(m, plans)
-	if err != nil {
-		return err
+	var p plan
+	switch {
+	case len(plans) > 0:
+		p = c.choose(m, plans)
+	case len(c.Occurrences) > 0:
+		p = c.spell(m, "The recurrence cannot be read")
+	default:
+		p = plan{when: w, dates: slices.Values([]time.Time{w.firstDay()}),
+			notes: []string{"The recurrence cannot be read; only the first occurrence and the modified ones are shown."}}
 	}
 	for _, n := range p.notes {
 		c.note("recurrence", n)
@@ -134,6 +135,9 @@ func (c *conversion) readExceptions(m *master) error {
 			}
 			t = dateOf(start.civilIn(m.when.zone))
 			c.note("occurrenceId", "The modified occurrence does not say which one it was; the one on its own date is taken.")
+		}
+		if t.Year() > 9999 {
+			t = date(9999, 12, 31) // the last hours of that year, in a zone that is ahead
 		}
 		if old, ok := byDate[t]; ok {
 			if e.LastModified < old.LastModified {
@@ -198,7 +202,7 @@ func (c *conversion) plans(m *master, w when) []plan {
 		}
 	}
 	first := p.next(start)
-	if first.IsZero() {
+	if first.IsZero() || first.Year() > 9999 {
 		return nil
 	}
 
@@ -295,6 +299,9 @@ func (w when) at(civil time.Time) when {
 	} else {
 		w.start, w.end = instant(w.civil, w.zone.location()), instant(w.civilEnd, w.zone.location())
 	}
+	if w.civilEnd.Year() > 9999 {
+		w.end, w.civilEnd = w.start, w.civil
+	}
 	return w
 }
 
@@ -333,13 +340,12 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 	for _, o := range m.overrides {
 		wanted = append(wanted, o.original)
 	}
-	hits, live := p.find(wanted, m.cancelled)
-
 	w := p.when
+	hits, live := p.find(wanted, func(t time.Time) bool { return m.cancelled[t] || p.gone[w.on(t).civil] })
 	comp := clone(m.comp)
-	c.addCivil(comp, ical.PropDateTimeStart, w.civil, w.zone, w.allDay)
+	addCivil(comp, ical.PropDateTimeStart, w.civil, w.zone, w.allDay)
 	if w.end.After(w.start) {
-		c.addTime(comp, ical.PropDateTimeEnd, w.end, w.zone, w.allDay)
+		addTime(comp, ical.PropDateTimeEnd, w.end, w.zone, w.allDay)
 	}
 	if p.rule != "" {
 		add(comp, ical.PropRecurrenceRule, p.rule)
@@ -377,28 +383,28 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 			}
 		}
 		oc := clone(o.comp)
-		c.addCivil(oc, ical.PropRecurrenceID, civil, w.zone, w.allDay)
-		c.setTimes(oc, o.when)
+		addCivil(oc, ical.PropRecurrenceID, civil, w.zone, w.allDay)
+		setTimes(oc, o.when)
 		comps = append(comps, oc)
 	}
 	for civil, span := range p.moved {
 		oc := clone(m.comp)
-		c.addCivil(oc, ical.PropRecurrenceID, civil, w.zone, w.allDay)
+		addCivil(oc, ical.PropRecurrenceID, civil, w.zone, w.allDay)
 		ow := w
 		ow.start, ow.end = span.Start, span.End
-		c.setTimes(oc, ow)
+		setTimes(oc, ow)
 		comps = append(comps, oc)
 	}
 
 	slices.SortFunc(extra, time.Time.Compare)
 	for _, t := range slices.CompactFunc(extra, time.Time.Equal) {
 		if p.rule != "" || !t.Equal(w.civil) {
-			c.addCivil(comp, ical.PropRecurrenceDates, t, w.zone, w.allDay)
+			addCivil(comp, ical.PropRecurrenceDates, t, w.zone, w.allDay)
 		}
 	}
 	slices.SortFunc(excluded, time.Time.Compare)
 	for _, t := range slices.CompactFunc(excluded, time.Time.Equal) {
-		c.addCivil(comp, ical.PropExceptionDates, t, w.zone, w.allDay)
+		addCivil(comp, ical.PropExceptionDates, t, w.zone, w.allDay)
 	}
 	slices.SortStableFunc(comps[1:], func(a, b *ical.Component) int {
 		return strings.Compare(a.Props.Get(ical.PropRecurrenceID).Value, b.Props.Get(ical.PropRecurrenceID).Value)
@@ -406,8 +412,8 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 	return comps, live
 }
 
-// find tells which of the wanted dates the plan has, and whether any of its dates is not cancelled.
-func (p plan) find(wanted []time.Time, cancelled map[time.Time]bool) (hits map[time.Time]bool, live bool) {
+// find tells which of the wanted dates the plan has, and whether any of its dates is not removed.
+func (p plan) find(wanted []time.Time, removed func(time.Time) bool) (hits map[time.Time]bool, live bool) {
 	hits = make(map[time.Time]bool, len(wanted))
 	var last time.Time
 	want := make(map[time.Time]bool, len(wanted))
@@ -424,7 +430,7 @@ func (p plan) find(wanted []time.Time, cancelled map[time.Time]bool) (hits map[t
 		if want[t] {
 			hits[t] = true
 		}
-		live = live || !cancelled[t]
+		live = live || !removed(t)
 	}
 	return hits, live
 }

@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -110,20 +109,21 @@ func (r *htmlReader) pay() {
 		r.out = append(r.out, r.prefix...)
 		r.prefix, r.space = "", false
 	}
-	if r.space {
+	if n := len(r.out); r.space && r.out[n-1] != '\t' {
 		r.out = append(r.out, ' ')
-		r.space = false
 	}
+	r.space = false
 }
 
 // write adds text with its white space made single.
 func (r *htmlReader) write(text []byte) {
 	if r.pre > 0 {
 		r.pay()
-		r.out = append(r.out, bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))...)
+		s, _ := capText(string(text), 2*maxDescription+utf8.UTFMax-len(r.out))
+		r.out = append(r.out, strings.ReplaceAll(s, "\r\n", "\n")...)
 		return
 	}
-	for len(text) > 0 {
+	for len(text) > 0 && !r.full() {
 		c, n := rune(text[0]), 1
 		if c >= utf8.RuneSelf {
 			c, n = utf8.DecodeRune(text)

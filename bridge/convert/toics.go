@@ -18,7 +18,7 @@ import (
 // It fails, with the losses so far, where the event has no place in time (ErrNoTime) or where nothing of a series is
 // left to show (ErrNoInstances).
 func ToICS(s Series) (*ical.Calendar, []Loss, error) {
-	c := &conversion{Series: s, uid: UID(s.Event), zones: map[string]zone{}, noted: map[Loss]bool{}}
+	c := &conversion{Series: s, uid: UID(s.Event), noted: map[Loss]bool{}}
 	c.event = s.Event.ID
 	c.faults(s.Event)
 	var err error
@@ -38,7 +38,6 @@ type conversion struct {
 	Series
 	uid        string
 	components []*ical.Component // VEVENTs, the master first
-	zones      map[string]zone   // that they name
 
 	event  graph.EventID // that notes are about
 	losses []Loss
@@ -89,7 +88,7 @@ func (c *conversion) single() error {
 		c.note("seriesMasterId", "The series of this occurrence is not there; the occurrence is shown as an event of its own.")
 	}
 	comp := c.fields(e)
-	c.setTimes(comp, w)
+	setTimes(comp, w)
 	c.components = append(c.components, comp)
 	return nil
 }
@@ -97,25 +96,29 @@ func (c *conversion) single() error {
 // calendar puts the components together with the VTIMEZONEs that they need.
 func (c *conversion) calendar() *ical.Calendar {
 	cal := newCalendar()
-	cal.Children = c.components
-	if len(c.zones) > 0 {
-		first, last := c.life()
-		var zones []*ical.Component
-		for _, id := range slices.Sorted(maps.Keys(c.zones)) {
-			zones = append(zones, vtimezone(c.zones[id], first, last))
+	first, last := Bounds(&ical.Calendar{Component: &ical.Component{Children: c.components}})
+	for _, id := range zonesOf(c.components) {
+		if z, ok := loadIANA(id); ok {
+			cal.Children = append(cal.Children, vtimezone(z, first, last))
 		}
-		cal.Children = append(zones, c.components...)
 	}
+	cal.Children = append(cal.Children, c.components...)
 	return cal
 }
 
-// life is the span that the VTIMEZONEs must be right in, last zero where it has no end.
-func (c *conversion) life() (first, last time.Time) {
-	first, last, endless := rawBounds(c.components)
-	if endless {
-		last = time.Time{}
+// zonesOf are the TZIDs that the properties of components name, in order.
+func zonesOf(comps []*ical.Component) []string {
+	ids := map[string]bool{}
+	for _, comp := range comps {
+		for _, props := range comp.Props {
+			for i := range props {
+				if id := props[i].Params.Get(ical.ParamTimezoneID); id != "" {
+					ids[id] = true
+				}
+			}
+		}
 	}
-	return first, last
+	return slices.Sorted(maps.Keys(ids))
 }
 
 func newCalendar() *ical.Calendar {
@@ -141,12 +144,6 @@ func addText(c *ical.Component, name, text string, params ...string) {
 	add(c, name, escapeText(text), params...)
 }
 
-// set replaces a property.
-func set(c *ical.Component, name, value string, params ...string) {
-	c.Props.Del(name)
-	add(c, name, value, params...)
-}
-
 const (
 	dateForm = "20060102"
 	wallForm = "20060102T150405"
@@ -155,37 +152,35 @@ const (
 
 // addTime appends a DATE, or a DATE-TIME in z where a reader finds the same instant again, else in UTC. t is a date
 // or an instant.
-func (c *conversion) addTime(comp *ical.Component, name string, t time.Time, z zone, allDay bool) {
+func addTime(comp *ical.Component, name string, t time.Time, z zone, allDay bool) {
 	switch {
 	case allDay:
 		add(comp, name, t.Format(dateForm), ical.ParamValue, "DATE")
 	case z.utc() || !z.expressible(t):
 		add(comp, name, t.UTC().Format(utcForm))
 	default:
-		c.zones[z.tzid] = z
 		add(comp, name, t.In(z.loc).Format(wallForm), ical.ParamTimezoneID, z.tzid)
 	}
 }
 
 // addCivil appends the time of an instance of a series, in exactly the form of its DTSTART.
-func (c *conversion) addCivil(comp *ical.Component, name string, civil time.Time, z zone, allDay bool) {
+func addCivil(comp *ical.Component, name string, civil time.Time, z zone, allDay bool) {
 	switch {
 	case allDay:
 		add(comp, name, civil.Format(dateForm), ical.ParamValue, "DATE")
 	case z.utc():
 		add(comp, name, civil.Format(utcForm))
 	default:
-		c.zones[z.tzid] = z
 		add(comp, name, civil.Format(wallForm), ical.ParamTimezoneID, z.tzid)
 	}
 }
 
 // setTimes writes DTSTART and DTEND of an event that does not recur. One of no length has no DTEND: RFC 5545 §3.8.2.2
 // wants it later than DTSTART, and without it a DATE-TIME ends when it starts (§3.6.1).
-func (c *conversion) setTimes(comp *ical.Component, w when) {
-	c.addTime(comp, ical.PropDateTimeStart, w.start, w.zone, w.allDay)
+func setTimes(comp *ical.Component, w when) {
+	addTime(comp, ical.PropDateTimeStart, w.start, w.zone, w.allDay)
 	if w.end.After(w.start) {
-		c.addTime(comp, ical.PropDateTimeEnd, w.end, w.endZone, w.allDay)
+		addTime(comp, ical.PropDateTimeEnd, w.end, w.endZone, w.allDay)
 	}
 }
 

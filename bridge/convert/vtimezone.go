@@ -42,6 +42,9 @@ func vtimezone(z zone, first, last time.Time) *ical.Component {
 
 	// A year more at both ends shows a reader the ordinary rules even of an event that lives for an hour.
 	begin := first.UTC().AddDate(-1, 0, 0)
+	if begin.Year() < 1 {
+		begin = date(1, 1, 1)
+	}
 	horizon := max(regular, first.Year()+20)
 	if !last.IsZero() {
 		horizon = max(horizon, last.Year()+2)

@@ -49,10 +49,11 @@ func readVTimezone(t *testing.T, c *ical.Component, until int) zoneReader {
 		}
 		first := true
 		for y := start.Year(); y <= until; y++ {
-			for d := time.Date(y, 1, 1, start.Hour(), start.Minute(), 0, 0, time.UTC); d.Year() == y; d = d.AddDate(0, 0, 1) {
-				if strconv.Itoa(int(d.Month())) != parts["BYMONTH"] {
-					continue
-				}
+			month, err := strconv.Atoi(parts["BYMONTH"])
+			if err != nil {
+				t.Fatalf("rule %s", rule.Value)
+			}
+			for d := time.Date(y, time.Month(month), 1, start.Hour(), start.Minute(), 0, 0, time.UTC); int(d.Month()) == month; d = d.AddDate(0, 0, 1) {
 				if days := parts["BYMONTHDAY"]; days != "" && !slices.Contains(strings.Split(days, ","), strconv.Itoa(d.Day())) {
 					continue
 				}

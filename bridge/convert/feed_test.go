@@ -1,0 +1,162 @@
+package convert
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+
+	"outbridge/bridge/graph"
+)
+
+func event(id, zone, start, end string) graph.Event {
+	return graph.Event{ID: graph.EventID(id), ICalUID: id, Type: graph.SingleInstance, Subject: "ä" + strings.Repeat("x", 100), OriginalStartTimeZone: zone,
+		Start: graph.DateTimeTimeZone{DateTime: start, TimeZone: "UTC"}, End: graph.DateTimeTimeZone{DateTime: end, TimeZone: "UTC"}}
+}
+
+func octets(t testing.TB, s Series) []byte {
+	t.Helper()
+	cal, _, err := ToICS(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(encode(t, cal))
+}
+
+func TestWriteFeed(t *testing.T) {
+	objects := [][]byte{
+		octets(t, Series{Event: event("b", "W. Europe Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
+		octets(t, Series{Event: event("a", "W. Europe Standard Time", "1990-07-01T10:00:00", "1990-07-01T11:00:00")}),
+		octets(t, Series{Event: event("c", "UTC", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
+		octets(t, Series{Event: event("d", "Eastern Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
+	}
+	var b bytes.Buffer
+	info := FeedInfo{Name: "Ann, at work", Description: "Line\nbreak", Color: "#0078d4", Zone: "Europe/Berlin"}
+	if err := WriteFeed(&b, info, each(objects)); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range lint(b.String(), false) {
+		t.Error(p)
+	}
+	head, _, _ := strings.Cut(b.String(), "BEGIN:VTIMEZONE")
+	want := "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//outbridge//outbridge//EN\nCALSCALE:GREGORIAN\nMETHOD:PUBLISH\nNAME:Ann\\, at work\n" +
+		"X-WR-CALNAME:Ann\\, at work\nDESCRIPTION:Line\\nbreak\nX-WR-CALDESC:Line\\nbreak\nX-WR-TIMEZONE:Europe/Berlin\nCOLOR:dodgerblue\n" +
+		"X-APPLE-CALENDAR-COLOR:#0078D4\nREFRESH-INTERVAL;VALUE=DURATION:PT1H\nX-PUBLISHED-TTL:PT1H\n"
+	if got := strings.ReplaceAll(head, "\r\n", "\n"); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	// The events are those of the objects, octet for octet and in their order.
+	at := 0
+	for _, o := range objects {
+		_, vevent, _ := strings.Cut(string(o), "BEGIN:VEVENT")
+		vevent = "BEGIN:VEVENT" + strings.TrimSuffix(vevent, "END:VCALENDAR\r\n")
+		i := strings.Index(b.String()[at:], vevent)
+		if i < 0 {
+			t.Fatalf("not in the feed, or not in its place:\n%s", vevent)
+		}
+		at += i + len(vevent)
+	}
+	// One VTIMEZONE a zone, right for 1990 as for 2026: summer time ended in September until 1995.
+	cal := decode(t, b.Bytes())
+	for _, c := range cal.Children {
+		if c.Name != "VTIMEZONE" || c.Props.Get("TZID").Value != "Europe/Berlin" {
+			continue
+		}
+		z, _ := loadIANA("Europe/Berlin")
+		r := readVTimezone(t, c, 2030)
+		for at := date(1990, 7, 1); at.Year() < 2028; at = at.AddDate(0, 0, 5) {
+			_, want := at.In(z.loc).Zone()
+			if got, _ := r.offset(at); got != want {
+				t.Fatalf("%s: offset %d, want %d", at, got, want)
+			}
+		}
+	}
+	first, last := Bounds(cal)
+	if first.Year() != 1990 || last.Year() != 2026 {
+		t.Errorf("%v – %v", first, last)
+	}
+}
+
+func TestWriteCalendarEmpty(t *testing.T) {
+	var b, c bytes.Buffer
+	if err := WriteCalendar(&b, each(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Encode(&c, newCalendar()); err != nil || c.String() != b.String() {
+		t.Errorf("%s\nwant\n%s", b.String(), c.String())
+	}
+}
+
+// A zone that is not in the tz database keeps the VTIMEZONE that came with the object.
+func TestWriteCalendarForeignZone(t *testing.T) {
+	foreign := "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VTIMEZONE\r\nTZID:Own\r\nBEGIN:STANDARD\r\nDTSTART:19700101T000000\r\nTZOFFSETFROM:+0130\r\n" +
+		"TZOFFSETTO:+0130\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\nUID:u\r\nDTSTAMP:20260101T000000Z\r\nSEQUENCE:0\r\nSUMMARY:s\r\n" +
+		"DTSTART;TZID=Own:20260101T000000\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+	var b bytes.Buffer
+	if err := WriteCalendar(&b, each([][]byte{[]byte(foreign), []byte(strings.ReplaceAll(foreign, "UID:u", "UID:v"))})); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range lint(b.String(), false) {
+		t.Error(p)
+	}
+	if strings.Count(b.String(), "TZOFFSETTO:+0130") != 1 {
+		t.Error(b.String())
+	}
+}
+
+func TestWriteFeedErrors(t *testing.T) {
+	broken := errors.New("the store is gone")
+	seq := func() iter.Seq2[[]byte, error] {
+		return func(yield func([]byte, error) bool) { yield(nil, broken) }
+	}
+	if err := WriteFeed(&bytes.Buffer{}, FeedInfo{}, seq); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if err := WriteFeed(&bytes.Buffer{}, FeedInfo{}, each([][]byte{[]byte("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n")})); err == nil {
+		t.Error("an object that is not whole was written")
+	}
+	one := octets(t, Series{Event: event("b", "UTC", "2026-07-01T10:00:00", "2026-07-01T11:00:00")})
+	if err := WriteFeed(failing{}, FeedInfo{}, each([][]byte{one})); err == nil {
+		t.Error("an error of the writer was lost")
+	}
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("no room") }
+
+func TestCSSColor(t *testing.T) {
+	for in, want := range map[string]string{"#ff0000": "red #FF0000", "ff0000": "red #FF0000", "#FF0000FF": "red #FF0000", "#fe0101": "red #FE0101",
+		"#000000": "black #000000", "": "", "#ff": "", "#gggggg": "", "red": ""} {
+		name, hex, _ := cssColor(in)
+		if got := strings.TrimSpace(name + " " + hex); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// A feed of many objects takes no more memory than one of few.
+func BenchmarkWriteFeed(b *testing.B) {
+	for _, n := range []int{100, 10_000} {
+		o := octets(b, Series{Event: event("b", "W. Europe Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")})
+		objects := make([][]byte, n)
+		for i := range objects {
+			objects[i] = o
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := WriteFeed(discard{}, FeedInfo{Name: "x"}, each(objects)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "objects/s")
+		})
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }

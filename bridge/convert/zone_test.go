@@ -1,0 +1,111 @@
+package convert
+
+import (
+	"testing"
+	"time"
+)
+
+func TestLoadZone(t *testing.T) {
+	for name, want := range map[string]string{
+		"W. Europe Standard Time":        "Europe/Berlin",
+		"w. europe standard time":        "Europe/Berlin",
+		"India Standard Time":            "Asia/Kolkata",
+		"Central Standard Time (Mexico)": "America/Mexico_City",
+		"UTC-11":                         "Etc/GMT+11",
+		"UTC+13":                         "Etc/GMT-13",
+		"Kamchatka Standard Time":        "Asia/Kamchatka",
+		"Mid-Atlantic Standard Time":     "Atlantic/South_Georgia",
+		"Europe/Berlin":                  "Europe/Berlin",
+		"europe/berlin":                  "Europe/Berlin",
+		" Europe/Berlin ":                "Europe/Berlin",
+		"America/Godthab":                "America/Godthab",
+		"America/Santa_Isabel":           "America/Santa_Isabel",
+		"America/Argentina/Buenos_Aires": "America/Argentina/Buenos_Aires",
+		"Etc/GMT+12":                     "Etc/GMT+12",
+		"(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna": "Europe/Berlin",
+		"(GMT+01.00) Brussels/Copenhagen/Madrid/Paris":                 "Europe/Paris",
+		"(UTC-08:00) Pacific Time (US & Canada)":                       "America/Los_Angeles",
+		"(UTC+05:30) Chennai, Kolkata, Mumbai, New Delhi":              "Asia/Kolkata",
+		"UTC": "UTC", "utc": "UTC", "Etc/UTC": "UTC", "Etc/GMT": "UTC", "GMT": "UTC", "Z": "UTC",
+		"tzone://Microsoft/Utc": "UTC", "(UTC) Coordinated Universal Time": "UTC",
+		"GMT Standard Time": "Europe/London", "Greenwich Standard Time": "Atlantic/Reykjavik",
+		"": "", "tzone://Microsoft/Custom": "", "Customized Time Zone": "", "Local": "", "right/Europe/Berlin": "", "../Europe/Berlin": "",
+		"/etc/localtime": "", "Mars/Phobos": "", "posixrules": "", "(UTC+01:00) Atlantis": "", "(": "", ") ": "",
+	} {
+		loc, iana, ok := LoadZone(name)
+		if iana != want || ok != (want != "") || ok != (loc != nil) {
+			t.Errorf("LoadZone(%q) = %v, %q, %v; want %q", name, loc, iana, ok, want)
+		}
+	}
+}
+
+// Every name in the tables leads to a zone that the tz database has.
+func TestZoneTables(t *testing.T) {
+	for windows, iana := range windowsZones {
+		loc, got, ok := LoadZone(windows)
+		if !ok || got != iana && !utcNames["etc/utc"] || loc == nil {
+			t.Errorf("%s: %q, want %q", windows, got, iana)
+		}
+		if back, ok := WindowsZone(got); !ok || back != windows {
+			t.Errorf("%s → %s → %s", windows, got, back)
+		}
+	}
+	for cities, name := range displayNames {
+		_, got, ok := LoadZone("(UTC+00:00) " + cities)
+		_, want, _ := LoadZone(name)
+		if !ok || got != want || want == "" {
+			t.Errorf("%s: %q, want that of %s, %q", cities, got, name, want)
+		}
+	}
+	if len(windowsZones) != 139 {
+		t.Errorf("%d Windows zones; CLDR 48 has 139", len(windowsZones))
+	}
+}
+
+// A clock time is the first of two, and in a gap counts from before it (RFC 5545 §3.3.5).
+func TestInstant(t *testing.T) {
+	for _, tc := range []struct{ zone, clock, want string }{
+		{"Europe/Berlin", "2026-07-01T12:00:00", "2026-07-01T10:00:00"},
+		{"Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T00:30:00"},
+		{"Europe/Berlin", "2026-03-29T02:30:00", "2026-03-29T01:30:00"},
+		{"America/New_York", "2026-03-08T02:30:00", "2026-03-08T07:30:00"},
+		{"America/New_York", "2026-11-01T01:30:00", "2026-11-01T05:30:00"},
+		{"Australia/Lord_Howe", "2026-04-05T01:45:00", "2026-04-04T14:45:00"},
+		{"Pacific/Apia", "2011-12-30T12:00:00", "2011-12-30T22:00:00"},
+		{"Antarctica/Troll", "2026-03-29T02:00:00", "2026-03-29T02:00:00"},
+	} {
+		loc, _, _ := LoadZone(tc.zone)
+		clock, _ := time.Parse("2006-01-02T15:04:05", tc.clock)
+		if got := instant(clock, loc).Format("2006-01-02T15:04:05"); got != tc.want {
+			t.Errorf("%s in %s is %s, want %s", tc.clock, tc.zone, got, tc.want)
+		}
+	}
+}
+
+func TestParseCivil(t *testing.T) {
+	for s, want := range map[string]string{
+		"2026-07-01T10:00:00.0000000":  "2026-07-01T10:00:00",
+		"2026-07-01T10:00:00.0000000Z": "2026-07-01T10:00:00 utc",
+		"2026-07-01T10:00:00":          "2026-07-01T10:00:00",
+		"2026-07-01T10:00:00Z":         "2026-07-01T10:00:00 utc",
+		"2026-07-01T10:00:00+02:00":    "2026-07-01T08:00:00 utc",
+		"2026-07-01T10:00":             "2026-07-01T10:00:00",
+		"2026-07-01":                   "2026-07-01T00:00:00",
+		"9999-12-31T23:59:59.9999999":  "9999-12-31T23:59:59",
+		"0001-01-01T00:00:00.0000000Z": "0001-01-01T00:00:00 utc",
+		"9999-12-31T23:59:59-05:00":    "", "0001-01-01T00:00:00+05:00": "",
+		"": "", "10:00": "", "2026-13-01T00:00:00": "", "2026-07-01T25:00:00": "", "soon": "",
+	} {
+		got, utc, ok := parseCivil(s)
+		text := ""
+		if ok {
+			text = got.Format("2006-01-02T15:04:05")
+		}
+		if utc {
+			text += " utc"
+		}
+		if text != want {
+			t.Errorf("%q: %q, want %q", s, text, want)
+		}
+	}
+}
