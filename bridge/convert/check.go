@@ -21,6 +21,7 @@ const maxMoved = 4
 func (c *conversion) choose(m *master, plans []plan) plan {
 	span := Span{c.Window.Start.Add(fuzzy), c.Window.End.Add(-fuzzy)}
 	if c.Occurrences == nil || c.Window.Start.IsZero() || !span.Start.Before(span.End) {
+		c.say("Check", "none, for what Outlook lists of the series is not known")
 		return plans[0]
 	}
 	var listed []Span
@@ -29,18 +30,26 @@ func (c *conversion) choose(m *master, plans []plan) plan {
 			listed = append(listed, Span{s.Start, s.End})
 		}
 	}
+	if c.explaining() {
+		c.say("Check", fmt.Sprintf("Outlook lists %d occurrences in %s", len(listed), span.describe()))
+	}
 	for _, p := range plans {
-		wrong, missing, err := c.compare(m, p, span, listed)
-		if err == nil && len(wrong) == 0 && len(missing) == 0 {
+		d, err := c.compare(m, p, span, listed)
+		c.sayCompared(p, d, err)
+		if err == nil && d.none() {
+			p.pin(d.pins)
 			return p
 		}
 	}
 	for _, p := range plans {
-		wrong, missing, err := c.compare(m, p, span, listed)
-		if err != nil || !p.mend(m, wrong, missing, span) {
+		d, err := c.compare(m, p, span, listed)
+		if err != nil || !p.mend(m, d, span) {
 			continue
 		}
-		if wrong, missing, err = c.compare(m, p, span, listed); err == nil && len(wrong) == 0 && len(missing) == 0 {
+		if d, err = c.compare(m, p, span, listed); err == nil && d.none() {
+			p.about += ", mended by what Outlook lists"
+			c.sayCompared(p, d, nil)
+			p.pin(d.pins)
 			return p
 		}
 	}
@@ -69,14 +78,23 @@ func (w when) is(s Span) bool {
 	return w.start.Equal(s.Start) && w.end.Equal(s.End)
 }
 
-// compare finds the instances of a plan that Graph does not list, and what it lists that the plan does not give.
-func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (wrong []Instance, missing []Span, err error) {
+// difference is how the instances of a plan compare with what Graph lists.
+type difference struct {
+	wrong   []Instance         // that Graph does not list
+	missing []Span             // that the plan does not give
+	pins    map[time.Time]Span // those that are right but not in every reader's eyes, by clock time, as Graph lists them
+}
+
+func (d difference) none() bool { return len(d.wrong)+len(d.missing) == 0 }
+
+// compare finds how a plan differs from what Graph lists.
+func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (d difference, err error) {
 	comps, _ := c.render(m, p, false)
 	cal := ical.NewCalendar()
 	cal.Children = comps
 	instances, err := Expand(cal, Span{span.Start.Add(-day), span.End.Add(day)})
 	if err != nil {
-		return nil, nil, err
+		return d, err
 	}
 	exact, byDate := map[Span][]int{}, map[Span][]int{} // indices into listed
 	for n, s := range listed {
@@ -90,32 +108,77 @@ func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (wrong
 			continue
 		}
 		same := exact[Span{i.Start, i.End}]
-		if i.AllDay {
+		switch ends := p.ends(i); {
+		case i.AllDay:
 			same = byDate[Span{i.Start, i.End}]
+		case len(same) == 0 && !i.override:
+			same = exact[Span{i.Start, ends}]
 		}
-		if n := slices.IndexFunc(same, func(n int) bool { return !used[n] }); n >= 0 {
-			used[same[n]] = true
-		} else {
-			wrong = append(wrong, i)
+		n := slices.IndexFunc(same, func(n int) bool { return !used[n] })
+		if n < 0 {
+			d.wrong = append(d.wrong, i)
+			continue
+		}
+		used[same[n]] = true
+		if !i.AllDay && !i.override && p.ambiguous(i) {
+			if d.pins == nil {
+				d.pins = map[time.Time]Span{}
+			}
+			d.pins[i.civil] = listed[same[n]]
 		}
 	}
 	for n, s := range listed {
 		if !used[n] {
-			missing = append(missing, s)
+			d.missing = append(d.missing, s)
 		}
 	}
-	return wrong, missing, nil
+	return d, nil
+}
+
+// ends is when an instance of the rule ends by the clock, as Outlook stores it ([MS-OXOCAL] 2.2.1.44.1, EndTimeOffset)
+// and Thunderbird reads it. RFC 5545 §3.8.5.3 has all instances last exactly as long, which is not the same where the
+// clock is turned in the course of one.
+func (p plan) ends(i Instance) time.Time { return instant(p.civilEnd(i), p.when.zone.location()) }
+
+func (p plan) civilEnd(i Instance) time.Time { return i.civil.Add(p.when.civilEnd.Sub(p.when.civil)) }
+
+// ambiguous is whether readers differ in an instance of the rule: it starts or ends in an hour that comes twice or is
+// skipped, or the clock is turned in the course of it.
+func (p plan) ambiguous(i Instance) bool {
+	z := p.when.zone
+	if z.utc() {
+		return false
+	}
+	offset := func(t time.Time) int {
+		_, o := t.In(z.loc).Zone()
+		return o
+	}
+	if o := offset(i.Start.Add(-day)); o == offset(i.Start.Add(day)) && o == offset(i.End.Add(-day)) && o == offset(i.End.Add(day)) {
+		return false // the clock is not turned near by, which spares most instances what follows
+	}
+	return !z.expressible(i.Start) || !z.expressible(i.End) || !p.ends(i).Equal(i.End) ||
+		!wall(i.Start, z.loc).Equal(i.civil) || !wall(i.End, z.loc).Equal(p.civilEnd(i))
+}
+
+// pin makes overrides of instances that readers differ in.
+func (p *plan) pin(pins map[time.Time]Span) {
+	if p.moved == nil {
+		p.moved = pins
+		return
+	}
+	maps.Copy(p.moved, pins)
 }
 
 // mend leaves out the instances of a plan that Graph does not list, and moves those that it lists a little elsewhere.
 // It is false where too much is wrong to be mended.
-func (p *plan) mend(m *master, wrong []Instance, missing []Span, span Span) bool {
+func (p *plan) mend(m *master, d difference, span Span) bool {
+	missing := d.missing
 	years := int(span.End.Sub(span.Start)/(365*day)) + 1
 	if len(missing) > maxMoved*years {
 		return false
 	}
 	p.moved, p.gone, p.drop = map[time.Time]Span{}, map[time.Time]bool{}, map[time.Time]bool{}
-	for _, i := range wrong {
+	for _, i := range d.wrong {
 		if i.override {
 			for _, o := range m.overrides {
 				if o.when.start.Equal(i.Start) {
@@ -158,7 +221,7 @@ func (p *plan) mend(m *master, wrong []Instance, missing []Span, span Span) bool
 
 // spell is the plan that lists the instances one by one, as Graph does.
 func (c *conversion) spell(m *master, why string) plan {
-	p := plan{when: m.when, moved: map[time.Time]Span{}}
+	p := plan{when: m.when, moved: map[time.Time]Span{}, about: "spelled out, the occurrences that Outlook lists one by one"}
 	listed := map[time.Time]Span{} // by clock time
 	for _, s := range c.Occurrences {
 		if slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.is(s) }) {
@@ -184,7 +247,11 @@ func (c *conversion) spell(m *master, why string) plan {
 	}
 	for _, civil := range starts {
 		s, ok := listed[civil]
-		if start := p.when.at(civil).start; ok && (!start.Equal(s.Start) || s.End.Sub(s.Start) != p.when.end.Sub(p.when.start)) {
+		if !ok {
+			continue
+		}
+		i := Instance{Start: p.when.at(civil).start, civil: civil}
+		if i.End = i.Start.Add(p.when.length()); !i.Start.Equal(s.Start) || !i.End.Equal(s.End) || !p.when.allDay && p.ambiguous(i) {
 			p.moved[civil] = s
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // cssColor is a colour as RFC 7986 §5.9 wants it, the nearest name of CSS 3, and as Apple does, "#RRGGBB".
@@ -17,19 +18,47 @@ func cssColor(s string) (name, hex string, ok bool) {
 		return "", "", false
 	}
 	best := -1
-	for _, entry := range strings.Fields(cssColors) {
-		candidate, value, _ := strings.Cut(entry, "=")
-		v, _ := strconv.ParseUint(value, 16, 32) // a constant below
+	for _, c := range namedColors() {
 		d := 0
 		for shift := 0; shift < 24; shift += 8 {
-			x := int(n>>shift&0xff) - int(v>>shift&0xff)
+			x := int(n>>shift&0xff) - int(c.rgb>>shift&0xff)
 			d += x * x
 		}
 		if best < 0 || d < best {
-			name, best = candidate, d
+			name, best = c.name, d
 		}
 	}
 	return name, fmt.Sprintf("#%06X", n), true
+}
+
+type namedColor struct {
+	name string
+	rgb  uint64
+}
+
+var namedColors = sync.OnceValue(func() (list []namedColor) {
+	for _, entry := range strings.Fields(cssColors) {
+		name, hex, _ := strings.Cut(entry, "=")
+		rgb, _ := strconv.ParseUint(hex, 16, 32) // a constant below
+		list = append(list, namedColor{name, rgb})
+	}
+	return list
+})
+
+// PresetColor is the colour ("#rrggbb") of a preset of Graph's outlookCategory ("preset0" … "preset24"), "" for "none"
+// and for any other. Graph gives no colours, for they depend on the client; these are those of Outlook for Windows.
+func PresetColor(preset string) string {
+	number, ok := strings.CutPrefix(strings.ToLower(preset), "preset")
+	if n, err := strconv.Atoi(number); ok && err == nil && n >= 0 && n < len(presetColors) && number == strconv.Itoa(n) {
+		return presetColors[n]
+	}
+	return ""
+}
+
+var presetColors = [...]string{
+	"#e7a1a2", "#f9ba89", "#f7dd8f", "#fcfa90", "#78d168", "#9fdcc9", "#c6d2b0", "#9db7e8", "#b5a1e2", "#daaec2", "#dad9dc", "#6b7994",
+	"#bfbfbf", "#6f6f6f", "#4f4f4f", "#c11a25", "#e2620d", "#c79930", "#b9b300", "#368f2b", "#329b7a", "#778b45", "#2858a5", "#5c3fa3",
+	"#93446b",
 }
 
 // cssColors are the colours of CSS Color Module Level 3 §4.3; of two names for one colour the first counts.

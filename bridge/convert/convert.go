@@ -3,6 +3,10 @@
 // It is pure: no I/O, no clock, no logging, no globals that change. The same input gives the same bytes,
 // whatever the host's time zone. What iCalendar cannot hold, or what the input left unsaid, is returned as
 // losses; an event is refused only where it has no place in time at all.
+//
+// One thing is not in the input: the rules of the time zones. Go's time package reads them from the host's tz database
+// where there is one, and only else from the one in the binary (time/tzdata), so hosts whose databases are of different
+// ages may write another VTIMEZONE for a zone whose rules changed in between.
 package convert
 
 import (
@@ -15,6 +19,10 @@ import (
 // ProdID is the PRODID of everything that is written here. It names no other product: Home Assistant switches
 // to work-arounds for those of Exchange and Google.
 const ProdID = "-//outbridge//outbridge//EN"
+
+// Version is the version of the conversion. It is raised whenever the same input may give other bytes than before, so
+// that whoever keeps objects knows that they are to be rendered again.
+const Version = 1
 
 // ErrNoTime is wrapped where an event has no place in time at all: no start, no end, no date of an occurrence.
 var ErrNoTime = errors.New("the event has no date")
@@ -44,6 +52,11 @@ type Series struct {
 	MailboxZone string
 	// Owner is the mailbox's address: it tells which attendee the mailbox itself is. May be "".
 	Owner string
+	// Colors are the colours ("#rrggbb") of the mailbox's categories, by their display names; see [PresetColor]. The
+	// first category of an event that has one gives its COLOR. nil: no COLOR.
+	Colors map[string]string
+	// HTML asks for the HTML body as it is, in X-ALT-DESC, beside the plain text of it in DESCRIPTION.
+	HTML bool
 
 	// Sequence is the SEQUENCE of every component. Graph has no such number, so whoever keeps the objects counts
 	// the changes of each UID; 0 is right for a conversion that nobody keeps.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/emersion/go-ical"
@@ -179,6 +180,11 @@ func isBreak(r rune) bool {
 
 func forbidden(r rune) bool {
 	return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f || isBreak(r) || r == 0xFFFE || r == 0xFFFF
+}
+
+// blank is whether nothing of s is left to see once it is written.
+func blank(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return !forbidden(r) && !unicode.IsSpace(r) })
 }
 
 func isName(s string) bool {

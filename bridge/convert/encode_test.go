@@ -116,3 +116,34 @@ func FuzzEncode(f *testing.F) {
 		}
 	})
 }
+
+// What Decode reads, Encode writes as valid lines, and Decode reads that as the same; WriteFeed takes it or says why not.
+func FuzzDecode(f *testing.F) {
+	f.Add("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:u\r\nATTENDEE;CN=\"a^'b^^^n\":mailto:a@b.example\r\nDTSTART:20260101T000000Z\r\nSTATUS:CANCELLED\r\n" +
+		"BEGIN:VALARM\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
+	f.Add("BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZID:x\r\nEND:VTIMEZONE\r\nEND:VCALENDAR")
+	f.Add("BEGIN:X;A=")
+	f.Fuzz(func(t *testing.T, in string) {
+		_ = WriteFeed(discard{}, FeedInfo{}, each([][]byte{[]byte(in)}))
+		cal, err := Decode([]byte(in))
+		if err != nil {
+			return
+		}
+		var b, again strings.Builder
+		if Encode(&b, cal) != nil {
+			return
+		}
+		for _, problem := range lint(b.String(), false) {
+			if strings.Contains(problem, "line ") {
+				t.Errorf("%s\n%q", problem, b.String())
+			}
+		}
+		cal, err = Decode([]byte(b.String()))
+		if err != nil {
+			t.Fatalf("%v\n%q", err, b.String())
+		}
+		if err := Encode(&again, cal); err != nil || again.String() != b.String() {
+			t.Errorf("%v\n%q\nwas\n%q", err, again.String(), b.String())
+		}
+	})
+}

@@ -12,7 +12,7 @@ var own = map[string]bool{
 	"id": true, "icaluid": true, "uid": true, "type": true, "seriesmasterid": true, "occurrenceid": true, "originalstart": true,
 	"start": true, "end": true, "recurrence": true, "cancelledoccurrences": true, "exceptionoccurrences": true,
 	"exceptionoccurrences@odata.nextlink": true, "changekey": true, "createddatetime": true, "transactionid": true,
-	"iscancelled": true, "@removed": true,
+	"@removed": true,
 }
 
 // inherit is e with the properties that its JSON leaves out taken from base: $expand=exceptionOccurrences gives only

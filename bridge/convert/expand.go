@@ -76,7 +76,7 @@ func Bounds(cal *ical.Calendar) (first, last time.Time) {
 	endless := false
 	none := true
 	widen := func(e *vevent, start time.Time) {
-		end := start.Add(e.length)
+		end := later(start, e.length)
 		if e.floating {
 			start, end = start.Add(-14*time.Hour), end.Add(14*time.Hour)
 		}
@@ -118,7 +118,8 @@ func Bounds(cal *ical.Calendar) (first, last time.Time) {
 // vevent is a VEVENT, read for expansion.
 type vevent struct {
 	start     time.Time // UTC
-	length    time.Duration
+	civil     time.Time // start as the clock shows it, also in an hour that is skipped
+	length    int64     // seconds: a Duration holds 292 years
 	allDay    bool
 	floating  bool // a DATE, or a DATE-TIME without a zone
 	loc       *time.Location
@@ -182,19 +183,24 @@ func readEvent(comp *ical.Component) (*vevent, error) {
 	if e.loc == nil {
 		e.loc = time.UTC
 	}
+	if e.civil, err = time.Parse(wallForm, p.Value); err != nil {
+		e.civil = wall(e.start, e.loc)
+	}
 	switch end, length := comp.Props.Get(ical.PropDateTimeEnd), comp.Props.Get(ical.PropDuration); {
 	case end != nil:
 		t, _, _, err := readTime(end)
 		if err != nil {
 			return nil, err
 		}
-		e.length = max(t.Sub(e.start), 0)
+		e.length = max(t.Unix()-e.start.Unix(), 0)
 	case length != nil:
-		if e.length, err = length.Duration(); err != nil {
+		d, err := length.Duration()
+		if err != nil {
 			return nil, err
 		}
+		e.length = int64(d / time.Second)
 	case e.allDay:
-		e.length = day
+		e.length = int64(day / time.Second)
 	}
 	if status := comp.Props.Get(ical.PropStatus); status != nil {
 		e.cancelled = strings.EqualFold(status.Value, "CANCELLED")
@@ -220,7 +226,7 @@ func readEvent(comp *ical.Component) (*vevent, error) {
 			return nil, err
 		}
 		// The rule is expanded in clock time, so that its days are those of the zone.
-		e.rule.Dtstart = wall(e.start, e.loc)
+		e.rule.Dtstart = e.civil
 		if !e.rule.Until.IsZero() && strings.Contains(p.Value, "Z") {
 			e.rule.Until = wall(e.rule.Until, e.loc)
 		}
@@ -236,7 +242,7 @@ type start struct{ at, civil time.Time }
 
 // starts are the starts of all instances before end (zero: all), overridden ones among them.
 func (e *vevent) starts(end time.Time) ([]start, error) {
-	list := append([]start{{e.start, wall(e.start, e.loc)}}, e.rdates...)
+	list := append([]start{{e.start, e.civil}}, e.rdates...)
 	if e.rule != nil && e.rule.Dtstart.Before(lastYear) {
 		option := *e.rule
 		if stop := wall(end, e.loc).Add(day); !end.IsZero() && (option.Until.IsZero() || stop.Before(option.Until)) {
@@ -272,8 +278,11 @@ func (e *vevent) starts(end time.Time) ([]start, error) {
 	return slices.CompactFunc(list, func(a, b start) bool { return a.at.Equal(b.at) }), nil
 }
 
+// later is t and some seconds, however many.
+func later(t time.Time, seconds int64) time.Time { return time.Unix(t.Unix()+seconds, 0).UTC() }
+
 func (e *vevent) instance(s start) Instance {
-	return Instance{Start: s.at, End: s.at.Add(e.length), AllDay: e.allDay, Cancelled: e.cancelled, Summary: e.summary, civil: s.civil}
+	return Instance{Start: s.at, End: later(s.at, e.length), AllDay: e.allDay, Cancelled: e.cancelled, Summary: e.summary, civil: s.civil}
 }
 
 // readTime reads a DATE or a DATE-TIME. loc is nil for a date and for a floating time; t is in UTC.

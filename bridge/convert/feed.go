@@ -20,11 +20,19 @@ type FeedInfo struct {
 	Description string
 	Color       string // "#rrggbb"
 	Zone        string // IANA name
+
+	// Alarms keeps the VALARMs. A feed is the calendar of somebody else for most who subscribe to it, and few clients
+	// let them turn its alarms off.
+	Alarms bool
+	// Cancelled keeps what is cancelled. Google and Home Assistant show it like any other event; so without Cancelled,
+	// a cancelled occurrence of a series is an EXDATE and an event that is cancelled as a whole is not in the feed.
+	Cancelled bool
 }
 
 // WriteFeed writes objects, each the octets of one calendar object as [Encode] wrote them, as one published calendar
 // for subscribers: VTIMEZONEs first, each once and right for all objects that name it, then the other components
 // line by line. It reads objects twice and holds none of them, and writes nothing before the first reading is done.
+// Alarms and what is cancelled are left out unless info asks for them.
 // The properties of the calendar are those that subscribers read (RFC 7986, and the older X-WR- names).
 func WriteFeed(w io.Writer, info FeedInfo, objects func() iter.Seq2[[]byte, error]) error {
 	cal := newCalendar().Component
@@ -46,10 +54,11 @@ func WriteFeed(w io.Writer, info FeedInfo, objects func() iter.Seq2[[]byte, erro
 	}
 	add(cal, ical.PropRefreshInterval, "PT1H", ical.ParamValue, "DURATION")
 	add(cal, "X-PUBLISHED-TTL", "PT1H")
-	return merge(w, cal, objects)
+	return merge(w, cal, func() iter.Seq2[[]byte, error] { return info.shown(objects()) })
 }
 
-// WriteCalendar is WriteFeed without METHOD and the properties of a feed: a file for import.
+// WriteCalendar is WriteFeed without METHOD and the properties of a feed, and with all that the objects hold: a file for
+// import.
 func WriteCalendar(w io.Writer, objects func() iter.Seq2[[]byte, error]) error {
 	return merge(w, newCalendar().Component, objects)
 }

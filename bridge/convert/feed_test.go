@@ -79,6 +79,90 @@ func TestWriteFeed(t *testing.T) {
 	}
 }
 
+// A feed has no alarms and nothing that is cancelled unless it is asked for; a file for import has all.
+func TestWriteFeedLeavesOut(t *testing.T) {
+	alarm := event("b", "UTC", "2026-07-01T10:00:00", "2026-07-01T11:00:00")
+	alarm.IsReminderOn, alarm.ReminderMinutes, alarm.Subject = true, 15, "BEGIN:VALARM"
+	gone := event("c", "Tokyo Standard Time", "2026-07-02T10:00:00", "2026-07-02T11:00:00")
+	gone.IsCancelled = true
+	series := master52()
+	series.Event.Recurrence.Range = graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 2, StartDate: "2026-03-02"}
+	one := graph.Event{ID: "e", Type: graph.Exception, OccurrenceID: "OID.m.2026-03-09", IsCancelled: true,
+		Start: graph.DateTimeTimeZone{DateTime: "2026-03-10T08:00:00"}, End: graph.DateTimeTimeZone{DateTime: "2026-03-10T09:00:00"}}
+	series.Exceptions = []graph.Event{one}
+	all := series
+	all.Event.ICalUID = "all"
+	other := one
+	other.OccurrenceID = "OID.m.2026-03-02"
+	all.Exceptions = []graph.Event{one, other}
+	objects := [][]byte{octets(t, Series{Event: alarm}), octets(t, Series{Event: gone}), octets(t, series), octets(t, all)}
+
+	feed := func(info FeedInfo) string {
+		t.Helper()
+		var b bytes.Buffer
+		if err := WriteFeed(&b, info, each(objects)); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range lint(b.String(), false) {
+			t.Error(p)
+		}
+		return b.String()
+	}
+	list := func(text string) (starts []string) {
+		t.Helper()
+		instances, err := Expand(decode(t, []byte(text)), Span{date(2026, 1, 1), date(2027, 1, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range instances {
+			starts = append(starts, i.Start.Format("01-02"))
+		}
+		return starts
+	}
+	for _, tc := range []struct {
+		info              FeedInfo
+		starts            string
+		alarms, zones     int
+		exdate, cancelled bool
+	}{
+		{FeedInfo{}, "03-02 07-01", 0, 1, true, false},
+		{FeedInfo{Alarms: true}, "03-02 07-01", 1, 1, true, false},
+		{FeedInfo{Cancelled: true}, "03-02 03-10 03-10 03-10 07-01 07-02", 0, 2, false, true},
+	} {
+		text := feed(tc.info)
+		if got := strings.Join(list(text), " "); got != tc.starts {
+			t.Errorf("%+v: %s, want %s", tc.info, got, tc.starts)
+		}
+		if n := strings.Count(text, "\r\nBEGIN:VALARM\r\n"); n != tc.alarms || n != strings.Count(text, "\r\nEND:VALARM\r\n") || n != strings.Count(text, "TRIGGER") {
+			t.Errorf("%+v: %d alarms", tc.info, n)
+		}
+		if n := strings.Count(text, "BEGIN:VTIMEZONE"); n != tc.zones {
+			t.Errorf("%+v: %d zones", tc.info, n)
+		}
+		if strings.Contains(text, "EXDATE;TZID=Europe/Berlin:20260309T090000\r\n") != tc.exdate || strings.Contains(text, "STATUS:CANCELLED") != tc.cancelled {
+			t.Errorf("%+v:\n%s", tc.info, text)
+		}
+		if !strings.Contains(text, "SUMMARY:BEGIN:VALARM\r\n") {
+			t.Errorf("%+v: a subject is lost", tc.info)
+		}
+		if feed(tc.info) != text {
+			t.Errorf("%+v: other octets the second time", tc.info)
+		}
+	}
+	var b bytes.Buffer
+	if err := WriteCalendar(&b, each(objects)); err != nil || !strings.Contains(b.String(), "BEGIN:VALARM") || !strings.Contains(b.String(), "STATUS:CANCELLED") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
+func TestPresetColor(t *testing.T) {
+	for in, want := range map[string]string{"preset0": "#e7a1a2", "Preset7": "#9db7e8", "preset24": "#93446b", "preset25": "", "preset-1": "", "preset07": "", "preset": "", "none": "", "": "", "7": ""} {
+		if got := PresetColor(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestWriteCalendarEmpty(t *testing.T) {
 	var b, c bytes.Buffer
 	if err := WriteCalendar(&b, each(nil)); err != nil {

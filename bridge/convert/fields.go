@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	maxSummary     = 4 << 10  // octets; Outlook itself allows 255 characters
-	maxLocation    = 4 << 10  // octets
-	maxDescription = 32 << 10 // octets; bodies come with megabytes of HTML
+	maxSummary     = 4 << 10   // octets; Outlook itself allows 255 characters
+	maxLocation    = 4 << 10   // octets
+	maxDescription = 32 << 10  // octets; bodies come with megabytes of HTML
+	maxHTML        = 128 << 10 // octets
 	maxCategories  = 100
 	maxReminder    = 5 * 366 * 24 * 60 // minutes; Outlook refuses more than about five years
 )
@@ -26,7 +27,10 @@ func (c *conversion) fields(e graph.Event) *ical.Component {
 	add(comp, ical.PropUID, escapeText(c.uid))
 	c.stamps(comp, e)
 	body := readBody(e)
-	link := meetingLink(e, body)
+	link, place := meetingLink(e, body)
+	if link.url != "" {
+		c.say("Meeting", link.name, ", by the link in ", place)
+	}
 	c.texts(comp, e, body, link)
 	c.links(comp, e, link)
 	c.place(comp, e)
@@ -61,7 +65,7 @@ func (c *conversion) stamps(comp *ical.Component, e graph.Event) {
 	add(comp, ical.PropSequence, strconv.Itoa(max(c.Sequence, 0)))
 }
 
-// texts writes SUMMARY, DESCRIPTION and CATEGORIES.
+// texts writes SUMMARY, DESCRIPTION, CATEGORIES and COLOR.
 func (c *conversion) texts(comp *ical.Component, e graph.Event, body body, link meeting) {
 	summary, cut := capText(strings.Join(strings.FieldsFunc(e.Subject, isBreak), " "), maxSummary)
 	if cut {
@@ -77,22 +81,42 @@ func (c *conversion) texts(comp *ical.Component, e graph.Event, body body, link 
 		c.note("body", "The description is cut: it is longer than 32 KiB.")
 		text += cutNote
 	}
-	if text != "" {
-		addText(comp, ical.PropDescription, text)
+	addText(comp, ical.PropDescription, text)
+	if c.HTML && isHTML(e.Body) {
+		if len(e.Body.Content) > maxHTML {
+			c.note("body", "The HTML of the body is left out, only its text is carried over: it is longer than 128 KiB.")
+		} else {
+			// What Outlook and CalDav Synchronizer read; RFC 7986 has nothing for it but a data: URI in ALTREP.
+			addText(comp, "X-ALT-DESC", e.Body.Content, "FMTTYPE", "text/html")
+		}
 	}
+	c.categories(comp, e)
+}
 
+// categories writes CATEGORIES, and COLOR by the first one that has a colour.
+func (c *conversion) categories(comp *ical.Component, e graph.Event) {
 	var names []string
 	for i, name := range e.Categories {
 		if i == maxCategories {
 			c.note("categories", fmt.Sprintf("Only the first %d categories are carried over.", maxCategories))
 			break
 		}
-		if name, _ = capText(strings.TrimSpace(name), 255); name != "" {
+		if name, _ = capText(strings.TrimSpace(name), 255); !blank(name) {
 			names = append(names, escapeText(name))
 		}
 	}
 	if len(names) > 0 {
 		add(comp, ical.PropCategories, strings.Join(names, ","))
+	}
+	if len(c.Colors) == 0 {
+		return
+	}
+	for _, name := range e.Categories {
+		if css, _, ok := cssColor(c.Colors[strings.TrimSpace(name)]); ok {
+			add(comp, ical.PropColor, css)
+			c.say("Colour", css, ", that of the category ", quoted(name))
+			return
+		}
 	}
 }
 
@@ -193,6 +217,9 @@ func (c *conversion) states(comp *ical.Component, e graph.Event) {
 		status = "TENTATIVE"
 	}
 	add(comp, ical.PropStatus, status)
+	if e.IsCancelled {
+		c.say("Status", "cancelled, for isCancelled is true: the organizer cancelled it and it is still in the calendar")
+	}
 
 	transp := "OPAQUE"
 	if showAs == "free" || showAs == "workingelsewhere" {
@@ -229,6 +256,7 @@ func (c *conversion) states(comp *ical.Component, e graph.Event) {
 // alarm writes the reminder, which for an all-day event counts from its local midnight.
 func (c *conversion) alarm(comp *ical.Component, e graph.Event) {
 	if !e.IsReminderOn {
+		c.say("Reminder", "none, for isReminderOn is not true")
 		return
 	}
 	m := e.ReminderMinutes
@@ -237,31 +265,42 @@ func (c *conversion) alarm(comp *ical.Component, e graph.Event) {
 		c.note("reminderMinutesBeforeStart", "The reminder is more than five years off; it is set to five years.")
 	}
 	text, _ := capText(strings.Join(strings.FieldsFunc(e.Subject, isBreak), " "), 255)
-	if strings.TrimSpace(text) == "" {
+	if blank(text) {
 		text = "Reminder"
 	}
 	a := ical.NewComponent(ical.CompAlarm)
 	add(a, ical.PropAction, "DISPLAY")
 	addText(a, ical.PropDescription, text)
 	add(a, ical.PropTrigger, trigger(m))
+	if c.explaining() {
+		from := "the start"
+		if e.IsAllDay {
+			from = "midnight of the first day, wherever the reader is"
+		}
+		c.say("Reminder", fmt.Sprintf("%d minutes before %s", m, from))
+	}
 	comp.Children = append(comp.Children, a)
 }
 
-// trigger is a DURATION of minutes before the start (RFC 5545 §3.3.6). Days are left out of it, for one may have 23
-// hours.
+// trigger is a DURATION of minutes before the start.
 func trigger(before int) string {
-	sign := "-"
-	if before <= 0 {
-		sign, before = "", -before
+	if before > 0 {
+		return "-" + durationText(time.Duration(before)*time.Minute)
 	}
-	h, m := before/60, before%60
-	switch {
-	case before == 0:
-		return "PT0S"
-	case m == 0:
-		return fmt.Sprintf("%sPT%dH", sign, h)
-	case h == 0:
-		return fmt.Sprintf("%sPT%dM", sign, m)
+	return durationText(time.Duration(-before) * time.Minute)
+}
+
+// durationText is a DURATION (RFC 5545 §3.3.6) that is not negative. Days are left out of it, for one may have 23 hours.
+func durationText(d time.Duration) string {
+	s := "PT"
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{time.Hour, "H"}, {time.Minute, "M"}, {time.Second, "S"}} {
+		if n := d / unit.length; n > 0 || s == "PT" && unit.length == time.Second {
+			s += strconv.FormatInt(int64(n), 10) + unit.name
+			d %= unit.length
+		}
 	}
-	return fmt.Sprintf("%sPT%dH%dM", sign, h, m)
+	return s
 }

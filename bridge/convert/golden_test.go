@@ -20,6 +20,7 @@ var update = flag.Bool("update", false, "write what comes out into the golden fi
 
 // golden is a case of testdata/*.txtar: its comment tells the story, graph.json is what Graph said, series.json (not
 // in all) what the caller of ToICS knew besides, want.ics what comes out, want.losses the losses, want.err the error.
+// Where there is a want.explain or a want.redacted, it is what Explain writes.
 type golden struct {
 	graphJSON []byte
 	series    struct {
@@ -30,6 +31,8 @@ type golden struct {
 		Cancelled   []string
 		Sequence    int
 		Modified    time.Time
+		Colors      map[string]string
+		HTML        bool
 	}
 }
 
@@ -49,16 +52,17 @@ func readGolden(t testing.TB, a *txtar.Archive) golden {
 	return g
 }
 
-// objects converts the events of a case, with what the case knows besides given to each object.
-func (g golden) objects(t testing.TB) (objects [][]byte, losses []Loss, errs []error) {
-	t.Helper()
+// list is the events of a case as objects, with what the case knows besides given to each.
+func (g golden) list() ([]Series, error) {
 	events, err := ReadEvents(bytes.NewReader(g.graphJSON))
 	if err != nil {
-		return nil, nil, []error{err}
+		return nil, err
 	}
-	for _, s := range Group(events) {
+	list := Group(events)
+	for i := range list {
+		s := &list[i]
 		s.MailboxZone, s.Owner, s.Sequence, s.Modified = g.series.MailboxZone, g.series.Owner, g.series.Sequence, g.series.Modified
-		s.Cancelled = g.series.Cancelled
+		s.Cancelled, s.Colors, s.HTML = g.series.Cancelled, g.series.Colors, g.series.HTML
 		s.Window = Span{g.series.Window[0], g.series.Window[1]}
 		if g.series.Occurrences != nil {
 			s.Occurrences = []Span{}
@@ -66,6 +70,18 @@ func (g golden) objects(t testing.TB) (objects [][]byte, losses []Loss, errs []e
 				s.Occurrences = append(s.Occurrences, Span{o[0], o[1]})
 			}
 		}
+	}
+	return list, nil
+}
+
+// objects converts the events of a case.
+func (g golden) objects(t testing.TB) (objects [][]byte, losses []Loss, errs []error) {
+	t.Helper()
+	list, err := g.list()
+	if err != nil {
+		return nil, nil, []error{err}
+	}
+	for _, s := range list {
 		cal, l, err := ToICS(s)
 		losses = append(losses, l...)
 		if err != nil {
@@ -75,6 +91,21 @@ func (g golden) objects(t testing.TB) (objects [][]byte, losses []Loss, errs []e
 		objects = append(objects, []byte(encode(t, cal)))
 	}
 	return objects, losses, errs
+}
+
+func (g golden) explain(t testing.TB, redact bool) []byte {
+	t.Helper()
+	list, err := g.list()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	for _, s := range list {
+		if err := Explain(&b, s, redact); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
 }
 
 func each(objects [][]byte) func() iter.Seq2[[]byte, error] {
@@ -115,7 +146,7 @@ func (g golden) run(t testing.TB) (ics, losses, errs string) {
 
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) < 60 {
+	if err != nil || len(files) < 125 {
 		t.Fatalf("%d golden files, %v", len(files), err)
 	}
 	for _, name := range files {
@@ -124,8 +155,14 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ics, losses, errs := readGolden(t, a).run(t)
+			g := readGolden(t, a)
+			ics, losses, errs := g.run(t)
 			got := []txtar.File{{Name: "want.ics", Data: []byte(ics)}, {Name: "want.losses", Data: []byte(losses)}, {Name: "want.err", Data: []byte(errs)}}
+			for _, f := range a.Files {
+				if f.Name == "want.explain" || f.Name == "want.redacted" {
+					got = append(got, txtar.File{Name: f.Name, Data: g.explain(t, f.Name == "want.redacted")})
+				}
+			}
 			if *update {
 				a.Files = slices.DeleteFunc(a.Files, func(f txtar.File) bool { return strings.HasPrefix(f.Name, "want.") })
 				for _, f := range got {

@@ -1,13 +1,17 @@
 package convert
 
 import (
+	"time"
+
 	"outbridge/bridge/graph"
 )
 
 // Group sorts a list of events, in whatever order and however often Graph gave them, into objects: a master with its
 // exceptions, each single event, each instance whose master is not in the list. Of an id that comes twice the last one
-// counts. Tombstones are left out, and so are the plain occurrences of a master that is there, for its recurrence
-// gives them. They are not taken for all that the series has: a list may be one page of many.
+// counts. Tombstones are left out. The plain occurrences of a master that is there are not events of their own, for its
+// recurrence gives them; where the master itself does not say what is cancelled (a delta never does), a gap between
+// the first and the last of them is a cancelled one. What lies before and after them is not known: a list may be one
+// page of many.
 func Group(events []graph.Event) []Series {
 	at := make(map[graph.EventID]int, len(events))
 	var list []graph.Event
@@ -43,12 +47,39 @@ func Group(events []graph.Event) []Series {
 			continue
 		}
 		i, ok := masters[e.SeriesMasterID]
-		switch {
-		case !ok || e.SeriesMasterID == "":
+		if !ok || e.SeriesMasterID == "" {
 			out = append(out, Series{Event: e})
-		case e.Type == graph.Exception:
+			continue
+		}
+		if e.Type == graph.Exception {
 			out[i].Exceptions = append(out[i].Exceptions, e)
 		}
+		start, _, ok := readMoment(e.Start, zone{})
+		end, _, ok2 := readMoment(e.End, zone{})
+		if ok && ok2 && out[i].Event.CancelledOccurrences == nil {
+			out[i].Occurrences = append(out[i].Occurrences, Span{start.at, end.at})
+		}
+	}
+	for i := range out {
+		out[i].spanOccurrences()
 	}
 	return out
+}
+
+// spanOccurrences makes the window what the listed occurrences say anything of: from the first to the last.
+func (s *Series) spanOccurrences() {
+	if len(s.Occurrences) < 2 {
+		s.Occurrences = nil
+		return
+	}
+	first, last := s.Occurrences[0].Start, s.Occurrences[0].Start
+	for _, o := range s.Occurrences {
+		if o.Start.Before(first) {
+			first = o.Start
+		}
+		if o.Start.After(last) {
+			last = o.Start
+		}
+	}
+	s.Window = Span{first.Add(-fuzzy), last.Add(fuzzy + time.Second)}
 }

@@ -68,3 +68,36 @@ func TestGroup(t *testing.T) {
 		t.Errorf("%s\nwant %s", strings.Join(got, "; "), want)
 	}
 }
+
+// TestGroupGap: a delta names the occurrences that are left of a series and nothing that is cancelled.
+func TestGroupGap(t *testing.T) {
+	page := `{"value": [
+		{"id": "m", "type": "seriesMaster", "subject": "Daily", "originalStartTimeZone": "UTC",
+		 "start": {"dateTime": "2026-12-01T09:00:00", "timeZone": "UTC"}, "end": {"dateTime": "2026-12-01T10:00:00", "timeZone": "UTC"},
+		 "recurrence": {"pattern": {"type": "daily", "interval": 1}, "range": {"type": "numbered", "startDate": "2026-12-01", "numberOfOccurrences": 5}}},
+		{"id": "1", "type": "occurrence", "seriesMasterId": "m", "start": {"dateTime": "2026-12-01T09:00:00", "timeZone": "UTC"}, "end": {"dateTime": "2026-12-01T10:00:00", "timeZone": "UTC"}},
+		{"id": "2", "type": "occurrence", "seriesMasterId": "m", "start": {"dateTime": "2026-12-02T09:00:00", "timeZone": "UTC"}, "end": {"dateTime": "2026-12-02T10:00:00", "timeZone": "UTC"}},
+		{"id": "4", "type": "occurrence", "seriesMasterId": "m", "start": {"dateTime": "2026-12-04T09:00:00", "timeZone": "UTC"}, "end": {"dateTime": "2026-12-04T10:00:00", "timeZone": "UTC"}}]}`
+	events, err := ReadEvents(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := Group(events)
+	if len(series) != 1 {
+		t.Fatalf("%d series, want 1", len(series))
+	}
+	cal, losses, err := ToICS(series[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := Encode(&b, cal); err != nil {
+		t.Fatal(err)
+	}
+	if text := b.String(); !strings.Contains(text, "\r\nEXDATE:20261203T090000Z\r\n") || !strings.Contains(text, "COUNT=5") || strings.Count(text, "EXDATE") != 1 {
+		t.Errorf("the gap of 3 December, and nothing else, is to be left out:\n%s", text)
+	}
+	if len(losses) != 1 {
+		t.Errorf("losses: %v", losses)
+	}
+}

@@ -151,14 +151,22 @@ func lintEvent(event []line, forms map[string]string) (problems []string) {
 	for _, l := range event {
 		get[l.name] = append(get[l.name], l)
 	}
-	for _, name := range []string{"UID", "DTSTAMP", "DTSTART", "SUMMARY", "SEQUENCE"} {
+	for _, name := range []string{"UID", "DTSTAMP", "DTSTART", "SEQUENCE"} {
 		if len(get[name]) != 1 {
 			bad("%d times %s", len(get[name]), name)
 		}
 	}
-	for _, name := range []string{"DTEND", "RRULE", "RECURRENCE-ID", "DESCRIPTION", "LOCATION", "STATUS", "ORGANIZER", "URL", "GEO", "CLASS"} {
+	for _, name := range []string{"DTEND", "DURATION", "RRULE", "RECURRENCE-ID", "SUMMARY", "COLOR", "DESCRIPTION", "LOCATION", "STATUS", "ORGANIZER", "URL", "GEO", "CLASS"} {
 		if len(get[name]) > 1 {
 			bad("%d times %s", len(get[name]), name)
+		}
+	}
+	if len(get["DTEND"])+len(get["DURATION"]) > 1 {
+		bad("both DTEND and DURATION")
+	}
+	for _, l := range event {
+		if l.value == "" {
+			bad("%s is empty", l.name) // which libical takes for an error
 		}
 	}
 	if len(problems) > 0 {

@@ -11,34 +11,37 @@ import (
 type meeting struct{ url, name string }
 
 // meetingLink is the link of e's online meeting: what Graph says it is, or the first link of a service that we know
-// in the location or the body.
-func meetingLink(e graph.Event, b body) meeting {
-	var stated []string
+// in the location or the body. place tells which.
+func meetingLink(e graph.Event, b body) (link meeting, place string) {
+	stated := []struct{ property, url string }{{"onlineMeeting.joinUrl", ""}, {"onlineMeetingUrl", e.OnlineMeetingURL}}
 	if e.OnlineMeeting != nil {
-		stated = append(stated, e.OnlineMeeting.JoinURL)
+		stated[0].url = e.OnlineMeeting.JoinURL
 	}
-	stated = append(stated, e.OnlineMeetingURL)
 	for _, s := range stated {
-		if u, ok := cleanURL(unwrap(s)); ok {
+		if u, ok := cleanURL(unwrap(s.url)); ok {
 			name := service(u)
 			if name == "" {
 				name = "online meeting"
 			}
-			return meeting{u, name}
+			return meeting{u, name}, s.property
 		}
 	}
 	found := []string{e.Location.LocationURI}
 	for _, l := range append([]graph.Location{e.Location}, e.Locations...) {
 		found = append(found, findLinks(l.DisplayName)...)
 	}
-	for _, s := range append(found, b.links...) {
+	for i, s := range append(found, b.links...) {
 		if u, ok := cleanURL(unwrap(s)); ok {
 			if name := service(u); name != "" {
-				return meeting{u, name}
+				place = "the location"
+				if i >= len(found) {
+					place = "the body"
+				}
+				return meeting{u, name}, place
 			}
 		}
 	}
-	return meeting{}
+	return meeting{}, ""
 }
 
 // service is the meeting service that a link joins a meeting of, or "".
@@ -100,11 +103,18 @@ func cleanURL(s string) (string, bool) {
 		return "", false
 	}
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
-			return percent(s), true
+		if mustEncode(s[i]) {
+			s = percent(s)
+			_, err := url.Parse(s) // a host must not hold what is encoded now
+			return s, err == nil
 		}
 	}
 	return s, true
+}
+
+// mustEncode is whether a URI must not hold the octet c (RFC 3986 §2).
+func mustEncode(c byte) bool {
+	return c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0
 }
 
 // percent writes the octets that a URI must not hold as %xx, and leaves the others as they are.
@@ -113,7 +123,7 @@ func percent(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+		if mustEncode(c) {
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		} else {
 			b.WriteByte(c)

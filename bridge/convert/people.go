@@ -107,7 +107,7 @@ func (c *conversion) person(name string, a graph.EmailAddress, field string) *ic
 			label = address
 		}
 	}
-	if label, _ = capText(label, 255); label != "" && !strings.EqualFold(label, address) {
+	if label, _ = capText(label, 255); !blank(label) && !strings.EqualFold(label, address) {
 		p.Params.Set(ical.ParamCommonName, label)
 	}
 	return p

@@ -84,6 +84,15 @@ func FuzzReadEvents(f *testing.F) {
 			return
 		}
 		for _, s := range Group(events) {
+			for _, redact := range []bool{false, true} {
+				var b strings.Builder
+				if err := Explain(&b, s, redact); err != nil {
+					t.Error(err)
+				}
+				if strings.ContainsFunc(b.String(), func(r rune) bool { return r != '\n' && forbidden(r) }) {
+					t.Errorf("a control character in %q", b.String())
+				}
+			}
 			cal, losses, err := ToICS(s)
 			if err != nil {
 				if !errors.Is(err, ErrNoTime) && !errors.Is(err, ErrNoInstances) {
@@ -100,6 +109,9 @@ func FuzzReadEvents(f *testing.F) {
 					t.Errorf("loss %v", l)
 				}
 				seen[l] = true
+			}
+			for _, problem := range lint(text, true) {
+				t.Errorf("%s\n%s", problem, text)
 			}
 			again, _, _ := ToICS(s)
 			if encode(t, again) != text {

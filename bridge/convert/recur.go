@@ -283,8 +283,30 @@ func (p pattern) rule(lastDay bool, end string) string {
 			b.WriteString(";BYSETPOS=" + strconv.Itoa(p.nth))
 		}
 	}
-	b.WriteString(";WKST=" + dayNames[p.week])
+	b.WriteString(";WKST=" + dayNames[p.weekStart()])
 	return b.String()
+}
+
+// weekStart is the first day of the week, or Sunday or Monday where that makes no other weeks of the days of the
+// pattern: libical reads rules with other first days wrong.
+func (p pattern) weekStart() time.Weekday {
+	if p.kind != weekly || p.interval == 1 || p.week == time.Sunday || p.week == time.Monday {
+		return p.week
+	}
+	for _, d := range []time.Weekday{time.Sunday, time.Monday} {
+		if p.firstFrom(d) == p.firstFrom(p.week) {
+			return d
+		}
+	}
+	return p.week
+}
+
+// firstFrom is the first day of the pattern in a week that begins on d.
+func (p pattern) firstFrom(d time.Weekday) time.Weekday {
+	for !slices.Contains(p.days, d) {
+		d = (d + 1) % 7
+	}
+	return d
 }
 
 // limit is where a recurrence ends: after count dates, after the date until, or never where both are zero.

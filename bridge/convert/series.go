@@ -39,6 +39,7 @@ type plan struct {
 	gone  map[time.Time]bool  // instances, by clock time, that Graph does not list
 	drop  map[time.Time]bool  // overrides, by original date, that Graph does not list
 	notes []string            // losses of this plan
+	about string              // for Explain: how it reads the pattern
 }
 
 // series converts a master with its exceptions and cancellations.
@@ -48,6 +49,9 @@ func (c *conversion) series() error {
 	w, err := c.times(e, z)
 	if err != nil {
 		return err
+	}
+	if w.endZone != w.zone {
+		c.say("Zone", "the end is written in the zone of the start nevertheless, for an end in another zone is not the same in all occurrences")
 	}
 	w.endZone = w.zone
 	if !w.allDay {
@@ -59,8 +63,14 @@ func (c *conversion) series() error {
 		return err
 	}
 
+	c.sayRecurrence(w)
 	plans := c.plans(m, w)
 	if c.Occurrences != nil && len(plans) > 0 {
+		if exact := w.end.Sub(w.start); !w.allDay && exact != w.civilEnd.Sub(w.civil) {
+			other := w
+			other.civilEnd = w.civil.Add(exact)
+			plans = append(plans, c.plans(m, other)...)
+		}
 		for _, z := range c.otherZones(w) {
 			plans = append(plans, c.plans(m, w.in(z))...)
 		}
@@ -72,12 +82,14 @@ func (c *conversion) series() error {
 	case len(c.Occurrences) > 0:
 		p = c.spell(m, "The recurrence cannot be read")
 	default:
-		p = plan{when: w, dates: slices.Values([]time.Time{w.firstDay()}),
+		p = plan{when: w, dates: slices.Values([]time.Time{w.firstDay()}), about: "the first occurrence by itself",
 			notes: []string{"The recurrence cannot be read; only the first occurrence and the modified ones are shown."}}
 	}
 	for _, n := range p.notes {
 		c.note("recurrence", n)
 	}
+	p.pinFirst(m)
+	c.sayPlan(m, p)
 	return c.build(m, p)
 }
 
@@ -113,6 +125,7 @@ func (c *conversion) readCancelled(m *master) {
 			continue
 		}
 		m.cancelled[t] = true
+		c.say("Removed", "the occurrence of ", graph.OccurrenceDate(id), ", by cancelledOccurrences")
 	}
 }
 
@@ -168,6 +181,8 @@ func (c *conversion) readExceptions(m *master) error {
 			}
 			delete(m.cancelled, t)
 		}
+		c.sayException(e, t)
+		c.indent()
 		e = inherit(e, c.Event, true)
 		c.faults(e)
 		w := m.when.on(t)
@@ -176,10 +191,12 @@ func (c *conversion) readExceptions(m *master) error {
 		} else {
 			var err error
 			if w, err = c.times(e, c.zoneOf(e, &m.when.zone)); err != nil {
+				c.outdent()
 				return err
 			}
 		}
 		m.overrides = append(m.overrides, override{t, c.fields(e), w})
+		c.outdent()
 	}
 	return nil
 }
@@ -208,7 +225,7 @@ func (c *conversion) plans(m *master, w when) []plan {
 
 	meets := p.meetsShort(first)
 	dates := lim.cut(p.dates(first, true))
-	out := []plan{{when: w.on(first), dates: dates}}
+	out := []plan{{when: w.on(first), dates: dates, about: "as Outlook reads the pattern"}}
 	if meets == some {
 		out[0].spellShort(p, lim, c.bound(lim, first))
 	} else {
@@ -217,7 +234,7 @@ func (c *conversion) plans(m *master, w when) []plan {
 	if meets != never && c.Occurrences != nil {
 		dates := p.dates(first, false)
 		for t := range dates {
-			skip := plan{when: w.on(t), dates: lim.cut(dates)}
+			skip := plan{when: w.on(t), dates: lim.cut(dates), about: "with short months left out"}
 			skip.rule = p.rule(false, lim.text(skip.when))
 			out = append(out, skip)
 			break
@@ -305,6 +322,31 @@ func (w when) at(civil time.Time) when {
 	return w
 }
 
+// length is how long the instances of a series are whose first one is w: what the clock says, even if it is turned in
+// the course of the first one. RFC 5545 §3.8.5.3 and all readers take it from DTSTART and DTEND.
+func (w when) length() time.Duration {
+	if length := w.civilEnd.Sub(w.civil); length > 0 && w.end.After(w.start) {
+		return length
+	}
+	return max(w.end.Sub(w.start), 0)
+}
+
+// pinFirst makes an override of the first instance where DTEND does not say its end but that of the others.
+func (p *plan) pinFirst(m *master) {
+	w := p.when
+	if w.allDay || w.start.Add(w.length()).Equal(w.end) || p.gone[w.civil] || m.cancelled[w.firstDay()] {
+		return
+	}
+	for _, o := range m.overrides {
+		if o.original.Equal(w.firstDay()) {
+			return
+		}
+	}
+	if _, ok := p.moved[w.civil]; !ok {
+		p.pin(map[time.Time]Span{w.civil: {w.start, w.end}})
+	}
+}
+
 // text is the end of a rule whose first instance is w: the date until is the last possible one (RFC 5545 §3.3.10: a
 // DATE beside a DATE, else UTC).
 func (l limit) text(w when) string {
@@ -344,8 +386,8 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 	hits, live := p.find(wanted, func(t time.Time) bool { return m.cancelled[t] || p.gone[w.on(t).civil] })
 	comp := clone(m.comp)
 	addCivil(comp, ical.PropDateTimeStart, w.civil, w.zone, w.allDay)
-	if w.end.After(w.start) {
-		addTime(comp, ical.PropDateTimeEnd, w.end, w.zone, w.allDay)
+	if end := w.start.Add(w.length()); end.After(w.start) {
+		addTime(comp, ical.PropDateTimeEnd, end, w.zone, w.allDay)
 	}
 	if p.rule != "" {
 		add(comp, ical.PropRecurrenceRule, p.rule)
@@ -372,7 +414,9 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 	for _, o := range m.overrides {
 		civil := w.on(o.original).civil
 		if p.drop[o.original] {
-			excluded = append(excluded, civil)
+			if hits[o.original] {
+				excluded = append(excluded, civil)
+			}
 			continue
 		}
 		live = true
@@ -405,6 +449,10 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 	slices.SortFunc(excluded, time.Time.Compare)
 	for _, t := range slices.CompactFunc(excluded, time.Time.Equal) {
 		addCivil(comp, ical.PropExceptionDates, t, w.zone, w.allDay)
+	}
+	if p.rule == "" && (len(comps) > 1 || comp.Props.Get(ical.PropRecurrenceDates) != nil || comp.Props.Get(ical.PropExceptionDates) != nil) {
+		// Thunderbird only takes DTSTART for an instance, and overrides for such, where a rule says so.
+		add(comp, ical.PropRecurrenceRule, "FREQ=DAILY;COUNT=1;WKST=SU")
 	}
 	slices.SortStableFunc(comps[1:], func(a, b *ical.Component) int {
 		return strings.Compare(a.Props.Get(ical.PropRecurrenceID).Value, b.Props.Get(ical.PropRecurrenceID).Value)

@@ -24,13 +24,18 @@ func readBody(e graph.Event) body {
 		content = e.BodyPreview
 		return body{text: plainText(content), links: findLinks(content)}
 	}
-	if strings.EqualFold(e.Body.ContentType, "html") {
+	if isHTML(e.Body) {
 		return htmlText(content)
 	}
 	b := body{links: findLinks(content)}
 	content, b.cut = capText(content, 2*maxDescription)
 	b.text = plainText(content)
 	return b
+}
+
+// isHTML is whether a body is HTML and not empty.
+func isHTML(b graph.ItemBody) bool {
+	return strings.EqualFold(b.ContentType, "html") && strings.TrimSpace(b.Content) != ""
 }
 
 // plainText is text with \n for its line breaks and no space around it.

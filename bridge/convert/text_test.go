@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestHTMLTextIsLinear(t *testing.T) {
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("%s: %v", name, d)
 		}
-		meetingLink(graph.Event{}, b)
+		_, _ = meetingLink(graph.Event{}, b)
 		if len(b.text) > 3*maxDescription || len(b.links) > maxLinks {
 			t.Errorf("%s: %d octets, %d links", name, len(b.text), len(b.links))
 		}
@@ -79,6 +80,25 @@ func FuzzHTMLText(f *testing.F) {
 	})
 }
 
+// A link that is found in any text, by whatever Safe Links it is wrapped in, can stand in a URI property.
+func FuzzMeetingLink(f *testing.F) {
+	f.Add("join https://zoom.us/j/1?pwd=x), or", "Room 1")
+	f.Add("<a href=\"https://eur01.safelinks.protection.outlook.com/?url=https%3a%2f%2fmeet.google.com%2fabc-defg-hij%0d%0aX:y\">x</a>", "https://teams.live.com/meet/1 ä\"")
+	f.Fuzz(func(t *testing.T, text, place string) {
+		for _, kind := range []string{"text", "html"} {
+			e := graph.Event{Body: graph.ItemBody{ContentType: kind, Content: text}, Location: graph.Location{DisplayName: place, LocationURI: place}, OnlineMeetingURL: place}
+			link, where := meetingLink(e, readBody(e))
+			if link.url == "" {
+				continue
+			}
+			u, err := url.Parse(link.url)
+			if err != nil || u.Host == "" || where == "" || link.name == "" || strings.ContainsFunc(link.url, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' }) {
+				t.Errorf("%q %q: %v", link, where, err)
+			}
+		}
+	})
+}
+
 func TestMeetingLink(t *testing.T) {
 	for _, tc := range []struct{ url, name string }{
 		{"https://teams.microsoft.com/l/meetup-join/19%3ameeting_x/0?context=%7b%7d", "Microsoft Teams"},
@@ -95,7 +115,7 @@ func TestMeetingLink(t *testing.T) {
 		{"https://meet.google.com/", ""},
 	} {
 		e := graph.Event{Body: graph.ItemBody{ContentType: "text", Content: "Agenda: https://x.example\nJoin <" + tc.url + ">."}}
-		got := meetingLink(e, readBody(e))
+		got, _ := meetingLink(e, readBody(e))
 		if got.name != tc.name || tc.name != "" && got.url != tc.url {
 			t.Errorf("%s: %v", tc.url, got)
 		}

@@ -32,21 +32,31 @@ func (w when) clock(t time.Time) time.Time {
 // of a chain. series is the zone of the event's series, which an exception falls back to.
 func (c *conversion) zoneOf(e graph.Event, series *zone) zone {
 	if z, ok := findZone(e.OriginalStartTimeZone); ok {
+		if c.explaining() {
+			c.say("Zone", z.name(), ", for originalStartTimeZone is ", quoted(e.OriginalStartTimeZone))
+		}
 		return z
 	}
 	if series != nil {
+		c.say("Zone", series.name(), ", that of the series, for originalStartTimeZone is ", quoted(e.OriginalStartTimeZone))
 		return *series
 	}
-	chain := []string{e.OriginalEndTimeZone, "", c.MailboxZone, e.Start.TimeZone}
+	chain := []struct{ property, name string }{
+		{"originalEndTimeZone", e.OriginalEndTimeZone}, {"recurrenceTimeZone", ""}, {"the mailbox's zone", c.MailboxZone},
+		{"the timeZone of start", e.Start.TimeZone},
+	}
 	if e.Recurrence != nil {
-		chain[1] = e.Recurrence.Range.RecurrenceTimeZone
+		chain[1].name = e.Recurrence.Range.RecurrenceTimeZone
 	}
 	var z zone
-	for _, name := range chain {
+	c.say("Zone", "originalStartTimeZone is ", quoted(e.OriginalStartTimeZone), ", which is no zone that is known")
+	for _, link := range chain {
 		var ok bool
-		if z, ok = findZone(name); ok {
+		if z, ok = findZone(link.name); ok {
+			c.say("Zone", z.name(), ", for ", link.property, " is ", quoted(link.name))
 			break
 		}
+		c.say("Zone", link.property, " is ", quoted(link.name), ", which is of no help")
 	}
 	switch {
 	case e.IsAllDay: // its dates are the same in any zone
@@ -88,6 +98,9 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 			w.end = w.start // no DTEND, which says one day
 		}
 		w.civil, w.civilEnd = w.start, w.end
+		if c.explaining() {
+			c.say("Time", "all day, the dates as they stand, ", w.describe())
+		}
 		return w, nil
 	}
 
@@ -106,8 +119,22 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 	}
 	if other, ok := findZone(e.OriginalEndTimeZone); ok && !other.utc() && !wall(w.end, z.location()).Equal(wall(w.end, other.location())) {
 		w.endZone = other
+		c.say("Zone", "the end is in ", other.name(), ", for originalEndTimeZone is ", quoted(e.OriginalEndTimeZone))
+	}
+	if c.explaining() {
+		c.say("Time", "start is ", quoted(e.Start.DateTime), " in ", quoted(e.Start.TimeZone), ", which is ", w.describe())
 	}
 	return w, nil
+}
+
+// describe is a time for a sentence.
+func (w when) describe() string {
+	if w.allDay {
+		return w.start.Format(time.DateOnly) + " to before " + w.end.Format(time.DateOnly)
+	}
+	const form = "2006-01-02 15:04:05"
+	return w.civil.Format(form) + " to " + wall(w.end, w.endZone.location()).Format(form) + " (" +
+		w.start.UTC().Format(form) + " UTC, " + w.end.Sub(w.start).String() + ")"
 }
 
 // start is the start of an event, or the best that is known of it.

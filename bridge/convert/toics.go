@@ -18,19 +18,28 @@ import (
 // It fails, with the losses so far, where the event has no place in time (ErrNoTime) or where nothing of a series is
 // left to show (ErrNoInstances).
 func ToICS(s Series) (*ical.Calendar, []Loss, error) {
-	c := &conversion{Series: s, uid: UID(s.Event), noted: map[Loss]bool{}}
-	c.event = s.Event.ID
-	c.faults(s.Event)
-	var err error
-	if isMaster(s.Event) {
-		err = c.series()
-	} else {
-		err = c.single()
+	c := newConversion(s)
+	cal, err := c.convert()
+	return cal, c.losses, err
+}
+
+func newConversion(s Series) *conversion {
+	return &conversion{Series: s, uid: UID(s.Event), noted: map[Loss]bool{}, event: s.Event.ID}
+}
+
+func (c *conversion) convert() (*ical.Calendar, error) {
+	if c.explaining() {
+		c.sayUID()
 	}
-	if err != nil {
-		return nil, c.losses, err
+	c.faults(c.Event)
+	convert := c.single
+	if isMaster(c.Event) {
+		convert = c.series
 	}
-	return c.calendar(), c.losses, nil
+	if err := convert(); err != nil {
+		return nil, err
+	}
+	return c.calendar(), nil
 }
 
 // conversion is the work on one Series.
@@ -42,6 +51,7 @@ type conversion struct {
 	event  graph.EventID // that notes are about
 	losses []Loss
 	noted  map[Loss]bool
+	trace  *trace // nil but for Explain
 }
 
 // note records a loss.
@@ -85,6 +95,7 @@ func (c *conversion) single() error {
 			t = w.firstDay()
 		}
 		c.uid += "-" + t.Format("20060102")
+		c.say("UID", c.uid, "; it is an occurrence without its series, so its date is added")
 		c.note("seriesMasterId", "The series of this occurrence is not there; the occurrence is shown as an event of its own.")
 	}
 	comp := c.fields(e)
@@ -139,8 +150,11 @@ func add(c *ical.Component, name, value string, params ...string) {
 	c.Props.Add(p)
 }
 
-// addText appends a TEXT property.
+// addText appends a TEXT property, unless it is empty: libical records an error for such.
 func addText(c *ical.Component, name, text string, params ...string) {
+	if blank(text) {
+		return
+	}
 	add(c, name, escapeText(text), params...)
 }
 

@@ -104,7 +104,7 @@ func TestOccurrencesDecide(t *testing.T) {
 			if strings.Contains(text, "RRULE:FREQ=WEEKLY") != tc.rule || len(losses) != tc.losses {
 				t.Errorf("%v\n%s", losses, text)
 			}
-			compareSpans(t, cal, Span{window.Start.Add(fuzzy), window.End.Add(-fuzzy)}, tc.listed, text)
+			compareSpans(t, cal, Span{window.Start.Add(fuzzy), window.End.Add(-fuzzy)}, tc.listed, text, true)
 		})
 	}
 }
@@ -159,6 +159,32 @@ func master52() Series {
 		Start: graph.DateTimeTimeZone{DateTime: "2026-03-02T08:00:00", TimeZone: "UTC"}, End: graph.DateTimeTimeZone{DateTime: "2026-03-02T09:00:00", TimeZone: "UTC"},
 		Recurrence: &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{"monday"}, FirstDayOfWeek: "sunday"},
 			Range: graph.RecurrenceRange{Type: "noEnd", StartDate: "2026-03-02"}}}}
+}
+
+// The HTML of a body is all there or not there at all.
+func TestHTMLAlternative(t *testing.T) {
+	for _, tc := range []struct {
+		kind, content string
+		html          bool
+		want          bool
+		losses        int
+	}{
+		{"html", "<p>a</p>", true, true, 0},
+		{"html", "<p>a</p>", false, false, 0},
+		{"text", "<p>a</p>", true, false, 0},
+		{"html", " \r\n", true, false, 0},
+		{"html", "<p>" + strings.Repeat("<b></b>", maxHTML/7) + "</p>", true, false, 1},
+	} {
+		e := event("a", "UTC", "2026-07-01T10:00:00", "2026-07-01T11:00:00")
+		e.Body = graph.ItemBody{ContentType: tc.kind, Content: tc.content}
+		cal, losses, err := ToICS(Series{Event: e, HTML: tc.html})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(encode(t, cal), "X-ALT-DESC;FMTTYPE=text/html:"); got != tc.want || len(losses) != tc.losses {
+			t.Errorf("%.20q: %v, losses %v", tc.content, got, losses)
+		}
+	}
 }
 
 func BenchmarkToICS(b *testing.B) {

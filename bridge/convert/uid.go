@@ -23,7 +23,7 @@ func UID(e graph.Event) string {
 		return uid[:32] + "00000000" + uid[40:]
 	}
 	switch {
-	case uid != "":
+	case !blank(uid):
 		return uid
 	case e.SeriesMasterID != "":
 		return derivedUID("id", []byte(e.SeriesMasterID))
@@ -34,6 +34,25 @@ func UID(e graph.Event) string {
 	}
 	b, _ := json.Marshal(e) // an event that no JSON was read for; its types cannot fail to marshal
 	return derivedUID("event", b)
+}
+
+// sayUID tells where the UID came from.
+func (c *conversion) sayUID() {
+	why := "it is the iCalUId as it stands"
+	switch date, exchange := instanceDate(strings.TrimSpace(c.Event.ICalUID)); {
+	case exchange && !date.IsZero():
+		why = "it is the iCalUId with its instance date set to zero, as the series has it"
+	case exchange:
+		why = "it is the iCalUId, which Exchange made"
+	case !blank(c.Event.ICalUID):
+	case c.Event.SeriesMasterID != "":
+		why = "there is no iCalUId, so it is made from the seriesMasterId"
+	case c.Event.ID != "":
+		why = "there is no iCalUId, so it is made from the id"
+	default:
+		why = "there is neither an iCalUId nor an id, so it is made from all that the event says"
+	}
+	c.say("UID", c.uid, "; ", why)
 }
 
 func derivedUID(kind string, b []byte) string {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"sync"
 	"time"
-	_ "time/tzdata" // the zones must not depend on what the host has installed
+	_ "time/tzdata" // for hosts that have no tz database
 )
 
 //go:generate go run gen_zones.go

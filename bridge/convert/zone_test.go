@@ -3,6 +3,8 @@ package convert
 import (
 	"testing"
 	"time"
+
+	"outbridge/bridge/graph"
 )
 
 func TestLoadZone(t *testing.T) {
@@ -108,4 +110,22 @@ func TestParseCivil(t *testing.T) {
 			t.Errorf("%q: %q, want %q", s, text, want)
 		}
 	}
+}
+
+// A time of any text is none, or one that can be written; a zone of any name is none, or one that can be found again.
+func FuzzTimes(f *testing.F) {
+	f.Add("2026-03-29T02:30:00.0000000", "W. Europe Standard Time")
+	f.Add("0001-01-01T00:00:00Z", "tzone://Microsoft/Utc")
+	f.Add("9999-12-31T23:59:59+14:00", "(UTC+01:00) Amsterdam, Berlin")
+	f.Fuzz(func(t *testing.T, dateTime, name string) {
+		if loc, iana, ok := LoadZone(name); ok {
+			if again, same, ok := LoadZone(iana); !ok || same != iana || again.String() != loc.String() {
+				t.Errorf("%q is %q, which is %q", name, iana, same)
+			}
+		}
+		m, _, ok := readMoment(graph.DateTimeTimeZone{DateTime: dateTime, TimeZone: name}, zone{})
+		if ok && (m.at.Year() < 1 || m.at.Year() > 9999 || m.civil.Year() < 1 || m.civil.Year() > 9999) {
+			t.Errorf("%q %q: %v", dateTime, name, m)
+		}
+	})
 }
