@@ -33,6 +33,8 @@ type Graph interface {
 	Masters(ctx context.Context, refs []graph.MasterRef) []graph.Result
 	EventsFrom(ctx context.Context, cal graph.CalendarID, from time.Time) iter.Seq2[graph.Event, error]
 	Instances(ctx context.Context, master graph.EventID, start, end time.Time) ([]graph.Event, error)
+	MailboxZone(ctx context.Context) (string, error)
+	Categories(ctx context.Context) ([]graph.Category, error)
 }
 
 // Mailbox is one account's way to Graph.
@@ -50,6 +52,12 @@ type Bridge struct {
 	History  Period        // how far back the window reaches; zero: 4 months
 	Horizon  Period        // how far ahead; zero: 12 months
 
+	// Settings reads the mailbox's own time zone and category colours, which takes the permission
+	// MailboxSettings.Read.
+	Settings bool
+	// HTML also hands out the HTML text of events, beside the plain one.
+	HTML bool
+
 	// CheckpointAfter bounds how long the cursor and the time of the last good round of an idle calendar may stay
 	// unwritten, so that an idle poll is no database write. 0: they are written after every round.
 	CheckpointAfter time.Duration
@@ -64,6 +72,7 @@ type Bridge struct {
 	mu     sync.Mutex
 	nudges map[string]chan struct{}
 	rounds map[string]*sync.Mutex
+	asked  map[AccountID]time.Time // when the mailbox's settings were last asked for
 	idle   map[CalendarID]idleCursor
 }
 

@@ -117,7 +117,7 @@ func (r *round) deriveSeries(ctx context.Context, m Mark, uids map[string]graph.
 
 // series reads a series from its rows. ok is false where nothing is left of it.
 func (r *round) series(rows []Row, listed bool) (s convert.Series, ok bool, err error) {
-	s = convert.Series{Window: r.cal.Window, Owner: r.cal.Owner}
+	s = r.newSeries()
 	var exceptions []graph.Event
 	spans := []convert.Span{}
 	for _, row := range rows {
@@ -146,6 +146,10 @@ func (r *round) series(rows []Row, listed bool) (s convert.Series, ok bool, err 
 		s.Occurrences = spans
 	}
 	return s, ok, nil
+}
+
+func (r *round) newSeries() convert.Series {
+	return convert.Series{Window: r.cal.Window, Owner: r.cal.Owner, MailboxZone: r.settings.Zone, Colors: r.settings.Colors, HTML: r.b.HTML}
 }
 
 func decode(row Row) (graph.Event, error) {

@@ -22,8 +22,15 @@ type Account struct {
 	ID           AccountID
 	Name         string
 	State        State
-	LastGood     time.Time // end of the last round without an error; zero: never
-	TokenVersion int64     // counts sign-ins and refreshes; 0: never signed in
+	LastGood     time.Time // end of the last good round of any of its calendars; zero: never
+	Settings     Settings
+	TokenVersion int64 // counts sign-ins and refreshes; 0: never signed in
+}
+
+// Settings are the mailbox's own, where the bridge may read them.
+type Settings struct {
+	Zone   string            `json:"zone,omitempty"`   // a Windows or IANA name
+	Colors map[string]string `json:"colors,omitempty"` // category → "#rrggbb"
 }
 
 // State is how an account fares, in words for the person.
@@ -76,6 +83,8 @@ type Calendar struct {
 	Checked time.Time // when the cursor was last written
 	Good    time.Time // end of the last good round; zero: never
 	Fault   string    // why the last round failed, for the person; "" when it did not
+	// Rendering names the converter and the options that the objects were made with.
+	Rendering string
 
 	Epoch    string
 	Rev      int64

@@ -270,7 +270,8 @@ func (r *round) reconcile(ctx context.Context, p *page, e graph.Event, rows []Ro
 			listed = append(listed, row)
 		}
 	}
-	s := convert.Series{Event: e, Window: r.cal.Window, Owner: r.cal.Owner}
+	s := r.newSeries()
+	s.Event = e
 	if e.ExceptionOccurrences == nil {
 		for _, row := range listed {
 			if x, err := decode(row); err == nil && row.Kind == KindException {

@@ -33,8 +33,11 @@ type Store interface {
 type AccountStore interface {
 	// EnsureAccount finds the account or makes it with the state "new".
 	EnsureAccount(ctx context.Context, name string) (Account, error)
-	// Account finds it, or ErrNotFound.
+	// Account and AccountByID find it, or ErrNotFound.
 	Account(ctx context.Context, name string) (Account, error)
+	AccountByID(ctx context.Context, id AccountID) (Account, error)
+	// SetSettings records the mailbox's own settings.
+	SetSettings(ctx context.Context, id AccountID, s Settings) error
 	// SetState records how the account fares.
 	SetState(ctx context.Context, id AccountID, s State) error
 	// Tokens keeps the account's OAuth token, sealed.
@@ -66,8 +69,11 @@ type MirrorStore interface {
 	Unlisted(ctx context.Context, id CalendarID, round int64, limit int) ([]Row, error)
 	// Elsewhere tells which of ids another calendar of the same account mirrors.
 	Elsewhere(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]CalendarID, error)
-	// MarkAll sets every series of a calendar to StageDerive: the rebuild.
-	MarkAll(ctx context.Context, id CalendarID) error
+	// MarkAll sets every clean series of a calendar to StageDerive, so that its objects become of that rendering.
+	MarkAll(ctx context.Context, id CalendarID, rendering string) error
+	// FindSeries lists up to limit series of an account ("": of all) that have a row whose id, iCalUId or subject is
+	// text, or holds it in its subject.
+	FindSeries(ctx context.Context, account, text string, limit int) ([]Found, error)
 	// SetGood records a good round and, when link is not "", the cursor that it ended with, unless seq moved on.
 	SetGood(ctx context.Context, id CalendarID, seq int64, link string, at time.Time) error
 	// SetFault records why a round failed.
@@ -78,12 +84,22 @@ type MirrorStore interface {
 	Losses(ctx context.Context, id CalendarID, limit int) ([]convert.Loss, error)
 }
 
+// Found is a series that a search came upon.
+type Found struct {
+	Calendar CalendarID
+	Series   graph.EventID
+	Subject  string
+	Start    time.Time
+}
+
 // Counts sums up one calendar.
 type Counts struct {
 	Events  int `json:"events"`  // single events, orphans and series masters of the mirror
 	Series  int `json:"series"`  // series masters of the mirror
 	Objects int `json:"objects"` // objects that clients see
 	Losses  int `json:"losses"`  // recorded losses
+	// Adjusted counts the series whose rule alone does not give what Outlook shows.
+	Adjusted int `json:"adjusted"`
 }
 
 // ObjectStore keeps objects. Derive stages them, Publish shows them.

@@ -34,11 +34,11 @@ func TestStorm(t *testing.T) {
 		})
 		defer w.store.Close()
 		st := &storm{world: w}
-		for range rapid.IntRange(1, 8).Draw(t, "start") {
+		for range rapid.IntRange(1, 6).Draw(t, "start") {
 			st.create(t)
 		}
 		w.round()
-		for range rapid.IntRange(1, 6).Draw(t, "rounds") {
+		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
 			for range rapid.IntRange(0, 4).Draw(t, "edits") {
 				st.edit(t)
 			}

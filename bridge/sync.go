@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,48 +27,6 @@ const (
 	derivePage   = 100 // series derived between two writes
 	parallelCals = 4   // calendars of one mailbox in work at once; the client holds the request limit
 )
-
-// Report sums up one round of an account.
-type Report struct {
-	Account   string           `json:"account"`
-	Requests  int64            `json:"requests"` // all to Graph: the list of calendars and those of each calendar
-	Seconds   float64          `json:"seconds"`
-	Calendars []CalendarReport `json:"calendars"`
-}
-
-// CalendarReport sums up one round of a calendar.
-type CalendarReport struct {
-	Calendar string  `json:"calendar"`
-	Name     string  `json:"name"`    // its path segment
-	Events   int     `json:"events"`  // single events and series masters now known; see Bridge.Count
-	Series   int     `json:"series"`  // series masters among them
-	Pages    int     `json:"pages"`   // delta pages read
-	Items    int     `json:"items"`   // events, occurrences and tombstones on them
-	Changed  int     `json:"changed"` // objects that clients see change, removed ones included
-	Removed  int     `json:"removed"`
-	Losses   int     `json:"losses"` // recorded now
-	Requests int64   `json:"requests"`
-	Seconds  float64 `json:"seconds"`
-	Error    string  `json:"error,omitempty"`
-}
-
-// Changed counts the objects that changed in all calendars.
-func (r Report) Changed() (n int) {
-	for _, c := range r.Calendars {
-		n += c.Changed
-	}
-	return n
-}
-
-// Failed counts the calendars whose round failed.
-func (r Report) Failed() (n int) {
-	for _, c := range r.Calendars {
-		if c.Error != "" {
-			n++
-		}
-	}
-	return n
-}
 
 // idleCursor is the deltaLink that an idle poll answered with, kept in memory until a checkpoint.
 type idleCursor struct {
@@ -104,16 +61,18 @@ func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Repo
 	if err != nil {
 		return fmt.Errorf("list calendars: %w", err)
 	}
+	settings, requests, err := b.settings(ctx, m, a)
+	report.Requests += requests
+	if err != nil {
+		return err
+	}
 	rounds := make([]*round, len(cals))
 	errs := make([]error, len(cals))
 	var g errgroup.Group
 	g.SetLimit(parallelCals)
 	for i, c := range cals {
-		rounds[i] = &round{
-			b: b, graph: m.Graph, cal: c, others: cals, arrived: map[CalendarID][]graph.EventID{},
-			account: m.Name, log: b.log().With("account", m.Name, "calendar", c.DisplayName),
-			report: CalendarReport{Calendar: c.DisplayName, Name: c.Name},
-		}
+		rounds[i] = b.newRound(m, c, settings)
+		rounds[i].others = cals
 		g.Go(func() error {
 			errs[i] = rounds[i].do(ctx, rounds[i].run)
 			return nil
@@ -138,76 +97,24 @@ func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Repo
 	return errors.Join(errs...)
 }
 
-// listCalendars brings the calendars of the store in line with those of the mailbox.
-func (b *Bridge) listCalendars(ctx context.Context, m Mailbox, a Account) (cals []Calendar, requests int64, err error) {
-	counted, n := graph.CountRequests(ctx)
-	list, err := m.Graph.Calendars(counted)
-	if err != nil {
-		return nil, n.Load(), err
+func (b *Bridge) newRound(m Mailbox, c Calendar, s Settings) *round {
+	return &round{
+		b: b, graph: m.Graph, cal: c, settings: s, arrived: map[CalendarID][]graph.EventID{},
+		account: m.Name, log: b.log().With("account", m.Name, "calendar", c.DisplayName),
+		report: CalendarReport{Calendar: c.DisplayName, Name: c.Name},
 	}
-	if len(list) == 0 {
-		// Every mailbox has a calendar, so this is a fault of the answer, and must not empty anybody's client.
-		return nil, n.Load(), errors.New("Graph lists no calendar at all; the known ones are kept")
-	}
-	var want []Calendar
-	for i, g := range list {
-		want = append(want, Calendar{
-			GraphID: g.ID, Name: slug(g.Name), DisplayName: displayName(g), Color: colorOf(g), CanEdit: g.CanEdit,
-			Default: g.Default, Owner: g.Owner.Address, Order: i + 1, Modified: b.now(),
-		})
-	}
-	if _, err := b.Store.SetCalendars(ctx, a.ID, want); err != nil {
-		return nil, n.Load(), err
-	}
-	cals, err = b.Store.Calendars(ctx, a.ID)
-	return cals, n.Load(), err
-}
-
-func displayName(g graph.Calendar) string {
-	if name := strings.Join(strings.Fields(g.Name), " "); name != "" {
-		return name
-	}
-	return "Calendar"
-}
-
-var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
-
-// slug makes a path segment of a calendar's name.
-func slug(name string) string {
-	s := strings.Trim(notSlug.ReplaceAllString(strings.ToLower(name), "-"), "-")
-	if len(s) > 40 {
-		s = strings.Trim(s[:40], "-")
-	}
-	if s == "" {
-		return "calendar"
-	}
-	return s
-}
-
-// presetColors are the looks of calendar.color where hexColor was never set. Microsoft publishes none.
-var presetColors = map[string]string{
-	"lightBlue": "#0099bc", "lightGreen": "#00cc6a", "lightOrange": "#f7630c", "lightGray": "#69797e", "lightYellow": "#fde300",
-	"lightTeal": "#038387", "lightPink": "#bf0077", "lightBrown": "#8e562e", "lightRed": "#a4262c",
-}
-
-var hexColor = regexp.MustCompile(`^#[0-9a-f]{6}$`)
-
-func colorOf(g graph.Calendar) string {
-	if c := strings.ToLower(g.HexColor); hexColor.MatchString(c) {
-		return c
-	}
-	return presetColors[g.Color]
 }
 
 // round is one round of one calendar.
 type round struct {
-	b       *Bridge
-	graph   Graph
-	cal     Calendar   // as last written
-	others  []Calendar // all of the mailbox
-	account string
-	log     *slog.Logger
-	report  CalendarReport
+	b        *Bridge
+	graph    Graph
+	cal      Calendar   // as last written
+	others   []Calendar // all of the mailbox
+	settings Settings
+	account  string
+	log      *slog.Logger
+	report   CalendarReport
 	// arrived are events that this round met for the first time here while another calendar mirrors them still:
 	// they have moved, and the other is to ask again.
 	arrived map[CalendarID][]graph.EventID
@@ -245,7 +152,7 @@ func (r *round) run(ctx context.Context) error {
 	if errors.Is(err, ErrConflict) {
 		return err
 	}
-	return errors.Join(err, r.settle(ctx))
+	return errors.Join(err, r.rerender(ctx), r.settle(ctx))
 }
 
 // complete does what an opened window still waits for. Should Graph fail here, what the window lists is published all
@@ -269,19 +176,22 @@ func (r *round) settle(ctx context.Context) error {
 	if errors.Is(unread, ErrConflict) || ctx.Err() != nil {
 		return unread
 	}
+	before := r.report.Changed
+	if err := errors.Join(r.publish(ctx), unread); err != nil {
+		return err
+	}
+	return r.good(ctx, r.report.Changed > before)
+}
+
+// publish converts what is marked and shows what has changed.
+func (r *round) publish(ctx context.Context) error {
 	if err := r.derive(ctx); err != nil {
-		return errors.Join(err, unread)
+		return err
 	}
 	changed, removed, err := r.b.Store.Publish(ctx, r.cal.ID, r.b.now())
-	if err != nil {
-		return errors.Join(err, unread)
-	}
 	r.report.Changed += changed
 	r.report.Removed += removed
-	if unread != nil {
-		return unread
-	}
-	return r.good(ctx, changed > 0)
+	return err
 }
 
 // good records the end of a good round: at once when something changed, else at the next checkpoint.
@@ -593,49 +503,4 @@ func (r *round) askAgain(ctx context.Context, ids []graph.EventID) error {
 		return err
 	}
 	return r.settle(ctx)
-}
-
-// page gathers one MirrorPage; what is put later replaces what was put before.
-type page struct {
-	cal    CalendarID
-	rows   map[graph.EventID]Row
-	gone   map[graph.EventID]bool
-	marks  map[graph.EventID]Mark
-	cursor *Cursor
-}
-
-func newPage(c Calendar) *page {
-	return &page{cal: c.ID, rows: map[graph.EventID]Row{}, gone: map[graph.EventID]bool{}, marks: map[graph.EventID]Mark{}}
-}
-
-func (p *page) put(r Row) {
-	p.rows[r.ID] = r
-	delete(p.gone, r.ID)
-}
-
-func (p *page) remove(id graph.EventID) {
-	p.gone[id] = true
-	delete(p.rows, id)
-}
-
-func (p *page) mark(series graph.EventID, stage int) {
-	p.marks[series] = Mark{Series: series, Stage: stage}
-}
-
-func (p *page) build(seq int64) MirrorPage {
-	m := MirrorPage{Calendar: p.cal, Seq: seq, Cursor: p.cursor}
-	for _, r := range p.rows {
-		m.Rows = append(m.Rows, r)
-	}
-	for id := range p.gone {
-		m.Gone = append(m.Gone, id)
-	}
-	for _, k := range p.marks {
-		m.Marks = append(m.Marks, k)
-	}
-	// In order of id, so that the same page is always the same writes.
-	slices.SortFunc(m.Rows, func(a, b Row) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	slices.Sort(m.Gone)
-	slices.SortFunc(m.Marks, func(a, b Mark) int { return strings.Compare(string(a.Series), string(b.Series)) })
-	return m
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/caldav"
@@ -557,4 +558,95 @@ func TestLookFails(t *testing.T) {
 	w.sim.Fault = nil
 	w.changes(1)
 	w.object("Far")
+}
+
+// TestSettings: the mailbox's zone and category colours come in with the round after the option is switched on, and
+// their change changes the objects that show them, and no others.
+func TestSettings(t *testing.T) {
+	w := newWorld(t)
+	w.box.AddCategory("Travel", "preset7")
+	cal := w.box.Calendar()
+	trip := meeting("Trip", 2, 9)
+	trip.Categories = []string{"Travel"}
+	cal.Create(trip)
+	odd := meeting("Odd", 3, 9)
+	odd.Zone = "tzone://Microsoft/Custom"
+	cal.Create(odd)
+	cal.Create(meeting("Plain", 3, 9))
+	w.changes(3)
+	if text := w.object("Odd"); strings.Contains(text, "TZID=Europe/Berlin") {
+		t.Errorf("the mailbox's zone is known before it was read:\n%s", text)
+	}
+	w.b.Settings = true
+	w.changes(2)
+	if text := w.object("Trip"); !strings.Contains(text, "\r\nCOLOR:") {
+		t.Errorf("no colour:\n%s", text)
+	}
+	if text := w.object("Odd"); !strings.Contains(text, "TZID=Europe/Berlin") {
+		t.Errorf("not in the mailbox's zone:\n%s", text)
+	}
+	if r := w.changes(0); r.Requests != 2 {
+		t.Errorf("an idle round made %d requests, want 2: settings are asked for once an hour", r.Requests)
+	}
+	w.pass(2 * time.Hour)
+	w.changes(0)
+}
+
+// TestRebuild: an option that changes the rendering shows at once, and without Graph.
+func TestRebuild(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	rich := meeting("Rich", 2, 9)
+	rich.Body = "<p>Some <b>bold</b> text</p>"
+	cal.Create(rich)
+	cal.Create(weekly("Stand-up", 0, 8, "monday"))
+	w.changes(2)
+	w.sim.ResetRequests()
+	r, err := w.b.Rebuild(w.ctx, "alice")
+	w.must(err)
+	if r.Changed() != 0 {
+		t.Errorf("a rebuild of nothing new changed %d objects", r.Changed())
+	}
+	w.b.HTML = true
+	r, err = w.b.Rebuild(w.ctx, "alice")
+	w.must(err)
+	if r.Changed() < 1 || len(w.sim.Requests()) != 0 {
+		t.Errorf("the rebuild changed %d objects with %d requests", r.Changed(), len(w.sim.Requests()))
+	}
+	if text := w.object("Rich"); !strings.Contains(text, "X-ALT-DESC") {
+		t.Errorf("no HTML:\n%s", text)
+	}
+	w.changes(0)
+	w.b.HTML = false
+	w.round()
+	if text := w.object("Rich"); strings.Contains(text, "X-ALT-DESC") {
+		t.Errorf("the HTML stays:\n%s", text)
+	}
+}
+
+func TestFindAndExplain(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	series := cal.Create(weekly("Stand-up", 0, 8, "monday"))
+	w.must(cal.ChangeOccurrence(series, day(7), func(e *graphsim.Event) { e.Subject = "Stand-up with guests" }))
+	cal.Create(meeting("Dentist", 2, 9))
+	w.changes(2)
+	for text, want := range map[string]int{"stand-up": 1, string(series): 1, "DENT": 1, "nothing": 0, "t": 2} {
+		found, err := w.store.FindSeries(w.ctx, "", text, 10)
+		w.must(err)
+		if len(found) != want {
+			t.Errorf("%q finds %d series, want %d", text, len(found), want)
+		}
+	}
+	found, err := w.store.FindSeries(w.ctx, "alice", string(series), 10)
+	w.must(err)
+	s, err := w.b.SeriesOf(w.ctx, found[0].Calendar, found[0].Series)
+	w.must(err)
+	var b strings.Builder
+	w.must(convert.Explain(&b, s, false))
+	for _, want := range []string{"FREQ=WEEKLY", "Stand-up with guests", "BEGIN:VCALENDAR"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the explanation lacks %q", want)
+		}
+	}
 }

@@ -85,7 +85,7 @@ func makeWorld(t tb, ctx context.Context, dir string, log *slog.Logger, set ...f
 }
 
 func (w *world) authority() *graph.Authority {
-	return &graph.Authority{LoginURL: "http://outlook.test", Tenant: "common", ClientID: "app", Scopes: graph.Scopes("http://outlook.test"), HTTP: w.sim.Client()}
+	return &graph.Authority{LoginURL: "http://outlook.test", Tenant: "common", ClientID: "app", Scopes: append(graph.Scopes("http://outlook.test"), graph.SettingsScope("http://outlook.test")), HTTP: w.sim.Client()}
 }
 
 func signIn(ctx context.Context, auth *graph.Authority) (*oauth2.Token, error) {

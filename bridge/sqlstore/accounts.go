@@ -25,19 +25,43 @@ func (s *Store) EnsureAccount(ctx context.Context, name string) (bridge.Account,
 }
 
 func (s *Store) Account(ctx context.Context, name string) (bridge.Account, error) {
-	a := bridge.Account{Name: name}
-	var state string
-	err := s.read.row(ctx, `
-		SELECT id, token_version, state, state_token, (SELECT max(good) FROM calendar WHERE account_id = account.id)
-		FROM account WHERE name = ?`, name).
-		Scan(&a.ID, &a.TokenVersion, &state, &a.State.TokenVersion, instant{&a.LastGood})
+	a, err := scanAccount(s.read.row(ctx, selectAccount+` WHERE name = ?`, name))
 	if err != nil {
 		return a, fmt.Errorf("account %s: %w", name, notFound(err))
 	}
-	if err := json.Unmarshal([]byte(state), &a.State); err != nil {
-		return a, fmt.Errorf("account %s: state: %w", name, err)
+	return a, nil
+}
+
+func (s *Store) AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Account, error) {
+	a, err := scanAccount(s.read.row(ctx, selectAccount+` WHERE id = ?`, id))
+	if err != nil {
+		return a, fmt.Errorf("account %d: %w", id, notFound(err))
 	}
 	return a, nil
+}
+
+const selectAccount = `
+	SELECT id, name, token_version, state, state_token, settings, (SELECT max(good) FROM calendar WHERE account_id = account.id)
+	FROM account`
+
+func scanAccount(row scanner) (a bridge.Account, err error) {
+	var state, settings string
+	err = row.Scan(&a.ID, &a.Name, &a.TokenVersion, &state, &a.State.TokenVersion, &settings, instant{&a.LastGood})
+	if err != nil {
+		return a, err
+	}
+	return a, errors.Join(json.Unmarshal([]byte(state), &a.State), json.Unmarshal([]byte(settings), &a.Settings))
+}
+
+func (s *Store) SetSettings(ctx context.Context, id bridge.AccountID, set bridge.Settings) error {
+	b, err := json.Marshal(set)
+	if err != nil {
+		return err
+	}
+	if _, err := s.write.exec(ctx, `UPDATE account SET settings = ? WHERE id = ?`, string(b), id); err != nil {
+		return fmt.Errorf("set account settings: %w", err)
+	}
+	return nil
 }
 
 func (s *Store) SetState(ctx context.Context, id bridge.AccountID, st bridge.State) error {

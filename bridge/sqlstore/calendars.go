@@ -15,13 +15,13 @@ import (
 )
 
 const calendarColumns = `id, account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position,
-	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, epoch, rev, modified`
+	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, rendering, epoch, rev, modified`
 
 func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var c bridge.Calendar
 	err := row.Scan(&c.ID, &c.Account, &c.GraphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, instant{&c.Window.Start}, instant{&c.Window.End}, instant{&c.Checked},
-		instant{&c.Good}, &c.Fault, &c.Epoch, &c.Rev, instant{&c.Modified})
+		instant{&c.Good}, &c.Fault, &c.Rendering, &c.Epoch, &c.Rev, instant{&c.Modified})
 	return c, err
 }
 
@@ -157,8 +157,9 @@ func (s *Store) Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts
 		SELECT (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind IN ('single', 'master', 'orphan')),
 		       (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind = 'master'),
 		       (SELECT count(*) FROM object WHERE calendar_id = ?1 AND deleted = 0),
-		       (SELECT coalesce(sum(loss_count), 0) FROM series WHERE calendar_id = ?1)`, id).
-		Scan(&c.Events, &c.Series, &c.Objects, &c.Losses)
+		       (SELECT coalesce(sum(loss_count), 0) FROM series WHERE calendar_id = ?1),
+		       (SELECT count(*) FROM series WHERE calendar_id = ?1 AND losses LIKE '%"field":"recurrence"%')`, id).
+		Scan(&c.Events, &c.Series, &c.Objects, &c.Losses, &c.Adjusted)
 	if err != nil {
 		return c, fmt.Errorf("counts: %w", err)
 	}

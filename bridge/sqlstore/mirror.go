@@ -164,11 +164,34 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 	return m, nil
 }
 
-func (s *Store) MarkAll(ctx context.Context, id bridge.CalendarID) error {
-	_, err := s.write.exec(ctx, `UPDATE series SET stage = ? WHERE calendar_id = ? AND stage = ?`,
-		bridge.StageDerive, id, bridge.StageClean)
+func (s *Store) MarkAll(ctx context.Context, id bridge.CalendarID, rendering string) error {
+	err := s.write.transact(ctx, func(t tx) error {
+		_, err := t.exec(ctx, `UPDATE series SET stage = ? WHERE calendar_id = ? AND stage = ?`, bridge.StageDerive, id, bridge.StageClean)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `UPDATE calendar SET rendering = ? WHERE id = ?`, rendering, id)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("mark all series: %w", err)
 	}
 	return nil
+}
+
+func (s *Store) FindSeries(ctx context.Context, account, text string, limit int) ([]bridge.Found, error) {
+	rows, err := s.read.query(ctx, `
+		SELECT calendar_id, series, coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), ''), min(first_start)
+		FROM event JOIN calendar ON calendar.id = calendar_id JOIN account ON account.id = account_id
+		WHERE (?1 = '' OR account.name = ?1) AND (event.id = ?2 OR json_extract(CAST(raw AS TEXT), '$.iCalUId') = ?2
+		       OR kind <> 'occurrence' AND instr(lower(coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), '')), lower(?2)) > 0)
+		GROUP BY calendar_id, series ORDER BY min(first_start) LIMIT ?3`, account, text, limit)
+	list, err := collect(rows, err, func(r *sql.Rows) (f bridge.Found, err error) {
+		err = r.Scan(&f.Calendar, &f.Series, &f.Subject, instant{&f.Start})
+		return f, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find series: %w", err)
+	}
+	return list, nil
 }

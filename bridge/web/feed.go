@@ -71,23 +71,18 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.
 		unavailable(w)
 		return nil
 	}
-	head := w.Header()
-	head.Set("Content-Type", "text/calendar; charset=utf-8")
-	head.Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": fileName(src.info.Name)}))
-	head.Set("Cache-Control", "private, max-age=300")
-	head.Set("Vary", "Accept-Encoding")
-	head.Set("X-Robots-Tag", "noindex")
-	head.Set("X-Content-Type-Options", "nosniff")
-	head.Set("ETag", `"`+src.tag+`"`)
-	head.Set("Last-Modified", src.modified.UTC().Format(http.TimeFormat))
 	if notModified(r, src.tag, src.modified) {
-		head.Del("Content-Type")
-		head.Del("Content-Disposition")
+		src.validators(w.Header())
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
 	packed := acceptsGzip(r)
 	f, err := h.cache.open(r.Context(), src, packed)
+	for again := 0; errors.Is(err, errPublished) && again < 3; again++ {
+		if src, err = h.source(r.Context(), feed); err == nil {
+			f, err = h.cache.open(r.Context(), src, packed)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -96,6 +91,10 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.
 	if err != nil {
 		return err
 	}
+	head := w.Header()
+	src.validators(head)
+	head.Set("Content-Type", "text/calendar; charset=utf-8")
+	head.Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": fileName(src.info.Name)}))
 	if packed {
 		head.Set("Content-Encoding", "gzip")
 	}
@@ -107,12 +106,22 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.
 	return nil
 }
 
+// validators sets the headers that a 304 has as well (RFC 9110 §15.4.5).
+func (src feedSource) validators(head http.Header) {
+	head.Set("Cache-Control", "private, max-age=300")
+	head.Set("Vary", "Accept-Encoding")
+	head.Set("X-Robots-Tag", "noindex")
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("ETag", `"`+src.tag+`"`)
+	head.Set("Last-Modified", src.modified.UTC().Format(http.TimeFormat))
+}
+
 // feedSource is what a rendering is made from.
 type feedSource struct {
 	feed     bridge.Feed
 	cals     []bridge.Calendar
 	info     convert.FeedInfo
-	synced   bool      // at least one calendar has been published, or is known to be empty
+	synced   bool      // there is something to show, if only that the calendars are empty
 	modified time.Time // whole seconds
 	tag      string    // changes exactly when the rendering may
 }
@@ -130,6 +139,7 @@ func (h *Handler) source(ctx context.Context, feed bridge.Feed) (feedSource, err
 	if err != nil {
 		return src, err
 	}
+	missing := false // a calendar is in the midst of its first round
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%s %d %s %q %x", feedFormat, feed.ID, feed.Detail, feed.Name, feed.Salt)
 	for _, c := range all {
@@ -137,17 +147,22 @@ func (h *Handler) source(ctx context.Context, feed bridge.Feed) (feedSource, err
 			continue
 		}
 		src.cals = append(src.cals, c)
-		src.synced = src.synced || c.Rev > 0 || !c.Good.IsZero()
+		published := c.Rev > 0 || !c.Good.IsZero()
+		src.synced = src.synced || published
+		missing = missing || !published && c.Fault == ""
 		if c.Modified.After(src.modified) {
 			src.modified = c.Modified
 		}
 		fmt.Fprintf(sum, " %s %d %q %s", c.Epoch, c.Rev, c.DisplayName, c.Color)
 	}
+	// In the first round of all, calendars come one after another; a feed with some of them is not shown. Later a new
+	// calendar, and one that fails for good, keeps nobody from the others.
+	src.synced = src.synced && !(missing && a.State.Code == bridge.StateNew)
 	src.tag = hex.EncodeToString(sum.Sum(nil))[:32]
 	src.info = convert.FeedInfo{Name: feed.Name}
 	if len(src.cals) == 1 {
 		src.info.Color = src.cals[0].Color
-		if src.info.Name == "" {
+		if src.info.Name == "" && feed.Detail == bridge.DetailFull { // a calendar's name may tell what is in it
 			src.info.Name = src.cals[0].DisplayName
 		}
 	}
@@ -199,8 +214,9 @@ func acceptsGzip(r *http.Request) bool {
 
 // feedCache keeps the last rendering of each feed in files, plain and packed, so that serving is copying a file.
 type feedCache struct {
-	dir   string
-	store Store
+	dir    string
+	store  Store
+	source func(context.Context, bridge.Feed) (feedSource, error)
 
 	mu     sync.Mutex
 	making map[bridge.FeedID]*sync.Mutex
@@ -239,6 +255,9 @@ func (c *feedCache) open(ctx context.Context, src feedSource, packed bool) (*os.
 	return os.Open(c.path(src, packed))
 }
 
+// errPublished: something was published while a rendering was made, so it may hold half of it.
+var errPublished = errors.New("the calendars have changed meanwhile")
+
 func (c *feedCache) render(ctx context.Context, src feedSource) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
@@ -260,6 +279,11 @@ func (c *feedCache) render(ctx context.Context, src feedSource) error {
 	err = convert.WriteFeed(io.MultiWriter(plain, zip), src.info, func() iter.Seq2[[]byte, error] { return c.objects(ctx, src) })
 	if err := errors.Join(err, zip.Close(), plain.Close(), packed.Close()); err != nil {
 		return err
+	}
+	if now, err := c.source(ctx, src.feed); err != nil {
+		return err
+	} else if now.tag != src.tag {
+		return errPublished
 	}
 	old, err := filepath.Glob(filepath.Join(c.dir, fmt.Sprintf("%d-*.ics*", src.feed.ID)))
 	if err != nil {

@@ -24,7 +24,7 @@ var timeProps = []string{
 // is not, so a property that is new to the converter never leaks. The UID is replaced by a keyed hash, since that of
 // a meeting is the same in every attendee's mailbox.
 func reduce(data []byte, feed bridge.Feed) ([]byte, error) {
-	cal, err := ical.NewDecoder(bytes.NewReader(data)).Decode()
+	cal, err := convert.Decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("stored object: %w", err)
 	}

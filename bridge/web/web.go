@@ -43,7 +43,7 @@ type Handler struct {
 
 // Handler returns the http.Handler. Call it once.
 func (h *Handler) Handler() http.Handler {
-	h.cache = feedCache{dir: h.CacheDir, store: h.Store}
+	h.cache = feedCache{dir: h.CacheDir, store: h.Store, source: h.source}
 	h.mux = http.NewServeMux()
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	h.mux.HandleFunc("GET /healthz", h.healthy)

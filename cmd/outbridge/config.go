@@ -56,6 +56,9 @@ type syncConfig struct {
 	Interval string `toml:"interval"`
 	History  string `toml:"history"`
 	Horizon  string `toml:"horizon"`
+
+	MailboxSettings bool `toml:"mailbox_settings"`
+	HTML            bool `toml:"html"`
 }
 
 type accountConfig struct {
@@ -260,6 +263,23 @@ func (c *config) openStore(ctx context.Context) (*sqlstore.Store, error) {
 	return sqlstore.Open(ctx, c.Database, key)
 }
 
+// scopes are the permissions that a person is asked for.
+func (c *config) scopes() []string {
+	list := graph.Scopes(c.graphURL)
+	if c.Sync.MailboxSettings {
+		list = append(list, graph.SettingsScope(c.graphURL))
+	}
+	return list
+}
+
+// bridge is a bridge with the options of the configuration.
+func (c *config) bridge(store *sqlstore.Store, mailboxes []bridge.Mailbox, log *slog.Logger) *bridge.Bridge {
+	return &bridge.Bridge{
+		Store: store, Mailboxes: mailboxes, Interval: c.interval, History: c.history, Horizon: c.horizon,
+		Settings: c.Sync.MailboxSettings, HTML: c.Sync.HTML, Log: log,
+	}
+}
+
 // authority is the login service for one account, by its app-only or delegated scopes.
 func (c *config) authority(scopes []string) (*graph.Authority, error) {
 	if c.Microsoft.ClientID == "" {
@@ -303,7 +323,7 @@ func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog
 func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (bridge.Mailbox, error) {
 	log = log.With("account", a.Name)
 	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, Log: log, Attempts: c.attempts, UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-")}
-	scopes := graph.Scopes(c.graphURL)
+	scopes := c.scopes()
 	if a.Mailbox != "" {
 		scopes = graph.AppScopes(c.graphURL)
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,10 +86,10 @@ func TestKill(t *testing.T) {
 	if n := len(objectHref.FindAllString(list, -1)); n != singles+series {
 		t.Errorf("CalDAV has %d objects, not %d", n, singles+series)
 	}
-	text, _ := s.out.read()
-	at := strings.LastIndex(text, "msg=round ")
-	if !strings.Contains(text, "changed=") || strings.Contains(text[at:], "changed=") && !strings.Contains(text[at:], "requests=2") {
-		s.nextRound(t)
+	s.end(syscall.SIGTERM)
+	var report struct{ Changed, Requests int }
+	if err := json.Unmarshal([]byte(outbridge(t, s.dir, "sync", "--json")), &report); err != nil || report.Changed != 0 || report.Requests != 2 {
+		t.Errorf("the next round: %v %+v", err, report)
 	}
 }
 

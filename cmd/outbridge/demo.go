@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"outbridge/bridge"
-	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/sqlstore"
 )
@@ -74,7 +73,8 @@ func (d *demoCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bridge.Bridge{Store: store, History: c.history, Horizon: c.horizon, Count: true, Log: log}
+	b := c.bridge(store, nil, log)
+	b.Count = true
 	report, err := b.Round(e.ctx, mailboxes[0])
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func demoListener(e *env, address string) (net.Listener, error) {
 
 // demoSignIn goes through the device code sign-in, which the simulated Outlook approves by itself.
 func demoSignIn(ctx context.Context, c *config, store *sqlstore.Store) error {
-	authority, err := c.authority(graph.Scopes(c.graphURL))
+	authority, err := c.authority(c.scopes())
 	if err != nil {
 		return err
 	}

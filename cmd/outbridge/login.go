@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"outbridge/bridge/graph"
 )
 
 type loginCmd struct {
@@ -31,7 +29,7 @@ func (l *loginCmd) Run(e *env) error {
 		return err
 	}
 	defer store.Close()
-	authority, err := c.authority(graph.Scopes(c.graphURL))
+	authority, err := c.authority(c.scopes())
 	if err != nil {
 		return err
 	}

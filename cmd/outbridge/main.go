@@ -38,6 +38,8 @@ type cli struct {
 	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft with a device code."`
 	Sync     syncCmd     `cmd:"" help:"Run one complete round now, then exit."`
 	Status   statusCmd   `cmd:"" help:"Show accounts and calendars: state and what to do, last good round, events, losses."`
+	Rebuild  rebuildCmd  `cmd:"" help:"Convert everything anew from what is stored, without asking Microsoft."`
+	Explain  explainCmd  `cmd:"" help:"Show an event's Graph JSON, each decision of the conversion, and its iCalendar."`
 	Password passwordCmd `cmd:"" help:"App passwords for CalDAV clients."`
 	Feed     feedCmd     `cmd:"" help:"Feeds: .ics addresses to subscribe to."`
 	Export   exportCmd   `cmd:"" help:"Write a user's calendars as one .ics to standard output."`

@@ -19,7 +19,7 @@ import (
 )
 
 // shutdownTime is how long requests in progress may take to end after a signal.
-const shutdownTime = 4 * time.Second
+const shutdownTime = 3 * time.Second
 
 // checkpointAfter is how old the stored state of an idle calendar may be; see bridge.Bridge.
 const checkpointAfter = 5 * time.Minute
@@ -55,10 +55,8 @@ func (s *serveCmd) Run(e *env) error {
 
 // serve syncs and serves until ctx ends; then it lets requests finish for shutdownTime.
 func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []bridge.Mailbox, l net.Listener, log *slog.Logger) error {
-	b := &bridge.Bridge{
-		Store: store, Mailboxes: mailboxes, Interval: c.interval, History: c.history, Horizon: c.horizon,
-		CheckpointAfter: checkpointAfter, Log: log, Progress: progressLog(log),
-	}
+	b := c.bridge(store, mailboxes, log)
+	b.CheckpointAfter, b.Progress = checkpointAfter, progressLog(log)
 	srv := &http.Server{
 		Handler:           handler(c, store, log),
 		ReadHeaderTimeout: 10 * time.Second,

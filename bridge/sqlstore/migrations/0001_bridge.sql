@@ -8,7 +8,8 @@ CREATE TABLE account (
 	token         BLOB,                        -- sealed
 	token_version INTEGER NOT NULL DEFAULT 0,
 	state         TEXT NOT NULL DEFAULT '{}',  -- JSON of bridge.State
-	state_token   INTEGER NOT NULL DEFAULT 0   -- token_version that the state was met with
+	state_token   INTEGER NOT NULL DEFAULT 0,  -- token_version that the state was met with
+	settings      TEXT NOT NULL DEFAULT '{}'   -- JSON of bridge.Settings
 );
 
 CREATE TABLE calendar (
@@ -34,6 +35,7 @@ CREATE TABLE calendar (
 	checked      INTEGER,
 	good         INTEGER,
 	fault        TEXT NOT NULL DEFAULT '',
+	rendering    TEXT NOT NULL DEFAULT '',
 
 	epoch        TEXT NOT NULL,
 	rev          INTEGER NOT NULL DEFAULT 0,

@@ -1,0 +1,37 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Category is the resource "outlookCategory", one of the mailbox's master categories.
+type Category struct {
+	DisplayName string `json:"displayName"`
+	Color       string `json:"color"` // none, preset0 … preset24
+}
+
+// SettingsScope is the permission that MailboxZone and Categories need, over Scopes.
+func SettingsScope(graphURL string) string { return graphURL + "/MailboxSettings.Read" }
+
+// MailboxZone reads the mailbox's own time zone, a Windows or IANA name (learn.microsoft.com/graph/api/user-get-mailboxsettings).
+func (c *Client) MailboxZone(ctx context.Context) (string, error) {
+	const op = "read the mailbox's settings"
+	var settings struct {
+		TimeZone string `json:"timeZone"`
+	}
+	_, err := c.do(ctx, request{op: op, method: "GET", url: c.BaseURL + c.root() + "/mailboxSettings", decode: func(b []byte) error {
+		return json.Unmarshal(b, &settings)
+	}})
+	return settings.TimeZone, err
+}
+
+// Categories reads the master categories, over all pages (learn.microsoft.com/graph/api/outlookuser-list-mastercategories).
+func (c *Client) Categories(ctx context.Context) ([]Category, error) {
+	var all []Category
+	err := pages(ctx, c, "read the categories", c.BaseURL+c.root()+"/outlook/masterCategories", "", func(list []Category) bool {
+		all = append(all, list...)
+		return true
+	})
+	return all, err
+}

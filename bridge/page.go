@@ -1,0 +1,53 @@
+package bridge
+
+import (
+	"slices"
+	"strings"
+
+	"outbridge/bridge/graph"
+)
+
+// page gathers one MirrorPage; what is put later replaces what was put before.
+type page struct {
+	cal    CalendarID
+	rows   map[graph.EventID]Row
+	gone   map[graph.EventID]bool
+	marks  map[graph.EventID]Mark
+	cursor *Cursor
+}
+
+func newPage(c Calendar) *page {
+	return &page{cal: c.ID, rows: map[graph.EventID]Row{}, gone: map[graph.EventID]bool{}, marks: map[graph.EventID]Mark{}}
+}
+
+func (p *page) put(r Row) {
+	p.rows[r.ID] = r
+	delete(p.gone, r.ID)
+}
+
+func (p *page) remove(id graph.EventID) {
+	p.gone[id] = true
+	delete(p.rows, id)
+}
+
+func (p *page) mark(series graph.EventID, stage int) {
+	p.marks[series] = Mark{Series: series, Stage: stage}
+}
+
+func (p *page) build(seq int64) MirrorPage {
+	m := MirrorPage{Calendar: p.cal, Seq: seq, Cursor: p.cursor}
+	for _, r := range p.rows {
+		m.Rows = append(m.Rows, r)
+	}
+	for id := range p.gone {
+		m.Gone = append(m.Gone, id)
+	}
+	for _, k := range p.marks {
+		m.Marks = append(m.Marks, k)
+	}
+	// In order of id, so that the same page is always the same writes.
+	slices.SortFunc(m.Rows, func(a, b Row) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	slices.Sort(m.Gone)
+	slices.SortFunc(m.Marks, func(a, b Mark) int { return strings.Compare(string(a.Series), string(b.Series)) })
+	return m
+}

@@ -1,0 +1,43 @@
+package bridge
+
+// Report sums up one round of an account.
+type Report struct {
+	Account   string           `json:"account"`
+	Requests  int64            `json:"requests"` // all to Graph: the list of calendars and those of each calendar
+	Seconds   float64          `json:"seconds"`
+	Calendars []CalendarReport `json:"calendars"`
+}
+
+// CalendarReport sums up one round of a calendar.
+type CalendarReport struct {
+	Calendar string  `json:"calendar"`
+	Name     string  `json:"name"`    // its path segment
+	Events   int     `json:"events"`  // single events and series masters now known; see Bridge.Count
+	Series   int     `json:"series"`  // series masters among them
+	Pages    int     `json:"pages"`   // delta pages read
+	Items    int     `json:"items"`   // events, occurrences and tombstones on them
+	Changed  int     `json:"changed"` // objects that clients see change, removed ones included
+	Removed  int     `json:"removed"`
+	Losses   int     `json:"losses"` // recorded now
+	Requests int64   `json:"requests"`
+	Seconds  float64 `json:"seconds"`
+	Error    string  `json:"error,omitempty"`
+}
+
+// Changed counts the objects that changed in all calendars.
+func (r Report) Changed() (n int) {
+	for _, c := range r.Calendars {
+		n += c.Changed
+	}
+	return n
+}
+
+// Failed counts the calendars whose round failed.
+func (r Report) Failed() (n int) {
+	for _, c := range r.Calendars {
+		if c.Error != "" {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,146 @@
+package web_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/web"
+)
+
+// site is the web side of a bridge over real HTTP, with a simulated Outlook behind it.
+type site struct {
+	testing.TB
+	sim   *graphsim.Server
+	box   *graphsim.Mailbox
+	store *countingStore
+	cache string
+	url   string
+	b     *bridge.Bridge
+	m     bridge.Mailbox
+}
+
+// countingStore counts the pages of objects that were read.
+type countingStore struct {
+	*sqlstore.Store
+	pages atomic.Int64
+	hook  atomic.Pointer[func()] // called before a page is read
+}
+
+func (s *countingStore) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
+	s.pages.Add(1)
+	if f := s.hook.Load(); f != nil {
+		(*f)()
+	}
+	return s.Store.Objects(ctx, id, q)
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	dir := t.TempDir()
+	store, err := sqlstore.Open(t.Context(), filepath.Join(dir, "outbridge.db"), sqlstore.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	s := &site{TB: t, store: &countingStore{Store: store}, cache: filepath.Join(dir, "feed-cache")}
+	s.sim = &graphsim.Server{BaseURL: "http://outlook.test"}
+	s.box = s.sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time")
+	authority := &graph.Authority{LoginURL: s.sim.BaseURL, Tenant: "contoso.example", ClientID: "app", ClientSecret: "secret",
+		Scopes: graph.AppScopes(s.sim.BaseURL), HTTP: s.sim.Client()}
+	s.m = bridge.Mailbox{Name: "alice", Graph: &graph.Client{BaseURL: s.sim.BaseURL + "/v1.0", Mailbox: s.box.Address(), HTTP: s.sim.Client(),
+		Tokens: &graph.AppTokens{Authority: authority}}}
+	s.b = &bridge.Bridge{Store: store, Log: log}
+	server := httptest.NewServer((&web.Handler{Store: s.store, CacheDir: s.cache, PublicURL: "https://calendar.example.com", Version: "test", Log: log}).Handler())
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+// round brings what happened in Outlook to the store.
+func (s *site) round() {
+	s.Helper()
+	if _, err := s.b.Round(s.Context(), s.m); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// feed makes a feed and returns its address.
+func (s *site) feed(f bridge.Feed) (url string, made bridge.Feed) {
+	s.Helper()
+	f.User, f.Created = "alice", time.Now()
+	if f.Detail == "" {
+		f.Detail = bridge.DetailFull
+	}
+	made, secret, err := s.store.AddFeed(s.Context(), f)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.url + "/feeds/" + secret + ".ics", made
+}
+
+// answer is a response with its body, unpacked where it was packed.
+type answer struct {
+	*http.Response
+	body string
+}
+
+// do makes a request with header names and values in turns.
+func (s *site) do(method, url string, header ...string) answer {
+	s.Helper()
+	req, err := http.NewRequestWithContext(s.Context(), method, url, nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if resp.Header.Get("Content-Encoding") == "gzip" && len(b) > 0 {
+		z, err := gzip.NewReader(bytes.NewReader(b))
+		if err != nil {
+			s.Fatal(err)
+		}
+		if b, err = io.ReadAll(z); err != nil {
+			s.Fatal(err)
+		}
+	}
+	return answer{resp, string(b)}
+}
+
+func (s *site) get(url string, header ...string) answer {
+	s.Helper()
+	return s.do(http.MethodGet, url, header...)
+}
+
+// at is an hour of a day so many days from now.
+func at(days, hour int) time.Time {
+	y, m, d := time.Now().Date()
+	return time.Date(y, m, d+days, hour, 0, 0, 0, time.UTC)
+}
+
+func (s *site) meeting(subject string) graph.EventID {
+	return s.box.Calendar().Create(graphsim.Event{Subject: subject, Start: at(1, 10), End: at(1, 11)})
+}

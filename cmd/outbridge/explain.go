@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+	"outbridge/bridge/sqlstore"
+)
+
+type explainCmd struct {
+	Event   string `arg:"" help:"Graph id, iCalUId, or words of the subject; - reads Graph JSON from standard input instead."`
+	Account string `help:"Only this account." placeholder:"ACCOUNT"`
+	Redact  bool   `help:"Leave out names, addresses and texts."`
+	configFlag
+}
+
+func (x *explainCmd) Help() string {
+	return "Made for bug reports: it shows what Microsoft Graph said, what the converter made of it and why. " +
+		"Look through it before you pass it on: it has everything that the event has, but what --redact leaves out."
+}
+
+func (x *explainCmd) Run(e *env) error {
+	if x.Event == "-" {
+		return x.input(e)
+	}
+	c, store, err := x.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if x.Account != "" {
+		if _, err := c.account(x.Account); err != nil {
+			return err
+		}
+	}
+	found, err := store.FindSeries(e.ctx, x.Account, x.Event, 20)
+	if err != nil {
+		return err
+	}
+	switch len(found) {
+	case 0:
+		return fmt.Errorf("no event has the id, iCalUId or subject %q: try a word of its subject", x.Event)
+	case 1:
+		return x.found(e, c, store, found[0])
+	}
+	fmt.Fprintln(e.stderr, "Several events match; name one by its id:")
+	for _, f := range found {
+		fmt.Fprintf(e.stderr, "  %s  %s  %s\n", f.Start.Local().Format("2006-01-02 15:04"), f.Series, f.Subject)
+	}
+	return fmt.Errorf("%d events match %q", len(found), x.Event)
+}
+
+func (x *explainCmd) found(e *env, c *config, store *sqlstore.Store, f bridge.Found) error {
+	s, err := c.bridge(store, nil, c.logger(e.stderr)).SeriesOf(e.ctx, f.Calendar, f.Series)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(e.stdout)
+	return errors.Join(convert.Explain(w, s, x.Redact), w.Flush())
+}
+
+func (x *explainCmd) input(e *env) error {
+	events, err := convert.ReadEvents(e.stdin)
+	if err != nil {
+		return fmt.Errorf("explain: %w", err)
+	}
+	w := bufio.NewWriter(e.stdout)
+	for i, s := range convert.Group(events) {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := convert.Explain(w, s, x.Redact); err != nil {
+			return errors.Join(fmt.Errorf("explain: %s: %w", title(s), err), w.Flush())
+		}
+	}
+	return w.Flush()
+}

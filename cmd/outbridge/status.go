@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+	"outbridge/bridge/sqlstore"
+)
+
+type statusCmd struct {
+	configFlag
+	jsonFlag
+	Losses bool `help:"Also list what could not be carried over to iCalendar, with the reason."`
+}
+
+// maxLosses bounds the list of losses of one calendar.
+const maxLosses = 1000
+
+type statusReport struct {
+	Accounts []accountStatus `json:"accounts"`
+}
+
+type accountStatus struct {
+	Account   string           `json:"account"`
+	State     bridge.State     `json:"state"`
+	LastGood  *time.Time       `json:"last_good"`
+	Calendars []calendarStatus `json:"calendars"`
+}
+
+type calendarStatus struct {
+	Calendar string `json:"calendar"`
+	Name     string `json:"name"`
+	bridge.Counts
+	LastGood  *time.Time `json:"last_good"`
+	CursorAge float64    `json:"cursor_age_seconds"` // since the stored cursor was written; -1: there is none
+	Syncing   bool       `json:"syncing"`            // its first round is not complete
+	Error     string     `json:"error,omitempty"`
+
+	LossList []convert.Loss `json:"loss_list,omitempty"` // with --losses
+}
+
+func (s *statusCmd) Run(e *env) error {
+	c, store, err := s.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	report := statusReport{Accounts: []accountStatus{}}
+	for _, a := range c.Accounts {
+		st, err := accountState(e, store, a.Name, s.Losses)
+		if err != nil {
+			return err
+		}
+		report.Accounts = append(report.Accounts, st)
+	}
+	if s.JSON {
+		return writeJSON(e.stdout, report)
+	}
+	if len(report.Accounts) == 0 {
+		fmt.Fprintln(e.stdout, "There is no [[account]] in the configuration.")
+		return nil
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	for _, a := range report.Accounts {
+		fmt.Fprintf(w, "%s: %s", a.Account, a.State.Code)
+		for _, s := range []string{a.State.Sentence, a.State.Action} {
+			if s != "" {
+				fmt.Fprint(w, ". "+strings.TrimSuffix(s, "."))
+			}
+		}
+		fmt.Fprintf(w, "\n  last good round: %s\n", ago(a.LastGood))
+		if len(a.Calendars) > 0 {
+			fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tLOSSES\tLAST GOOD ROUND\tCURSOR AGE")
+		}
+		for _, c := range a.Calendars {
+			age := "none"
+			if c.CursorAge >= 0 {
+				age = (time.Duration(c.CursorAge) * time.Second).String()
+			}
+			fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%d\t%s\t%s", c.Calendar, c.Events, c.Series, c.Adjusted, c.Losses, ago(c.LastGood), age)
+			if c.Syncing {
+				fmt.Fprint(w, "\tfirst sync in progress")
+			}
+			if c.Error != "" {
+				fmt.Fprint(w, "\t"+c.Error)
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, a := range report.Accounts {
+		for _, c := range a.Calendars {
+			for _, l := range c.LossList {
+				fmt.Fprintf(e.stdout, "%s, %s: %s: %s: %s\n", a.Account, c.Calendar, l.Event, l.Field, l.Reason)
+			}
+		}
+	}
+	return nil
+}
+
+func accountState(e *env, store *sqlstore.Store, name string, losses bool) (accountStatus, error) {
+	st := accountStatus{Account: name, Calendars: []calendarStatus{}}
+	a, err := store.Account(e.ctx, name)
+	if errors.Is(err, bridge.ErrNotFound) || err == nil && a.State.Code == bridge.StateNew {
+		st.State = bridge.State{Code: bridge.StateNew, Sentence: "It has not been synced yet.",
+			Action: fmt.Sprintf("Run `outbridge login %s`, then `outbridge serve`.", name)}
+		if a.TokenVersion > 0 {
+			st.State.Action = "Run `outbridge serve`."
+		}
+		return st, nil
+	}
+	if err != nil {
+		return st, err
+	}
+	st.State, st.LastGood = a.State, known(a.LastGood)
+	cals, err := store.Calendars(e.ctx, a.ID)
+	if err != nil {
+		return st, err
+	}
+	for _, c := range cals {
+		cs := calendarStatus{
+			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: c.Fault,
+			Syncing: c.Good.IsZero() && c.Fault == "",
+		}
+		if !c.Checked.IsZero() {
+			cs.CursorAge = time.Since(c.Checked).Truncate(time.Second).Seconds()
+		}
+		if cs.Counts, err = store.Counts(e.ctx, c.ID); err != nil {
+			return st, err
+		}
+		if losses {
+			if cs.LossList, err = store.Losses(e.ctx, c.ID, maxLosses); err != nil {
+				return st, err
+			}
+		}
+		st.Calendars = append(st.Calendars, cs)
+	}
+	return st, nil
+}
+
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func ago(t *time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	return fmt.Sprintf("%s (%s ago)", t.Local().Format("2006-01-02 15:04:05"), time.Since(*t).Truncate(time.Second))
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+// syncAttempts is how often `sync` sends a request before it gives up: somebody waits for it, unlike for serve.
+const syncAttempts = 4
+
+type syncCmd struct {
+	configFlag
+	jsonFlag
+	Account string `help:"Only this account." placeholder:"ACCOUNT"`
+}
+
+// syncReport is what `sync --json` prints: the sums, then each account.
+type syncReport struct {
+	Events   int             `json:"events"`
+	Series   int             `json:"series"`
+	Pages    int             `json:"pages"`
+	Requests int64           `json:"requests"`
+	Changed  int             `json:"changed"`
+	Losses   int             `json:"losses"`
+	Seconds  float64         `json:"seconds"`
+	Accounts []accountReport `json:"accounts"`
+}
+
+type accountReport struct {
+	bridge.Report
+	Error string `json:"error,omitempty"`
+}
+
+func (s *syncCmd) Run(e *env) error {
+	c, store, err := s.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	c.oneShot()
+	log := c.logger(e.stderr)
+	mailboxes, err := c.mailboxes(e.ctx, store, log, s.Account)
+	if err != nil {
+		return err
+	}
+	for _, m := range mailboxes {
+		m.Graph.(*graph.Client).Attempts = syncAttempts
+	}
+	line := newProgressLine(e.stderr)
+	b := c.bridge(store, mailboxes, log)
+	b.Count, b.Progress = true, line.show
+	reports := make([]accountReport, len(mailboxes))
+	errs := make([]error, len(mailboxes))
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for i, m := range mailboxes {
+		wg.Go(func() {
+			reports[i].Report, errs[i] = b.Round(e.ctx, m)
+			if errs[i] != nil {
+				errs[i] = forAccount(fmt.Errorf("account %s: %w", m.Name, errs[i]), m.Name)
+				reports[i].Error = oneLine(errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	line.end()
+	total := syncReport{Accounts: []accountReport{}, Seconds: time.Since(begin).Seconds()}
+	for _, r := range reports {
+		total.add(r)
+	}
+	if err := total.print(e, s.JSON); err != nil {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+func (t *syncReport) add(r accountReport) {
+	t.Accounts = append(t.Accounts, r)
+	t.Requests += r.Requests
+	for _, cal := range r.Calendars {
+		t.Events += cal.Events
+		t.Series += cal.Series
+		t.Pages += cal.Pages
+		t.Changed += cal.Changed
+		t.Losses += cal.Losses
+	}
+}
+
+func (t syncReport) print(e *env, asJSON bool) error {
+	if asJSON {
+		return writeJSON(e.stdout, t)
+	}
+	if !slices.ContainsFunc(t.Accounts, func(r accountReport) bool { return len(r.Calendars) > 0 }) {
+		return nil // the error says why
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "ACCOUNT\tCALENDAR\tEVENTS\tSERIES\tPAGES\tREQUESTS\tCHANGED\tLOSSES\tSECONDS")
+	for _, r := range t.Accounts {
+		for _, c := range r.Calendars {
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\n", r.Account, c.Calendar, c.Events, c.Series, c.Pages, c.Requests, c.Changed, c.Losses, c.Seconds)
+		}
+	}
+	return w.Flush()
+}
+
+type rebuildCmd struct {
+	configFlag
+	jsonFlag
+	Account string `help:"Only this account." placeholder:"ACCOUNT"`
+}
+
+// Run converts everything in the mirror anew. A new version does it by itself at its next round; this shows at once
+// what a change of the configuration or of the converter does.
+func (r *rebuildCmd) Run(e *env) error {
+	c, store, err := r.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if r.Account != "" {
+		if _, err := c.account(r.Account); err != nil {
+			return err
+		}
+	}
+	b := c.bridge(store, nil, c.logger(e.stderr))
+	b.Count = true
+	total := syncReport{Accounts: []accountReport{}}
+	var errs error
+	begin := time.Now()
+	for _, a := range c.Accounts {
+		if r.Account != "" && a.Name != r.Account {
+			continue
+		}
+		report, err := b.Rebuild(e.ctx, a.Name)
+		if errors.Is(err, bridge.ErrNotFound) {
+			continue // never synced: there is nothing to convert
+		}
+		errs = errors.Join(errs, err)
+		total.add(accountReport{Report: report})
+	}
+	total.Seconds = time.Since(begin).Seconds()
+	return errors.Join(total.print(e, r.JSON), errs)
+}
+
+// progressLine is one line on a terminal that long work keeps rewriting; elsewhere it is silent.
+type progressLine struct {
+	w     io.Writer
+	on    bool
+	every func() bool
+	mu    sync.Mutex
+	wrote bool
+}
+
+func newProgressLine(w io.Writer) *progressLine {
+	f, ok := w.(*os.File)
+	return &progressLine{w: w, on: ok && term.IsTerminal(int(f.Fd())), every: throttle(100 * time.Millisecond)}
+}
+
+func (l *progressLine) show(p bridge.Progress) {
+	if !l.on || !l.every() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wrote = true
+	fmt.Fprintf(l.w, "\r\x1b[K%s, %s: %s, %d pages, %d items", p.Account, p.Calendar, p.Phase, p.Pages, p.Events)
+	if p.Total > 0 {
+		fmt.Fprintf(l.w, ", %d of %d", p.Done, p.Total)
+	}
+}
+
+func (l *progressLine) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wrote {
+		fmt.Fprint(l.w, "\r\x1b[K")
+	}
+}
+
+// throttle returns a function that is true at most once in a while.
+func throttle(every time.Duration) func() bool {
+	var mu sync.Mutex
+	var last time.Time
+	return func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(last) < every {
+			return false
+		}
+		last = time.Now()
+		return true
+	}
+}
