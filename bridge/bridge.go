@@ -72,6 +72,7 @@ type Bridge struct {
 	mu     sync.Mutex
 	nudges map[string]chan struct{}
 	rounds map[string]*sync.Mutex
+	stuck  map[CalendarID]int
 	asked  map[AccountID]time.Time // when the mailbox's settings were last asked for
 	idle   map[CalendarID]idleCursor
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -23,6 +24,7 @@ const (
 	// MaxWindow is the longest range that Graph allows, less the padding.
 	MaxWindow = 1825*24*time.Hour - 2*windowPad
 
+	stuckRounds  = 3   // failures of one cursor before it is given up
 	askPage      = 100 // ids asked for between two writes
 	derivePage   = 100 // series derived between two writes
 	parallelCals = 4   // calendars of one mailbox in work at once; the client holds the request limit
@@ -270,8 +272,8 @@ func (r *round) follow(ctx context.Context) error {
 	reopened := false
 	for {
 		page, err := r.graph.Delta(ctx, cur.Link)
-		if err != nil && graph.IsSyncStateLost(err) && !reopened && r.cal.Phase != PhaseNew {
-			r.log.Info("Graph has forgotten the cursor; the window is listed anew and compared", "err", err)
+		if (graph.IsSyncStateLost(err) || r.isStuck(err)) && !reopened && r.cal.Phase != PhaseNew {
+			r.log.Info("the cursor is of no more use; the window is listed anew and compared", "err", err)
 			reopened = true
 			open()
 			continue
@@ -309,6 +311,23 @@ func (r *round) follow(ctx context.Context) error {
 	}
 }
 
+// isStuck counts the rounds that one cursor has answered with the same kind of failure, and reports whether it will
+// do nothing else: Graph is known to choke on a token for ever (500, 504) while it serves everything else.
+func (r *round) isStuck(err error) bool {
+	var e *graph.Error
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	if !errors.As(err, &e) || e.Status != http.StatusInternalServerError && e.Status != http.StatusGatewayTimeout {
+		delete(r.b.stuck, r.cal.ID)
+		return false
+	}
+	if r.b.stuck == nil {
+		r.b.stuck = map[CalendarID]int{}
+	}
+	r.b.stuck[r.cal.ID]++
+	return r.b.stuck[r.cal.ID] > stuckRounds
+}
+
 // mirrorEvents writes one page of events and tombstones.
 func (r *round) mirrorEvents(ctx context.Context, events []graph.Event, next *Cursor) error {
 	var ids []graph.EventID
@@ -324,7 +343,7 @@ func (r *round) mirrorEvents(ctx context.Context, events []graph.Event, next *Cu
 	var fresh []graph.EventID
 	for _, e := range events {
 		if e.ID == "" {
-			r.log.Warn("Graph sent an event without an id; it cannot be followed", "subject", e.Subject)
+			r.log.Warn("Graph sent an event without an id; it cannot be followed")
 			continue
 		}
 		have, known := rows[e.ID]

@@ -650,3 +650,26 @@ func TestFindAndExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestStuckCursor: a cursor that Graph answers with 500 for ever is given up, and nothing shows but what has changed.
+func TestStuckCursor(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	cal.Create(meeting("Soon", 3, 9))
+	w.changes(1)
+	w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.Contains(r.URL.RawQuery, "token=") {
+			return &graphsim.Fault{Status: 500, Code: "ErrorInternalServerError"}
+		}
+		return nil
+	}
+	w.b.Mailboxes[0].Graph.(*graph.Client).Attempts = 1
+	cal.Create(meeting("Sooner", 2, 9))
+	for n := range 4 {
+		w.pass(time.Minute)
+		if r, err := w.b.Round(w.ctx, w.m); n < 3 && err == nil || n == 3 && (err != nil || r.Changed() != 1) {
+			t.Fatalf("round %d: %d changes, %v", n, r.Changed(), err)
+		}
+	}
+	w.object("Sooner")
+}

@@ -1,0 +1,50 @@
+package bridge_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph/graphsim"
+	"outbridge/caldav"
+)
+
+// BenchmarkQuery asks for one month of a calendar of 10,000 objects, a twentieth of them series without an end.
+func BenchmarkQuery(b *testing.B) {
+	w := makeWorld(b, b.Context(), b.TempDir(), slog.New(slog.DiscardHandler), func(s *graphsim.Server) { s.MaxPage = 200 })
+	defer w.store.Close()
+	for i := range 9500 {
+		w.box.Calendar().Create(meeting(fmt.Sprint("Meeting ", i), i%400-100, 7+i/400%10))
+	}
+	for i := range 500 {
+		e := weekly(fmt.Sprint("Series ", i), -i%28, 7+i%10, "monday")
+		e.Recurrence.Pattern.Interval = 4
+		w.box.Calendar().Create(e)
+	}
+	if _, err := w.b.Round(w.ctx, w.m); err != nil {
+		b.Fatal(err)
+	}
+	_, password, err := w.store.AddPassword(w.ctx, "alice", "", start)
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := &caldav.Handler{Backend: bridge.Backend{Store: w.store}, Log: slog.New(slog.DiscardHandler)}
+	const body = `<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="%s" end="%s"/></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`
+	text := fmt.Sprintf(body, start.Format("20060102T150405Z"), start.AddDate(0, 1, 0).Format("20060102T150405Z"))
+	b.ResetTimer()
+	for b.Loop() {
+		r := httptest.NewRequest("REPORT", "/dav/calendars/alice/calendar/", strings.NewReader(text))
+		r.SetBasicAuth("alice", password)
+		r.Header.Set("Depth", "1")
+		res := httptest.NewRecorder()
+		h.ServeHTTP(res, r)
+		if res.Code != http.StatusMultiStatus {
+			b.Fatal(res.Code)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/query")
+}
