@@ -145,6 +145,7 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 		interval = time.Minute
 	}
 	var tried time.Time
+	var trouble string // as last logged
 	for {
 		if wait, err := b.waitsForPerson(ctx, m); err != nil {
 			log.Error("account state", "err", err)
@@ -154,8 +155,14 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 			switch {
 			case ctx.Err() != nil:
 				return
+			case err != nil && err.Error() == trouble:
+				log.Debug("round failed again", "err", err)
 			case err != nil:
+				trouble = err.Error()
 				log.Warn("round failed; the last good calendars are served", "err", err)
+			case trouble != "":
+				trouble = ""
+				log.Info("round good again", "changed", report.Changed(), "seconds", report.Seconds)
 			case report.Changed() > 0 || report.Failed() > 0:
 				log.Info("round", "changed", report.Changed(), "requests", report.Requests, "failed_calendars", report.Failed(),
 					"seconds", report.Seconds)

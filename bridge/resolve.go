@@ -190,6 +190,11 @@ func seriesZone(e graph.Event) string {
 func (r *round) readSeries(ctx context.Context, p *page, res graph.Result, rows []Row, elsewhere map[graph.EventID]CalendarID) error {
 	i := slices.IndexFunc(rows, func(row Row) bool { return row.Kind == KindMaster })
 	switch {
+	case isGone(res.Err) && i >= 0 && rows[i].Round == r.cal.Round:
+		// The delta has just listed it and sent no tombstone: Graph contradicts itself, or the series was deleted since.
+		// The next round asks once more.
+		p.mark(res.ID, StageAsk)
+		return nil
 	case isGone(res.Err) && i >= 0:
 		for _, row := range rows {
 			p.remove(row.ID)

@@ -673,3 +673,64 @@ func TestStuckCursor(t *testing.T) {
 	}
 	w.object("Sooner")
 }
+
+// TestMasterMissesOnce: a 404 for a master that the delta has just listed is no deletion.
+func TestMasterMissesOnce(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	series := cal.Create(weekly("Stand-up", 0, 8, "monday"))
+	w.changes(1)
+	w.must(cal.Change(series, func(e *graphsim.Event) { e.Subject = "Stand-up, new" }))
+	w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.Contains(r.URL.Path, "/events/") {
+			return &graphsim.Fault{Status: 404, Code: "ErrorItemNotFound"}
+		}
+		return nil
+	}
+	w.pass(time.Minute)
+	r, err := w.b.Round(w.ctx, w.m)
+	w.must(err)
+	if r.Changed() != 0 {
+		t.Errorf("%d changes, want none", r.Changed())
+	}
+	w.object("Stand-up")
+	w.sim.Fault = nil
+	w.changes(1)
+	w.object("Stand-up\\, new")
+
+	// One that is really gone is gone with the next round.
+	w.must(cal.Change(series, func(e *graphsim.Event) { e.Subject = "Stand-up, newer" }))
+	var deleted atomic.Bool
+	w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.Contains(r.URL.Path, "/events/") && !deleted.Swap(true) {
+			w.must(cal.Delete(series))
+		}
+		return nil
+	}
+	w.pass(time.Minute)
+	_, err = w.b.Round(w.ctx, w.m)
+	w.must(err)
+	w.sim.Fault = nil
+	w.changes(1)
+	w.changes(0)
+}
+
+// TestLookWithoutFilter: a Graph that will not filter events by their start lists them all.
+func TestLookWithoutFilter(t *testing.T) {
+	for _, status := range []int{400, 501, 500} {
+		w := newWorld(t)
+		cal := w.box.Calendar()
+		cal.Create(meeting("Soon", 3, 9))
+		cal.Create(meeting("Far", 900, 9))
+		cal.Create(meeting("Long ago", -900, 9))
+		w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+			if strings.Contains(r.URL.RawQuery, "filter") {
+				return &graphsim.Fault{Status: status, Code: "ErrorInvalidRequest"}
+			}
+			return nil
+		}
+		w.b.Mailboxes[0].Graph.(*graph.Client).Attempts = 1
+		w.changes(2)
+		w.object("Far")
+	}
+}

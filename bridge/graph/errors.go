@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -269,8 +270,8 @@ func oneOf(code string, codes []string) bool {
 func retryAfter(h http.Header) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	d := time.Duration(0)
-	if seconds, err := strconv.Atoi(v); err == nil {
-		d = time.Duration(min(max(seconds, 0), 86400)) * time.Second
+	if seconds, err := strconv.ParseFloat(v, 64); err == nil && !math.IsNaN(seconds) {
+		d = time.Duration(min(max(seconds, 0), 86400) * float64(time.Second))
 	} else if at, err := http.ParseTime(v); err == nil {
 		now, err := http.ParseTime(h.Get("Date"))
 		if err != nil {

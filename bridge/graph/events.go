@@ -31,24 +31,43 @@ func (c *Client) Calendars(ctx context.Context) ([]Calendar, error) {
 }
 
 // EventsFrom reads the single events and series masters of cal that start at or after from, page by page, with times
-// in UTC: GET calendars/{id}/events, which has no window and knows nothing of occurrences. It ends at the first error.
+// in UTC: GET calendars/{id}/events, which has no window and knows nothing of occurrences. Where Graph will not filter
+// them, all are read and those before from are left out here. It ends at the first error.
 func (c *Client) EventsFrom(ctx context.Context, cal CalendarID, from time.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		// The filter compares wall clocks in UTC and takes no offset.
-		filter := fmt.Sprintf("start/dateTime ge '%s'", from.UTC().Format("2006-01-02T15:04:05"))
-		link := fmt.Sprintf("%s%s/calendars/%s/events?$filter=%s&$top=%d", c.BaseURL, c.root(), escape(string(cal)), escape(filter), c.pageSize())
-		err := pages(ctx, c, "read events ahead", link, c.pagePrefer("UTC"), func(events []Event) bool {
+		begin := from.UTC().Format("2006-01-02T15:04:05")
+		list := fmt.Sprintf("%s%s/calendars/%s/events?", c.BaseURL, c.root(), escape(string(cal)))
+		filter := "$filter=" + escape(fmt.Sprintf("start/dateTime ge '%s'", begin))
+		top := fmt.Sprintf("$top=%d", c.pageSize())
+		began := false
+		each := func(events []Event) bool {
+			began = true
 			for _, e := range events {
-				if !yield(e, nil) {
+				if at := e.Start.DateTime; (at == "" || at >= begin) && !yield(e, nil) {
 					return false
 				}
 			}
 			return true
-		})
+		}
+		const op = "read events ahead"
+		err := pages(ctx, c, op, list+filter+"&"+top, c.pagePrefer("UTC"), each)
+		if refusesFilter(err) && !began {
+			if pages(ctx, c, op, list+top, c.pagePrefer("UTC"), each) == nil {
+				return
+			}
+		}
 		if err != nil {
 			yield(Event{}, err)
 		}
 	}
+}
+
+// refusesFilter reports an answer of Graph's own that the request may be the reason of.
+func refusesFilter(err error) bool {
+	e := asError(err)
+	return e != nil && !e.garbled && (e.Status == http.StatusBadRequest || e.Status == http.StatusInternalServerError ||
+		e.Status == http.StatusNotImplemented || e.Status == http.StatusGatewayTimeout)
 }
 
 // Instances reads the occurrences and exceptions of a series that touch [start, end), in no order, with times in UTC.

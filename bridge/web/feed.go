@@ -52,14 +52,14 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil && r.Context().Err() == nil {
 		h.log().Error("feed", "feed", feed.ID, "err", err)
-		unavailable(w)
+		unavailable(w, "The feed cannot be read at the moment.")
 	}
 }
 
 // unavailable is the answer to any trouble: Thunderbird and others drop a calendar for good after a 4xx.
-func unavailable(w http.ResponseWriter) {
+func unavailable(w http.ResponseWriter, why string) {
 	w.Header().Set("Retry-After", "300")
-	plain(w, http.StatusServiceUnavailable, "The feed is not ready yet.\n")
+	plain(w, http.StatusServiceUnavailable, why+"\n")
 }
 
 func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.Feed) error {
@@ -67,8 +67,12 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.
 	if err != nil {
 		return err
 	}
+	if len(src.cals) == 0 && len(feed.Calendars) > 0 {
+		unavailable(w, "The calendars of this feed are gone from Outlook.")
+		return nil
+	}
 	if !src.synced {
-		unavailable(w)
+		unavailable(w, "The feed is not ready yet: its first sync is not complete.")
 		return nil
 	}
 	if notModified(r, src.tag, src.modified) {
