@@ -313,8 +313,13 @@ func (c *feedCache) objects(ctx context.Context, src feedSource) iter.Seq2[[]byt
 	}
 }
 
-// Objects yields the octets of every object of some calendars, in a stable order and a few at a time.
+// Objects yields the octets of every object of some calendars, in a stable order and a few at a time, each with a UID
+// of its own.
 func Objects(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
+	return distinct(stored(ctx, store, cals))
+}
+
+func stored(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for _, cal := range cals {
 			q := bridge.ObjectQuery{WithData: true, Limit: 50}

@@ -14,6 +14,7 @@ import (
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge"
+	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 )
@@ -405,6 +406,35 @@ func TestFeedWhole(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.cache, "making-*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestFeedDistinct: the copies of one meeting in two calendars stay two events.
+func TestFeedDistinct(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	other := s.box.AddCalendar("Other", "")
+	start := at(1, 9)
+	for i, cal := range []*graphsim.Calendar{s.box.Calendar(), other} {
+		cal.Create(graphsim.Event{Subject: fmt.Sprintf("Copy %d", i), Start: start, End: start.Add(time.Hour), ICalUID: strings.Repeat("0123456789", 12) + "@elsewhere.example"})
+	}
+	s.round()
+	for _, detail := range []string{bridge.DetailFull, bridge.DetailBusy} {
+		url, _ := s.feed(bridge.Feed{Detail: detail})
+		cal, err := convert.Decode([]byte(s.get(url).body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		uids := map[string]bool{}
+		for _, e := range cal.Events() {
+			uids[e.Props.Get(ical.PropUID).Value] = true
+		}
+		if len(uids) != 2 {
+			t.Errorf("%s: two events have the UIDs %v", detail, uids)
+		}
+		if first, again := s.get(url).body, s.get(url).body; first != again {
+			t.Errorf("%s: the feed differs from time to time", detail)
+		}
 	}
 }
 

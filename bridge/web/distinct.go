@@ -1,0 +1,67 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"iter"
+
+	"github.com/emersion/go-ical"
+
+	"outbridge/bridge/convert"
+)
+
+// distinct gives an object whose UID another calendar's object has had before a UID of its own. Calendars may hold
+// copies of one meeting; put together they would be one event to a reader, and one of the two would be lost.
+func distinct(objects iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		seed := maphash.MakeSeed()
+		seen := map[uint64]int{}
+		for data, err := range objects {
+			if err == nil {
+				key := maphash.Bytes(seed, uidLine(data))
+				seen[key]++
+				if n := seen[key]; n > 1 {
+					data, err = renamed(data, n)
+				}
+			}
+			if !yield(data, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// uidLine is the first UID property of a stored object, with its folds.
+func uidLine(data []byte) []byte {
+	i := bytes.Index(data, []byte("\r\nUID"))
+	if i < 0 {
+		return data
+	}
+	line := data[i+2:]
+	for end := 0; ; {
+		n := bytes.Index(line[end:], []byte("\r\n"))
+		if n < 0 {
+			return line
+		}
+		end += n + 2
+		if end >= len(line) || line[end] != ' ' && line[end] != '\t' {
+			return line[:end]
+		}
+	}
+}
+
+func renamed(data []byte, n int) ([]byte, error) {
+	cal, err := convert.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("stored object: %w", err)
+	}
+	for _, c := range cal.Children {
+		if uid := c.Props.Get(ical.PropUID); c.Name == ical.CompEvent && uid != nil {
+			uid.Value = fmt.Sprintf("%s-%d", uid.Value, n)
+		}
+	}
+	var b bytes.Buffer
+	err = convert.Encode(&b, cal)
+	return b.Bytes(), err
+}
