@@ -294,3 +294,48 @@ func compareSpans(t failer, cal *ical.Calendar, w Span, want []Span, text string
 		}
 	}
 }
+
+// TestCustomZone: the rules of a custom zone are nowhere in Graph's answer, but what it lists across a change of the
+// clock tells which zone they come down to, so that the series goes on beyond the list.
+func TestCustomZone(t *testing.T) {
+	loc, _, _ := LoadZone("America/New_York")
+	first := time.Date(2026, 9, 7, 8, 30, 0, 0, loc) // a Monday
+	s := Series{Event: graph.Event{
+		ID: "x", Type: graph.SeriesMaster, Subject: "Custom", OriginalStartTimeZone: "tzone://Microsoft/Custom",
+		Start: graph.DateTimeTimeZone{DateTime: first.UTC().Format("2006-01-02T15:04:05"), TimeZone: "UTC"},
+		End:   graph.DateTimeTimeZone{DateTime: first.UTC().Add(time.Hour).Format("2006-01-02T15:04:05"), TimeZone: "UTC"},
+		Recurrence: &graph.Recurrence{
+			Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{"monday"}},
+			Range:   graph.RecurrenceRange{Type: "noEnd", StartDate: "2026-09-07"},
+		},
+	}, Window: Span{first.AddDate(0, 0, -10), first.AddDate(0, 6, 0)}, Occurrences: []Span{}}
+	for at := first; at.Before(s.Window.End); at = at.AddDate(0, 0, 7) {
+		s.Occurrences = append(s.Occurrences, Span{at.UTC(), at.UTC().Add(time.Hour)})
+	}
+	cal, losses, err := ToICS(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := Span{first.AddDate(2, 0, 0), first.AddDate(3, 0, 0)}
+	got, err := Expand(cal, ahead)
+	if err != nil || len(got) < 52 {
+		t.Fatalf("%d instances in the third year, %v", len(got), err)
+	}
+	for _, i := range got {
+		if at := i.Start.In(loc); at.Weekday() != time.Monday || at.Format("15:04") != "08:30" {
+			t.Errorf("an instance at %s", at)
+		}
+	}
+	var said []string
+	for _, l := range losses {
+		said = append(said, l.Field+": "+l.Reason)
+	}
+	want := []string{
+		`originalStartTimeZone: The time zone "tzone://Microsoft/Custom" is not known; the times are written in UTC.`,
+		// The first Windows zone that changes its clock on the same days, which is as good as any.
+		"recurrence: The times of the series are written in America/Anchorage, whose clock changes as what Outlook shows does.",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("losses %q", said)
+	}
+}

@@ -71,7 +71,7 @@ func (c *conversion) series() error {
 			other.civilEnd = w.civil.Add(exact)
 			plans = append(plans, c.plans(m, other)...)
 		}
-		for _, z := range c.otherZones(w) {
+		for _, z := range c.otherZones(m, w) {
 			plans = append(plans, c.plans(m, w.in(z))...)
 		}
 	}
@@ -84,6 +84,9 @@ func (c *conversion) series() error {
 	default:
 		p = plan{when: w, dates: slices.Values([]time.Time{w.firstDay()}), about: "the first occurrence by itself",
 			notes: []string{"The recurrence cannot be read; only the first occurrence and the modified ones are shown."}}
+	}
+	if _, known := findZone(e.OriginalStartTimeZone); !known && p.when.zone.tzid != w.zone.tzid {
+		c.note("recurrence", fmt.Sprintf("The times of the series are written in %s, whose clock changes as what Outlook shows does.", p.when.zone.name()))
 	}
 	for _, n := range p.notes {
 		c.note("recurrence", n)
@@ -101,7 +104,7 @@ func (w when) in(z zone) when {
 }
 
 // otherZones are the zones that the series may be in, should its own fit not what Graph lists.
-func (c *conversion) otherZones(w when) []zone {
+func (c *conversion) otherZones(m *master, w when) []zone {
 	var out []zone
 	if w.allDay || c.Event.Recurrence == nil {
 		return nil
@@ -113,7 +116,41 @@ func (c *conversion) otherZones(w when) []zone {
 			out = append(out, z)
 		}
 	}
+	if _, known := findZone(c.Event.OriginalStartTimeZone); !known {
+		if z, ok := c.fittingZone(m); ok && !seen[z.tzid] {
+			out = append(out, z)
+		}
+	}
 	return out
+}
+
+// fittingZone is the first Windows zone in which everything that Graph lists of the series begins at one time of day:
+// what a custom zone comes down to, whose rules Graph does not tell. It is none where the list does not reach across a
+// change of the clock, for then a fixed offset says as much.
+func (c *conversion) fittingZone(m *master) (zone, bool) {
+	var starts []time.Time
+	for _, s := range c.Occurrences {
+		if !slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.start.Equal(s.Start) }) {
+			starts = append(starts, s.Start)
+		}
+	}
+	sameClock := func(loc *time.Location) bool {
+		return !slices.ContainsFunc(starts, func(t time.Time) bool {
+			h, min, sec := t.In(loc).Clock()
+			h0, min0, sec0 := starts[0].In(loc).Clock()
+			return h != h0 || min != min0 || sec != sec0
+		})
+	}
+	if len(starts) == 0 || sameClock(time.UTC) {
+		return zone{}, false
+	}
+	for _, name := range slices.Sorted(maps.Keys(windowsZones)) {
+		if z, ok := findZone(name); ok && sameClock(z.location()) {
+			c.say("Zone", "in ", z.name(), " all that Outlook lists begins at one time of day")
+			return z, true
+		}
+	}
+	return zone{}, false
 }
 
 // readCancelled collects the dates of removed occurrences.
