@@ -37,9 +37,6 @@ func (c *conversion) fields(e graph.Event) *ical.Component {
 	c.states(comp, e)
 	c.people(comp, e)
 	c.alarm(comp, e)
-	if e.HasAttachments {
-		c.note("hasAttachments", "Attachments are not carried over; they are in Outlook.")
-	}
 	return comp
 }
 
@@ -140,6 +137,16 @@ func (c *conversion) links(comp *ical.Component, e graph.Event, link meeting) {
 		add(comp, "CONFERENCE", link.url, ical.ParamValue, "URI", "FEATURE", "VIDEO", "LABEL", link.name)
 	} else if url, ok := cleanURL(e.WebLink); ok {
 		add(comp, ical.PropURL, url)
+	}
+	if !e.HasAttachments {
+		return
+	}
+	// Graph gives what is attached only one by one and only to the bridge, so the link is to the event in Outlook.
+	if url, ok := cleanURL(e.WebLink); ok {
+		add(comp, ical.PropAttach, url)
+		c.note("hasAttachments", "What is attached is not carried over; the link leads to the event in Outlook.")
+	} else {
+		c.note("hasAttachments", "What is attached is not carried over; it is in Outlook.")
 	}
 }
 
