@@ -85,18 +85,31 @@ func davObject(o Object) caldav.Object {
 
 func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {
 	return func(yield func(caldav.Object, error) bool) {
-		page := ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData, Limit: listPage}
-		if q.WithData {
-			page.Limit = dataPage
+		all := ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
+		for o, err := range Objects(ctx, b.Store, c.Key.(CalendarID), all) {
+			if !yield(davObject(o), err) {
+				return
+			}
 		}
-		for {
-			list, err := b.Store.Objects(ctx, c.Key.(CalendarID), page)
+	}
+}
+
+// Objects yields all objects that q selects by name, whatever its Limit, reading a page at a time. It stops after an
+// error.
+func Objects(ctx context.Context, store ObjectStore, id CalendarID, q ObjectQuery) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		q.Limit = listPage
+		if q.WithData {
+			q.Limit = dataPage
+		}
+		for page := q; ; {
+			list, err := store.Objects(ctx, id, page)
 			if err != nil {
-				yield(caldav.Object{}, err)
+				yield(Object{}, err)
 				return
 			}
 			for _, o := range list {
-				if !yield(davObject(o), nil) {
+				if !yield(o, nil) {
 					return
 				}
 			}

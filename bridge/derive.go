@@ -118,7 +118,6 @@ func (r *round) deriveSeries(ctx context.Context, m Mark, uids map[string]graph.
 // series reads a series from its rows. ok is false where nothing is left of it.
 func (r *round) series(rows []Row, listed bool) (s convert.Series, ok bool, err error) {
 	s = r.newSeries()
-	var exceptions []graph.Event
 	spans := []convert.Span{}
 	for _, row := range rows {
 		switch row.Kind {
@@ -127,25 +126,36 @@ func (r *round) series(rows []Row, listed bool) (s convert.Series, ok bool, err 
 				return s, false, err
 			}
 			ok = true
-		case KindException:
-			e, err := decode(row)
-			if err != nil {
-				return s, false, err
-			}
-			exceptions = append(exceptions, e)
-			spans = append(spans, row.Span)
-		case KindOccurrence:
+		case KindException, KindOccurrence:
 			spans = append(spans, row.Span)
 		}
 	}
-	if s.Event.Recurrence != nil && s.Event.ExceptionOccurrences == nil {
-		// Graph would not tell the master's exceptions: those of the window are all that is known.
-		s.Exceptions = exceptions
+	if s.Event.Recurrence == nil {
+		return s, ok, nil
 	}
-	if s.Event.Recurrence != nil && listed {
+	if listed {
 		s.Occurrences = spans
 	}
-	return s, ok, nil
+	s.Exceptions, err = untold(s.Event, rows)
+	return s, ok, err
+}
+
+// untold are the exceptions among the rows of a series where Graph would not tell its master's: those of the window are
+// then all that is known.
+func untold(master graph.Event, rows []Row) (list []graph.Event, err error) {
+	if master.ExceptionOccurrences != nil {
+		return nil, nil
+	}
+	for _, row := range rows {
+		if row.Kind == KindException {
+			e, err := decode(row)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, e)
+		}
+	}
+	return list, nil
 }
 
 func (r *round) newSeries() convert.Series {

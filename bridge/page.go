@@ -34,6 +34,24 @@ func (p *page) mark(series graph.EventID, stage int) {
 	p.marks[series] = Mark{Series: series, Stage: stage}
 }
 
+// take puts a row and marks what is next for its series: a master and its occurrences are to be read, all else is whole.
+func (p *page) take(r Row) {
+	p.put(r)
+	if r.Kind == KindSingle {
+		p.mark(r.Series, StageDerive)
+	} else {
+		p.mark(r.Series, StageRead)
+	}
+}
+
+// drop removes rows of a series, so that what is left of it is derived.
+func (p *page) drop(series graph.EventID, rows []Row) {
+	for _, r := range rows {
+		p.remove(r.ID)
+	}
+	p.mark(series, StageDerive)
+}
+
 func (p *page) build(seq int64) MirrorPage {
 	m := MirrorPage{Calendar: p.cal, Seq: seq, Cursor: p.cursor}
 	for _, r := range p.rows {

@@ -76,18 +76,12 @@ func (r *round) answer(p *page, res graph.Result, have Row, elsewhere map[graph.
 		p.put(row)
 		p.mark(e.ID, StageDerive)
 	case row.Kind == KindOccurrence || row.Kind == KindException:
-		p.put(row)
+		p.take(row)
 		p.mark(e.ID, StageDerive) // nothing of its own: the series that it belongs to shows it
-		p.mark(row.Series, StageRead)
 	case !r.isHere(e, false, elsewhere), row.Kind == KindSingle && r.isPast(row.Span.End) && !r.isPast(have.Span.End):
-		p.remove(e.ID)
-		p.mark(e.ID, StageDerive)
-	case row.Kind == KindMaster:
-		p.put(row)
-		p.mark(e.ID, StageRead)
+		p.drop(e.ID, []Row{row})
 	default:
-		p.put(row)
-		p.mark(e.ID, StageDerive)
+		p.take(row)
 	}
 	return nil
 }
@@ -189,17 +183,15 @@ func seriesZone(e graph.Event) string {
 // readSeries puts what Graph said of one master into a page.
 func (r *round) readSeries(ctx context.Context, p *page, res graph.Result, rows []Row, elsewhere map[graph.EventID]CalendarID) error {
 	i := slices.IndexFunc(rows, func(row Row) bool { return row.Kind == KindMaster })
+	listed := i >= 0 && rows[i].Round == r.cal.Round // by this round's pages
 	switch {
-	case isGone(res.Err) && i >= 0 && rows[i].Round == r.cal.Round:
+	case isGone(res.Err) && listed:
 		// The delta has just listed it and sent no tombstone: Graph contradicts itself, or the series was deleted since.
 		// The next round asks once more.
 		p.mark(res.ID, StageAsk)
 		return nil
 	case isGone(res.Err) && i >= 0:
-		for _, row := range rows {
-			p.remove(row.ID)
-		}
-		p.mark(res.ID, StageDerive)
+		p.drop(res.ID, rows)
 		return nil
 	case isGone(res.Err):
 		return r.orphans(ctx, p, res.ID, rows)
@@ -211,25 +203,18 @@ func (r *round) readSeries(ctx context.Context, p *page, res graph.Result, rows 
 	}
 	e := res.Event
 	e.ID = res.ID
-	if !r.isHere(e, i >= 0 && rows[i].Round == r.cal.Round, elsewhere) {
-		for _, row := range rows {
-			p.remove(row.ID)
-		}
-		p.mark(e.ID, StageDerive)
+	if !r.isHere(e, listed, elsewhere) {
+		p.drop(e.ID, rows)
 		return nil
 	}
 	master := rowOf(e, r.cal.Round)
-	p.put(master)
 	if master.Kind != KindMaster {
-		for _, row := range rows {
-			if row.ID != e.ID {
-				p.remove(row.ID)
-			}
-		}
-		p.mark(e.ID, StageDerive)
+		p.drop(e.ID, rows)
+		p.put(master)
 		return nil
 	}
-	return r.reconcile(ctx, p, e, rows, i >= 0 && rows[i].Round == r.cal.Round)
+	p.put(master)
+	return r.reconcile(ctx, p, e, rows, listed)
 }
 
 // orphans makes events of their own of occurrences whose master is not in the mailbox: whoever was invited to single
@@ -277,12 +262,9 @@ func (r *round) reconcile(ctx context.Context, p *page, e graph.Event, rows []Ro
 	}
 	s := r.newSeries()
 	s.Event = e
-	if e.ExceptionOccurrences == nil {
-		for _, row := range listed {
-			if x, err := decode(row); err == nil && row.Kind == KindException {
-				s.Exceptions = append(s.Exceptions, x)
-			}
-		}
+	var err error
+	if s.Exceptions, err = untold(e, listed); err != nil {
+		return err
 	}
 	stands, known := r.standsFor(s)
 	inner := convert.Span{Start: r.cal.Window.Start.Add(edge), End: r.cal.Window.End.Add(-edge)}

@@ -363,13 +363,8 @@ func (r *round) mirrorEvents(ctx context.Context, events []graph.Event, next *Cu
 			fresh = append(fresh, e.ID)
 		}
 		row := rowOf(e, next.Round)
-		p.put(row)
+		p.take(row)
 		rows[e.ID] = row
-		if row.Kind == KindSingle {
-			p.mark(e.ID, StageDerive)
-		} else {
-			p.mark(row.Series, StageRead)
-		}
 	}
 	elsewhere, err := r.b.Store.Elsewhere(ctx, r.cal.ID, fresh)
 	if err != nil {
@@ -436,13 +431,7 @@ func (r *round) look(ctx context.Context) error {
 		if e.ID == "" || e.Removed != nil {
 			continue
 		}
-		row := rowOf(e, r.cal.Round)
-		p.put(row)
-		if row.Kind == KindSingle {
-			p.mark(row.ID, StageDerive)
-		} else {
-			p.mark(row.Series, StageRead)
-		}
+		p.take(rowOf(e, r.cal.Round))
 		r.report.Items++
 		if len(p.rows) >= askPage {
 			if err := r.write(ctx, p); err != nil {
@@ -487,14 +476,9 @@ var calendarInLink = regexp.MustCompile(`(?i)calendars(?:\('([^']+)'\)|/([^/?]+)
 func (r *round) isHere(e graph.Event, listed bool, elsewhere map[graph.EventID]CalendarID) bool {
 	if m := calendarInLink.FindStringSubmatch(e.CalendarLink); m != nil {
 		id, err := url.PathUnescape(m[1] + m[2])
-		if err == nil && graph.CalendarID(id) != r.cal.GraphID {
-			known := slices.ContainsFunc(r.others, func(c Calendar) bool { return c.GraphID == graph.CalendarID(id) })
-			if known {
-				return false
-			}
-		}
-		if err == nil && graph.CalendarID(id) == r.cal.GraphID {
-			return true
+		i := slices.IndexFunc(r.others, func(c Calendar) bool { return c.GraphID == graph.CalendarID(id) })
+		if err == nil && i >= 0 {
+			return r.others[i].ID == r.cal.ID
 		}
 	}
 	_, moved := elsewhere[e.ID]

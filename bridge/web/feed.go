@@ -322,22 +322,10 @@ func Objects(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calend
 func stored(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for _, cal := range cals {
-			q := bridge.ObjectQuery{WithData: true, Limit: 50}
-			for {
-				list, err := store.Objects(ctx, cal.ID, q)
-				if err != nil {
-					yield(nil, err)
+			for o, err := range bridge.Objects(ctx, store, cal.ID, bridge.ObjectQuery{WithData: true}) {
+				if !yield(o.Data, err) || err != nil {
 					return
 				}
-				for _, o := range list {
-					if !yield(o.Data, nil) {
-						return
-					}
-				}
-				if len(list) < q.Limit {
-					break
-				}
-				q.After = list[len(list)-1].Name
 			}
 		}
 	}

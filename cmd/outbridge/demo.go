@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,8 +10,8 @@ import (
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
-	"outbridge/bridge/sqlstore"
 )
 
 const demoUser = "demo"
@@ -66,7 +64,8 @@ func (d *demoCmd) Run(e *env) (err error) {
 		return err
 	}
 	defer store.Close()
-	if err := demoSignIn(e.ctx, &c, store); err != nil {
+	// Through the device code sign-in, which the simulated Outlook approves by itself.
+	if err := c.signIn(e.ctx, store, demoUser, func(*graph.DeviceAuth) {}); err != nil {
 		return err
 	}
 	mailboxes, err := c.mailboxes(e.ctx, store, log, "")
@@ -119,26 +118,4 @@ func demoListener(e *env, address string) (net.Listener, error) {
 		}
 	}
 	return nil, fmt.Errorf("listen: %w: choose another address with --listen", err)
-}
-
-// demoSignIn goes through the device code sign-in, which the simulated Outlook approves by itself.
-func demoSignIn(ctx context.Context, c *config, store *sqlstore.Store) error {
-	authority, err := c.authority(c.scopes())
-	if err != nil {
-		return err
-	}
-	device, err := authority.DeviceCode(ctx)
-	if err != nil {
-		return err
-	}
-	token, err := authority.Wait(ctx, device)
-	if err != nil {
-		return err
-	}
-	account, err := store.EnsureAccount(ctx, demoUser)
-	if err != nil {
-		return err
-	}
-	err = store.Tokens(account.ID).SaveToken(ctx, nil, token)
-	return errors.Join(err, ctx.Err())
 }

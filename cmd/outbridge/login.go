@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
+
+	"outbridge/bridge/graph"
+	"outbridge/bridge/sqlstore"
 )
 
 type loginCmd struct {
@@ -29,29 +33,15 @@ func (l *loginCmd) Run(e *env) error {
 		return err
 	}
 	defer store.Close()
-	authority, err := c.authority(c.scopes())
-	if err != nil {
-		return err
-	}
-	device, err := authority.DeviceCode(e.ctx)
-	if err != nil {
-		return forAccount(err, account.Name)
-	}
-	fmt.Fprintf(e.stdout, "To sign in as %s, open %s and enter the code %s", account.Name, device.VerificationURI, device.UserCode)
-	if left := time.Until(device.Expires).Round(time.Minute); left > 0 {
-		fmt.Fprintf(e.stdout, " (valid for %d minutes)", int(left.Minutes()))
-	}
-	fmt.Fprintln(e.stdout, ".")
-	token, err := authority.Wait(e.ctx, device)
+	err = c.signIn(e.ctx, store, account.Name, func(d *graph.DeviceAuth) {
+		fmt.Fprintf(e.stdout, "To sign in as %s, open %s and enter the code %s", account.Name, d.VerificationURI, d.UserCode)
+		if left := time.Until(d.Expires).Round(time.Minute); left > 0 {
+			fmt.Fprintf(e.stdout, " (valid for %d minutes)", int(left.Minutes()))
+		}
+		fmt.Fprintln(e.stdout, ".")
+	})
 	if err != nil {
 		return forAccount(err, account.Name)
-	}
-	row, err := store.EnsureAccount(e.ctx, account.Name)
-	if err != nil {
-		return err
-	}
-	if err := store.Tokens(row.ID).SaveToken(e.ctx, nil, token); err != nil {
-		return err
 	}
 	m, err := c.mailbox(e.ctx, store, c.logger(e.stderr), account)
 	if err != nil {
@@ -67,6 +57,28 @@ func (l *loginCmd) Run(e *env) error {
 	}
 	fmt.Fprintf(e.stdout, "Signed in. Calendars: %s.\n", strings.Join(names, ", "))
 	return nil
+}
+
+// signIn goes through the device code sign-in and keeps its token. show is called with the code for the person.
+func (c *config) signIn(ctx context.Context, store *sqlstore.Store, account string, show func(*graph.DeviceAuth)) error {
+	authority, err := c.authority(c.scopes())
+	if err != nil {
+		return err
+	}
+	device, err := authority.DeviceCode(ctx)
+	if err != nil {
+		return err
+	}
+	show(device)
+	token, err := authority.Wait(ctx, device)
+	if err != nil {
+		return err
+	}
+	row, err := store.EnsureAccount(ctx, account)
+	if err != nil {
+		return err
+	}
+	return store.Tokens(row.ID).SaveToken(ctx, nil, token)
 }
 
 // forAccount is a sign-in error with the account's name in its advice.
