@@ -27,18 +27,37 @@ type Result struct {
 // each id; what fails for one event is that Result's Err (IsNotFound: it is gone), and what fails for all is
 // everyone's.
 func (c *Client) Events(ctx context.Context, ids []EventID) []Result {
-	gets := make([]eventGet, len(ids))
+	gets := make([]batchGet, len(ids))
 	for i, id := range ids {
-		gets[i] = eventGet{id: id, url: c.eventPath(id), prefer: prefer("UTC")}
+		gets[i] = batchGet{url: c.eventPath(id), prefer: prefer("UTC")}
 	}
-	return c.batch(ctx, "read events", gets)
+	return c.batchEvents(ctx, "read events", ids, gets)
 }
 
-// eventGet is one GET of an event inside a $batch.
-type eventGet struct {
-	id     EventID
-	url    string // relative to BaseURL
+// batchEvents sends gets[i] for ids[i].
+func (c *Client) batchEvents(ctx context.Context, op string, ids []EventID, gets []batchGet) []Result {
+	for i, id := range ids {
+		if id == "" {
+			gets[i].url = ""
+		}
+	}
+	results := make([]Result, len(ids))
+	for i, part := range batch(ctx, c, op, gets, readEvent) {
+		results[i] = Result{ID: ids[i], Event: part.value, Err: part.err}
+	}
+	return results
+}
+
+// batchGet is one GET inside a $batch.
+type batchGet struct {
+	url    string // relative to BaseURL; "": its id was empty
 	prefer string
+}
+
+// batchPart is the answer to one batchGet; value is zero where err is set.
+type batchPart[T any] struct {
+	value T
+	err   error
 }
 
 type batchRequest struct {
@@ -56,21 +75,20 @@ type batchResponse struct {
 }
 
 // batch sends gets and sends those again that failed for a while, by the same rule as do. The answers that are
-// complete do not wait for them: each pass goes over all batches first.
-func (c *Client) batch(ctx context.Context, op string, gets []eventGet) []Result {
-	results := make([]Result, len(gets))
+// complete do not wait for them: each pass goes over all batches first. read reads the body of a part.
+func batch[T any](ctx context.Context, c *Client, op string, gets []batchGet, read func([]byte) (T, error)) []batchPart[T] {
+	results := make([]batchPart[T], len(gets))
 	var todo []int
 	for i, g := range gets {
-		results[i].ID = g.id
-		if g.id == "" {
-			results[i].Err = errEmptyID(op)
+		if g.url == "" {
+			results[i].err = errEmptyID(op)
 			continue
 		}
 		todo = append(todo, i)
 	}
-	fail := func(which []int, err error) []Result {
+	fail := func(which []int, err error) []batchPart[T] {
 		for _, i := range which {
-			results[i].Err = err
+			results[i].err = err
 		}
 		return results
 	}
@@ -81,19 +99,19 @@ func (c *Client) batch(ctx context.Context, op string, gets []eventGet) []Result
 		var token string
 		for n, chunk := 0, todo; len(chunk) > 0; chunk = chunk[n:] {
 			n = min(batchSize, len(chunk))
-			used, err := c.batchOnce(ctx, op, gets, chunk[:n], results)
+			used, err := batchOnce(ctx, c, op, gets, chunk[:n], results, read)
 			if err != nil {
 				return fail(chunk, err)
 			}
 			for _, i := range chunk[:n] {
 				var e *Error
 				switch {
-				case !errors.As(results[i].Err, &e):
+				case !errors.As(results[i].err, &e):
 				case e.Status == http.StatusUnauthorized && !renewed:
 					refused, token = append(refused, i), used
 				case e.transient():
 					again = append(again, i)
-					c.hold(e.RetryAfter)
+					c.Gate.hold(e.RetryAfter)
 					if longest == nil || e.RetryAfter > longest.RetryAfter {
 						longest = e
 					}
@@ -121,7 +139,7 @@ func (c *Client) batch(ctx context.Context, op string, gets []eventGet) []Result
 
 // batchOnce sends one $batch for gets[i], i in chunk, and writes what came into results[i]. It returns the access
 // token that it was sent with.
-func (c *Client) batchOnce(ctx context.Context, op string, gets []eventGet, chunk []int, results []Result) (string, error) {
+func batchOnce[T any](ctx context.Context, c *Client, op string, gets []batchGet, chunk []int, results []batchPart[T], read func([]byte) (T, error)) (string, error) {
 	var payload struct {
 		Requests []batchRequest `json:"requests"`
 	}
@@ -150,14 +168,19 @@ func (c *Client) batchOnce(ctx context.Context, op string, gets []eventGet, chun
 	for k, i := range chunk {
 		r, ok := byID[strconv.Itoa(k+1)]
 		e := &Error{Op: op, Status: r.Status}
-		results[i].Event, results[i].Err = Event{}, e
+		results[i] = batchPart[T]{err: e}
 		switch {
 		case !ok:
-			e.garbled, e.Message = true, "the batch came back without an answer for this event"
+			e.garbled, e.Message = true, "the batch came back without an answer for this part"
 		case r.Status/100 != 2:
 			e.read(r.header(), r.Body)
 		default:
-			results[i].Event, results[i].Err = readEvent(op, r)
+			value, err := read(r.Body)
+			if err == nil {
+				results[i] = batchPart[T]{value: value}
+				continue
+			}
+			e.garbled, e.Message, e.RequestID = true, oneLine(err.Error()), r.header().Get("Request-Id")
 		}
 	}
 	return token, nil
@@ -176,16 +199,13 @@ func readBatch(b []byte) ([]batchResponse, error) {
 	return answer.Responses, nil
 }
 
-func readEvent(op string, r batchResponse) (Event, error) {
+func readEvent(b []byte) (Event, error) {
 	var event Event
-	err := json.Unmarshal(r.Body, &event)
+	err := json.Unmarshal(b, &event)
 	if err == nil && event.ID == "" {
 		err = errors.New("the answer is not an event: it has no id")
 	}
-	if err != nil {
-		return Event{}, &Error{Op: op, Status: r.Status, garbled: true, Message: oneLine(err.Error()), RequestID: r.header().Get("Request-Id")}
-	}
-	return event, nil
+	return event, err
 }
 
 func (r batchResponse) header() http.Header {

@@ -31,6 +31,7 @@ type Error struct {
 
 	garbled bool // what came was not from Graph, or not whole
 	login   bool // the login service has trouble for now, which it often says with 400
+	one     bool // a 404 is about the one thing that was asked for, whatever its code
 	cursor  bool // the request followed a delta or skip token
 }
 
@@ -191,17 +192,17 @@ var mailboxCodes = []string{"MailboxNotEnabledForRESTAPI", "MailboxNotSupportedF
 // syncStateCodes are the codes that say that a cursor is of no more use.
 var syncStateCodes = []string{"SyncStateNotFound", "SyncStateInvalid", "ResyncRequired", "ErrorSyncFolderNotFound"}
 
-// IsNotFound reports a 404 of the one event or calendar that was asked for: Graph itself says that it is gone. It is
+// IsNotFound reports a 404 of the one event, calendar or subscription that was asked for: Graph itself says that it is gone. It is
 // false for a mailbox that is missing and for a 404 that is not from Graph.
 func IsNotFound(err error) bool {
 	e := asError(err)
-	return e != nil && e.Status == http.StatusNotFound && e.Code != "" && !strings.EqualFold(e.Code, "UnknownError") && !oneOf(e.Code, mailboxCodes)
+	return e != nil && e.Status == http.StatusNotFound && (e.one && !e.garbled || e.Code != "" && !strings.EqualFold(e.Code, "UnknownError") && !oneOf(e.Code, mailboxCodes))
 }
 
 // IsMailboxMissing reports that the whole mailbox is not in Exchange Online, is disabled, or does not exist.
 func IsMailboxMissing(err error) bool {
 	e := asError(err)
-	return e != nil && e.Status == http.StatusNotFound && oneOf(e.Code, mailboxCodes)
+	return e != nil && e.Status == http.StatusNotFound && !e.one && oneOf(e.Code, mailboxCodes)
 }
 
 // IsSyncStateLost reports that a cursor cannot be followed any more and that a new first round is due: 410, any of the
@@ -220,6 +221,23 @@ func IsAccessDenied(err error) bool {
 	e := asError(err)
 	return e != nil && e.Status == http.StatusForbidden && !e.garbled && e.Claims == ""
 }
+
+// IsNotOffered reports that Graph itself refuses a whole kind of thing and will go on doing so: by 403, 404, 405 or 501, or
+// by a 400 to an address that it does not know. It is false for a mailbox that is missing.
+func IsNotOffered(err error) bool {
+	e := asError(err)
+	if e == nil || e.garbled || e.Claims != "" || e.transient() || IsMailboxMissing(e) {
+		return false
+	}
+	switch e.Status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
+
+// IsConflict reports a 409: what was to be made is there already.
+func IsConflict(err error) bool { return isStatus(err, http.StatusConflict) }
 
 // IsThrottled reports that Graph refused because there were too many requests, even after waiting.
 func IsThrottled(err error) bool {

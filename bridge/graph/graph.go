@@ -28,14 +28,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/semaphore"
 )
 
 const (
-	// concurrency is what Outlook allows one app in one mailbox: four requests at once are clean, a fifth is
-	// refused (learn.microsoft.com/graph/throttling-limits, "MailboxConcurrency").
-	concurrency = 4
-
 	// maxBody bounds one answer, decompressed. A page of 50 events with long HTML bodies is a few MiB.
 	maxBody = 64 << 20
 
@@ -45,8 +40,9 @@ const (
 	defaultTimeout  = 2 * time.Minute
 )
 
-// Client talks to Graph for one mailbox: use one Client for each, since its limits (four requests at once, and the
-// wait that Retry-After asks for) are the mailbox's. BaseURL and Tokens are required; set the fields before the first
+// Client talks to Graph for one mailbox: use one Client for each, since its limits (see Gate) are the mailbox's. A calendar
+// of another person that is shared with whoever signed in is read by a Client with that person's address as its Mailbox
+// and the same Tokens, which need SharedScope (learn.microsoft.com/graph/outlook-get-shared-events-calendars). BaseURL and Tokens are required; set the fields before the first
 // call. Methods may be called concurrently. An error is an *Error, an *AuthError, ErrForeignLink, the TokenSource's own
 // or the context's; each call is over for good then, since retries are done here.
 type Client struct {
@@ -62,11 +58,12 @@ type Client struct {
 	MaxWait  time.Duration // longest that one call waits in all between attempts; asked to wait longer, it returns; 0: 5 minutes
 	Timeout  time.Duration // of one request with its answer; 0: 2 minutes
 
-	once  sync.Once
-	http  *http.Client
-	slots *semaphore.Weighted
-	mu    sync.Mutex
-	until time.Time // no request before this: the gate that Retry-After closes
+	// Gate keeps the mailbox's limits. Give Clients for the same mailbox the same one: a mailbox that is shared with two
+	// accounts has one set of limits. nil: one of the Client's own.
+	Gate *Gate
+
+	once sync.Once
+	http *http.Client
 }
 
 // TokenSource gives access tokens for Graph. It is called concurrently, once for each request, so it caches. Its
@@ -167,17 +164,19 @@ func (c *Client) do(ctx context.Context, r request) (token string, err error) {
 }
 
 func (c *Client) setUp() {
-	c.slots = semaphore.NewWeighted(concurrency)
+	if c.Gate == nil {
+		c.Gate = new(Gate)
+	}
 	c.http = withoutRedirects(c.HTTP)
 }
 
 // attempt sends one HTTP request and reads the answer whole, with one of the mailbox's slots in hand.
 func (c *Client) attempt(ctx context.Context, r request) (token string, err error) {
 	weight := max(r.weight, 1)
-	if err := c.enter(ctx, r.op, weight); err != nil {
+	if err := c.Gate.enter(ctx, r.op, weight, orDefault(c.MaxWait, defaultMaxWait)); err != nil {
 		return "", err
 	}
-	defer c.slots.Release(weight)
+	defer c.Gate.leave(weight)
 
 	token, err = c.Tokens.Token(ctx)
 	if err != nil {
@@ -244,41 +243,6 @@ func (c *Client) exchange(req *http.Request) (int, http.Header, []byte, error) {
 	return resp.StatusCode, resp.Header, b, err
 }
 
-// enter waits until the gate is open and takes slots of the mailbox's.
-func (c *Client) enter(ctx context.Context, op string, weight int64) error {
-	for {
-		closed := c.closedFor()
-		if closed > orDefault(c.MaxWait, defaultMaxWait) {
-			return &Error{Op: op, Status: http.StatusTooManyRequests, RetryAfter: closed, Message: "an earlier answer asked to wait"}
-		}
-		if err := sleep(ctx, closed); err != nil {
-			return err
-		}
-		if err := c.slots.Acquire(ctx, weight); err != nil {
-			return err
-		}
-		if c.closedFor() == 0 {
-			return nil
-		}
-		c.slots.Release(weight)
-	}
-}
-
-// hold closes the gate of this mailbox for d from now.
-func (c *Client) hold(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t := time.Now().Add(d); t.After(c.until) {
-		c.until = t
-	}
-}
-
-func (c *Client) closedFor() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return max(0, time.Until(c.until))
-}
-
 // retrier is the one rule of when to send again: a transient error, while attempts and MaxWait last. Retry-After is
 // obeyed, and holds up the whole mailbox; without it the waits grow threefold from about four seconds, so that five
 // attempts span about three minutes.
@@ -300,7 +264,7 @@ func (r *retrier) wait(ctx context.Context, e *Error) error {
 		d = backoff(r.sent)
 	}
 	if e.RetryAfter > 0 || e.Status == http.StatusTooManyRequests {
-		r.c.hold(d)
+		r.c.Gate.hold(d)
 	}
 	if r.sent >= orDefault(r.c.Attempts, defaultAttempts) || r.waited+d > orDefault(r.c.MaxWait, defaultMaxWait) {
 		return e

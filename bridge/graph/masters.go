@@ -35,12 +35,13 @@ func (c *Client) Masters(ctx context.Context, refs []MasterRef) []Result {
 	}
 	// Each pass asks less of those that were refused, at most twice: another zone, fewer properties.
 	for len(todo) > 0 {
-		var batch []eventGet
+		var ids []EventID
+		var batch []batchGet
 		for _, i := range todo {
-			batch = append(batch, gets[i].get(c, refs[i].ID))
+			ids, batch = append(ids, refs[i].ID), append(batch, gets[i].get(c, refs[i].ID))
 		}
 		var again []int
-		for k, r := range c.batch(ctx, op, batch) {
+		for k, r := range c.batchEvents(ctx, op, ids, batch) {
 			i := todo[k]
 			if r.Err != nil && gets[i].relent(r.Err) {
 				again = append(again, i)
@@ -66,12 +67,12 @@ type masterGet struct {
 	plain bool // without the properties that some clouds do not know
 }
 
-func (g masterGet) get(c *Client, id EventID) eventGet {
+func (g masterGet) get(c *Client, id EventID) batchGet {
 	url := c.eventPath(id)
 	if !g.plain {
 		url += "?$select=" + eventSelect() + ",cancelledOccurrences,exceptionOccurrences&$expand=exceptionOccurrences"
 	}
-	return eventGet{id: id, url: url, prefer: prefer(g.zone)}
+	return batchGet{url: url, prefer: prefer(g.zone)}
 }
 
 // relent asks for less after a refusal, and reports whether there is less to ask for.

@@ -14,6 +14,10 @@ type Category struct {
 // SettingsScope is the permission that MailboxZone and Categories need, over Scopes.
 func SettingsScope(graphURL string) string { return graphURL + "/MailboxSettings.Read" }
 
+// SharedScope is the permission, over Scopes, to read the calendars that other people have shared with whoever signs in. It
+// is for work and school accounts only.
+func SharedScope(graphURL string) string { return graphURL + "/Calendars.Read.Shared" }
+
 // MailboxZone reads the mailbox's own time zone, a Windows or IANA name (learn.microsoft.com/graph/api/user-get-mailboxsettings).
 func (c *Client) MailboxZone(ctx context.Context) (string, error) {
 	const op = "read the mailbox's settings"

@@ -22,9 +22,10 @@ type syncStates struct {
 	current map[tracker]*syncToken // the last one of each client and calendar
 }
 
-// A tracker is a client that follows a calendar.
+// A tracker is a client that follows a calendar, for one of the people that have signed in to it.
 type tracker struct {
 	client string
+	owner  *Mailbox // nil: the app itself
 	cal    *Calendar
 }
 
@@ -140,7 +141,7 @@ func (c *call) delta(cal *Calendar) response {
 	if refused != nil {
 		return *refused
 	}
-	who := tracker{c.token.client, cal}
+	who := tracker{c.token.client, c.token.mailbox, cal}
 	if old := c.server.sync.current[who]; old != nil && near(old.state.window.from, w.from) && near(old.state.window.to, w.to) {
 		c.server.violation("first delta request for calendar %q of %s while a token for this window lives", cal.name, c.mailbox.address)
 	}
@@ -158,6 +159,10 @@ func near(a, b time.Time) bool { return a.Sub(b).Abs() < 24*time.Hour }
 // follow answers a nextLink or deltaLink.
 func (c *call) follow(cal *Calendar, name, text string) response {
 	t := c.server.sync.tokens[text]
+	if c.guest() && c.server.DelegatedDeltaDenied {
+		c.server.lost(c.mailbox)
+		return c.fail(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
+	}
 	switch {
 	case t == nil && !wellFormed(text):
 		c.server.violation("altered %s %q for calendar %q of %s", name, text, cal.name, c.mailbox.address)

@@ -215,11 +215,13 @@ func (c *call) findUser() *response {
 		c.mailbox, c.user, c.seg = own, "me", c.seg[1:]
 	case strings.EqualFold(c.seg[0], "users") && len(c.seg) > 1:
 		m := c.server.mailbox(c.seg[1])
-		if m == nil {
+		switch {
+		case m == nil:
 			return refuse(404, "ErrorInvalidUser", fmt.Sprintf("The requested user '%s' is invalid.", c.seg[1]))
-		}
-		if own != nil && m != own {
+		case own != nil && m != own && !m.sharesWith(own):
 			return refuse(403, "", "")
+		case own == nil && !c.server.appMayRead(m):
+			return refuse(403, "ErrorAccessDenied", "Access to OData is disabled: [RAOP] : Blocked by tenant configured AppOnly AccessPolicy settings.")
 		}
 		c.mailbox, c.user, c.seg = m, "users/"+url.PathEscape(c.seg[1]), c.seg[2:]
 	}
@@ -240,6 +242,9 @@ func (c *call) allowed(scopes ...string) bool {
 
 // serve answers a call that is no batch.
 func (s *Server) serve(c *call) response {
+	if len(c.seg) > 0 && c.user == "" && strings.EqualFold(c.seg[0], "subscriptions") {
+		return c.subscriptions(c.seg[1:])
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := c.readPrefer(); a != nil {
@@ -314,6 +319,9 @@ func (c *call) pageSize() int {
 
 // context is the @odata.context of an answer.
 func (c *call) context(of string) string {
+	if c.mailbox == nil || c.user == "" {
+		return c.server.origin(c.r) + "/v1.0/$metadata#" + of
+	}
 	return c.server.origin(c.r) + "/v1.0/$metadata#users('" + c.mailbox.userID() + "')" + of
 }
 

@@ -64,6 +64,20 @@ type Server struct {
 	// [MS-OXOCAL] 2.2.1.44).
 	ExactDuration bool
 
+	GroupsApart          bool     // /calendars leaves out those of other groups than the standard one
+	DelegatedDeltaDenied bool     // the links of a delta of somebody else's calendar are answered 403, whoever shares it
+	AppMailboxes         []string // addresses that an app may read in its own name (ApplicationAccessPolicy), others are answered 403; nil: all
+
+	// Webhooks sends notifications and validation requests; nil: http.DefaultTransport, without redirects.
+	Webhooks *http.Client
+	// InsecureWebhooks allows notification URLs of the form http:// at the loopback addresses.
+	InsecureWebhooks bool
+	// NotificationDelay is how long a notification waits for others to travel with; 0: not at all.
+	NotificationDelay time.Duration
+	// WebhookFault is asked before each request to a notification URL: Status and Drop keep it from arriving, DropAnswer
+	// its answer from counting. nil: no fault. It is called concurrently.
+	WebhookFault func(r *http.Request) *Fault
+
 	// Fault is asked before each request is served, login requests and the parts of a $batch included; nil: no
 	// fault. It may edit mailboxes. It is called concurrently.
 	Fault func(r *http.Request) *Fault
@@ -73,6 +87,7 @@ type Server struct {
 	mailboxes  []*Mailbox
 	login      login
 	sync       syncStates
+	hooks      hooks
 	requests   []Request
 	violations []string
 	concurrent int

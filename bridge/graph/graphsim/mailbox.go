@@ -27,9 +27,10 @@ type Mailbox struct {
 	loc      *time.Location
 	tag      string // part of every id
 	filler   string
-	cals     []*Calendar // the default one first
-	made     int         // calendars ever made
-	items    []*item     // by number - 1; nil: deleted
+	cals     []*Calendar      // the default one first
+	made     int              // calendars ever made
+	items    []*item          // by number - 1; nil: deleted
+	groups   []*CalendarGroup // the standard one first
 	colors   []category
 	inflight int
 	pause    pause
@@ -45,6 +46,8 @@ type Calendar struct {
 	name    string
 	hex     string
 	canEdit bool
+	group   *CalendarGroup
+	shared  map[*Mailbox]bool // whose owners may read it
 	removed bool
 	items   map[int]*item
 	graves  []grave // what left the calendar, by version
@@ -75,7 +78,7 @@ func (s *Server) AddMailbox(address, displayName, zoneName string) *Mailbox {
 		name := []string{"Red", "Orange", "Yellow", "Green", "Blue", "Purple"}[i]
 		m.colors = append(m.colors, category{name + " category", fmt.Sprintf("preset%d", preset)})
 	}
-	m.addCalendar("Calendar", "")
+	m.addCalendar("Calendar", "", m.addGroup("My Calendars"))
 	s.mailboxes = append(s.mailboxes, m)
 	return m
 }
@@ -119,12 +122,12 @@ func (m *Mailbox) Calendars() []*Calendar {
 func (m *Mailbox) AddCalendar(name, hexColor string) *Calendar {
 	m.server.mu.Lock()
 	defer m.server.mu.Unlock()
-	return m.addCalendar(name, hexColor)
+	return m.addCalendar(name, hexColor, m.groups[0])
 }
 
-func (m *Mailbox) addCalendar(name, hexColor string) *Calendar {
+func (m *Mailbox) addCalendar(name, hexColor string, group *CalendarGroup) *Calendar {
 	m.made++
-	c := &Calendar{mailbox: m, n: m.made, name: name, hex: hexColor, canEdit: true, items: map[int]*item{}}
+	c := &Calendar{mailbox: m, n: m.made, name: name, hex: hexColor, canEdit: true, group: group, items: map[int]*item{}}
 	c.id = calendarID(m, c.n)
 	m.cals = append(m.cals, c)
 	return c
@@ -140,7 +143,8 @@ func (m *Mailbox) RemoveCalendar(c *Calendar) {
 	}
 	m.cals = slices.Delete(m.cals, i, i+1)
 	c.removed = true
-	for n := range c.items {
+	for n, x := range c.items {
+		m.server.notify(x, "deleted")
 		m.items[n-1] = nil
 	}
 	clear(c.items)
@@ -199,6 +203,7 @@ func (c *Calendar) create(e Event) *item {
 	}
 	x.gen = 0
 	m.server.bump(x)
+	m.server.notify(x, "created")
 	return x
 }
 
@@ -290,8 +295,14 @@ func (x *item) edit(day time.Time, edit func(*Event)) error {
 		}
 		x.exceptions[day] = e
 	}
-	x.cal.mailbox.server.bump(x)
+	x.update()
 	return nil
+}
+
+// update makes a new version of an item and tells the subscribers.
+func (x *item) update() {
+	x.cal.mailbox.server.bump(x)
+	x.cal.mailbox.server.notify(x, "updated")
 }
 
 // ChangeOccurrence edits one occurrence, named by its original date (yyyy-mm-dd in the series' zone), which
@@ -309,7 +320,7 @@ func (c *Calendar) CancelOccurrence(master graph.EventID, day string) error {
 func (x *item) cancel(day time.Time) {
 	delete(x.exceptions, day)
 	x.cancelled[day] = true
-	x.cal.mailbox.server.bump(x)
+	x.update()
 }
 
 // CancelOccurrenceByOrganizer shows what an invitee sees when the organizer cancels one occurrence: an exception
@@ -363,6 +374,7 @@ func (x *item) remove(day time.Time) {
 		return
 	}
 	x.bury()
+	x.cal.mailbox.server.notify(x, "deleted")
 	x.cal.mailbox.items[x.n-1] = nil
 }
 
@@ -391,7 +403,7 @@ func (c *Calendar) Move(id graph.EventID, to *Calendar) error {
 	x.cal = to
 	x.moves++
 	to.items[x.n] = x
-	s.bump(x)
+	x.update()
 	return nil
 }
 
@@ -420,7 +432,7 @@ func (c *Calendar) Touch(id graph.EventID) error {
 	defer s.mu.Unlock()
 	x, _, err := c.in(id)
 	if err == nil {
-		s.bump(x)
+		x.update()
 	}
 	return err
 }

@@ -8,12 +8,24 @@ var calendarColors = map[string]string{
 	"#038387": "lightTeal", "#bf0077": "lightPink", "#8e562e": "lightBrown", "#a4262c": "lightRed",
 }
 
-func calendarsAsJSON(m *Mailbox) []map[string]any {
+// calendarsAsJSON are the calendars of the user that the caller may see, of one group where it is not nil.
+func (c *call) calendarsAsJSON(of *CalendarGroup) []map[string]any {
 	var all []map[string]any
-	for _, cal := range m.cals {
-		all = append(all, cal.asJSON())
+	for _, cal := range c.mailbox.cals {
+		if c.sees(cal) && (of == nil || cal.group == of) {
+			all = append(all, c.calendarAsJSON(cal))
+		}
 	}
 	return all
+}
+
+// calendarAsJSON is a calendar as the caller sees it: who was only let in to read cannot edit.
+func (c *call) calendarAsJSON(cal *Calendar) map[string]any {
+	body := cal.asJSON()
+	if c.guest() {
+		body["canEdit"], body["canShare"] = false, false
+	}
+	return body
 }
 
 func (c *Calendar) asJSON() map[string]any {

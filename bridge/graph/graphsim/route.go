@@ -23,7 +23,16 @@ func (c *call) route() response {
 	}
 	switch first {
 	case "":
+		if c.guest() {
+			return c.get(c.userResource, "User.ReadBasic.All", "User.Read.All", "Directory.Read.All")
+		}
 		return c.get(c.userResource, "User.Read", "User.ReadBasic.All", "User.Read.All", "Directory.Read.All")
+	case "mailboxsettings", "outlook":
+		if c.guest() {
+			return c.fail(403, "", "")
+		}
+	}
+	switch first {
 	case "mailboxsettings":
 		return c.get(c.mailboxSettings, "MailboxSettings.Read", "MailboxSettings.ReadWrite")
 	case "outlook":
@@ -36,6 +45,9 @@ func (c *call) route() response {
 		return c.unknownSegment(c.seg[0])
 	}
 	if !c.allowed("Calendars.Read", "Calendars.ReadWrite", "Calendars.ReadBasic", "Calendars.Read.Shared", "Calendars.ReadWrite.Shared") {
+		return c.fail(403, "", "")
+	}
+	if c.guest() && !c.allowed("Calendars.Read.Shared", "Calendars.ReadWrite.Shared") {
 		return c.fail(403, "", "")
 	}
 	switch first {
@@ -65,10 +77,13 @@ func (c *call) calendars(rest []string) response {
 		if c.r.Method != http.MethodGet {
 			return c.notImplemented()
 		}
-		return c.list("/calendars", calendarsAsJSON(c.mailbox))
+		if c.server.GroupsApart {
+			return c.list("/calendars", c.calendarsAsJSON(c.mailbox.groups[0]))
+		}
+		return c.list("/calendars", c.calendarsAsJSON(nil))
 	}
 	for _, cal := range c.mailbox.cals {
-		if string(cal.id) == rest[0] {
+		if string(cal.id) == rest[0] && c.sees(cal) {
 			return c.inCalendar(cal, rest[1:])
 		}
 	}
@@ -78,15 +93,25 @@ func (c *call) calendars(rest []string) response {
 	return c.fail(404, "", "")
 }
 
-// groups: there is one group, with all calendars.
+// groups answers for the calendar groups, which only their owner sees.
 func (c *call) groups(rest []string) response {
-	id := classicStart + c.mailbox.tag + "AuAAAAAB" + c.mailbox.filler + "AAA="
+	if c.guest() {
+		return c.fail(403, "", "")
+	}
+	if len(rest) == 0 {
+		var all []map[string]any
+		for _, g := range c.mailbox.groups {
+			all = append(all, map[string]any{"id": g.id, "name": g.name, "classId": guid("group " + g.id), "changeKey": changeKey(c.mailbox, 0)})
+		}
+		return c.list("/calendarGroups", all)
+	}
+	i := slices.IndexFunc(c.mailbox.groups, func(g *CalendarGroup) bool { return g.id == rest[0] })
 	switch {
-	case len(rest) == 0:
-		return c.list("/calendarGroups", []map[string]any{{"id": id, "name": "My Calendars", "classId": "0006f0b7-0000-0000-c000-000000000046", "changeKey": changeKey(c.mailbox, 0)}})
-	case rest[0] != id:
+	case i < 0:
 		return c.fail(404, "", "")
-	case len(rest) > 1 && strings.EqualFold(rest[1], "calendars"):
+	case len(rest) == 2 && strings.EqualFold(rest[1], "calendars"):
+		return c.list("/calendarGroups('"+url.PathEscape(rest[0])+"')/calendars", c.calendarsAsJSON(c.mailbox.groups[i]))
+	case len(rest) > 2 && strings.EqualFold(rest[1], "calendars"):
 		return c.calendars(rest[2:])
 	}
 	return c.notImplemented()
@@ -95,9 +120,12 @@ func (c *call) groups(rest []string) response {
 // inCalendar answers by the path below a calendar. Below the user's root, calendarView and events mean the default
 // calendar, and an event may be in any.
 func (c *call) inCalendar(cal *Calendar, rest []string) response {
+	if oneEvent := len(rest) > 1 && strings.EqualFold(rest[0], "events"); !oneEvent && !c.sees(cal) {
+		return c.fail(403, "", "")
+	}
 	if len(rest) == 0 {
 		return c.get(func() response {
-			body := cal.asJSON()
+			body := c.calendarAsJSON(cal)
 			body["@odata.context"] = c.context("/calendars/$entity")
 			return response{status: 200, body: body}
 		})
@@ -211,7 +239,7 @@ func (c *call) event(cal *Calendar, id string, rest []string) response {
 	switch {
 	case errors.Is(err, errMalformedID):
 		return c.fail(400, "ErrorInvalidIdMalformed", "Id is malformed.")
-	case err != nil || cal != nil && x.cal != cal:
+	case err != nil || cal != nil && x.cal != cal || !c.sees(x.cal):
 		return c.fail(404, "", "")
 	case c.r.Method != http.MethodGet && len(rest) < 2:
 		return c.changeEvent(x, day, strings.Join(rest, ""))

@@ -39,7 +39,7 @@ func (c *call) refuse(err error) response {
 
 // mayWrite tells whether the token and the calendar allow changes.
 func (c *call) mayWrite(cal *Calendar) bool {
-	return cal.canEdit && c.allowed("Calendars.ReadWrite", "Calendars.ReadWrite.Shared")
+	return cal.canEdit && !c.guest() && c.allowed("Calendars.ReadWrite", "Calendars.ReadWrite.Shared")
 }
 
 // createEvent is POST …/events. A transactionId that is known answers with its event, and makes no second one.

@@ -1,0 +1,118 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// calendarPage is how many calendars a page is asked to have: nobody should need a second one.
+const calendarPage = "?$top=100"
+
+// Calendars reads all calendars of the mailbox, over all pages and calendar groups. Calendars that others have shared may
+// be missing (github.com/microsoftgraph/microsoft-graph-docs/issues/8286): see GroupCalendars.
+func (c *Client) Calendars(ctx context.Context) ([]Calendar, error) {
+	const op = "read calendars"
+	all, err := list[Calendar](ctx, c, op, c.BaseURL+c.root()+"/calendars"+calendarPage)
+	if err != nil {
+		return nil, err
+	}
+	return withIDs(op, all)
+}
+
+// PrimaryCalendar reads the mailbox's own, default calendar, the one that sharing a calendar is about as a rule.
+func (c *Client) PrimaryCalendar(ctx context.Context) (Calendar, error) {
+	const op = "read the primary calendar"
+	var cal Calendar
+	_, err := c.do(ctx, request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + "/calendar", prefer: prefer("UTC"), decode: func(b []byte) error {
+		if err := json.Unmarshal(b, &cal); err != nil {
+			return fmt.Errorf("the answer is not a calendar: %w", err)
+		}
+		if cal.ID == "" {
+			return errors.New("the answer is not a calendar: it has no id")
+		}
+		return nil
+	}})
+	if err != nil {
+		return Calendar{}, err
+	}
+	return cal, nil
+}
+
+// GroupCalendars reads the calendars of all calendar groups ("My Calendars", "Other Calendars", "People's Calendars" and
+// the person's own), each calendar once. It takes two requests where there are up to twenty groups, and is worth them
+// only beside Calendars. Where Graph has no groups for the mailbox, or does not let the token see them, the error is one
+// that IsNotOffered reports: keep the calendars that are known then, since it does not say that they are gone.
+func (c *Client) GroupCalendars(ctx context.Context) ([]Calendar, error) {
+	const op = "read calendar groups"
+	type group struct {
+		ID string `json:"id"`
+	}
+	groups, err := list[group](ctx, c, op, c.BaseURL+c.root()+"/calendarGroups"+calendarPage)
+	if err != nil {
+		return nil, err
+	}
+	gets := make([]batchGet, len(groups))
+	for i, g := range groups {
+		if g.ID == "" {
+			return nil, &Error{Op: op, Status: http.StatusOK, garbled: true, Message: "a calendar group of the list has no id"}
+		}
+		gets[i] = batchGet{url: c.root() + "/calendarGroups/" + escape(g.ID) + "/calendars" + calendarPage, prefer: prefer("UTC")}
+	}
+	type calendars struct {
+		page []Calendar
+		next string
+	}
+	var all []Calendar
+	for _, part := range batch(ctx, c, op, gets, func(b []byte) (calendars, error) {
+		cals, p, err := readPage[Calendar](b)
+		return calendars{cals, p.Next}, err
+	}) {
+		if IsNotFound(part.err) {
+			continue // deleted since the groups were listed
+		}
+		err := part.err
+		if err == nil {
+			all = append(all, part.value.page...)
+			err = c.returnedLink(op, part.value.next)
+		}
+		if err == nil && part.value.next != "" {
+			var more []Calendar
+			more, err = list[Calendar](ctx, c, op, part.value.next)
+			all = append(all, more...)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	seen := make(map[CalendarID]bool)
+	all = slices.DeleteFunc(all, func(cal Calendar) bool {
+		again := seen[cal.ID]
+		seen[cal.ID] = cal.ID != ""
+		return again
+	})
+	return withIDs(op, all)
+}
+
+// withIDs refuses a list with a calendar that could not be asked for.
+func withIDs(op string, all []Calendar) ([]Calendar, error) {
+	if slices.ContainsFunc(all, func(cal Calendar) bool { return cal.ID == "" }) {
+		return nil, &Error{Op: op, Status: http.StatusOK, garbled: true, Message: "a calendar of the list has no id"}
+	}
+	return all, nil
+}
+
+// list reads a whole list, from link to its last page.
+func list[T any](ctx context.Context, c *Client, op, link string) (all []T, err error) {
+	err = pages(ctx, c, op, link, prefer("UTC"), func(items []T) bool {
+		all = append(all, items...)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}

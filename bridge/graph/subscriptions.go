@@ -1,0 +1,141 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// SubscriptionLife is the longest that a subscription to events lasts: 10,080 minutes
+// (learn.microsoft.com/graph/api/resources/subscription). Graph raises what is under 45 minutes to that.
+const SubscriptionLife = 10080 * time.Minute
+
+// Subscription is the resource "subscription": Graph tells NotificationURL about changes of Resource until Expires.
+type Subscription struct {
+	ID                       string
+	Resource                 string    // "": the events of the Client's mailbox
+	ChangeType               string    // "": created,updated,deleted
+	NotificationURL          string    // https
+	LifecycleNotificationURL string    // https, or ""; it cannot be added later
+	ClientState              string    // at most 128 characters, in every notification; a secret, which only Subscribe's answer may tell
+	Expires                  time.Time // to the second
+}
+
+// subscriptionJSON is how Graph writes it.
+type subscriptionJSON struct {
+	ID                       string `json:"id,omitempty"`
+	Resource                 string `json:"resource,omitempty"`
+	ChangeType               string `json:"changeType,omitempty"`
+	NotificationURL          string `json:"notificationUrl,omitempty"`
+	LifecycleNotificationURL string `json:"lifecycleNotificationUrl,omitempty"`
+	ClientState              string `json:"clientState,omitempty"`
+	Expires                  string `json:"expirationDateTime,omitempty"`
+}
+
+func (s *Subscription) UnmarshalJSON(b []byte) error {
+	var j subscriptionJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return fmt.Errorf("subscription: %w", err)
+	}
+	expires, err := time.Parse(time.RFC3339Nano, j.Expires)
+	if err != nil || j.ID == "" {
+		return errors.New("the answer is not a subscription: it has no id or no time of its end")
+	}
+	*s = Subscription{j.ID, j.Resource, j.ChangeType, j.NotificationURL, j.LifecycleNotificationURL, j.ClientState, expires.UTC()}
+	return nil
+}
+
+// Subscribe makes a subscription and returns it as Graph made it: Expires may be another than asked for. Meanwhile Graph
+// sends both URLs a validation request, which they must answer within ten seconds. Notifications name events by immutable
+// ids. A delegated token may subscribe to its own mailbox only. Of the errors, IsConflict says that there is such a
+// subscription already (perhaps of this very call, whose answer was lost: see Subscriptions), IsUnreachable that Graph
+// found nobody at the URLs, and, where neither is true, IsNotOffered that this mailbox has no notifications.
+func (c *Client) Subscribe(ctx context.Context, s Subscription) (Subscription, error) {
+	j := subscriptionJSON{Resource: orDefault(s.Resource, c.resource()+"/events"), ChangeType: orDefault(s.ChangeType, "created,updated,deleted"),
+		NotificationURL: s.NotificationURL, LifecycleNotificationURL: s.LifecycleNotificationURL, ClientState: s.ClientState, Expires: expiry(s.Expires)}
+	return c.subscription(ctx, "subscribe to changes", http.MethodPost, "", j)
+}
+
+// Subscriptions reads the app's subscriptions, over all pages: with a delegated token those that it made, with an app's own
+// token those of the app in all mailboxes of the tenant.
+func (c *Client) Subscriptions(ctx context.Context) ([]Subscription, error) {
+	return list[Subscription](ctx, c, "read subscriptions", c.BaseURL+"/subscriptions")
+}
+
+// RenewSubscription moves the end of a subscription, and answers a reauthorizationRequired as well. The Subscription that
+// it returns has the end that Graph set. IsNotFound says that there is no such subscription any more.
+func (c *Client) RenewSubscription(ctx context.Context, id string, expires time.Time) (Subscription, error) {
+	return c.subscription(ctx, "renew the subscription", http.MethodPatch, id, subscriptionJSON{Expires: expiry(expires)})
+}
+
+// ReauthorizeSubscription answers a reauthorizationRequired without moving the end. Do it or RenewSubscription, not both
+// within ten minutes (learn.microsoft.com/graph/change-notifications-lifecycle-events).
+func (c *Client) ReauthorizeSubscription(ctx context.Context, id string) error {
+	return c.subscriptionDo(ctx, request{op: "reauthorize the subscription", method: http.MethodPost, decode: ignore}, id, "/reauthorize")
+}
+
+// DeleteSubscription ends a subscription. One that is gone already is no error.
+func (c *Client) DeleteSubscription(ctx context.Context, id string) error {
+	err := c.subscriptionDo(ctx, request{op: "end the subscription", method: http.MethodDelete, decode: ignore}, id, "")
+	if IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// IsUnreachable reports that Graph refused a subscription because the notification URLs did not answer its validation
+// request, or not as they must. It is also what Graph says now and then when they do answer: try again later.
+func IsUnreachable(err error) bool {
+	e := asError(err)
+	return e != nil && e.Status == http.StatusBadRequest && oneOf(e.Code, []string{"ValidationError", "InvalidRequest"})
+}
+
+// subscription sends j and reads the subscription that comes back.
+func (c *Client) subscription(ctx context.Context, op, method, id string, j subscriptionJSON) (Subscription, error) {
+	body, err := json.Marshal(j)
+	if err != nil {
+		return Subscription{}, fmt.Errorf("%s: %w", op, err)
+	}
+	var s Subscription
+	// The kind of the ids in notifications is chosen here for good (learn.microsoft.com/graph/outlook-immutable-id).
+	r := request{op: op, method: method, prefer: prefer("UTC"), body: body, decode: func(b []byte) error { return json.Unmarshal(b, &s) }}
+	if method == http.MethodPost {
+		r.url = c.BaseURL + "/subscriptions"
+		_, err = c.do(ctx, r)
+	} else {
+		err = c.subscriptionDo(ctx, r, id, "")
+	}
+	if err != nil {
+		return Subscription{}, err
+	}
+	return s, nil
+}
+
+// subscriptionDo sends a request about one subscription. Its 404 has a code that means a missing mailbox elsewhere.
+func (c *Client) subscriptionDo(ctx context.Context, r request, id, action string) error {
+	if id == "" {
+		return fmt.Errorf("%s: the id of the subscription is empty", r.op)
+	}
+	r.url = c.BaseURL + "/subscriptions/" + escape(id) + action
+	_, err := c.do(ctx, r)
+	if e := asError(err); e != nil {
+		e.one = true
+	}
+	return err
+}
+
+// resource is the path of the mailbox as a subscription names it, which leaves "@" as it is.
+func (c *Client) resource() string {
+	if c.Mailbox == "" {
+		return "/me"
+	}
+	return "/users/" + url.PathEscape(c.Mailbox)
+}
+
+func expiry(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func ignore([]byte) error { return nil }
