@@ -27,20 +27,39 @@ import (
 // is final for this round.
 type Graph interface {
 	Calendars(ctx context.Context) ([]graph.Calendar, error)
+	GroupCalendars(ctx context.Context) ([]graph.Calendar, error)
+	PrimaryCalendar(ctx context.Context) (graph.Calendar, error)
+	Calendar(ctx context.Context, id graph.CalendarID) (graph.Calendar, error)
 	DeltaURL(cal graph.CalendarID, start, end time.Time) string
 	Delta(ctx context.Context, link string) (graph.DeltaPage, error)
 	Events(ctx context.Context, ids []graph.EventID) []graph.Result
 	Masters(ctx context.Context, refs []graph.MasterRef) []graph.Result
 	EventsFrom(ctx context.Context, cal graph.CalendarID, from time.Time) iter.Seq2[graph.Event, error]
+	View(ctx context.Context, cal graph.CalendarID, start, end time.Time) iter.Seq2[graph.Event, error]
 	Instances(ctx context.Context, master graph.EventID, start, end time.Time) ([]graph.Event, error)
+	Subscribe(ctx context.Context, s graph.Subscription) (graph.Subscription, error)
+	Subscriptions(ctx context.Context) ([]graph.Subscription, error)
+	RenewSubscription(ctx context.Context, id string, expires time.Time) (graph.Subscription, error)
+	DeleteSubscription(ctx context.Context, id string) error
 	MailboxZone(ctx context.Context) (string, error)
 	Categories(ctx context.Context) ([]graph.Category, error)
 }
 
-// Mailbox is one account's way to Graph.
+// Mailbox is one account's way to Graph, and what it is to serve.
 type Mailbox struct {
 	Name  string // the account's name, also the CalDAV user
 	Graph Graph
+	// Shared are mailboxes of other people and rooms, whose default calendars are served too.
+	Shared []SharedMailbox
+	// Include and Exclude choose the mailbox's own calendars by their names in Outlook, whatever the case, "*" being
+	// any text. No Include is all.
+	Include, Exclude []string
+}
+
+// SharedMailbox is an account's way to the mailbox of somebody else.
+type SharedMailbox struct {
+	Address string
+	Graph   Graph
 }
 
 // Bridge runs rounds for a set of mailboxes. All fields are set before the first call.
@@ -51,6 +70,17 @@ type Bridge struct {
 	Interval time.Duration // between rounds; 0: 1 minute
 	History  Period        // how far back the window reaches; zero: 4 months
 	Horizon  Period        // how far ahead; zero: 12 months
+
+	// ListEvery is how old the list of an account's calendars may be. 0: it is read in every round.
+	ListEvery time.Duration
+	// AuditEvery is how often a calendar's mirror is held against Outlook's own view of the window. 0: never.
+	AuditEvery time.Duration
+	// AuditAlways does so in every round.
+	AuditAlways bool
+
+	// NotifyURL is the https address at which Graph can tell of changes, to be passed on to Notify. While it does,
+	// rounds are 15 minutes apart. "": changes are polled for.
+	NotifyURL string
 
 	// Settings reads the mailbox's own time zone and category colours, which takes the permission
 	// MailboxSettings.Read.
@@ -75,6 +105,9 @@ type Bridge struct {
 	stuck  map[CalendarID]int
 	asked  map[AccountID]time.Time // when the mailbox's settings were last asked for
 	idle   map[CalendarID]idleCursor
+	ears   map[string]*ear
+	listed map[AccountID]time.Time  // when the calendars were last listed
+	viewed map[CalendarID]time.Time // when a calendar without a cursor was last listed
 }
 
 // Progress tells how far one calendar's round has come.
@@ -146,12 +179,16 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 	}
 	var tried time.Time
 	var trouble string // as last logged
+	nudged, failed := false, false
 	for {
 		if wait, err := b.waitsForPerson(ctx, m); err != nil {
 			log.Error("account state", "err", err)
 		} else if !wait || tried.IsZero() || b.now().Sub(tried) >= hopelessRetry {
 			tried = b.now()
+			b.listen(ctx, m)
 			report, err := b.Round(ctx, m)
+			b.overheard(m.Name, nudged, report)
+			failed = err != nil
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -170,11 +207,25 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 				log.Debug("round", "requests", report.Requests)
 			}
 		}
+		// After a notification one more round follows soon: the delta may lag behind what was notified.
+		wait := interval
+		if b.healthy(m.Name) && !nudged && !failed && len(m.Shared) == 0 {
+			wait = max(interval, safetyNet)
+		}
+		if nudged {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(nudgeGap):
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-nudge:
-		case <-time.After(interval):
+			nudged = true
+		case <-time.After(wait):
+			nudged = false
 		}
 	}
 }

@@ -1,37 +1,199 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"outbridge/bridge/graph"
 )
 
-// listCalendars brings the calendars of the store in line with those of the mailbox.
-func (b *Bridge) listCalendars(ctx context.Context, m Mailbox, a Account) (cals []Calendar, requests int64, err error) {
-	counted, n := graph.CountRequests(ctx)
-	list, err := m.Graph.Calendars(counted)
+// groupsAge is how old the list of calendar groups may be. Graph lists the calendars of all groups at once, but is
+// known to leave out shared ones there.
+const groupsAge = 24 * time.Hour
+
+// calendars are those of the account. Every ListEvery, and after a round that failed, the list is read from Graph and
+// the store brought in line with it; in between it is that of the store. An error comes with the calendars that can
+// be polled all the same.
+func (b *Bridge) calendars(ctx context.Context, m Mailbox, a Account) (cals []Calendar, requests int64, err error) {
+	known, err := b.Store.Calendars(ctx, a.ID)
 	if err != nil {
+		return nil, 0, err
+	}
+	b.mu.Lock()
+	last, ok := b.listed[a.ID]
+	b.mu.Unlock()
+	if ok && len(known) > 0 && b.now().Sub(last) < b.ListEvery {
+		return known, 0, nil
+	}
+	counted, n := graph.CountRequests(ctx)
+	list := listing{b: b, m: m, known: known}
+	if err := list.own(counted, a); err != nil {
+		return nil, n.Load(), fmt.Errorf("list calendars: %w", err)
+	}
+	list.shared(counted)
+	if _, err := b.Store.SetCalendars(ctx, a.ID, list.want); err != nil {
 		return nil, n.Load(), err
+	}
+	if cals, err = b.Store.Calendars(ctx, a.ID); err != nil {
+		return nil, n.Load(), err
+	}
+	b.setListed(a.ID, b.now())
+	if len(cals) == 0 {
+		err = errors.New("no calendar is left by include and exclude of the configuration")
+	}
+	return cals, n.Load(), errors.Join(append(list.errs, err)...)
+}
+
+// setListed remembers when the calendars of an account were listed; the zero time asks for them at the next round.
+func (b *Bridge) setListed(id AccountID, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listed == nil {
+		b.listed = map[AccountID]time.Time{}
+	}
+	if at.IsZero() {
+		delete(b.listed, id)
+		return
+	}
+	b.listed[id] = at
+}
+
+// listing gathers the calendars that an account is to have.
+type listing struct {
+	b     *Bridge
+	m     Mailbox
+	known []Calendar
+	want  []Calendar
+	errs  []error
+}
+
+// own takes the calendars of the account's mailbox.
+func (l *listing) own(ctx context.Context, a Account) error {
+	list, err := l.m.Graph.Calendars(ctx)
+	if err != nil {
+		return err
 	}
 	if len(list) == 0 {
 		// Every mailbox has a calendar, so this is a fault of the answer, and must not empty anybody's client.
-		return nil, n.Load(), errors.New("Graph lists no calendar at all; the known ones are kept")
+		return errors.New("Graph lists no calendar at all; the known ones are kept")
 	}
-	var want []Calendar
-	for i, g := range list {
-		want = append(want, Calendar{
-			GraphID: g.ID, Name: slug(g.Name), DisplayName: displayName(g), Color: colorOf(g), CanEdit: g.CanEdit,
-			Default: g.Default, Owner: g.Owner.Address, Order: i + 1, Modified: b.now(),
-		})
+	if now := l.b.now(); now.Sub(a.Grouped) >= groupsAge {
+		groups, err := l.m.Graph.GroupCalendars(ctx)
+		if err != nil && graph.IsUnavailable(err) {
+			return err
+		}
+		if err != nil {
+			l.b.log().Debug("calendar groups cannot be read", "account", l.m.Name, "err", err)
+		}
+		for _, g := range groups {
+			if !slices.ContainsFunc(list, func(c graph.Calendar) bool { return c.ID == g.ID }) {
+				list = append(list, g)
+			}
+		}
+		if err := l.b.Store.SetGrouped(ctx, a.ID, now); err != nil {
+			return err
+		}
 	}
-	if _, err := b.Store.SetCalendars(ctx, a.ID, want); err != nil {
-		return nil, n.Load(), err
+	for _, c := range l.known {
+		if c.Mailbox != "" || slices.ContainsFunc(list, func(g graph.Calendar) bool { return g.ID == c.GraphID }) {
+			continue
+		}
+		// Not listed is not yet gone: a short list must not take a calendar from anybody's client.
+		g, err := l.m.Graph.Calendar(ctx, c.GraphID)
+		switch {
+		case err == nil:
+			list = append(list, g)
+		case isGone(err):
+			l.b.log().Info("a calendar was removed in Outlook", "account", l.m.Name, "calendar", c.DisplayName)
+		default:
+			return err
+		}
 	}
-	cals, err = b.Store.Calendars(ctx, a.ID)
-	return cals, n.Load(), err
+	for _, g := range list {
+		if c := calendarOf(g); l.m.selects(c.DisplayName) {
+			l.take(c)
+		}
+	}
+	return nil
+}
+
+// shared takes the default calendars of other people's mailboxes. One that cannot be read now keeps what is known.
+func (l *listing) shared(ctx context.Context) {
+	for _, s := range l.m.Shared {
+		g, err := s.Graph.PrimaryCalendar(ctx)
+		if err != nil {
+			l.errs = append(l.errs, &SharedError{Address: s.Address, Err: err})
+			for _, c := range l.known {
+				if c.Mailbox == s.Address {
+					l.take(c)
+				}
+			}
+			continue
+		}
+		c := calendarOf(g)
+		// Their calendar is called "Calendar", as everybody's is.
+		c.Mailbox, c.Default, c.DisplayName = s.Address, false, cmp.Or(g.Owner.Name, s.Address)
+		c.Name = slug(strings.Split(s.Address, "@")[0])
+		l.take(c)
+	}
+}
+
+func (l *listing) take(c Calendar) {
+	c.Order, c.Modified = len(l.want)+1, l.b.now()
+	l.want = append(l.want, c)
+}
+
+// SharedError says that the calendar of another mailbox cannot be read.
+type SharedError struct {
+	Address string
+	Err     error
+}
+
+func (e *SharedError) Error() string {
+	return fmt.Sprintf("the calendar of %s: %v", e.Address, e.Err)
+}
+
+func (e *SharedError) Unwrap() error { return e.Err }
+
+func calendarOf(g graph.Calendar) Calendar {
+	return Calendar{
+		GraphID: g.ID, Name: slug(g.Name), DisplayName: displayName(g), Color: colorOf(g), CanEdit: g.CanEdit,
+		Default: g.Default, Owner: g.Owner.Address,
+	}
+}
+
+// selects reports whether a calendar of that name is one to serve: one of Include, where there are any, and none of
+// Exclude.
+func (m Mailbox) selects(name string) bool {
+	return (len(m.Include) == 0 || matches(m.Include, name)) && !matches(m.Exclude, name)
+}
+
+// matches reports whether a pattern is name, whatever the case, "*" being any text.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		parts := strings.Split(strings.ToLower(p), "*")
+		for i := range parts {
+			parts[i] = regexp.QuoteMeta(parts[i])
+		}
+		ok, _ := regexp.MatchString("^"+strings.Join(parts, ".*")+"$", strings.ToLower(name))
+		return ok
+	})
+}
+
+// graphOf is the way to the mailbox that a calendar is read from.
+func (m Mailbox) graphOf(c Calendar) Graph {
+	for _, s := range m.Shared {
+		if c.Mailbox == s.Address {
+			return s.Graph
+		}
+	}
+	return m.Graph
 }
 
 func displayName(g graph.Calendar) string {

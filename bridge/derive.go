@@ -8,11 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/emersion/go-ical"
+	"golang.org/x/sync/errgroup"
 
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
@@ -33,14 +35,9 @@ func (r *round) derive(ctx context.Context) error {
 		if err != nil || len(marks) == 0 {
 			return err
 		}
-		var list []Derived
-		uids := map[string]graph.EventID{}
-		for _, m := range marks {
-			d, err := r.deriveSeries(ctx, m, uids)
-			if err != nil {
-				return err
-			}
-			list = append(list, d)
+		list, err := r.deriveBatch(ctx, marks)
+		if err != nil {
+			return err
 		}
 		if err := r.b.Store.Stage(ctx, r.cal.ID, r.cal.Seq, list); err != nil {
 			return err
@@ -54,7 +51,7 @@ func (r *round) derive(ctx context.Context) error {
 // deriveRefused serves series that Graph lists but whose masters it will not show, and that clients have not seen
 // yet, as the listing has them. They stay marked, so that the next round tries to read them.
 func (r *round) deriveRefused(ctx context.Context) error {
-	var list []Derived
+	var marks []Mark
 	for _, id := range r.refused {
 		if _, err := r.b.Store.SeriesObject(ctx, r.cal.ID, id); !errors.Is(err, ErrNotFound) {
 			if err != nil {
@@ -62,57 +59,115 @@ func (r *round) deriveRefused(ctx context.Context) error {
 			}
 			continue
 		}
-		d, err := r.deriveSeries(ctx, Mark{Series: id, Listed: true}, map[string]graph.EventID{})
-		if err != nil {
-			return err
-		}
-		d.Unsettled = true
-		list = append(list, d)
+		marks = append(marks, Mark{Series: id, Listed: true})
 	}
 	r.refused = nil
-	if len(list) == 0 {
+	if len(marks) == 0 {
 		return nil
+	}
+	list, err := r.deriveBatch(ctx, marks)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		list[i].Unsettled = true
 	}
 	return r.b.Store.Stage(ctx, r.cal.ID, r.cal.Seq, list)
 }
 
-// deriveSeries makes the object of one series. uids are those taken by series of the same batch, not staged yet.
-func (r *round) deriveSeries(ctx context.Context, m Mark, uids map[string]graph.EventID) (Derived, error) {
-	d := Derived{Series: m.Series}
-	have, err := r.b.Store.SeriesObject(ctx, r.cal.ID, m.Series)
+// draft is an object that is made and not yet held against those of the calendar.
+type draft struct {
+	Derived
+	have    Object // the series' object as it is
+	exists  bool
+	failed  bool // it stays as it is
+	object  *Object
+	content *ical.Calendar // of object
+}
+
+// deriveBatch makes the objects of some series, converting on all cores.
+func (r *round) deriveBatch(ctx context.Context, marks []Mark) ([]Derived, error) {
+	drafts := make([]draft, len(marks))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, m := range marks {
+		g.Go(func() (err error) {
+			drafts[i], err = r.draft(ctx, m)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	list := make([]Derived, len(marks))
+	uids := map[string]bool{} // of this batch, which is not staged yet
+	for i, d := range drafts {
+		if d.object != nil {
+			if err := r.distinct(ctx, &d, uids); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case d.failed:
+		case d.object == nil && d.exists:
+			d.have.Deleted, d.have.Data = true, nil
+			d.Object = &d.have
+		case d.object != nil && !(d.exists && sameButStamps(d.have.Data, d.object.Data)):
+			d.Object = d.object
+		}
+		list[i] = d.Derived
+	}
+	return list, nil
+}
+
+// draft makes the object of one series.
+func (r *round) draft(ctx context.Context, m Mark) (d draft, err error) {
+	d.Series = m.Series
+	d.have, err = r.b.Store.SeriesObject(ctx, r.cal.ID, m.Series)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return d, err
 	}
-	exists := err == nil
+	d.exists = err == nil
 	rows, err := r.b.Store.SeriesRows(ctx, r.cal.ID, m.Series)
 	if err != nil {
 		return d, err
 	}
 	s, ok, err := r.series(rows, m.Listed)
-	if err != nil {
+	if err != nil || !ok {
 		return d, err
 	}
-	var o *Object
-	if ok {
-		o, d.Losses, err = r.object(ctx, s, have, exists, uids)
-		if err != nil {
-			// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
-			r.log.Error("a series cannot be converted; its last good object is served", "series", m.Series, "err", err)
-			d.Losses = append(d.Losses, convert.Loss{Event: m.Series, Field: "event", Reason: "It could not be converted: " + sentence(err)})
-			return d, nil
-		}
-	}
-	switch {
-	case o == nil && exists:
-		have.Deleted, have.Data = true, nil
-		d.Object = &have
-	case o != nil && !(exists && sameButStamps(have.Data, o.Data)):
-		d.Object = o
-	}
-	if o != nil {
-		uids[o.UID] = m.Series
+	if err := r.render(&d, s); err != nil {
+		// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
+		r.log.Error("a series cannot be converted; its last good object is served", "series", m.Series, "err", err)
+		d.failed = true
+		d.Losses = append(d.Losses, convert.Loss{Event: m.Series, Field: "event", Reason: "It could not be converted: " + sentence(err)})
 	}
 	return d, nil
+}
+
+// distinct gives the object a UID of its own where another one of the calendar has it already: one UID, one resource
+// (RFC 4791 §4.1). A copy of an event within a calendar has the same iCalUId.
+func (r *round) distinct(ctx context.Context, d *draft, uids map[string]bool) error {
+	taken := uids[d.object.UID]
+	if !taken {
+		var err error
+		if taken, err = r.b.Store.UIDTaken(ctx, r.cal.ID, d.Series, d.object.UID); err != nil {
+			return err
+		}
+	}
+	if taken {
+		d.object.UID += "-" + shortHash(string(d.Series), 8)
+		for _, c := range d.content.Children {
+			if c.Name == ical.CompEvent {
+				c.Props.SetText(ical.PropUID, d.object.UID)
+			}
+		}
+		if err := d.object.encode(d.content); err != nil {
+			return err
+		}
+	}
+	uids[d.object.UID] = true
+	return nil
 }
 
 // series reads a series from its rows. ok is false where nothing is left of it.
@@ -173,55 +228,52 @@ func decode(row Row) (graph.Event, error) {
 	return e, nil
 }
 
-// object renders a series; nil where clients are to see none.
-func (r *round) object(ctx context.Context, s convert.Series, have Object, exists bool, uids map[string]graph.EventID) (*Object, []convert.Loss, error) {
-	if exists {
-		s.Sequence, s.Modified = have.Sequence+1, have.Stamp.Add(time.Second)
+// render makes the object of a series; none where clients are to see none.
+func (r *round) render(d *draft, s convert.Series) error {
+	if d.exists {
+		s.Sequence, s.Modified = d.have.Sequence+1, d.have.Stamp.Add(time.Second)
 	}
 	cal, losses, err := toICS(s)
+	d.Losses = losses
 	switch {
 	case errors.Is(err, convert.ErrNoInstances):
-		return nil, losses, nil
+		return nil
 	case errors.Is(err, convert.ErrNoTime):
-		return nil, append(losses, convert.Loss{Event: s.Event.ID, Field: "start",
-			Reason: fmt.Sprintf("%q has no place in time: %s.", s.Event.Subject, err)}), nil
+		d.Losses = append(d.Losses, convert.Loss{Event: s.Event.ID, Field: "start",
+			Reason: fmt.Sprintf("%q has no place in time: %s.", s.Event.Subject, err)})
+		return nil
 	case err != nil:
-		return nil, losses, err
+		return err
 	}
 	first, last := convert.Bounds(cal)
-	if r.isPast(last) && !(exists && r.isPast(have.Last)) {
-		return nil, nil, nil
+	if r.isPast(last) && !(d.exists && r.isPast(d.have.Last)) {
+		d.Losses = nil
+		return nil
 	}
 	uid := convert.UID(s.Event)
 	if p := firstEvent(cal).Props.Get(ical.PropUID); p != nil {
 		uid = p.Value
 	}
 	series := s.Event.ID
-	taken := uids[uid] != "" && uids[uid] != series
-	if !taken {
-		if taken, err = r.b.Store.UIDTaken(ctx, r.cal.ID, series, uid); err != nil {
-			return nil, losses, err
-		}
-	}
-	if taken {
-		// RFC 4791 §4.1: one UID, one resource. A copy of an event within a calendar has the same iCalUId.
-		uid += "-" + shortHash(string(series), 8)
-		for _, c := range cal.Children {
-			if c.Name == ical.CompEvent {
-				c.Props.SetText(ical.PropUID, uid)
-			}
-		}
-	}
-	var b bytes.Buffer
-	if err := convert.Encode(&b, cal); err != nil {
-		return nil, losses, err
-	}
 	o := &Object{
 		Calendar: r.cal.ID, Series: series, Name: shortHash(string(r.cal.GraphID)+"\x00"+string(series), 32) + ".ics", UID: uid,
-		ETag: shortHash(b.String(), 32), Sequence: s.Sequence, Stamp: stampOf(cal), First: first, Last: last,
-		Data: b.Bytes(), Size: b.Len(),
+		Sequence: s.Sequence, Stamp: stampOf(cal), First: first, Last: last,
 	}
-	return o, losses, nil
+	if err := o.encode(cal); err != nil {
+		return err
+	}
+	d.object, d.content = o, cal
+	return nil
+}
+
+// encode sets what follows from the content.
+func (o *Object) encode(cal *ical.Calendar) error {
+	var b bytes.Buffer
+	if err := convert.Encode(&b, cal); err != nil {
+		return err
+	}
+	o.Data, o.Size, o.ETag = b.Bytes(), b.Len(), shortHash(b.String(), 32)
+	return nil
 }
 
 // toICS converts, and makes an error of a panic: one event must never end the sync of the others.

@@ -23,6 +23,7 @@ type Account struct {
 	Name         string
 	State        State
 	LastGood     time.Time // end of the last good round of any of its calendars; zero: never
+	Grouped      time.Time // when its calendar groups were last read
 	Settings     Settings
 	TokenVersion int64 // counts sign-ins and refreshes; 0: never signed in
 }
@@ -59,11 +60,18 @@ const (
 	PendingSweep   = "sweep" // events that neither listing named are to be asked for
 )
 
+// Ways of learning what changes in a calendar.
+const (
+	WayDelta = ""     // follow the cursor
+	WayView  = "view" // list the window and compare, where Graph lets nobody follow a cursor
+)
+
 // Calendar is a calendar of a mailbox and the state of its mirror and of its publication.
 type Calendar struct {
 	ID      CalendarID
 	Account AccountID
-	GraphID graph.CalendarID
+	Mailbox string           // address of the mailbox that it is read from; "": the account's own
+	GraphID graph.CalendarID // unique in its mailbox
 
 	Name        string // path segment, stable across renames
 	DisplayName string
@@ -83,12 +91,21 @@ type Calendar struct {
 	Checked time.Time // when the cursor was last written
 	Good    time.Time // end of the last good round; zero: never
 	Fault   string    // why the last round failed, for the person; "" when it did not
+	Way     string    // WayDelta or WayView
+	Audit   Audit
 	// Rendering names the converter and the options that the objects were made with.
 	Rendering string
 
 	Epoch    string
 	Rev      int64
 	Modified time.Time // of the last publication
+}
+
+// Audit is when a calendar's mirror was held against Outlook's own view, and what came of it.
+type Audit struct {
+	At    time.Time // zero: never
+	Found int       // differences, which were read anew
+	Due   time.Time // the next one; zero: not yet decided
 }
 
 // Kinds of a mirror row. An orphan is an occurrence or exception whose master is not in the mailbox.

@@ -44,6 +44,16 @@ func (p *page) take(r Row) {
 	}
 }
 
+// doubt has a row that a listing does not name asked for anew: an event by its id, an occurrence by its series.
+func (p *page) doubt(r Row) {
+	if r.Kind == KindOccurrence || r.Kind == KindException {
+		p.remove(r.ID)
+		p.mark(r.Series, StageRead)
+		return
+	}
+	p.mark(r.ID, StageAsk)
+}
+
 // drop removes rows of a series, so that what is left of it is derived.
 func (p *page) drop(series graph.EventID, rows []Row) {
 	for _, r := range rows {

@@ -10,18 +10,21 @@ type Report struct {
 
 // CalendarReport sums up one round of a calendar.
 type CalendarReport struct {
-	Calendar string  `json:"calendar"`
-	Name     string  `json:"name"`    // its path segment
-	Events   int     `json:"events"`  // single events and series masters now known; see Bridge.Count
-	Series   int     `json:"series"`  // series masters among them
-	Pages    int     `json:"pages"`   // delta pages read
-	Items    int     `json:"items"`   // events, occurrences and tombstones on them
-	Changed  int     `json:"changed"` // objects that clients see change, removed ones included
-	Removed  int     `json:"removed"`
-	Losses   int     `json:"losses"` // recorded now
-	Requests int64   `json:"requests"`
-	Seconds  float64 `json:"seconds"`
-	Error    string  `json:"error,omitempty"`
+	Calendar string `json:"calendar"`
+	Name     string `json:"name"`    // its path segment
+	Events   int    `json:"events"`  // single events and series masters now known; see Bridge.Count
+	Series   int    `json:"series"`  // series masters among them
+	Pages    int    `json:"pages"`   // delta pages read
+	Items    int    `json:"items"`   // events, occurrences and tombstones on them
+	Changed  int    `json:"changed"` // objects that clients see change, removed ones included
+	Removed  int    `json:"removed"`
+	Losses   int    `json:"losses"` // recorded now
+	// Audited counts the occurrences that an audit compared, Differences those that were not as Outlook shows them.
+	Audited     int     `json:"audited,omitempty"`
+	Differences int     `json:"differences,omitempty"`
+	Requests    int64   `json:"requests"`
+	Seconds     float64 `json:"seconds"`
+	Error       string  `json:"error,omitempty"`
 }
 
 // Changed counts the objects that changed in all calendars.

@@ -47,7 +47,7 @@ func (r *round) ask(ctx context.Context) error {
 		}
 		p := newPage(r.cal)
 		for _, res := range r.graph.Events(ctx, ids) {
-			if err := r.answer(p, res, rows[res.ID], elsewhere); err != nil {
+			if err := r.answer(ctx, p, res, rows[res.ID], elsewhere); err != nil {
 				unanswered = errors.Join(unanswered, err)
 			}
 		}
@@ -58,12 +58,12 @@ func (r *round) ask(ctx context.Context) error {
 }
 
 // answer puts what Graph said of one asked id into a page.
-func (r *round) answer(p *page, res graph.Result, have Row, elsewhere map[graph.EventID]CalendarID) error {
+func (r *round) answer(ctx context.Context, p *page, res graph.Result, have Row, elsewhere map[graph.EventID]CalendarID) error {
 	switch {
 	case isGone(res.Err):
-		p.remove(res.ID)
-		p.mark(res.ID, StageDerive)
-		return nil
+		rows, err := r.b.Store.SeriesRows(ctx, r.cal.ID, res.ID) // of a series its occurrences too
+		p.drop(res.ID, rows)
+		return err
 	case res.Err != nil:
 		return res.Err
 	}

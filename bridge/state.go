@@ -39,6 +39,7 @@ func (b *Bridge) setState(ctx context.Context, a Account, err error) error {
 // stateOf puts an error of a round into words.
 func stateOf(err error, account string) State {
 	var auth *graph.AuthError
+	var shared *SharedError
 	switch {
 	case err == nil:
 		return State{Code: StateOK}
@@ -48,6 +49,10 @@ func stateOf(err error, account string) State {
 			s.Code = StateSignIn
 		}
 		return s
+	case errors.As(err, &shared) && (graph.IsAccessDenied(shared.Err) || graph.IsNotFound(shared.Err)):
+		return State{Code: StateDenied, Sentence: "The calendar of " + shared.Address + " cannot be read.",
+			Action: "Have it shared with you in Outlook (with the right to see all details), then run `outbridge login " + account +
+				"` so that Calendars.Read.Shared is granted; or take the address out of shared in the configuration."}
 	case graph.IsMailboxMissing(err):
 		return State{Code: StateConfiguration, Sentence: "Microsoft 365 has no usable mailbox for this account.",
 			Action: "Check the address, its licence, and that the mailbox is in Exchange Online."}

@@ -23,6 +23,7 @@ var (
 // Graph or to a client; lists come in pages.
 type Store interface {
 	AccountStore
+	SubscriptionStore
 	MirrorStore
 	ObjectStore
 	AccessStore
@@ -38,10 +39,20 @@ type AccountStore interface {
 	AccountByID(ctx context.Context, id AccountID) (Account, error)
 	// SetSettings records the mailbox's own settings.
 	SetSettings(ctx context.Context, id AccountID, s Settings) error
+	// SetGrouped records when the account's calendar groups were read.
+	SetGrouped(ctx context.Context, id AccountID, at time.Time) error
 	// SetState records how the account fares.
 	SetState(ctx context.Context, id AccountID, s State) error
 	// Tokens keeps the account's OAuth token, sealed.
 	Tokens(id AccountID) graph.TokenStore
+}
+
+// SubscriptionStore keeps the Graph subscription of each account.
+type SubscriptionStore interface {
+	// Subscription finds it, or ErrNotFound.
+	Subscription(ctx context.Context, id AccountID) (Subscription, error)
+	// SetSubscription replaces it.
+	SetSubscription(ctx context.Context, s Subscription) error
 }
 
 // MirrorStore keeps calendars and their mirrors.
@@ -51,7 +62,7 @@ type MirrorStore interface {
 	Calendar(ctx context.Context, id CalendarID) (Calendar, error)
 	// UserCalendar finds a calendar of the account of that name by its path segment, or ErrNotFound. One row read.
 	UserCalendar(ctx context.Context, account, name string) (Calendar, error)
-	// SetCalendars makes the account's calendars those of list, matched by GraphID: new ones are made (Name is the
+	// SetCalendars makes the account's calendars those of list, matched by Mailbox and GraphID: new ones are made (Name is the
 	// wished path segment, made unique), known ones take the list's DisplayName, Color, CanEdit, Default, Owner and
 	// Order, and others are removed with all that is theirs. It reports whether anything changed.
 	SetCalendars(ctx context.Context, id AccountID, list []Calendar) (bool, error)
@@ -67,7 +78,10 @@ type MirrorStore interface {
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
 	// Unlisted lists up to limit rows of singles, masters and orphans whose Round is before round.
 	Unlisted(ctx context.Context, id CalendarID, round int64, limit int) ([]Row, error)
-	// Elsewhere tells which of ids another calendar of the same account mirrors.
+	// Listed lists up to limit rows without Raw, masters left out, that touch span, ordered by id, beginning after the id
+	// given ("" from the start).
+	Listed(ctx context.Context, id CalendarID, span convert.Span, after graph.EventID, limit int) ([]Row, error)
+	// Elsewhere tells which of ids another calendar of the same mailbox mirrors.
 	Elsewhere(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]CalendarID, error)
 	// MarkAll sets every clean series of a calendar to StageDerive, so that its objects become of that rendering.
 	MarkAll(ctx context.Context, id CalendarID, rendering string) error
@@ -76,6 +90,10 @@ type MirrorStore interface {
 	FindSeries(ctx context.Context, account, text string, limit int) ([]Found, error)
 	// SetGood records a good round and, when link is not "", the cursor that it ended with, unless seq moved on.
 	SetGood(ctx context.Context, id CalendarID, seq int64, link string, at time.Time) error
+	// SetAudit records an audit.
+	SetAudit(ctx context.Context, id CalendarID, a Audit) error
+	// SetWay records how changes of the calendar are learnt.
+	SetWay(ctx context.Context, id CalendarID, way string) error
 	// SetFault records why a round failed.
 	SetFault(ctx context.Context, id CalendarID, fault string) error
 	// Counts sums up a calendar for status.

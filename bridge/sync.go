@@ -58,10 +58,10 @@ func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
 }
 
 func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Report) error {
-	cals, requests, err := b.listCalendars(ctx, m, a)
+	cals, requests, listErr := b.calendars(ctx, m, a)
 	report.Requests = requests
-	if err != nil {
-		return fmt.Errorf("list calendars: %w", err)
+	if len(cals) == 0 {
+		return listErr
 	}
 	settings, requests, err := b.settings(ctx, m, a)
 	report.Requests += requests
@@ -96,12 +96,16 @@ func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Repo
 			errs[i] = fmt.Errorf("calendar %q: %w", r.cal.DisplayName, errs[i])
 		}
 	}
-	return errors.Join(errs...)
+	err = errors.Join(append(errs, listErr)...)
+	if err != nil {
+		b.setListed(a.ID, time.Time{}) // perhaps a calendar is not there any more
+	}
+	return err
 }
 
 func (b *Bridge) newRound(m Mailbox, c Calendar, s Settings) *round {
 	return &round{
-		b: b, graph: m.Graph, cal: c, settings: s, arrived: map[CalendarID][]graph.EventID{},
+		b: b, graph: m.graphOf(c), cal: c, settings: s, arrived: map[CalendarID][]graph.EventID{},
 		account: m.Name, log: b.log().With("account", m.Name, "calendar", c.DisplayName),
 		report: CalendarReport{Calendar: c.DisplayName, Name: c.Name},
 	}
@@ -154,7 +158,14 @@ func (r *round) run(ctx context.Context) error {
 	if errors.Is(err, ErrConflict) {
 		return err
 	}
-	return errors.Join(err, r.rerender(ctx), r.settle(ctx))
+	if err := errors.Join(err, r.rerender(ctx), r.settle(ctx)); err != nil {
+		return err
+	}
+	due, err := r.auditDue(ctx)
+	if err != nil || !due {
+		return err
+	}
+	return r.audit(ctx)
 }
 
 // complete does what an opened window still waits for. Should Graph fail here, what the window lists is published all
@@ -253,6 +264,10 @@ func (b *Bridge) outdated(have convert.Span, now time.Time) bool {
 // follow reads delta pages until the mirror is at a deltaLink. Every page is written with its cursor.
 func (r *round) follow(ctx context.Context) error {
 	now := r.b.now()
+	// Whether Graph allows a cursor by now is tried again when the window is opened anew.
+	if r.cal.Way == WayView && !r.b.outdated(r.cal.Window, now) {
+		return r.followView(ctx)
+	}
 	cur := *r.cursor(r.cal.Pending)
 	cur.Link = r.link()
 	open := func() {
@@ -261,7 +276,7 @@ func (r *round) follow(ctx context.Context) error {
 		cur.Link = r.graph.DeltaURL(r.cal.GraphID, w.Start, w.End)
 	}
 	switch {
-	case cur.Phase == PhaseNew:
+	case cur.Phase == PhaseNew, cur.Link == "": // the latter after WayView
 		open()
 	case cur.Phase == PhaseSteady && r.b.outdated(cur.Window, now):
 		r.log.Info("opening a new window", "from", r.b.window(now).Start, "to", r.b.window(now).End)
@@ -269,17 +284,32 @@ func (r *round) follow(ctx context.Context) error {
 	case cur.Phase == PhaseSteady:
 		cur.Round++
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of a page that nobody waits for any more
 	reopened := false
+	coming := r.fetch(ctx, cur.Link)
 	for {
-		page, err := r.graph.Delta(ctx, cur.Link)
+		page, err := (<-coming).unpack()
 		if (graph.IsSyncStateLost(err) || r.isStuck(err)) && !reopened && r.cal.Phase != PhaseNew {
 			r.log.Info("the cursor is of no more use; the window is listed anew and compared", "err", err)
 			reopened = true
 			open()
+			coming = r.fetch(ctx, cur.Link)
 			continue
+		}
+		if r.cannotFollow(err) {
+			r.log.Warn("Graph does not let this account follow the changes of this calendar; it is listed and compared instead, which takes more requests", "err", err)
+			if viewErr := r.followView(ctx); viewErr != nil {
+				return errors.Join(err, viewErr)
+			}
+			r.cal.Way = WayView
+			return r.b.Store.SetWay(ctx, r.cal.ID, WayView)
 		}
 		if err != nil {
 			return err
+		}
+		if page.Next != "" {
+			coming = r.fetch(ctx, page.Next) // while this one is written
 		}
 		r.report.Pages++
 		r.report.Items += len(page.Events)
@@ -305,10 +335,32 @@ func (r *round) follow(ctx context.Context) error {
 		}
 		cur = next
 		r.b.progress(Progress{Account: r.account, Calendar: r.cal.DisplayName, Phase: "download", Pages: r.report.Pages, Events: r.report.Items})
+		if page.Delta != "" && r.cal.Way == WayView {
+			r.cal.Way = WayDelta
+			return r.b.Store.SetWay(ctx, r.cal.ID, WayDelta)
+		}
 		if page.Delta != "" {
 			return nil
 		}
 	}
+}
+
+// fetched is a delta page, or why there is none.
+type fetched struct {
+	page graph.DeltaPage
+	err  error
+}
+
+func (f fetched) unpack() (graph.DeltaPage, error) { return f.page, f.err }
+
+// fetch reads a delta page in the background.
+func (r *round) fetch(ctx context.Context, link string) <-chan fetched {
+	c := make(chan fetched, 1)
+	go func() {
+		page, err := r.graph.Delta(ctx, link)
+		c <- fetched{page, err}
+	}()
+	return c
 }
 
 // isStuck counts the rounds that one cursor has answered with the same kind of failure, and reports whether it will
@@ -476,7 +528,7 @@ var calendarInLink = regexp.MustCompile(`(?i)calendars(?:\('([^']+)'\)|/([^/?]+)
 func (r *round) isHere(e graph.Event, listed bool, elsewhere map[graph.EventID]CalendarID) bool {
 	if m := calendarInLink.FindStringSubmatch(e.CalendarLink); m != nil {
 		id, err := url.PathUnescape(m[1] + m[2])
-		i := slices.IndexFunc(r.others, func(c Calendar) bool { return c.GraphID == graph.CalendarID(id) })
+		i := slices.IndexFunc(r.others, func(c Calendar) bool { return c.Mailbox == r.cal.Mailbox && c.GraphID == graph.CalendarID(id) })
 		if err == nil && i >= 0 {
 			return r.others[i].ID == r.cal.ID
 		}

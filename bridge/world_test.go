@@ -51,6 +51,8 @@ type world struct {
 	clock time.Time
 	log   *slog.Logger
 
+	others []*graphsim.Calendar // calendars of other mailboxes that are to be served too
+
 	seen map[string]map[string]caldav.Object // calendar, name: what a syncing client holds
 	tok  map[string]caldav.Token
 }
@@ -85,7 +87,12 @@ func makeWorld(t tb, ctx context.Context, dir string, log *slog.Logger, set ...f
 }
 
 func (w *world) authority() *graph.Authority {
-	return &graph.Authority{LoginURL: "http://outlook.test", Tenant: "common", ClientID: "app", Scopes: append(graph.Scopes("http://outlook.test"), graph.SettingsScope("http://outlook.test")), HTTP: w.sim.Client()}
+	return &graph.Authority{LoginURL: "http://outlook.test", Tenant: "common", ClientID: "app", Scopes: w.scopes(), HTTP: w.sim.Client()}
+}
+
+func (w *world) scopes() []string {
+	const origin = "http://outlook.test"
+	return append(graph.Scopes(origin), graph.SettingsScope(origin), graph.SharedScope(origin))
 }
 
 func signIn(ctx context.Context, auth *graph.Authority) (*oauth2.Token, error) {
@@ -177,8 +184,8 @@ func (w *world) check() {
 	back := bridge.Backend{Store: w.store}
 	cals, err := back.Calendars(w.ctx, caldav.Principal{Name: "alice"})
 	w.must(err)
-	if len(cals) != len(w.box.Calendars()) {
-		w.Fatalf("%d calendars, want %d", len(cals), len(w.box.Calendars()))
+	if want := len(w.box.Calendars()) + len(w.others); len(cals) != want {
+		w.Fatalf("%d calendars, want %d", len(cals), want)
 	}
 	for _, c := range cals {
 		w.checkCalendar(back, c)
@@ -237,7 +244,7 @@ func (w *world) checkCalendar(back bridge.Backend, c caldav.Calendar) {
 		}
 	}
 	var want []shown
-	for _, sc := range w.box.Calendars() {
+	for _, sc := range slices.Concat(w.box.Calendars(), w.others) {
 		if sc.ID() != row.GraphID {
 			continue
 		}

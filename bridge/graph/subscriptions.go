@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -60,10 +62,18 @@ func (c *Client) Subscribe(ctx context.Context, s Subscription) (Subscription, e
 	return c.subscription(ctx, "subscribe to changes", http.MethodPost, "", j)
 }
 
-// Subscriptions reads the app's subscriptions, over all pages: with a delegated token those that it made, with an app's own
-// token those of the app in all mailboxes of the tenant.
+// Subscriptions reads the subscriptions to the mailbox's events, over all pages. An app's own token sees those to all
+// mailboxes of the tenant, of which others are left out.
 func (c *Client) Subscriptions(ctx context.Context) ([]Subscription, error) {
-	return list[Subscription](ctx, c, "read subscriptions", c.BaseURL+"/subscriptions")
+	all, err := list[Subscription](ctx, c, "read subscriptions", c.BaseURL+"/subscriptions")
+	if c.Mailbox != "" {
+		own := strings.Trim(c.resource(), "/") + "/"
+		all = slices.DeleteFunc(all, func(s Subscription) bool {
+			resource := strings.TrimPrefix(s.Resource, "/")
+			return len(resource) < len(own) || !strings.EqualFold(resource[:len(own)], own)
+		})
+	}
+	return all, err
 }
 
 // RenewSubscription moves the end of a subscription, and answers a reauthorizationRequired as well. The Subscription that

@@ -154,7 +154,7 @@ func TestSubscriptionsOfAnApp(t *testing.T) {
 			}
 		}
 		list, err := app(sim, a.Address()).Subscriptions(t.Context())
-		if err != nil || len(list) != 2 {
+		if err != nil || len(list) != 1 || list[0].Resource != "/users/"+a.Address()+"/events" {
 			t.Errorf("list %+v, %v", list, err)
 		}
 		// A person may not subscribe to somebody else's mailbox, whoever shares what.

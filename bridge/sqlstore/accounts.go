@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -41,12 +42,12 @@ func (s *Store) AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Ac
 }
 
 const selectAccount = `
-	SELECT id, name, token_version, state, state_token, settings, (SELECT max(good) FROM calendar WHERE account_id = account.id)
+	SELECT id, name, token_version, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id)
 	FROM account`
 
 func scanAccount(row scanner) (a bridge.Account, err error) {
 	var state, settings string
-	err = row.Scan(&a.ID, &a.Name, &a.TokenVersion, &state, &a.State.TokenVersion, &settings, instant{&a.LastGood})
+	err = row.Scan(&a.ID, &a.Name, &a.TokenVersion, &state, &a.State.TokenVersion, &settings, instant{&a.Grouped}, instant{&a.LastGood})
 	if err != nil {
 		return a, err
 	}
@@ -60,6 +61,13 @@ func (s *Store) SetSettings(ctx context.Context, id bridge.AccountID, set bridge
 	}
 	if _, err := s.write.exec(ctx, `UPDATE account SET settings = ? WHERE id = ?`, string(b), id); err != nil {
 		return fmt.Errorf("set account settings: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) SetGrouped(ctx context.Context, id bridge.AccountID, at time.Time) error {
+	if _, err := s.write.exec(ctx, `UPDATE account SET grouped = ? WHERE id = ?`, unix(at), id); err != nil {
+		return fmt.Errorf("set grouped: %w", err)
 	}
 	return nil
 }

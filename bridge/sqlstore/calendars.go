@@ -14,16 +14,35 @@ import (
 	"outbridge/bridge/graph"
 )
 
-const calendarColumns = `id, account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position,
-	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, rendering, epoch, rev, modified`
+const calendarColumns = `id, account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position,
+	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, way, audited, audit_found, audit_due,
+	rendering, epoch, rev, modified`
 
 func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var c bridge.Calendar
-	err := row.Scan(&c.ID, &c.Account, &c.GraphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
+	var graphID string
+	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, instant{&c.Window.Start}, instant{&c.Window.End}, instant{&c.Checked},
-		instant{&c.Good}, &c.Fault, &c.Rendering, &c.Epoch, &c.Rev, instant{&c.Modified})
+		instant{&c.Good}, &c.Fault, &c.Way, instant{&c.Audit.At}, &c.Audit.Found, instant{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, instant{&c.Modified})
+	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
 	return c, err
 }
+
+// graphPrefix sets the ids of another mailbox's calendars apart from those of the account's own.
+func graphPrefix(c bridge.Calendar) string {
+	if c.Mailbox == "" {
+		return ""
+	}
+	return c.Mailbox + " "
+}
+
+// place is where a calendar is in Graph.
+type place struct {
+	mailbox string
+	id      graph.CalendarID
+}
+
+func placeOf(c bridge.Calendar) place { return place{c.Mailbox, c.GraphID} }
 
 func (s *Store) Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error) {
 	rows, err := s.read.query(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ? ORDER BY position, id`, id)
@@ -65,15 +84,15 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 		if err != nil {
 			return err
 		}
-		known := map[graph.CalendarID]bridge.Calendar{}
+		known := map[place]bridge.Calendar{}
 		names := map[string]bool{}
 		for _, c := range have {
-			known[c.GraphID] = c
+			known[placeOf(c)] = c
 			names[c.Name] = true
 		}
 		for _, c := range list {
-			if k, ok := known[c.GraphID]; ok {
-				delete(known, c.GraphID)
+			if k, ok := known[placeOf(c)]; ok {
+				delete(known, placeOf(c))
 				_, err := t.exec(ctx, `
 					UPDATE calendar SET display_name = ?, color = ?, can_edit = ?, is_default = ?, owner = ?, position = ? WHERE id = ?`,
 					c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order, k.ID)
@@ -84,9 +103,9 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 			}
 			name := unique(c.Name, names)
 			_, err := t.exec(ctx, `
-				INSERT INTO calendar (account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				id, c.GraphID, name, c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order,
+				INSERT INTO calendar (account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				id, c.Mailbox, graphPrefix(c)+string(c.GraphID), name, c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order,
 				strings.ToLower(rand.Text()), unix(c.Modified))
 			if err != nil {
 				return err
@@ -109,12 +128,12 @@ func sameCalendars(have, list []bridge.Calendar) bool {
 	if len(have) != len(list) {
 		return false
 	}
-	known := map[graph.CalendarID]bridge.Calendar{}
+	known := map[place]bridge.Calendar{}
 	for _, c := range have {
-		known[c.GraphID] = c
+		known[placeOf(c)] = c
 	}
 	for _, c := range list {
-		k, ok := known[c.GraphID]
+		k, ok := known[placeOf(c)]
 		if !ok || k.DisplayName != c.DisplayName || k.Color != c.Color || k.CanEdit != c.CanEdit || k.Default != c.Default ||
 			k.Owner != c.Owner || k.Order != c.Order {
 			return false
@@ -139,6 +158,22 @@ func (s *Store) SetGood(ctx context.Context, id bridge.CalendarID, seq int64, li
 		WHERE id = ?1`, id, seq, unix(at), link)
 	if err != nil {
 		return fmt.Errorf("set good: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) SetAudit(ctx context.Context, id bridge.CalendarID, a bridge.Audit) error {
+	_, err := s.write.exec(ctx, `UPDATE calendar SET audited = ?, audit_found = ?, audit_due = ? WHERE id = ?`,
+		unix(a.At), a.Found, unix(a.Due), id)
+	if err != nil {
+		return fmt.Errorf("set audit: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) SetWay(ctx context.Context, id bridge.CalendarID, way string) error {
+	if _, err := s.write.exec(ctx, `UPDATE calendar SET way = ? WHERE id = ?`, way, id); err != nil {
+		return fmt.Errorf("set way: %w", err)
 	}
 	return nil
 }

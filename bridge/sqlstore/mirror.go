@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"outbridge/bridge"
+	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 )
 
@@ -141,16 +142,31 @@ func (s *Store) Unlisted(ctx context.Context, id bridge.CalendarID, round int64,
 	return list, nil
 }
 
+func (s *Store) Listed(ctx context.Context, id bridge.CalendarID, span convert.Span, after graph.EventID, limit int) ([]bridge.Row, error) {
+	rows, err := s.read.query(ctx, `
+		SELECT id, series, kind, round, first_start, last_end FROM event
+		WHERE calendar_id = ?1 AND id > ?2 AND kind <> 'master' AND first_start < ?4 AND last_end > ?3 ORDER BY id LIMIT ?5`,
+		id, after, span.Start.Unix(), span.End.Unix(), limit)
+	list, err := collect(rows, err, func(rows *sql.Rows) (r bridge.Row, err error) {
+		err = rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, instant{&r.Span.Start}, instant{&r.Span.End})
+		return r, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list rows: %w", err)
+	}
+	return list, nil
+}
+
 func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []graph.EventID) (map[graph.EventID]bridge.CalendarID, error) {
-	type place struct {
+	type where struct {
 		id  graph.EventID
 		cal bridge.CalendarID
 	}
 	rows, err := s.read.query(ctx, `
 		SELECT event.id, calendar_id FROM event JOIN calendar ON calendar.id = calendar_id
 		WHERE event.id IN (SELECT value FROM json_each(?2)) AND calendar_id <> ?1
-		  AND account_id = (SELECT account_id FROM calendar WHERE id = ?1)`, id, ids(list))
-	found, err := collect(rows, err, func(r *sql.Rows) (p place, err error) {
+		  AND (account_id, mailbox) = (SELECT account_id, mailbox FROM calendar WHERE id = ?1)`, id, ids(list))
+	found, err := collect(rows, err, func(r *sql.Rows) (p where, err error) {
 		err = r.Scan(&p.id, &p.cal)
 		return p, err
 	})

@@ -37,6 +37,9 @@ type Handler struct {
 	Version   string
 	Log       *slog.Logger // nil: slog.Default
 
+	// Notify takes what Graph tells of changes, at /graph/notify, and must not block. nil: there is no such page.
+	Notify func([]bridge.Notification)
+
 	mux   *http.ServeMux
 	cache feedCache
 }
@@ -46,6 +49,9 @@ func (h *Handler) Handler() http.Handler {
 	h.cache = feedCache{dir: h.CacheDir, store: h.Store, source: h.source}
 	h.mux = http.NewServeMux()
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
+	if h.Notify != nil {
+		h.mux.HandleFunc("POST /graph/notify", h.notify)
+	}
 	h.mux.HandleFunc("GET /healthz", h.healthy)
 	h.mux.HandleFunc("GET /readyz", h.ready)
 	h.mux.HandleFunc("GET /robots.txt", robots)

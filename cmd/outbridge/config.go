@@ -37,6 +37,7 @@ type config struct {
 
 	history, horizon bridge.Period
 	interval         time.Duration
+	audit            time.Duration // 0: never
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
@@ -56,22 +57,28 @@ type syncConfig struct {
 	Interval string `toml:"interval"`
 	History  string `toml:"history"`
 	Horizon  string `toml:"horizon"`
+	Audit    string `toml:"audit"`
+
+	Notifications bool `toml:"notifications"`
 
 	MailboxSettings bool `toml:"mailbox_settings"`
 	HTML            bool `toml:"html"`
 }
 
 type accountConfig struct {
-	Name    string `toml:"name"`
-	Mailbox string `toml:"mailbox"`
-	Access  string `toml:"access"`
+	Name    string   `toml:"name"`
+	Mailbox string   `toml:"mailbox"`
+	Access  string   `toml:"access"`
+	Include []string `toml:"include"`
+	Exclude []string `toml:"exclude"`
+	Shared  []string `toml:"shared"`
 }
 
 func defaultConfig() config {
 	return config{
 		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info",
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
-		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo"},
+		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h"},
 	}
 }
 
@@ -150,6 +157,14 @@ func (c *config) check() (err error) {
 	if c.interval, err = time.ParseDuration(c.Sync.Interval); err != nil || c.interval < 5*time.Second {
 		return fmt.Errorf("sync.interval = %q: write a time of at least 5 seconds like 30s, 1m or 1h", c.Sync.Interval)
 	}
+	if c.Sync.Audit != "never" {
+		if c.audit, err = time.ParseDuration(c.Sync.Audit); err != nil || c.audit < time.Hour {
+			return fmt.Errorf("sync.audit = %q: write a time of at least one hour like 24h, or never", c.Sync.Audit)
+		}
+	}
+	if c.Sync.Notifications && !strings.HasPrefix(c.PublicURL, "https://") && c.Microsoft.Cloud != "custom" {
+		return fmt.Errorf("sync.notifications needs a public_url that Microsoft reaches by https, not %s", c.PublicURL)
+	}
 	if c.history, err = bridge.ParsePeriod(c.Sync.History); err != nil {
 		return fmt.Errorf("sync.history: %w", err)
 	}
@@ -202,6 +217,11 @@ func (c *config) checkAccounts() error {
 			return fmt.Errorf(`account %s: access = %q: it must be "read"`, a.Name, a.Access)
 		case a.Mailbox != "" && c.Microsoft.ClientSecretFile == "":
 			return fmt.Errorf("account %s: mailbox is for app-only access, which needs microsoft.client_secret_file; leave mailbox empty to sign in as a person", a.Name)
+		}
+		for _, address := range a.Shared {
+			if !strings.Contains(address, "@") || strings.ContainsAny(address, " /?#") {
+				return fmt.Errorf("account %s: shared = %q: write the addresses of mailboxes", a.Name, address)
+			}
 		}
 		seen[a.Name] = true
 	}
@@ -340,5 +360,11 @@ func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.L
 	} else {
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: store.Tokens(account.ID), Log: log}
 	}
-	return bridge.Mailbox{Name: a.Name, Graph: g}, nil
+	m := bridge.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}
+	for _, address := range a.Shared {
+		// Of its own, since the limits of Graph are a mailbox's; with the sign-in of the account.
+		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, Tokens: g.Tokens, Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent}
+		m.Shared = append(m.Shared, bridge.SharedMailbox{Address: address, Graph: other})
+	}
+	return m, nil
 }

@@ -24,6 +24,12 @@ const shutdownTime = 3 * time.Second
 // checkpointAfter is how old the stored state of an idle calendar may be; see bridge.Bridge.
 const checkpointAfter = 5 * time.Minute
 
+// listRounds is after how many rounds the list of calendars is read again: a new calendar may wait that long.
+const listRounds = 5
+
+// notifyPath is where Graph tells of changes.
+const notifyPath = "/graph/notify"
+
 type serveCmd struct {
 	configFlag
 }
@@ -57,8 +63,12 @@ func (s *serveCmd) Run(e *env) error {
 func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []bridge.Mailbox, l net.Listener, log *slog.Logger) error {
 	b := c.bridge(store, mailboxes, log)
 	b.CheckpointAfter, b.Progress = checkpointAfter, progressLog(log)
+	b.ListEvery, b.AuditEvery = listRounds*c.interval, c.audit
+	if c.Sync.Notifications {
+		b.NotifyURL = c.PublicURL + notifyPath
+	}
 	srv := &http.Server{
-		Handler:           handler(c, store, log),
+		Handler:           handler(c, store, b, log),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
@@ -87,10 +97,11 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 }
 
 // handler joins DAV and everything else at one origin.
-func handler(c *config, store *sqlstore.Store, log *slog.Logger) http.Handler {
+func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, log *slog.Logger) http.Handler {
 	dav := &caldav.Handler{Backend: bridge.Backend{Store: store}, Log: log}
 	pages := (&web.Handler{
 		Store: store, CacheDir: filepath.Join(filepath.Dir(c.Database), "feed-cache"), PublicURL: c.PublicURL, Version: version(), Log: log,
+		Notify: b.Notify,
 	}).Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if dav.Handles(r) {

@@ -23,18 +23,22 @@ type syncCmd struct {
 	configFlag
 	jsonFlag
 	Account string `help:"Only this account." placeholder:"ACCOUNT"`
+	Audit   bool   `help:"Also hold every calendar against Outlook's own view, and mend what differs."`
 }
 
 // syncReport is what `sync --json` prints: the sums, then each account.
 type syncReport struct {
-	Events   int             `json:"events"`
-	Series   int             `json:"series"`
-	Pages    int             `json:"pages"`
-	Requests int64           `json:"requests"`
-	Changed  int             `json:"changed"`
-	Losses   int             `json:"losses"`
-	Seconds  float64         `json:"seconds"`
-	Accounts []accountReport `json:"accounts"`
+	Events   int   `json:"events"`
+	Series   int   `json:"series"`
+	Pages    int   `json:"pages"`
+	Requests int64 `json:"requests"`
+	Changed  int   `json:"changed"`
+	Losses   int   `json:"losses"`
+	// Audited and Differences are what --audit compared and found.
+	Audited     int             `json:"audited"`
+	Differences int             `json:"differences"`
+	Seconds     float64         `json:"seconds"`
+	Accounts    []accountReport `json:"accounts"`
 }
 
 type accountReport struct {
@@ -56,10 +60,13 @@ func (s *syncCmd) Run(e *env) error {
 	}
 	for _, m := range mailboxes {
 		m.Graph.(*graph.Client).Attempts = syncAttempts
+		for _, s := range m.Shared {
+			s.Graph.(*graph.Client).Attempts = syncAttempts
+		}
 	}
 	line := newProgressLine(e.stderr)
 	b := c.bridge(store, mailboxes, log)
-	b.Count, b.Progress = true, line.show
+	b.Count, b.Progress, b.AuditAlways = true, line.show, s.Audit
 	reports := make([]accountReport, len(mailboxes))
 	errs := make([]error, len(mailboxes))
 	var wg sync.WaitGroup
@@ -94,6 +101,8 @@ func (t *syncReport) add(r accountReport) {
 		t.Pages += cal.Pages
 		t.Changed += cal.Changed
 		t.Losses += cal.Losses
+		t.Audited += cal.Audited
+		t.Differences += cal.Differences
 	}
 }
 
@@ -110,6 +119,9 @@ func (t syncReport) print(e *env, asJSON bool) error {
 		for _, c := range r.Calendars {
 			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\n", r.Account, c.Calendar, c.Events, c.Series, c.Pages, c.Requests, c.Changed, c.Losses, c.Seconds)
 		}
+	}
+	if t.Audited > 0 {
+		fmt.Fprintf(w, "Audit: %d occurrences compared, %d were not as Outlook shows them and have been read anew.\n", t.Audited, t.Differences)
 	}
 	return w.Flush()
 }

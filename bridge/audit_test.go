@@ -1,0 +1,107 @@
+package bridge_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
+)
+
+// audit runs a round with an audit, and requires the number of differences that it finds.
+func (w *world) audit(want int) bridge.Report {
+	w.Helper()
+	w.b.AuditAlways = true
+	defer func() { w.b.AuditAlways = false }()
+	r := w.round()
+	found := 0
+	for _, c := range r.Calendars {
+		found += c.Differences
+	}
+	if found != want {
+		w.Fatalf("the audit found %d differences, want %d", found, want)
+	}
+	return r
+}
+
+// damage writes to the mirror behind the bridge's back.
+func (w *world) damage(p bridge.MirrorPage) {
+	w.Helper()
+	c, err := w.store.Calendar(w.ctx, 1)
+	w.must(err)
+	p.Calendar, p.Seq = c.ID, c.Seq
+	_, err = w.store.Mirror(w.ctx, p)
+	w.must(err)
+	clear(w.seen) // what is removed and comes back as it was is a change to a client that looks in between
+}
+
+func TestAuditHeals(t *testing.T) {
+	w := newWorld(t)
+	cal := w.box.Calendar()
+	single := cal.Create(meeting("Single", 3, 9))
+	series := cal.Create(weekly("Series", 1, 11, "tuesday", "friday"))
+	cal.Create(meeting("Other", 3, 12))
+	w.round()
+	w.audit(0)
+
+	w.damage(bridge.MirrorPage{Gone: []graph.EventID{single}, Marks: []bridge.Mark{{Series: single, Stage: bridge.StageDerive}}})
+	w.audit(1)
+	w.object("Single")
+
+	rows, err := w.store.SeriesRows(w.ctx, 1, series)
+	w.must(err)
+	for _, row := range rows {
+		if row.Kind == bridge.KindOccurrence && row.Span.Start.Equal(at(8, 10, 0)) {
+			w.damage(bridge.MirrorPage{Gone: []graph.EventID{row.ID}, Marks: []bridge.Mark{{Series: series, Stage: bridge.StageDerive, Listed: true}}})
+		}
+	}
+	if r := w.audit(1); r.Changed() != 2 {
+		t.Errorf("%d changes, want the damage and its mending", r.Changed())
+	}
+
+	ghost := bridge.Row{ID: "ghost", Series: "ghost", Kind: bridge.KindSingle, Span: convert.Span{Start: at(5, 8, 0), End: at(5, 9, 0)},
+		Raw: []byte(`{"id":"ghost","subject":"Ghost","type":"singleInstance","start":{"dateTime":"2026-11-28T08:00:00","timeZone":"UTC"},"end":{"dateTime":"2026-11-28T09:00:00","timeZone":"UTC"}}`)}
+	w.damage(bridge.MirrorPage{Rows: []bridge.Row{ghost}, Marks: []bridge.Mark{{Series: "ghost", Stage: bridge.StageDerive}}})
+	w.audit(1)
+	w.audit(0)
+}
+
+// TestAuditEvery audits a calendar once a day, and the first time not at once.
+func TestAuditEvery(t *testing.T) {
+	w := newWorld(t)
+	w.b.AuditEvery = 24 * time.Hour
+	for i := range 5 {
+		w.box.Calendar().Create(meeting(fmt.Sprint("Meeting ", i), i, 9))
+	}
+	audits := func(rounds int) (n int) {
+		w.sim.ResetRequests()
+		for range rounds {
+			w.pass(time.Hour)
+			w.round()
+		}
+		for _, r := range w.sim.Requests() {
+			if strings.Contains(r.Path, "/calendarView?") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := audits(12); n != 0 {
+		t.Errorf("%d audits in the first 12 hours", n)
+	}
+	if n := audits(12); n != 1 {
+		t.Errorf("%d audits in the second 12 hours, want 1", n)
+	}
+	if n := audits(72); n != 3 {
+		t.Errorf("%d audits in three days, want 3", n)
+	}
+	c, err := w.store.Calendar(w.ctx, 1)
+	w.must(err)
+	if c.Audit.At.IsZero() || c.Audit.Found != 0 {
+		t.Errorf("audit %+v", c.Audit)
+	}
+}
+

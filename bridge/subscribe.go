@@ -1,0 +1,248 @@
+package bridge
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"time"
+
+	"outbridge/bridge/graph"
+)
+
+const (
+	// subscriptionLife is what is asked for: Graph allows events somewhat less than 7 days, and what it grants counts.
+	subscriptionLife = 6 * 24 * time.Hour
+	// subscribeRetry is how long a refused subscription is not asked for again.
+	subscribeRetry = 15 * time.Minute
+	// safetyNet is the interval of rounds while Graph tells of changes by itself.
+	safetyNet = 15 * time.Minute
+	// nudgeGap keeps a burst of notifications from becoming a burst of rounds.
+	nudgeGap = time.Second
+)
+
+// Subscription is a Graph subscription to the events of an account's mailbox, or why there is none.
+type Subscription struct {
+	Account AccountID
+	GraphID string // "": there is none
+	State   []byte // SHA-256 of its clientState
+	URL     string // that Graph notifies
+	Renew   time.Time
+	Expires time.Time
+	Fault   string // why there is none, for the person
+}
+
+// Notification is one item of what Graph posts to the notification URL
+// (learn.microsoft.com/graph/change-notifications-delivery-webhooks).
+type Notification struct {
+	SubscriptionID string `json:"subscriptionId"`
+	ClientState    string `json:"clientState"`
+	// LifecycleEvent is reauthorizationRequired, subscriptionRemoved or missed; "" is a change of an event.
+	LifecycleEvent string `json:"lifecycleEvent"`
+}
+
+// Notify takes notifications: the accounts whose subscriptions they prove to come from begin a round at once. Others
+// are ignored. It never blocks.
+func (b *Bridge) Notify(list []Notification) {
+	nudged := map[string]bool{}
+	b.mu.Lock()
+	for _, n := range list {
+		sum := sha256.Sum256([]byte(n.ClientState))
+		for account, e := range b.ears {
+			if e.sub.GraphID == "" || e.sub.GraphID != n.SubscriptionID || subtle.ConstantTimeCompare(sum[:], e.sub.State) != 1 {
+				continue
+			}
+			nudged[account], e.deaf = true, false
+			switch n.LifecycleEvent {
+			case "subscriptionRemoved":
+				e.removed = true
+			case "reauthorizationRequired":
+				e.reauthorize = true
+			}
+		}
+	}
+	b.mu.Unlock()
+	for account := range nudged {
+		b.Nudge(account)
+	}
+}
+
+// ear is how an account hears of changes.
+type ear struct {
+	sub         Subscription
+	loaded      bool
+	tried       time.Time // when a subscription was last asked for in vain
+	removed     bool      // Graph says that it has removed it
+	reauthorize bool      // Graph asks for it
+	deaf        bool      // a round found changes that nobody had told of
+}
+
+func (b *Bridge) ear(account string) *ear {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ears == nil {
+		b.ears = map[string]*ear{}
+	}
+	if b.ears[account] == nil {
+		b.ears[account] = new(ear)
+	}
+	return b.ears[account]
+}
+
+// healthy reports whether the account may rely on notifications.
+func (b *Bridge) healthy(account string) bool {
+	e := b.ear(account)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.NotifyURL != "" && e.sub.GraphID != "" && !e.deaf && !e.removed && b.now().Before(e.sub.Expires)
+}
+
+// overheard takes note of a round that nobody nudged: where it found changes, notifications do not arrive.
+func (b *Bridge) overheard(account string, nudged bool, r Report) {
+	if nudged || r.Changed() == 0 || !b.healthy(account) {
+		return
+	}
+	e := b.ear(account)
+	b.mu.Lock()
+	e.deaf = true
+	b.mu.Unlock()
+	b.log().Warn("a change was not notified; polling at the usual interval until notifications arrive", "account", account)
+}
+
+// listen keeps the account's subscription alive: made when it is missing, renewed when half its life is over, and ended
+// where notifications are switched off. Without one the bridge polls, so nothing here is an error of a round.
+func (b *Bridge) listen(ctx context.Context, m Mailbox) {
+	log := b.log().With("account", m.Name)
+	e := b.ear(m.Name)
+	if !e.loaded {
+		a, err := b.Store.EnsureAccount(ctx, m.Name)
+		if err == nil {
+			var sub Subscription
+			if sub, err = b.Store.Subscription(ctx, a.ID); errors.Is(err, ErrNotFound) {
+				err = nil
+			}
+			sub.Account = a.ID
+			b.mu.Lock()
+			e.sub = sub
+			b.mu.Unlock()
+		}
+		if err != nil {
+			log.Error("subscription", "err", err)
+			return
+		}
+		e.loaded = true
+	}
+	b.mu.Lock()
+	sub, removed, reauthorize := e.sub, e.removed, e.reauthorize
+	e.removed, e.reauthorize = false, false
+	b.mu.Unlock()
+	now := b.now()
+	if b.NotifyURL == "" {
+		if sub.GraphID != "" || sub.Fault != "" {
+			b.unsubscribe(ctx, m, sub, log)
+		}
+		return
+	}
+	gone := sub.GraphID == "" || removed || !now.Before(sub.Expires) || sub.URL != b.NotifyURL
+	var err error
+	switch {
+	case gone && !e.tried.IsZero() && now.Sub(e.tried) < subscribeRetry && !removed:
+		return
+	case gone:
+		sub, err = b.subscribe(ctx, m, sub)
+	case reauthorize || !now.Before(sub.Renew):
+		var granted graph.Subscription
+		granted, err = m.Graph.RenewSubscription(ctx, sub.GraphID, now.Add(subscriptionLife))
+		if graph.IsNotFound(err) {
+			sub, err = b.subscribe(ctx, m, sub)
+		} else if err == nil {
+			sub = sub.until(granted.Expires, now)
+		}
+	default:
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		log.Warn("Microsoft Graph takes no subscription to changes; they are polled for", "err", err)
+		e.tried = now
+		sub.Fault = sentence(err)
+	} else {
+		log.Info("subscribed to changes", "until", sub.Expires)
+		e.tried = time.Time{}
+		sub.Fault = ""
+	}
+	b.keepSubscription(ctx, e, sub, log)
+}
+
+func (b *Bridge) keepSubscription(ctx context.Context, e *ear, sub Subscription, log *slog.Logger) {
+	b.mu.Lock()
+	e.sub = sub
+	b.mu.Unlock()
+	if err := b.Store.SetSubscription(ctx, sub); err != nil {
+		log.Error("subscription", "err", err)
+	}
+}
+
+// until is the subscription with what Graph granted. It is renewed when half of that is over.
+func (s Subscription) until(expires, now time.Time) Subscription {
+	s.Expires, s.Renew = expires, now.Add(expires.Sub(now)/2)
+	return s
+}
+
+// subscribe makes a subscription in place of what is left of an old one.
+func (b *Bridge) subscribe(ctx context.Context, m Mailbox, old Subscription) (Subscription, error) {
+	secret := rand.Text()
+	sum := sha256.Sum256([]byte(secret))
+	now := b.now()
+	want := graph.Subscription{
+		ChangeType: "created,updated,deleted", NotificationURL: b.NotifyURL, LifecycleNotificationURL: b.NotifyURL,
+		ClientState: secret, Expires: now.Add(subscriptionLife),
+	}
+	sub := Subscription{Account: old.Account, State: sum[:], URL: b.NotifyURL}
+	if old.GraphID != "" {
+		_ = m.Graph.DeleteSubscription(ctx, old.GraphID) // it may be gone; what matters is the new one
+	}
+	granted, err := m.Graph.Subscribe(ctx, want)
+	if graph.IsConflict(err) {
+		// One that was made and not noted down: a crash between the two.
+		if err := b.dropSubscriptions(ctx, m); err != nil {
+			return sub, err
+		}
+		granted, err = m.Graph.Subscribe(ctx, want)
+	}
+	if err != nil {
+		return sub, err
+	}
+	sub.GraphID = granted.ID
+	return sub.until(granted.Expires, now), nil
+}
+
+// dropSubscriptions deletes all subscriptions of the mailbox that notify this bridge.
+func (b *Bridge) dropSubscriptions(ctx context.Context, m Mailbox) error {
+	list, err := m.Graph.Subscriptions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.NotificationURL != b.NotifyURL {
+			continue
+		}
+		if err := m.Graph.DeleteSubscription(ctx, s.ID); err != nil && !graph.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bridge) unsubscribe(ctx context.Context, m Mailbox, sub Subscription, log *slog.Logger) {
+	if sub.GraphID != "" && b.now().Before(sub.Expires) {
+		if err := m.Graph.DeleteSubscription(ctx, sub.GraphID); err != nil && !graph.IsNotFound(err) {
+			log.Warn("the subscription to changes cannot be ended; it expires by itself", "err", err)
+		}
+	}
+	b.keepSubscription(ctx, b.ear(m.Name), Subscription{Account: sub.Account}, log)
+}
