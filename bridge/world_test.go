@@ -151,6 +151,21 @@ func (w *world) pass(d time.Duration) {
 	w.clock = w.clock.Add(d)
 }
 
+// realTime has the bridge use the clock of a synctest bubble.
+func (w *world) realTime() { w.b.Now = nil }
+
+// run runs the bridge until the function that it returns is called.
+func (w *world) run() (stop func()) {
+	ctx, cancel := context.WithCancel(w.ctx)
+	done := make(chan error, 1)
+	go func() { done <- w.b.Run(ctx) }()
+	return func() {
+		w.Helper()
+		cancel()
+		w.must(<-done)
+	}
+}
+
 func (w *world) must(err error) {
 	w.Helper()
 	if err != nil {

@@ -33,7 +33,7 @@ func TestExampleIsDefault(t *testing.T) {
 	if diff := cmp.Diff(want, got, ignore); diff != "" {
 		t.Errorf("the example does not say the defaults (-default +example):\n%s", diff)
 	}
-	if diff := cmp.Diff([]accountConfig{{Name: "alice", Access: "read"}}, got.Accounts); diff != "" {
+	if diff := cmp.Diff([]accountConfig{{Name: "alice", Access: "read"}}, got.Accounts, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("accounts of the example:\n%s", diff)
 	}
 }
@@ -77,7 +77,13 @@ func keysOf(m map[string]any, prefix string, keys *[]string) {
 		case map[string]any:
 			keysOf(v, prefix+name+".", keys)
 		case []any:
-			keysOf(v[0].(map[string]any), prefix+name+".", keys)
+			if len(v) > 0 {
+				if section, ok := v[0].(map[string]any); ok {
+					keysOf(section, prefix+name+".", keys)
+					continue
+				}
+			}
+			*keys = append(*keys, prefix+name)
 		default:
 			*keys = append(*keys, prefix+name)
 		}
@@ -91,7 +97,7 @@ func tagsOf(t reflect.Type, prefix string, keys *[]string) {
 		case name == "":
 		case f.Type.Kind() == reflect.Struct:
 			tagsOf(f.Type, prefix+name+".", keys)
-		case f.Type.Kind() == reflect.Slice:
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
 			tagsOf(f.Type.Elem(), prefix+name+".", keys)
 		default:
 			*keys = append(*keys, prefix+name)

@@ -99,10 +99,13 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 // handler joins DAV and everything else at one origin.
 func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, log *slog.Logger) http.Handler {
 	dav := &caldav.Handler{Backend: bridge.Backend{Store: store}, Log: log}
-	pages := (&web.Handler{
+	site := &web.Handler{
 		Store: store, CacheDir: filepath.Join(filepath.Dir(c.Database), "feed-cache"), PublicURL: c.PublicURL, Version: version(), Log: log,
-		Notify: b.Notify,
-	}).Handler()
+	}
+	if b.NotifyURL != "" {
+		site.Notify = b.Notify
+	}
+	pages := site.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if dav.Handles(r) {
 			dav.ServeHTTP(w, r)

@@ -26,10 +26,13 @@ type statusReport struct {
 }
 
 type accountStatus struct {
-	Account   string           `json:"account"`
-	State     bridge.State     `json:"state"`
-	LastGood  *time.Time       `json:"last_good"`
-	Calendars []calendarStatus `json:"calendars"`
+	Account  string       `json:"account"`
+	State    bridge.State `json:"state"`
+	LastGood *time.Time   `json:"last_good"`
+	// Notifications is when the subscription to changes ends, NotificationFault why there is none.
+	Notifications     *time.Time       `json:"notifications_until"`
+	NotificationFault string           `json:"notification_fault,omitempty"`
+	Calendars         []calendarStatus `json:"calendars"`
 }
 
 type calendarStatus struct {
@@ -40,6 +43,11 @@ type calendarStatus struct {
 	CursorAge float64    `json:"cursor_age_seconds"` // since the stored cursor was written; -1: there is none
 	Syncing   bool       `json:"syncing"`            // its first round is not complete
 	Error     string     `json:"error,omitempty"`
+	Mailbox   string     `json:"mailbox,omitempty"` // address of the other mailbox that it is read from
+	CanEdit   bool       `json:"can_edit"`          // in Outlook; clients cannot in any case
+	Listed    bool       `json:"listed"`            // Graph allows no delta: it is listed and compared, which takes more requests
+	Audited   *time.Time `json:"audited"`           // the last audit
+	Found     int        `json:"audit_differences"` // what it found, and had read anew
 
 	LossList []convert.Loss `json:"loss_list,omitempty"` // with --losses
 }
@@ -74,15 +82,30 @@ func (s *statusCmd) Run(e *env) error {
 			}
 		}
 		fmt.Fprintf(w, "\n  last good round: %s\n", ago(a.LastGood))
+		switch {
+		case a.NotificationFault != "":
+			fmt.Fprintf(w, "  notifications: none, changes are polled for: %s\n", a.NotificationFault)
+		case a.Notifications != nil:
+			fmt.Fprintf(w, "  notifications: until %s\n", a.Notifications.Local().Format(time.DateTime))
+		}
 		if len(a.Calendars) > 0 {
-			fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tLOSSES\tLAST GOOD ROUND\tCURSOR AGE")
+			fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tLOSSES\tLAST GOOD ROUND\tCURSOR AGE\tAUDIT")
 		}
 		for _, c := range a.Calendars {
 			age := "none"
 			if c.CursorAge >= 0 {
 				age = (time.Duration(c.CursorAge) * time.Second).String()
 			}
-			fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%d\t%s\t%s", c.Calendar, c.Events, c.Series, c.Adjusted, c.Losses, ago(c.LastGood), age)
+			fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%d\t%s\t%s\t%s", c.Calendar, c.Events, c.Series, c.Adjusted, c.Losses, ago(c.LastGood), age, c.audit())
+			if c.Mailbox != "" {
+				fmt.Fprint(w, "\tof "+c.Mailbox)
+			}
+			if !c.CanEdit {
+				fmt.Fprint(w, "\tread-only in Outlook")
+			}
+			if c.Listed {
+				fmt.Fprint(w, "\tlisted and compared: Graph lets guests follow no changes")
+			}
 			if c.Syncing {
 				fmt.Fprint(w, "\tfirst sync in progress")
 			}
@@ -120,6 +143,13 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 		return st, err
 	}
 	st.State, st.LastGood = a.State, known(a.LastGood)
+	sub, err := store.Subscription(e.ctx, a.ID)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return st, err
+	}
+	if st.NotificationFault = sub.Fault; sub.GraphID != "" {
+		st.Notifications = known(sub.Expires)
+	}
 	cals, err := store.Calendars(e.ctx, a.ID)
 	if err != nil {
 		return st, err
@@ -128,6 +158,7 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 		cs := calendarStatus{
 			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: c.Fault,
 			Syncing: c.Good.IsZero() && c.Fault == "",
+			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
 		}
 		if !c.Checked.IsZero() {
 			cs.CursorAge = time.Since(c.Checked).Truncate(time.Second).Seconds()
@@ -143,6 +174,16 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 		st.Calendars = append(st.Calendars, cs)
 	}
 	return st, nil
+}
+
+func (c calendarStatus) audit() string {
+	switch {
+	case c.Audited == nil:
+		return "not yet"
+	case c.Found > 0:
+		return fmt.Sprintf("%s, %d differences mended", c.Audited.Local().Format(time.DateTime), c.Found)
+	}
+	return c.Audited.Local().Format(time.DateTime) + ", as in Outlook"
 }
 
 func known(t time.Time) *time.Time {
