@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -117,7 +118,7 @@ func (s *served) nextRound(t *testing.T) {
 		if strings.Contains(text, "msg=\"round failed") {
 			t.Fatal("a round failed")
 		}
-		_, begun, ok := strings.Cut(text[len(before):], `op="read calendars"`)
+		_, begun, ok := strings.Cut(text[len(before):], `op="read changes"`)
 		return ok && strings.Contains(begun, "msg=round ")
 	})
 }
@@ -214,6 +215,45 @@ func TestServe(t *testing.T) {
 	if v := o.Violations(); len(v) > 0 {
 		t.Errorf("Graph's rules were broken: %q", v)
 	}
+}
+
+// TestServeNotifications has Graph tell of a change while rounds are an hour apart.
+func TestServeNotifications(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second, InsecureWebhooks: true}
+	t.Cleanup(sim.Close)
+	box, ids := officeWeek(sim)
+	o := newOutlook(t, sim, box)
+	dir := writeConfig(t, o)
+	file := filepath.Join(dir, "outbridge.toml")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	text := strings.ReplaceAll(string(b), "127.0.0.1:0", address)
+	text = strings.ReplaceAll(text, `interval = "5s"`, "interval = \"1h\"\nnotifications = true")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serveFor(t, o)
+	eventually(t, "the first round", func() bool { return strings.Contains(s.body(t, s.feed), "SUMMARY:Review") })
+	if n := len(sim.Subscriptions()); n != 1 {
+		t.Fatalf("%d subscriptions", n)
+	}
+	if err := box.Calendar().Change(ids["Review"], func(e *graphsim.Event) { e.Subject = "Told of" }); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the notified change", func() bool { return strings.Contains(s.body(t, s.feed), "SUMMARY:Told of") })
+	if out := outbridge(t, dir, "status"); !strings.Contains(out, "notifications: until 20") {
+		t.Errorf("status:\n%s", out)
+	}
+	s.end(syscall.SIGTERM)
 }
 
 // TestServeAddressTaken says so in one line.
