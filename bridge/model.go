@@ -25,7 +25,8 @@ type Account struct {
 	LastGood     time.Time // end of the last good round of any of its calendars; zero: never
 	Grouped      time.Time // when its calendar groups were last read
 	Settings     Settings
-	TokenVersion int64 // counts sign-ins and refreshes; 0: never signed in
+	Identity     Identity // who signed in; zero: nobody, or an app reads the mailbox
+	TokenVersion int64    // counts sign-ins and refreshes; 0: never signed in
 }
 
 // Settings are the mailbox's own, where the bridge may read them.
@@ -41,8 +42,10 @@ type State struct {
 	Action   string    `json:"action"`   // what to do about it; "" when nothing
 	Since    time.Time `json:"since"`
 	// Final: trying again is pointless until a person has acted, which TokenVersion then shows.
-	Final        bool  `json:"final"`
-	TokenVersion int64 `json:"-"`
+	Final bool `json:"final"`
+	// Claims is what the next sign-in has to ask for, JSON; "" as a rule.
+	Claims       string `json:"claims,omitempty"`
+	TokenVersion int64  `json:"-"`
 }
 
 // Phases of a calendar's cursor.

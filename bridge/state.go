@@ -28,7 +28,7 @@ func (b *Bridge) setState(ctx context.Context, a Account, err error) error {
 	s := stateOf(err, a.Name)
 	s.TokenVersion = fresh.TokenVersion
 	old := fresh.State
-	if old.Code == s.Code && old.Sentence == s.Sentence && old.Action == s.Action && old.Final == s.Final &&
+	if old.Code == s.Code && old.Sentence == s.Sentence && old.Action == s.Action && old.Final == s.Final && old.Claims == s.Claims &&
 		(!s.Final || old.TokenVersion == s.TokenVersion) {
 		return nil
 	}
@@ -44,9 +44,19 @@ func stateOf(err error, account string) State {
 	case err == nil:
 		return State{Code: StateOK}
 	case errors.As(err, &auth):
-		s := State{Code: StateConfiguration, Sentence: auth.Sentence, Action: strings.ReplaceAll(auth.Action, "ACCOUNT", account), Final: true}
-		if auth.SignIn {
+		s := State{Code: StateConfiguration, Sentence: auth.Sentence, Action: strings.ReplaceAll(auth.Action, "ACCOUNT", account), Final: true, Claims: auth.Claims}
+		switch {
+		case auth.SignIn:
 			s.Code = StateSignIn
+		case auth.Admin:
+			s.Code = StateDenied
+		}
+		return s
+	case graph.IsSignInNeeded(err):
+		s := State{Code: StateSignIn, Sentence: "Microsoft Graph does not accept the sign-in.", Action: "Run `outbridge login " + account + "`."}
+		var challenge *graph.Error
+		if errors.As(err, &challenge) && challenge.Claims != "" {
+			s.Sentence, s.Claims, s.Final = "A policy of the organization asks for a new sign-in.", challenge.Claims, true
 		}
 		return s
 	case errors.As(err, &shared) && (graph.IsAccessDenied(shared.Err) || graph.IsNotFound(shared.Err)):

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 )
@@ -43,8 +45,10 @@ type AccountStore interface {
 	SetGrouped(ctx context.Context, id AccountID, at time.Time) error
 	// SetState records how the account fares.
 	SetState(ctx context.Context, id AccountID, s State) error
-	// Tokens keeps the account's OAuth token, sealed.
+	// Tokens keeps the account's OAuth token, sealed. It is a graph.TokenLocker.
 	Tokens(id AccountID) graph.TokenStore
+	// SaveSignIn keeps a new sign-in, whatever there was: the token and who it is of.
+	SaveSignIn(ctx context.Context, id AccountID, who Identity, token *oauth2.Token) error
 }
 
 // SubscriptionStore keeps the Graph subscription of each account.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -35,7 +36,8 @@ type Authority struct {
 	LoginURL     string       // "https://login.microsoftonline.com", no trailing slash; see Cloud
 	Tenant       string       // "": common (work and personal accounts); organizations, consumers, a GUID or a domain
 	ClientID     string       // of the app registration
-	ClientSecret string       // "": a public client, which must not send one
+	ClientSecret string       // "": a public client, which must not send one, or one with a Certificate
+	Certificate  *Certificate // identifies the app in place of ClientSecret, in every flow; nil: none
 	Scopes       []string     // see Scopes and AppScopes
 	HTTP         *http.Client // nil: http.DefaultTransport; its Timeout does not count, a request takes 30 seconds at most
 }
@@ -48,13 +50,23 @@ type DeviceAuth struct {
 	Message         string    // Microsoft's sentence for the person, with the address and the code
 
 	response *oauth2.DeviceAuthResponse
+	options  []oauth2.AuthCodeOption
 }
 
 // DeviceCode starts a sign-in with the device code flow (RFC 8628), which needs no browser here and no public address.
 func (a *Authority) DeviceCode(ctx context.Context) (*DeviceAuth, error) {
+	return a.DeviceCodeWith(ctx, "")
+}
+
+// DeviceCodeWith is DeviceCode for a sign-in that has to meet the claims of an earlier refusal, or "".
+func (a *Authority) DeviceCodeWith(ctx context.Context, claims string) (*DeviceAuth, error) {
 	const op = "start the sign-in"
 	login := a.login(ctx)
-	r, err := a.config().DeviceAuth(login.context())
+	var options []oauth2.AuthCodeOption
+	if claims != "" {
+		options = append(options, oauth2.SetAuthURLParam("claims", claims))
+	}
+	r, err := a.config().DeviceAuth(login.context(), options...)
 	if err != nil {
 		return nil, login.failure(op, err)
 	}
@@ -64,7 +76,7 @@ func (a *Authority) DeviceCode(ctx context.Context) (*DeviceAuth, error) {
 	if r.Expiry.IsZero() {
 		r.Expiry = time.Now().Add(15 * time.Minute)
 	}
-	d := &DeviceAuth{UserCode: r.UserCode, VerificationURI: r.VerificationURI, Expires: r.Expiry, response: r,
+	d := &DeviceAuth{UserCode: r.UserCode, VerificationURI: r.VerificationURI, Expires: r.Expiry, response: r, options: options,
 		Message: fmt.Sprintf("To sign in, open %s in a browser and enter the code %s.", r.VerificationURI, r.UserCode)}
 	var own struct {
 		Message string `json:"message"`
@@ -85,7 +97,7 @@ func (a *Authority) Wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, err
 	}
 	for {
 		login := a.login(ctx)
-		tok, err := a.config().DeviceAccessToken(login.context(), &poll)
+		tok, err := a.config().DeviceAccessToken(login.context(), &poll, d.options...)
 		if err == nil {
 			return complete(op, tok)
 		}
@@ -122,6 +134,22 @@ func (a *Authority) Exchange(ctx context.Context, redirectURI, code, verifier st
 		return nil, login.failure(op, err)
 	}
 	return complete(op, tok)
+}
+
+// RedirectError is the error that the login service put into a redirect (RFC 6749 §4.1.2.1), or nil where query has none.
+// Check the state first: without it the redirect may be anybody's.
+func (a *Authority) RedirectError(query url.Values) error {
+	if !query.Has("error") {
+		return nil
+	}
+	return a.refusal("sign in", http.StatusOK, nil, tokenError{Code: oneLine(query.Get("error")), Description: query.Get("error_description"),
+		SubError: oneLine(query.Get("suberror")), Claims: validClaims(query.Get("claims"))})
+}
+
+// AdminConsentURL is where an administrator lets the app into the whole organization
+// (learn.microsoft.com/entra/identity-platform/v2-admin-consent).
+func (a *Authority) AdminConsentURL() string {
+	return a.LoginURL + "/" + escape(orDefault(a.Tenant, "common")) + "/adminconsent?client_id=" + escape(a.ClientID)
 }
 
 // refresh spends refreshToken on a new access token and, as a rule, a new refresh token.
@@ -172,8 +200,10 @@ func (a *Authority) url(endpoint string) string {
 }
 
 // login carries the requests of one call to the login service. oauth2 takes its HTTP client from the context, and does
-// not pass that context on with a device code request, nor close its answer; this does both.
+// not pass that context on with a device code request, nor close its answer; this does both. It also adds to each request
+// for tokens what oauth2 has no place for: the client assertion.
 type login struct {
+	*Authority
 	ctx    context.Context
 	client *http.Client
 	base   http.RoundTripper
@@ -181,7 +211,7 @@ type login struct {
 }
 
 func (a *Authority) login(ctx context.Context) *login {
-	l := &login{ctx: ctx, client: withoutRedirects(a.HTTP)}
+	l := &login{Authority: a, ctx: ctx, client: withoutRedirects(a.HTTP)}
 	l.client.Timeout = 0 // it would keep a goroutine for each answer that oauth2 does not close
 	if l.base = l.client.Transport; l.base == nil {
 		l.base = http.DefaultTransport
@@ -199,7 +229,11 @@ func (l *login) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), loginTimeout)
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
-	resp, err := l.base.RoundTrip(req.WithContext(ctx))
+	req = req.WithContext(ctx)
+	if err := l.identify(req); err != nil {
+		return nil, err
+	}
+	resp, err := l.base.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -212,6 +246,32 @@ func (l *login) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// identify adds the client assertion to a request for tokens.
+func (l *login) identify(req *http.Request) error {
+	if l.Certificate == nil || !strings.HasSuffix(req.URL.Path, "/token") {
+		return nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return err
+	}
+	req.Body.Close()
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return err
+	}
+	assertion, err := l.Certificate.assertion(l.ClientID, l.url("token"), time.Now())
+	if err != nil {
+		return err
+	}
+	form.Del("client_secret")
+	form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+	form.Set("client_assertion", assertion)
+	body = []byte(form.Encode())
+	req.Body, req.GetBody, req.ContentLength = io.NopCloser(bytes.NewReader(body)), nil, int64(len(body))
+	return nil
+}
+
 // failure sorts an error of oauth2: the context's, an answer of the login service, or none.
 func (l *login) failure(op string, err error) error {
 	if l.ctx.Err() != nil {
@@ -221,5 +281,5 @@ func (l *login) failure(op string, err error) error {
 	if !errors.As(err, &refused) {
 		return &Error{Op: op, Message: strings.TrimPrefix(connectionTrouble(err), "oauth2: ")}
 	}
-	return loginError(op, refused.Response.StatusCode, refused.Response.Header, refused.Body)
+	return l.refusal(op, refused.Response.StatusCode, refused.Response.Header, readTokenError(refused.Body))
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,6 +188,64 @@ func TestTwoProcessesShareARefreshToken(t *testing.T) {
 		checkToken(t, a, "access-2")
 		if store.tok.RefreshToken != "refresh-2" || store.saves != 2 {
 			t.Errorf("stored %+v", store.tok)
+		}
+	})
+}
+
+// lockedStore is a memoryStore whose lock others can hold.
+type lockedStore struct {
+	memoryStore
+	held  atomic.Bool
+	locks int
+}
+
+func (s *lockedStore) LockToken(context.Context, time.Duration) (func(), bool, error) {
+	if !s.held.CompareAndSwap(false, true) {
+		return nil, false, nil
+	}
+	s.locks++
+	return func() { s.held.Store(false) }, true, nil
+}
+
+func TestRenewalWaitsForOtherProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		login := &loginService{good: map[string]bool{"first": true}}
+		store := &lockedStore{memoryStore: memoryStore{tok: &oauth2.Token{RefreshToken: "first"}}}
+		s := &graph.DelegatedTokens{Authority: authority(login), Store: store}
+		// Another process renews, and this one takes what it got.
+		store.held.Store(true)
+		time.AfterFunc(10*time.Second, func() {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.tok = &oauth2.Token{AccessToken: "other", RefreshToken: "second", Expiry: time.Now().Add(time.Hour)}
+			login.good["second"] = true
+		})
+		began := time.Now()
+		checkToken(t, s, "other")
+		if len(login.forms) != 0 || time.Since(began) > 12*time.Second {
+			t.Errorf("%d requests, after %v", len(login.forms), time.Since(began))
+		}
+		// Another process holds on to it: while the old token lasts, nobody waits.
+		time.Sleep(58 * time.Minute)
+		began = time.Now()
+		checkToken(t, s, "other")
+		if time.Since(began) != 0 || len(login.forms) != 0 {
+			t.Errorf("%d requests, after %v", len(login.forms), time.Since(began))
+		}
+		// It has died: this one renews, and gives the lock back.
+		time.Sleep(3 * time.Minute)
+		time.AfterFunc(5*time.Second, func() { store.held.Store(false) })
+		checkToken(t, s, "access-1")
+		if store.held.Load() || store.locks != 1 || len(login.forms) != 1 {
+			t.Errorf("held %v, %d locks, %d requests", store.held.Load(), store.locks, len(login.forms))
+		}
+		// Whoever does not want to wait any more need not.
+		time.Sleep(2 * time.Hour)
+		store.held.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if tok, err := s.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("token %q, %v", tok, err)
 		}
 	})
 }
@@ -399,7 +458,8 @@ func TestErrorsOfTheLoginService(t *testing.T) {
 		t.Errorf("%+v", *generic)
 	}
 	for _, n := range []int{70018, 70019, 700082, 70008, 700084, 50173, 50132, 50133, 70043, 50076, 50078, 50079, 50072, 50074, 53003, 53000, 53001, 65001, 65004, 90094, 90095,
-		50055, 50057, 50053, 50034, 50105, 54005, 501481, 7000215, 7000222, 7000218, 700025, 700027, 700016, 90002, 900023, 50020, 50194, 9002332, 9001023, 900432,
+		50055, 50057, 50053, 50034, 50105, 54005, 501481, 50158, 500121, 50058, 16000, 700023, 700024, 700030, 7000229, 7000112, 70001, 50011, 500112, 500113,
+		50059, 50128, 65005, 500011, 1002012, 650055, 7000215, 7000222, 7000218, 700025, 700027, 700016, 90002, 900023, 50020, 50194, 9002332, 9001023, 900432,
 		70011, 28002, 28003, 650052, 650053, 650054, 650056, 650057} {
 		// The number counts wherever it stands, and whatever the code beside it is.
 		for _, body := range []string{`{"error":"invalid_grant","error_codes":[99999,%d]}`, `{"error":"invalid_grant","error_description":"AADSTS%d: Words."}`, `{"error":"x","error_codes":["%d"]}`} {
@@ -407,6 +467,23 @@ func TestErrorsOfTheLoginService(t *testing.T) {
 			if e.AADSTS != n || e.Sentence == generic.Sentence || !oneSentence(e.Sentence) || !oneSentence(e.Action) {
 				t.Errorf("%d: %+v", n, *e)
 			}
+		}
+	}
+	for _, n := range []int{53000, 53001, 53003, 90094, 90095, 50057, 50053, 50105, 650052} { // an administrator's to mend
+		if e := refuse(t, 400, fmt.Sprintf(`{"error":"invalid_grant","error_codes":[%d]}`, n)); !e.Admin || e.SignIn {
+			t.Errorf("%d: %+v", n, *e)
+		}
+	}
+	for description, says := range map[string]string{ // how often is only in the words
+		"The token was issued on 2026-02-01T08:00:00Z and the maximum allowed lifetime for this request is 604800.": "requires a new sign-in every 7 days.",
+		"… the maximum allowed lifetime for this request is 86400. Trace":                                           "every day.",
+		"… the maximum allowed lifetime for this request is 43200":                                                  "every 12 hours.",
+		"… the maximum allowed lifetime for this request is 0.":                                                     "after a fixed time",
+		"due to sign-in frequency checks by conditional access":                                                     "after a fixed time",
+	} {
+		e := refuse(t, 400, fmt.Sprintf(`{"error":"invalid_grant","error_codes":[70043],"error_description":"AADSTS70043: %s"}`, description))
+		if !strings.Contains(e.Sentence, says) || !strings.Contains(e.Action, "needed again") || !e.SignIn {
+			t.Errorf("%s: %+v", description, *e)
 		}
 	}
 	for code, signIn := range map[string]bool{"invalid_grant": true, "interaction_required": true, "consent_required": true, "login_required": true, "invalid_client": false, "unauthorized_client": false,

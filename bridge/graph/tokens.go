@@ -26,7 +26,17 @@ type TokenStore interface {
 	SaveToken(ctx context.Context, old, new *oauth2.Token) error
 }
 
+// TokenLocker is a TokenStore that keeps processes from renewing one sign-in at the same time. A TokenSource uses it where
+// the store has it; SaveToken alone keeps what is stored right, but the login service would see one refresh token twice.
+type TokenLocker interface {
+	// LockToken takes the renewal of the account's token for the caller, until unlock or for as long as life, whichever is
+	// first: the lock dies with its holder. taken is false, and unlock nil, where somebody else has it.
+	LockToken(ctx context.Context, life time.Duration) (unlock func(), taken bool, err error)
+}
+
 const (
+	// renewalLock is longer than a renewal takes: a request of loginTimeout, and as long again to store its outcome.
+	renewalLock = 90 * time.Second
 	// expiryMargin is how long before its end an access token is renewed: longer than a request takes.
 	expiryMargin = 3 * time.Minute
 	// refusalHold is how long a final refusal is repeated without asking again: Microsoft locks out who hammers.
@@ -34,7 +44,7 @@ const (
 )
 
 // DelegatedTokens is the TokenSource of an account that a person has signed in. Use one for each account: it refreshes
-// one at a time, and stores a rotated refresh token before it hands out the access token that came with it.
+// one at a time, also between processes where Store is a TokenLocker, and stores a rotated refresh token before it hands out the access token that came with it.
 // Authority and Store are required.
 type DelegatedTokens struct {
 	Authority *Authority
@@ -82,10 +92,11 @@ func (s *DelegatedTokens) Invalidate(token string) { s.cache.invalidate(token) }
 
 // renew takes the stored access token if another process has renewed it, and otherwise spends the refresh token.
 func (s *DelegatedTokens) renew(ctx context.Context) (*oauth2.Token, error) {
-	stored, err := s.load(ctx)
+	stored, unlock, err := s.alone(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer unlock()
 	// Each turn of the loop follows a rotation by somebody else, so it ends; the bound is for a broken store.
 	for range 5 {
 		if s.cache.usable(stored) {
@@ -122,6 +133,34 @@ func (s *DelegatedTokens) renew(ctx context.Context) (*oauth2.Token, error) {
 		}
 	}
 	return nil, &Error{Op: "renew the sign-in", Message: "the stored sign-in keeps changing"}
+}
+
+// alone returns what is stored once there is nothing to renew, or no other process renews it until unlock.
+func (s *DelegatedTokens) alone(ctx context.Context) (stored *oauth2.Token, unlock func(), err error) {
+	locker, ok := s.Store.(TokenLocker)
+	for {
+		stored, err = s.load(ctx)
+		if err != nil || !ok || s.cache.usable(stored) || s.refused.of(stored.RefreshToken) != nil {
+			return stored, func() {}, err
+		}
+		unlock, taken, err := locker.LockToken(ctx, renewalLock)
+		if err != nil {
+			return nil, nil, fmt.Errorf("lock the sign-in: %w", err)
+		}
+		if taken {
+			// It may have been renewed since it was loaded.
+			if stored, err = s.load(ctx); err != nil {
+				unlock()
+			}
+			return stored, unlock, err
+		}
+		if _, ok := s.cache.valid(); ok {
+			return nil, nil, &Error{Op: "renew the sign-in", Message: "another process is renewing it"}
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 // save stores a rotation even where nobody waits for the access token any more.

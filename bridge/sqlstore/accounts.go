@@ -42,16 +42,21 @@ func (s *Store) AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Ac
 }
 
 const selectAccount = `
-	SELECT id, name, token_version, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id)
+	SELECT id, name, token_version, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id),
+		(SELECT value FROM meta WHERE key = 'account/' || account.id || '/identity')
 	FROM account`
 
 func scanAccount(row scanner) (a bridge.Account, err error) {
 	var state, settings string
-	err = row.Scan(&a.ID, &a.Name, &a.TokenVersion, &state, &a.State.TokenVersion, &settings, instant{&a.Grouped}, instant{&a.LastGood})
+	var identity []byte
+	err = row.Scan(&a.ID, &a.Name, &a.TokenVersion, &state, &a.State.TokenVersion, &settings, instant{&a.Grouped}, instant{&a.LastGood}, &identity)
 	if err != nil {
 		return a, err
 	}
-	return a, errors.Join(json.Unmarshal([]byte(state), &a.State), json.Unmarshal([]byte(settings), &a.Settings))
+	if identity != nil {
+		err = json.Unmarshal(identity, &a.Identity)
+	}
+	return a, errors.Join(err, json.Unmarshal([]byte(state), &a.State), json.Unmarshal([]byte(settings), &a.Settings))
 }
 
 func (s *Store) SetSettings(ctx context.Context, id bridge.AccountID, set bridge.Settings) error {
@@ -135,11 +140,16 @@ func (t tokens) SaveToken(ctx context.Context, old, tok *oauth2.Token) error {
 				return err
 			}
 		}
-		_, err := w.exec(ctx, `UPDATE account SET token = ?, token_version = token_version + 1 WHERE id = ?`,
-			t.s.key.sealed(plain, t.row()), t.id)
-		if err != nil {
-			return fmt.Errorf("save token: %w", err)
-		}
-		return nil
+		return t.put(ctx, w, plain)
 	})
+}
+
+// put stores a token, JSON.
+func (t tokens) put(ctx context.Context, w tx, plain []byte) error {
+	_, err := w.exec(ctx, `UPDATE account SET token = ?, token_version = token_version + 1 WHERE id = ?`,
+		t.s.key.sealed(plain, t.row()), t.id)
+	if err != nil {
+		return fmt.Errorf("save token: %w", err)
+	}
+	return nil
 }

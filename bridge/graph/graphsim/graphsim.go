@@ -15,6 +15,7 @@ package graphsim
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,6 +39,15 @@ type Server struct {
 
 	// ClientSecret is the application's; "": any is accepted, and sign-ins of users need none.
 	ClientSecret string
+	// Certificates are those of the application: client assertions must be signed with a key of theirs. nil: client
+	// assertions only need the right claims.
+	Certificates []*x509.Certificate
+	// RedirectURIs are the application's: others are refused on a page, with AADSTS50011. http://localhost stands for all
+	// of its ports. nil: every https address, and every address of this machine.
+	RedirectURIs []string
+	// AdminScopes are the permissions that an administrator would have to allow first, as "Calendars.Read.Shared": who
+	// signs in for one of them is refused with AADSTS90094.
+	AdminScopes []string
 	// AutoApprove makes sign-ins need nobody: a device code is approved at the first poll, and the authorize page
 	// redirects at once, for the mailbox of login_hint or else the first.
 	AutoApprove bool

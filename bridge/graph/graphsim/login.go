@@ -22,6 +22,7 @@ type login struct {
 	codes   map[string]*authCode
 	refresh map[string]*grant
 	access  map[string]*accessToken
+	jtis    map[string]time.Time // of client assertions, until they expire
 }
 
 // A grant is what a sign-in allowed.
@@ -155,59 +156,23 @@ func (s *Server) checkClient(r *http.Request, tenant string) (response, bool) {
 }
 
 // checkSecret refuses a secret that is wrong, or missing where one is needed.
-func (s *Server) checkSecret(r *http.Request, needed bool) (response, bool) {
+func (s *Server) checkSecret(r *http.Request, tenant string, needed bool) (response, bool) {
 	client := r.Form.Get("client_id")
 	if r.Form.Get("client_assertion_type") == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
-		if err := s.checkAssertion(r.Form.Get("client_assertion"), client); err != nil {
-			return s.loginError(r, 700027, "The certificate with identifier used to sign the client assertion is not registered on application, or the assertion is invalid: "+err.Error()), false
+		if code, err := s.checkAssertion(r.Form.Get("client_assertion"), client, s.origin(r)+"/"+tenant+"/oauth2/v2.0/token"); err != nil {
+			return s.loginError(r, code, "Client assertion is not valid: "+err.Error()), false
 		}
 		return response{}, true
 	}
 	switch secret := r.Form.Get("client_secret"); {
 	case secret == "" && needed:
 		return s.loginError(r, 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."), false
+	case secret != "" && s.ClientSecret == "" && s.Certificates != nil:
+		return s.loginError(r, 7000215, "No client secret is registered for the app."), false
 	case secret != "" && s.ClientSecret != "" && secret != s.ClientSecret:
 		return s.loginError(r, 7000215, fmt.Sprintf("Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.", client)), false
 	}
 	return response{}, true
-}
-
-// checkAssertion checks the claims of a client assertion. The signature is not checked: no certificate is known.
-func (s *Server) checkAssertion(jwt, client string) error {
-	parts := strings.Split(jwt, ".")
-	if len(parts) != 3 || parts[2] == "" {
-		return errors.New("not a signed JWT")
-	}
-	var header map[string]string
-	var claims struct {
-		Aud, Iss, Sub, Jti string
-		Exp, Nbf           int64
-	}
-	for i, into := range []any{&header, &claims} {
-		b, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err == nil {
-			err = json.Unmarshal(b, into)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	now := s.now().Unix()
-	switch {
-	case header["alg"] != "PS256" && header["alg"] != "RS256":
-		return fmt.Errorf("alg %q", header["alg"])
-	case header["x5t"] == "" && header["x5t#S256"] == "":
-		return errors.New("no thumbprint")
-	case !strings.HasSuffix(claims.Aud, "/oauth2/v2.0/token"):
-		return fmt.Errorf("aud %q", claims.Aud)
-	case claims.Iss != client || claims.Sub != client:
-		return errors.New("iss and sub are not the client id")
-	case claims.Jti == "":
-		return errors.New("no jti")
-	case now >= claims.Exp || now+300 < claims.Nbf:
-		return errors.New("outside its time range")
-	}
-	return nil
 }
 
 func (s *Server) deviceCode(r *http.Request, tenant string) response {
@@ -240,9 +205,9 @@ func (s *Server) token(r *http.Request, tenant string) response {
 	case "urn:ietf:params:oauth:grant-type:device_code":
 		return s.deviceToken(r)
 	case "authorization_code":
-		return s.codeToken(r)
+		return s.codeToken(r, tenant)
 	case "refresh_token":
-		return s.refreshToken(r)
+		return s.refreshToken(r, tenant)
 	case "client_credentials":
 		return s.appToken(r, tenant)
 	case "":
@@ -271,6 +236,9 @@ func (s *Server) deviceToken(r *http.Request) response {
 	case d.approved == nil:
 		return s.loginError(r, 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
 	}
+	if needed := s.adminScope(d.scope); needed != "" {
+		return s.loginError(r, 90094, "Admin consent is required for the permissions requested by this application: "+needed+".")
+	}
 	d.used = true
 	return s.signIn(r, d.approved, d.scope)
 }
@@ -281,9 +249,9 @@ func (a response) asDeclined() response {
 	return a
 }
 
-func (s *Server) codeToken(r *http.Request) response {
+func (s *Server) codeToken(r *http.Request, tenant string) response {
 	c := s.login.codes[r.Form.Get("code")]
-	if a, ok := s.checkSecret(r, s.ClientSecret != ""); !ok {
+	if a, ok := s.checkSecret(r, tenant, s.confidential()); !ok {
 		return a
 	}
 	switch {
@@ -303,9 +271,9 @@ func (s *Server) codeToken(r *http.Request) response {
 	return s.signIn(r, c.mailbox, c.scope)
 }
 
-func (s *Server) refreshToken(r *http.Request) response {
+func (s *Server) refreshToken(r *http.Request, tenant string) response {
 	g := s.login.refresh[r.Form.Get("refresh_token")]
-	if a, ok := s.checkSecret(r, false); !ok {
+	if a, ok := s.checkSecret(r, tenant, false); !ok {
 		return a
 	}
 	switch {
@@ -340,7 +308,7 @@ func (s *Server) appToken(r *http.Request, tenant string) response {
 	if tenant == "common" || tenant == "consumers" || tenant == "organizations" {
 		return s.loginError(r, 50194, fmt.Sprintf("Application '%s' is not configured as a multi-tenant application. Usage of the /%s endpoint is not supported for such apps. Use a tenant-specific endpoint.", r.Form.Get("client_id"), tenant))
 	}
-	if a, ok := s.checkSecret(r, true); !ok {
+	if a, ok := s.checkSecret(r, tenant, true); !ok {
 		return a
 	}
 	if scope := r.Form.Get("scope"); !strings.HasSuffix(scope, "/.default") {

@@ -1,11 +1,16 @@
 package graphsim_test
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
@@ -243,6 +248,8 @@ func TestAuthorizationCode(t *testing.T) {
 	for _, tt := range [][]string{
 		{"unsupported_response_type", "response_type", "token"},
 		{"invalid_request", "code_challenge_method", "plain"},
+		{"invalid_request", "code_challenge", ""},
+		{"invalid_request", "response_mode", "fragment"},
 		{"invalid_request", "scope", ""},
 		{"login_required", "prompt", "none"},
 		{"access_denied", "account", ""},
@@ -260,11 +267,45 @@ func TestAuthorizationCode(t *testing.T) {
 	if visit(query("account", "robin@contoso.example")).Get("code") == "" {
 		t.Error("no code from the page")
 	}
-	for _, change := range [][]string{{"redirect_uri", "nonsense"}, {"client_id", ""}} {
+	for _, change := range [][]string{{"redirect_uri", "nonsense"}, {"redirect_uri", "http://calendar.example.com/"}, {"client_id", ""}} {
 		if res, err := browser.Get(query(change...)); err != nil || res.StatusCode != 400 {
 			t.Errorf("%v: %v %v", change, res, err)
 		}
 	}
+}
+
+func TestRedirectsAndConsent(t *testing.T) {
+	w := newWorld(t, func(s *graphsim.Server) {
+		s.RedirectURIs = []string{"http://localhost", "https://calendar.example.com/auth/callback"}
+		s.AdminScopes = []string{"Calendars.Read.Shared"}
+	})
+	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, tt := range []struct {
+		redirect, scope string
+		status          int
+		says            string // in the Location, or the page
+	}{
+		{"http://localhost:7777", "Calendars.Read", 302, "code="},
+		{"http://localhost:7777/", "Calendars.Read", 302, "code="},
+		{"https://calendar.example.com/auth/callback", "Calendars.Read", 302, "code="},
+		{"https://calendar.example.com/auth/other", "Calendars.Read", 400, "AADSTS50011"},
+		{"http://calendar.example.com/auth/callback", "Calendars.Read", 400, "AADSTS50011"},
+		{"http://127.0.0.1:7777/", "Calendars.Read", 400, "AADSTS50011"},
+		{"http://localhost:7777/", "Calendars.Read https://graph.microsoft.com/Calendars.Read.Shared", 302, "error=access_denied&error_description=AADSTS90094"},
+	} {
+		q := url.Values{"client_id": {"app"}, "response_type": {"code"}, "redirect_uri": {tt.redirect}, "scope": {tt.scope}, "state": {"x"},
+			"code_challenge": {"c"}, "code_challenge_method": {"S256"}}
+		res, err := browser.Get(w.http.URL + "/common/oauth2/v2.0/authorize?" + q.Encode())
+		w.do(err)
+		page, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != tt.status || !strings.Contains(res.Header.Get("Location")+string(page), tt.says) {
+			t.Errorf("%+v: %d %s %s", tt, res.StatusCode, res.Header.Get("Location"), page)
+		}
+	}
+	d, _ := w.form("common/oauth2/v2.0/devicecode", "client_id", "app", "scope", "Calendars.Read.Shared")
+	o, status := w.form("common/oauth2/v2.0/token", "grant_type", "urn:ietf:params:oauth:grant-type:device_code", "client_id", "app", "device_code", d["device_code"].(string))
+	w.wantLogin(o, status, 400, 90094, "invalid_grant")
 }
 
 func TestAppOnly(t *testing.T) {
@@ -289,32 +330,95 @@ func TestAppOnly(t *testing.T) {
 	o, status = w.try("users/sam@contoso.example/calendars")
 	w.wantError(o, status, 403, "ErrorAccessDenied")
 
-	assertion := func(change func(header, claims map[string]any)) string {
-		header := map[string]any{"alg": "PS256", "typ": "JWT", "x5t#S256": "A1bC2dE3fH4iJ5kL6mN7oP8qR9s"}
-		claims := map[string]any{"aud": w.http.URL + "/" + tokenPath, "iss": "app", "sub": "app", "jti": "1", "nbf": w.clock.Unix(), "exp": w.clock.Add(5 * time.Minute).Unix()}
+}
+
+// Assertions are checked as Microsoft says that it does: claims, times, thumbprint, signature, and each only once.
+func TestClientAssertion(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	certificate := func(end time.Time) *x509.Certificate {
+		template := &x509.Certificate{SerialNumber: big.NewInt(end.Unix()), NotBefore: w.clock.Add(-time.Hour), NotAfter: end}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+		w.do(err)
+		cert, err := x509.ParseCertificate(der)
+		w.do(err)
+		return cert
+	}
+	cert, old := certificate(w.clock.Add(time.Hour)), certificate(w.clock.Add(-time.Minute))
+	w.srv.Certificates = []*x509.Certificate{old, cert}
+	thumbprint := func(c *x509.Certificate) string {
+		sum := sha256.Sum256(c.Raw)
+		return base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	jti := 0
+	assertion := func(signer *rsa.PrivateKey, change func(header, claims map[string]any)) string {
+		jti++
+		header := map[string]any{"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint(cert)}
+		claims := map[string]any{"aud": w.http.URL + "/" + tokenPath, "iss": "app", "sub": "app", "jti": fmt.Sprintf("00aa00aa-bb11-cc22-dd33-%012d", jti),
+			"nbf": w.clock.Unix(), "exp": w.clock.Add(10 * time.Minute).Unix()}
 		change(header, claims)
 		h, _ := json.Marshal(header)
 		c, _ := json.Marshal(claims)
-		return base64.RawURLEncoding.EncodeToString(h) + "." + base64.RawURLEncoding.EncodeToString(c) + ".c2ln"
+		signed := base64.RawURLEncoding.EncodeToString(h) + "." + base64.RawURLEncoding.EncodeToString(c)
+		digest := sha256.Sum256([]byte(signed))
+		signature, err := rsa.SignPSS(rand.Reader, signer, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		if header["alg"] == "RS256" {
+			signature, err = rsa.SignPKCS1v15(rand.Reader, signer, crypto.SHA256, digest[:])
+		}
+		w.do(err)
+		return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 	}
 	send := func(jwt string) (object, int) {
-		return w.form(tokenPath, append(app, "client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion", jwt)...)
+		return w.form(tokenPath, "client_id", "app", "grant_type", "client_credentials", "scope", "https://graph.microsoft.com/.default",
+			"client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion", jwt)
 	}
-	if o, status := send(assertion(func(h, c map[string]any) {})); status != 200 {
-		t.Errorf("%d %v", status, o)
+	good := assertion(key, func(h, c map[string]any) {})
+	for name, jwt := range map[string]string{"PS256": good, "RS256": assertion(key, func(h, c map[string]any) { h["alg"] = "RS256" })} {
+		if o, status := send(jwt); status != 200 {
+			t.Errorf("%s: %d %v", name, status, o)
+		}
 	}
-	for _, bad := range []string{"", "a.b", "a.b.c",
-		assertion(func(h, c map[string]any) { h["alg"] = "none" }),
-		assertion(func(h, c map[string]any) { delete(h, "x5t#S256") }),
-		assertion(func(h, c map[string]any) { c["aud"] = "https://graph.microsoft.com" }),
-		assertion(func(h, c map[string]any) { c["sub"] = "other" }),
-		assertion(func(h, c map[string]any) { c["jti"] = "" }),
-		assertion(func(h, c map[string]any) { c["exp"] = w.clock.Unix() }),
-		assertion(func(h, c map[string]any) { c["nbf"] = w.clock.Add(time.Hour).Unix() }),
+	for _, tt := range []struct {
+		name, jwt string
+		code      int
+	}{
+		{"nothing", "", 700027},
+		{"two parts", "a.b", 700027},
+		{"no JSON", "a.b.c", 700027},
+		{"used twice", good, 700027},
+		{"not signed", assertion(key, func(h, c map[string]any) { h["alg"] = "none" }), 700027},
+		{"no thumbprint", assertion(key, func(h, c map[string]any) { delete(h, "x5t#S256") }), 700027},
+		{"unknown thumbprint", assertion(key, func(h, c map[string]any) { h["x5t#S256"] = "A1bC2dE3fH4iJ5kL6mN7oP8qR9s" }), 700027},
+		{"expired certificate", assertion(key, func(h, c map[string]any) { h["x5t#S256"] = thumbprint(old) }), 700027},
+		{"another key", assertion(foreign, func(h, c map[string]any) {}), 700027},
+		{"changed afterwards", strings.Replace(assertion(key, func(h, c map[string]any) {}), ".", "A.", 1), 700027},
+		{"another audience", assertion(key, func(h, c map[string]any) { c["aud"] = "https://graph.microsoft.com" }), 700023},
+		{"another tenant", assertion(key, func(h, c map[string]any) { c["aud"] = w.http.URL + "/fabrikam.example/oauth2/v2.0/token" }), 700023},
+		{"another subject", assertion(key, func(h, c map[string]any) { c["sub"] = "other" }), 700027},
+		{"no jti", assertion(key, func(h, c map[string]any) { c["jti"] = "" }), 700027},
+		{"no time", assertion(key, func(h, c map[string]any) { c["exp"] = w.clock.Unix() }), 700024},
+		{"too long", assertion(key, func(h, c map[string]any) { c["exp"] = w.clock.Add(time.Hour).Unix() }), 700024},
+		{"over", assertion(key, func(h, c map[string]any) {
+			c["nbf"], c["exp"] = w.clock.Add(-20*time.Minute).Unix(), w.clock.Add(-11*time.Minute).Unix()
+		}), 700024},
+		{"in an hour", assertion(key, func(h, c map[string]any) {
+			c["nbf"], c["exp"] = w.clock.Add(time.Hour).Unix(), w.clock.Add(65*time.Minute).Unix()
+		}), 700024},
 	} {
-		o, status := send(bad)
-		w.wantLogin(o, status, 401, 700027, "invalid_client")
+		t.Run(tt.name, func(t *testing.T) {
+			o, status := send(tt.jwt)
+			w.wantLogin(o, status, 401, tt.code, "invalid_client")
+		})
 	}
+	o, status := w.form(tokenPath, "client_id", "app", "grant_type", "client_credentials", "scope", "https://graph.microsoft.com/.default", "client_secret", "guessed")
+	w.wantLogin(o, status, 401, 7000215, "invalid_client")
 }
 
 func TestScopes(t *testing.T) {

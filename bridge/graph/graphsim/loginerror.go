@@ -34,6 +34,8 @@ var loginErrors = map[int]struct{ name, text, suberror string }{
 	65004:   {"access_denied", "User declined to consent to access the app.", ""},
 	70000:   {"invalid_grant", "Provided grant is invalid or malformed.", ""},
 	700016:  {"unauthorized_client", "Application was not found in the directory.", ""},
+	700023:  {"invalid_client", "Client assertion audience claim does not match Realm issuer.", ""},
+	700024:  {"invalid_client", "Client assertion is not within its valid time range.", ""},
 	700025:  {"invalid_client", "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.", ""},
 	700027:  {"invalid_client", "The certificate used to sign the client assertion is not registered on application.", ""},
 	70003:   {"unsupported_grant_type", "The app requested an unsupported grant type.", ""},

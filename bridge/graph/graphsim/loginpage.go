@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"html/template"
+	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 )
 
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
@@ -85,9 +88,9 @@ func (s *Server) authorize(r *http.Request, tenant string) response {
 	}
 	form := r.Form
 	target, err := url.Parse(form.Get("redirect_uri"))
-	if err != nil || target.Scheme == "" || target.Host == "" {
+	if err != nil || !s.knownRedirect(target) {
 		return htmlPage(http.StatusBadRequest, pageData{Title: "Sorry, but we're having trouble signing you in.",
-			Text: "AADSTS50011: The redirect URI specified in the request is not valid."})
+			Text: fmt.Sprintf("AADSTS50011: The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'.", form.Get("redirect_uri"), form.Get("client_id"))})
 	}
 	refuse := func(name, text string) response {
 		return redirectWith(target, url.Values{"error": {name}, "error_description": {text}, "state": {form.Get("state")}})
@@ -97,6 +100,10 @@ func (s *Server) authorize(r *http.Request, tenant string) response {
 		return refuse("unsupported_response_type", "AADSTS700054: response_type must be 'code'.")
 	case form.Get("scope") == "":
 		return refuse("invalid_request", "AADSTS900144: The request must contain the following parameter: 'scope'.")
+	case form.Get("response_mode") != "" && form.Get("response_mode") != "query":
+		return refuse("invalid_request", "AADSTS900144: response_mode must be 'query' here.")
+	case form.Get("code_challenge") == "" && !s.confidential():
+		return refuse("invalid_request", "AADSTS9002325: Proof Key for Code Exchange is required for public clients.")
 	case form.Get("code_challenge") != "" && form.Get("code_challenge_method") != "S256":
 		return refuse("invalid_request", "AADSTS501491: code_challenge_method must be S256.")
 	}
@@ -119,6 +126,9 @@ func (s *Server) authorize(r *http.Request, tenant string) response {
 		}
 		return htmlPage(200, pageData{Title: "Pick an account", Method: "get", Action: r.URL.Path, Hidden: hidden, Users: s.users()})
 	}
+	if needed := s.adminScope(form.Get("scope")); needed != "" {
+		return refuse("access_denied", "AADSTS90094: Admin consent is required for the permissions requested by this application: "+needed+".")
+	}
 	code := "1.A" + rand.Text() + rand.Text()
 	if s.login.codes == nil {
 		s.login.codes = map[string]*authCode{}
@@ -131,4 +141,29 @@ func (s *Server) authorize(r *http.Request, tenant string) response {
 	s.login.codes[code] = &authCode{mailbox: m, client: form.Get("client_id"), redirect: form.Get("redirect_uri"),
 		scope: form.Get("scope"), challenge: form.Get("code_challenge"), expires: s.now().Add(codeLife)}
 	return redirectWith(target, url.Values{"code": {code}, "state": {form.Get("state")}, "session_state": {guid(rand.Text())}})
+}
+
+// knownRedirect tells whether a sign-in may come back to an address.
+func (s *Server) knownRedirect(target *url.URL) bool {
+	ip := net.ParseIP(target.Hostname())
+	local := target.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	if s.RedirectURIs == nil {
+		return target.Scheme == "https" && target.Host != "" || target.Scheme == "http" && local
+	}
+	anyPort := *target
+	anyPort.Host, anyPort.Path = target.Hostname(), strings.TrimSuffix(target.Path, "/")
+	return slices.ContainsFunc(s.RedirectURIs, func(known string) bool {
+		return known == target.String() || local && strings.TrimSuffix(known, "/") == anyPort.String()
+	})
+}
+
+// adminScope is the first of the scopes that an administrator has to allow, or "".
+func (s *Server) adminScope(scope string) string {
+	names, _ := scopeNames(scope)
+	for _, name := range names {
+		if slices.Contains(s.AdminScopes, name) {
+			return name
+		}
+	}
+	return ""
 }
