@@ -104,4 +104,3 @@ func TestAuditEvery(t *testing.T) {
 		t.Errorf("audit %+v", c.Audit)
 	}
 }
-

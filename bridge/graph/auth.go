@@ -277,6 +277,10 @@ func (l *login) failure(op string, err error) error {
 	if l.ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", op, l.ctx.Err())
 	}
+	var own *AuthError // of identify
+	if errors.As(err, &own) {
+		return own
+	}
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) {
 		return &Error{Op: op, Message: strings.TrimPrefix(connectionTrouble(err), "oauth2: ")}

@@ -15,7 +15,7 @@ import (
 // Action may hold the word ACCOUNT where the name of the account belongs.
 type AuthError struct {
 	AADSTS   int    // Microsoft's number of the error, 0: none
-	Code     string // of OAuth 2.0 (RFC 6749 §5.2, RFC 8628 §3.5), or no_token, no_refresh_token, tenant_required of ours
+	Code     string // of OAuth 2.0 (RFC 6749 §5.2, RFC 8628 §3.5), or no_token, no_refresh_token, tenant_required, certificate_expired of ours
 	SubError string
 	Claims   string // what a new sign-in has to ask for, JSON
 	Sentence string // what happened
@@ -178,6 +178,7 @@ var adviceByCode = map[string]advice{
 	"unsupported_response_type": {"The app registration does not allow this kind of sign-in.", checkApp, operator},
 	"no_token":                  {"Nobody has signed in to this account yet.", loginAgain, person},
 	"no_refresh_token":          {"Microsoft gave no lasting sign-in.", "Allow offline_access to the app, then run `outbridge login ACCOUNT`.", person},
+	"certificate_expired":       {"The app's certificate has expired.", "Make a new one, upload it in the app registration, and put it and its key into certificate_file.", operator},
 	"tenant_required":           {"App-only access needs the organization's own tenant.", "Set tenant in the configuration to its ID or domain.", operator},
 }
 

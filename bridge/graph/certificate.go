@@ -27,8 +27,9 @@ type Certificate struct {
 }
 
 // ParseCertificate reads PEM that holds an RSA key (PKCS #8 or PKCS #1, without a passphrase) and its certificate, in any
-// order. Further certificates, as of a chain, do not matter. now is for refusing one that is not valid.
-func ParseCertificate(b []byte, now time.Time) (*Certificate, error) {
+// order. Further certificates, as of a chain, do not matter. One that has expired is read all the same: what was synced is
+// to be served still, so it fails when a token is asked for.
+func ParseCertificate(b []byte) (*Certificate, error) {
 	var key *rsa.PrivateKey
 	var certs []*x509.Certificate
 	for {
@@ -61,16 +62,9 @@ func ParseCertificate(b []byte, now time.Time) (*Certificate, error) {
 		return nil, errors.New("it holds no private key: append the key to it, or name the key's own file in certificate_key_file")
 	}
 	for _, cert := range certs {
-		if !key.PublicKey.Equal(cert.PublicKey) {
-			continue
+		if key.PublicKey.Equal(cert.PublicKey) {
+			return &Certificate{cert, key}, nil
 		}
-		switch {
-		case now.After(cert.NotAfter):
-			return nil, fmt.Errorf("the certificate has expired on %s: make a new one and upload it to the app registration", cert.NotAfter.Format(time.DateOnly))
-		case now.Before(cert.NotBefore):
-			return nil, fmt.Errorf("the certificate is not valid before %s: check the clock", cert.NotBefore.Format(time.RFC3339))
-		}
-		return &Certificate{cert, key}, nil
 	}
 	return nil, errors.New("the private key is not the certificate's: they have to be a pair")
 }
@@ -105,6 +99,9 @@ func (c *Certificate) Expires() time.Time { return c.leaf.NotAfter }
 // assertion is a JWT in which clientID identifies itself to the token endpoint audience, signed with PS256
 // (learn.microsoft.com/entra/identity-platform/certificate-credentials). Each is for one request.
 func (c *Certificate) assertion(clientID, audience string, now time.Time) (string, error) {
+	if now.After(c.leaf.NotAfter) {
+		return "", newAuthError(tokenError{Code: "certificate_expired"})
+	}
 	thumbprint := sha256.Sum256(c.leaf.Raw)
 	encode := func(v any) string {
 		b, _ := json.Marshal(v) // of strings and numbers

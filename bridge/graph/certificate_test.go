@@ -89,8 +89,6 @@ func TestParseCertificate(t *testing.T) {
 		{"only the certificate", [][]byte{cert}, "holds no private key"},
 		{"the key of another", [][]byte{cert, pkcs8(t, other)}, "not the certificate's"},
 		{"two keys", [][]byte{cert, pkcs8(t, key), pkcs8(t, other)}, "two private keys"},
-		{"expired", [][]byte{certificatePEM(t, key, from, now.Add(-time.Hour)), pkcs8(t, key)}, "expired on 2026-03-01"},
-		{"not valid yet", [][]byte{certificatePEM(t, key, now.Add(time.Hour), to), pkcs8(t, key)}, "not valid before"},
 		{"elliptic, PKCS #8", [][]byte{certificatePEM(t, ec, from, to), pkcs8(t, ec)}, "not an RSA key"},
 		{"elliptic, SEC 1", [][]byte{certificatePEM(t, ec, from, to), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: ecDER})}, "not an RSA key"},
 		{"passphrase, PKCS #8", [][]byte{cert, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{0}})}, "passphrase"},
@@ -100,7 +98,7 @@ func TestParseCertificate(t *testing.T) {
 		{"damaged certificate", [][]byte{pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), pkcs8(t, key)}, "certificate in it is damaged"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := graph.ParseCertificate(bytes.Join(tt.parts, nil), now)
+			c, err := graph.ParseCertificate(bytes.Join(tt.parts, nil))
 			if tt.says == "" {
 				if err != nil || !c.Expires().Equal(to) {
 					t.Errorf("%v, %v", c, err)
@@ -119,7 +117,7 @@ func FuzzParseCertificate(f *testing.F) {
 	f.Add(append(certificatePEM(f, rsaKey(), now, now.AddDate(1, 0, 0)), pkcs1(rsaKey())...))
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if c, err := graph.ParseCertificate(b, now); (c == nil) == (err == nil) {
+		if c, err := graph.ParseCertificate(b); (c == nil) == (err == nil) {
 			t.Errorf("%v, %v", c, err)
 		}
 	})
@@ -140,7 +138,7 @@ func TestCertificateInEveryFlow(t *testing.T) {
 	key := rsaKey()
 	synctest.Test(t, func(t *testing.T) {
 		certPEM := certificatePEM(t, key, time.Now().Add(-time.Hour), time.Now().AddDate(1, 0, 0))
-		certificate, err := graph.ParseCertificate(append(certPEM, pkcs8(t, key)...), time.Now())
+		certificate, err := graph.ParseCertificate(append(certPEM, pkcs8(t, key)...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,8 +196,23 @@ func TestCertificateInEveryFlow(t *testing.T) {
 			t.Errorf("claims %s, %v", payload, err)
 		}
 
+		// One that has expired is not even sent, and says so.
+		time.Sleep(400 * 24 * time.Hour)
+		sent := len(grants)
+		var expired *graph.AuthError
+		if _, err := (&graph.AppTokens{Authority: a}).Token(t.Context()); !errors.As(err, &expired) || expired.Code != "certificate_expired" || expired.SignIn || len(grants) != sent {
+			t.Errorf("error %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		sim := &graphsim.Server{Certificates: []*x509.Certificate{}}
+		certificate, err := graph.ParseCertificate(append(certificatePEM(t, key, time.Now(), time.Now().AddDate(1, 0, 0)), pkcs8(t, key)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &graph.Authority{LoginURL: "https://login.microsoftonline.com", Tenant: "contoso.example", ClientID: "client", Certificate: certificate,
+			Scopes: graph.AppScopes(graphURL), HTTP: sim.Client()}
 		// A certificate that is not registered is the configuration's fault.
-		sim.Certificates = []*x509.Certificate{}
 		var e *graph.AuthError
 		if _, err := (&graph.AppTokens{Authority: a}).Token(t.Context()); !errors.As(err, &e) || e.AADSTS != 700027 || e.SignIn || !strings.Contains(e.Action, "certificate_file") {
 			t.Errorf("error %v", err)

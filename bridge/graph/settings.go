@@ -3,12 +3,40 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 )
 
 // Category is the resource "outlookCategory", one of the mailbox's master categories.
 type Category struct {
 	DisplayName string `json:"displayName"`
 	Color       string `json:"color"` // none, preset0 … preset24
+}
+
+// User is the resource "user", as far as everybody may read it of themselves.
+type User struct {
+	ID                string `json:"id"` // an object id, which stays when the address changes
+	DisplayName       string `json:"displayName"`
+	Mail              string `json:"mail"`              // "" for some personal accounts
+	UserPrincipalName string `json:"userPrincipalName"` // an address as a rule
+}
+
+// Address is what a person knows the user by.
+func (u User) Address() string { return orDefault(u.Mail, u.UserPrincipalName) }
+
+// Me reads who signed in (learn.microsoft.com/graph/api/user-get), with a delegated token.
+func (c *Client) Me(ctx context.Context) (User, error) {
+	var u User
+	_, err := c.do(ctx, request{op: "read who signed in", method: "GET", url: c.BaseURL + "/me?$select=id,displayName,mail,userPrincipalName", decode: func(b []byte) error {
+		if err := json.Unmarshal(b, &u); err != nil {
+			return fmt.Errorf("the answer is not a user: %w", err)
+		}
+		if u.ID == "" {
+			return errors.New("the answer is not a user: it has no id")
+		}
+		return nil
+	}})
+	return u, err
 }
 
 // SettingsScope is the permission that MailboxZone and Categories need, over Scopes.

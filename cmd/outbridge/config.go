@@ -51,6 +51,10 @@ type microsoftConfig struct {
 	Tenant           string `toml:"tenant"`
 	ClientID         string `toml:"client_id"`
 	ClientSecretFile string `toml:"client_secret_file"`
+
+	ClientSecretExpires string `toml:"client_secret_expires"`
+	CertificateFile     string `toml:"certificate_file"`
+	CertificateKeyFile  string `toml:"certificate_key_file"`
 }
 
 type syncConfig struct {
@@ -101,7 +105,7 @@ func (f configFlag) load() (*config, error) {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
 	dir := filepath.Dir(f.Config)
-	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile} {
+	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile} {
 		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
 			*path = filepath.Join(dir, *path)
 		}
@@ -183,6 +187,9 @@ func (c *config) check() (err error) {
 
 func (c *config) checkMicrosoft() (err error) {
 	m := &c.Microsoft
+	if err := m.checkCredential(); err != nil {
+		return err
+	}
 	if m.Cloud == "custom" {
 		if m.LoginURL == "" || m.GraphURL == "" {
 			return errors.New(`microsoft.cloud = "custom" needs microsoft.login_url and microsoft.graph_url`)
@@ -215,8 +222,8 @@ func (c *config) checkAccounts() error {
 			return fmt.Errorf(`account %s: access = "read-write" is not supported yet: use "read"`, a.Name)
 		case a.Access != "" && a.Access != "read":
 			return fmt.Errorf(`account %s: access = %q: it must be "read"`, a.Name, a.Access)
-		case a.Mailbox != "" && c.Microsoft.ClientSecretFile == "":
-			return fmt.Errorf("account %s: mailbox is for app-only access, which needs microsoft.client_secret_file; leave mailbox empty to sign in as a person", a.Name)
+		case a.Mailbox != "" && c.Microsoft.ClientSecretFile == "" && c.Microsoft.CertificateFile == "":
+			return fmt.Errorf("account %s: mailbox is for app-only access, which needs microsoft.client_secret_file or microsoft.certificate_file; leave mailbox empty to sign in as a person", a.Name)
 		}
 		for _, address := range a.Shared {
 			if !strings.Contains(address, "@") || strings.ContainsAny(address, " /?#") {
@@ -306,12 +313,8 @@ func (c *config) authority(scopes []string) (*graph.Authority, error) {
 		return nil, errors.New("microsoft.client_id is missing in the configuration: register an app as the README says and put its Application (client) ID there")
 	}
 	a := &graph.Authority{LoginURL: c.loginURL, Tenant: c.Microsoft.Tenant, ClientID: c.Microsoft.ClientID, Scopes: scopes}
-	if f := c.Microsoft.ClientSecretFile; f != "" {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			return nil, fmt.Errorf("microsoft.client_secret_file: %w", err)
-		}
-		a.ClientSecret = strings.TrimSpace(string(b))
+	if err := c.Microsoft.identify(a); err != nil {
+		return nil, err
 	}
 	return a, nil
 }

@@ -2,16 +2,24 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"golang.org/x/oauth2"
+
+	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/sqlstore"
 )
 
 type loginCmd struct {
-	Account string `arg:"" help:"Account of the configuration."`
+	Account string        `arg:"" help:"Account of the configuration."`
+	Flow    string        `help:"device: enter a code in any browser. browser: sign in with the browser of this machine." enum:"device,browser" default:"device"`
+	NoOpen  bool          `help:"Do not open a browser, only print the address."`
+	Timeout time.Duration `help:"How long to wait for the browser." default:"15m"`
+	Switch  bool          `help:"Let somebody else sign in than before, whose calendars then replace those of the account."`
 	configFlag
 }
 
@@ -33,13 +41,30 @@ func (l *loginCmd) Run(e *env) error {
 		return err
 	}
 	defer store.Close()
-	err = c.signIn(e.ctx, store, account.Name, func(d *graph.DeviceAuth) {
-		fmt.Fprintf(e.stdout, "To sign in as %s, open %s and enter the code %s", account.Name, d.VerificationURI, d.UserCode)
-		if left := time.Until(d.Expires).Round(time.Minute); left > 0 {
-			fmt.Fprintf(e.stdout, " (valid for %d minutes)", int(left.Minutes()))
-		}
-		fmt.Fprintln(e.stdout, ".")
-	})
+	authority, err := c.authority(c.scopes())
+	if err != nil {
+		return err
+	}
+	row, err := store.Account(e.ctx, account.Name)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return err
+	}
+	var who bridge.Identity
+	keep := func(ctx context.Context, token *oauth2.Token) (err error) {
+		who, err = c.keepSignIn(ctx, store, account.Name, token, l.Switch)
+		return err
+	}
+	if l.Flow == "browser" {
+		err = l.inBrowser(e, authority, row.State.Claims, keep)
+	} else {
+		err = withDevice(e.ctx, authority, row.State.Claims, func(d *graph.DeviceAuth) {
+			fmt.Fprintf(e.stdout, "To sign in as %s, open %s and enter the code %s", account.Name, d.VerificationURI, d.UserCode)
+			if left := time.Until(d.Expires).Round(time.Minute); left > 0 {
+				fmt.Fprintf(e.stdout, " (valid for %d minutes)", int(left.Minutes()))
+			}
+			fmt.Fprintln(e.stdout, ".")
+		}, keep)
+	}
 	if err != nil {
 		return forAccount(err, account.Name)
 	}
@@ -49,13 +74,13 @@ func (l *loginCmd) Run(e *env) error {
 	}
 	cals, err := m.Graph.Calendars(e.ctx)
 	if err != nil {
-		return fmt.Errorf("signed in, but the calendars cannot be read: %w", forAccount(err, account.Name))
+		return fmt.Errorf("signed in as %s, but the calendars cannot be read: %w", who.Address, forAccount(err, account.Name))
 	}
 	var names []string
 	for _, cal := range cals {
 		names = append(names, cal.Name)
 	}
-	fmt.Fprintf(e.stdout, "Signed in. Calendars: %s.\n", strings.Join(names, ", "))
+	fmt.Fprintf(e.stdout, "Signed in as %s. Calendars: %s.\n", who.Address, strings.Join(names, ", "))
 	return nil
 }
 
@@ -65,7 +90,15 @@ func (c *config) signIn(ctx context.Context, store *sqlstore.Store, account stri
 	if err != nil {
 		return err
 	}
-	device, err := authority.DeviceCode(ctx)
+	return withDevice(ctx, authority, "", show, func(ctx context.Context, token *oauth2.Token) error {
+		_, err := c.keepSignIn(ctx, store, account, token, false)
+		return err
+	})
+}
+
+// withDevice goes through the device code sign-in and gives its token to keep.
+func withDevice(ctx context.Context, authority *graph.Authority, claims string, show func(*graph.DeviceAuth), keep func(context.Context, *oauth2.Token) error) error {
+	device, err := authority.DeviceCodeWith(ctx, claims)
 	if err != nil {
 		return err
 	}
@@ -74,12 +107,30 @@ func (c *config) signIn(ctx context.Context, store *sqlstore.Store, account stri
 	if err != nil {
 		return err
 	}
+	return keep(ctx, token)
+}
+
+// keepSignIn asks Graph whose token it is and stores it, and returns who signed in. Where that is somebody else than
+// before, other has to say that it is meant.
+func (c *config) keepSignIn(ctx context.Context, store *sqlstore.Store, account string, token *oauth2.Token, other bool) (bridge.Identity, error) {
+	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Tokens: oneToken(token.AccessToken), Attempts: c.attempts}
+	me, err := g.Me(ctx)
+	if err != nil {
+		return bridge.Identity{}, err
+	}
+	who := bridge.Identity{ID: me.ID, Address: me.Address(), Name: me.DisplayName}
 	row, err := store.EnsureAccount(ctx, account)
 	if err != nil {
-		return err
+		return who, err
 	}
-	return store.Tokens(row.ID).SaveToken(ctx, nil, token)
+	return who, bridge.SignIn(ctx, store, row, who, token, other)
 }
+
+// oneToken is a graph.TokenSource of one access token that was just given out.
+type oneToken string
+
+func (t oneToken) Token(context.Context) (string, error) { return string(t), nil }
+func (oneToken) Invalidate(string)                       {}
 
 // forAccount is a sign-in error with the account's name in its advice.
 func forAccount(err error, name string) error {

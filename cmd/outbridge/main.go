@@ -35,7 +35,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Run a simulated Outlook mailbox behind the real bridge: no account, no configuration."`
 	Convert  convertCmd  `cmd:"" help:"Convert Graph event JSON (standard input) to iCalendar (standard output)."`
 	Serve    serveCmd    `cmd:"" help:"Sync and serve: CalDAV and feeds."`
-	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft with a device code."`
+	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft, with a device code or a browser."`
 	Sync     syncCmd     `cmd:"" help:"Run one complete round now, then exit."`
 	Status   statusCmd   `cmd:"" help:"Show accounts and calendars: state and what to do, last good round, events, losses."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Convert everything anew from what is stored, without asking Microsoft."`

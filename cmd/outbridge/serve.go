@@ -77,6 +77,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Run(ctx) })
+	g.Go(func() error { return c.warnOfCredential(ctx, log) })
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)

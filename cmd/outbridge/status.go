@@ -22,11 +22,13 @@ type statusCmd struct {
 const maxLosses = 1000
 
 type statusReport struct {
-	Accounts []accountStatus `json:"accounts"`
+	Accounts   []accountStatus `json:"accounts"`
+	Credential *credential     `json:"credential,omitempty"` // the app's, where its end is known
 }
 
 type accountStatus struct {
 	Account  string       `json:"account"`
+	SignedIn string       `json:"signed_in,omitempty"` // the address of whoever signed in
 	State    bridge.State `json:"state"`
 	LastGood *time.Time   `json:"last_good"`
 	// Notifications is when the subscription to changes ends, NotificationFault why there is none.
@@ -66,8 +68,14 @@ func (s *statusCmd) Run(e *env) error {
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
+	if report.Credential, err = c.Microsoft.credential(time.Now()); err != nil {
+		report.Credential = &credential{Warning: err.Error()}
+	}
 	if s.JSON {
 		return writeJSON(e.stdout, report)
+	}
+	if report.Credential != nil && report.Credential.Warning != "" {
+		fmt.Fprintln(e.stdout, "Warning: "+report.Credential.Warning+".")
 	}
 	if len(report.Accounts) == 0 {
 		fmt.Fprintln(e.stdout, "There is no [[account]] in the configuration.")
@@ -80,6 +88,9 @@ func (s *statusCmd) Run(e *env) error {
 			if s != "" {
 				fmt.Fprint(w, ". "+strings.TrimSuffix(s, "."))
 			}
+		}
+		if a.SignedIn != "" {
+			fmt.Fprintf(w, "\n  signed in as %s", a.SignedIn)
 		}
 		fmt.Fprintf(w, "\n  last good round: %s\n", ago(a.LastGood))
 		switch {
@@ -142,7 +153,7 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 	if err != nil {
 		return st, err
 	}
-	st.State, st.LastGood = a.State, known(a.LastGood)
+	st.State, st.LastGood, st.SignedIn = a.State, known(a.LastGood), a.Identity.Address
 	sub, err := store.Subscription(e.ctx, a.ID)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return st, err

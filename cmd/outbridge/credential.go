@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"outbridge/bridge/graph"
+)
+
+// warnBefore is how long before its end the app's credential is warned of.
+const warnBefore = 30 * 24 * time.Hour
+
+// identify gives the authority the app's credential: a client secret, a certificate, or none.
+func (m *microsoftConfig) identify(a *graph.Authority) (err error) {
+	if m.ClientSecretFile != "" {
+		b, err := os.ReadFile(m.ClientSecretFile)
+		if err != nil {
+			return fmt.Errorf("microsoft.client_secret_file: %w", err)
+		}
+		if a.ClientSecret = strings.TrimSpace(string(b)); a.ClientSecret == "" {
+			return fmt.Errorf("microsoft.client_secret_file: %s is empty: put the secret's value into it", m.ClientSecretFile)
+		}
+	}
+	if m.CertificateFile != "" {
+		a.Certificate, err = m.certificate()
+	}
+	return err
+}
+
+func (m *microsoftConfig) certificate() (*graph.Certificate, error) {
+	b, err := os.ReadFile(m.CertificateFile)
+	if err != nil {
+		return nil, fmt.Errorf("microsoft.certificate_file: %w", err)
+	}
+	key, secret := "certificate_file", m.CertificateFile
+	if m.CertificateKeyFile != "" {
+		key, secret = "certificate_key_file", m.CertificateKeyFile
+		keyPEM, err := os.ReadFile(secret)
+		if err != nil {
+			return nil, fmt.Errorf("microsoft.%s: %w", key, err)
+		}
+		b = append(append(b, '\n'), keyPEM...)
+	}
+	info, err := os.Stat(secret)
+	if err != nil {
+		return nil, fmt.Errorf("microsoft.%s: %w", key, err)
+	}
+	// Windows keeps no such bits.
+	if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("microsoft.%s: everybody may read the private key in %s (mode %04o): run chmod 600 %s", key, secret, mode, secret)
+	}
+	c, err := graph.ParseCertificate(b)
+	if err != nil {
+		return nil, fmt.Errorf("microsoft.certificate_file %s: %w", m.CertificateFile, err)
+	}
+	return c, nil
+}
+
+func (m *microsoftConfig) checkCredential() error {
+	switch {
+	case m.CertificateFile != "" && m.ClientSecretFile != "":
+		return errors.New("microsoft has both client_secret_file and certificate_file: keep the one that the app registration has")
+	case m.CertificateKeyFile != "" && m.CertificateFile == "":
+		return errors.New("microsoft.certificate_key_file is the key of a microsoft.certificate_file, which is missing")
+	case m.ClientSecretExpires == "":
+		return nil
+	case m.ClientSecretFile == "":
+		return errors.New("microsoft.client_secret_expires is for a microsoft.client_secret_file, which is missing; a certificate says itself when it ends")
+	}
+	if _, err := time.Parse(time.DateOnly, m.ClientSecretExpires); err != nil {
+		return fmt.Errorf("microsoft.client_secret_expires = %q: write the date that the app registration shows, like 2027-01-31", m.ClientSecretExpires)
+	}
+	return nil
+}
+
+// credential is the app's own way to identify itself, which ends one day.
+type credential struct {
+	Kind    string    `json:"kind,omitempty"` // client secret or certificate
+	Expires time.Time `json:"expires,omitzero"`
+	Warning string    `json:"warning,omitempty"` // from 30 days before its end
+}
+
+// credential is the app's credential as of now, where its end is known; otherwise nil.
+func (m *microsoftConfig) credential(now time.Time) (*credential, error) {
+	var c credential
+	var mend string
+	switch {
+	case m.CertificateFile != "":
+		cert, err := m.certificate()
+		if err != nil {
+			return nil, err
+		}
+		c = credential{Kind: "certificate", Expires: cert.Expires()}
+		mend = "make a new one, upload it in the app registration beside the old one, and put it and its key into certificate_file"
+	case m.ClientSecretExpires != "":
+		day, err := time.Parse(time.DateOnly, m.ClientSecretExpires)
+		if err != nil {
+			return nil, err
+		}
+		c = credential{Kind: "client secret", Expires: day}
+		mend = "make a new one in the app registration, and put its value into client_secret_file and its date into client_secret_expires"
+	default:
+		return nil, nil
+	}
+	switch left := c.Expires.Sub(now); {
+	case left <= 0:
+		c.Warning = fmt.Sprintf("the app's %s has expired on %s: %s", c.Kind, c.Expires.Format(time.DateOnly), mend)
+	case left < warnBefore:
+		c.Warning = fmt.Sprintf("the app's %s expires on %s, in %d days: %s", c.Kind, c.Expires.Format(time.DateOnly), int(left.Hours()/24), mend)
+	}
+	return &c, nil
+}
+
+// warnOfCredential logs once a day that the app's credential ends soon, until ctx ends.
+func (c *config) warnOfCredential(ctx context.Context, log *slog.Logger) error {
+	for {
+		if credential, err := c.Microsoft.credential(time.Now()); err != nil {
+			log.Warn("the app's credential cannot be read", "err", err)
+		} else if credential != nil && credential.Warning != "" {
+			log.Warn(credential.Warning, "expires", credential.Expires)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(24 * time.Hour):
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"html/template"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"outbridge/bridge/graph"
+)
+
+// inBrowser signs in with the authorization code flow and PKCE: a browser of this machine comes back to
+// http://localhost at a free port (RFC 8252 §7.3), and is told how it went.
+func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, keep func(context.Context, *oauth2.Token) error) error {
+	listeners, port, err := listenLoopback()
+	if err != nil {
+		return fmt.Errorf("wait for the browser: %w: use --flow device", err)
+	}
+	back := &comeback{
+		ctx: e.ctx, authority: authority, account: l.Account, keep: keep, done: make(chan error, 1),
+		state: rand.Text(), verifier: oauth2.GenerateVerifier(), redirect: "http://localhost:" + strconv.Itoa(port),
+	}
+	server := &http.Server{Handler: back, ReadHeaderTimeout: 10 * time.Second}
+	for _, listener := range listeners {
+		go func() { _ = server.Serve(listener) }()
+	}
+	defer server.Close()
+
+	address := authority.AuthCodeURL(back.redirect, back.state, back.verifier, claims)
+	fmt.Fprintf(e.stdout, "To sign in as %s, open this address in a browser on this machine (from another one use --flow device):\n%s\n", l.Account, address)
+	if !l.NoOpen {
+		openBrowser(address)
+	}
+	select {
+	case err = <-back.done:
+		// The browser gets its page before the program ends.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 3*time.Second)
+		defer cancel()
+		_ = server.Shutdown(ctx)
+		return err
+	case <-time.After(l.Timeout):
+		return fmt.Errorf("nobody signed in within %s: run `outbridge login %s --flow browser` again, or without --flow to enter a code in any browser", l.Timeout, l.Account)
+	case <-e.ctx.Done():
+		return e.ctx.Err()
+	}
+}
+
+// listenLoopback listens at a free port of the loopback addresses: browsers take either for localhost. A machine without
+// IPv6 has only one.
+func listenLoopback() (listeners []net.Listener, port int, err error) {
+	for range 10 {
+		v4, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return nil, 0, err
+		}
+		port := v4.Addr().(*net.TCPAddr).Port
+		v6, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(port)))
+		switch {
+		case err == nil:
+			return []net.Listener{v4, v6}, port, nil
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return []net.Listener{v4}, port, nil
+		}
+		v4.Close()
+	}
+	return nil, 0, errors.New("no port is free on both loopback addresses")
+}
+
+// comeback serves the address that the browser comes back to. The first answer that has the state of this sign-in ends it.
+type comeback struct {
+	ctx                       context.Context
+	authority                 *graph.Authority
+	account                   string
+	state, verifier, redirect string
+	keep                      func(context.Context, *oauth2.Token) error
+	done                      chan error // takes the outcome
+
+	once sync.Once
+}
+
+func (b *comeback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	q := r.URL.Query()
+	switch {
+	case r.URL.Path != "/":
+		http.NotFound(w, r)
+		return
+	case r.Method != http.MethodGet:
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	case subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(b.state)) != 1:
+		backPage(w, http.StatusBadRequest, "This is not the sign-in that was waited for", "Go back to the terminal, and open the address that it shows.")
+		return
+	}
+	first := false
+	b.once.Do(func() { first = true })
+	if !first {
+		backPage(w, http.StatusConflict, "This sign-in is over", "Look at the terminal for how it went.")
+		return
+	}
+	// The outcome does not depend on whether the browser stays for the page.
+	err := b.finish(q)
+	if err != nil {
+		sentence, action := inWords(err, b.account)
+		backPage(w, http.StatusForbidden, "The sign-in failed", sentence, action)
+	} else {
+		backPage(w, http.StatusOK, "Signed in", "You can close this window and go back to the terminal.")
+	}
+	b.done <- err
+}
+
+func (b *comeback) finish(q url.Values) error {
+	if err := b.authority.RedirectError(q); err != nil {
+		return err
+	}
+	token, err := b.authority.Exchange(b.ctx, b.redirect, q.Get("code"), b.verifier)
+	if err != nil {
+		return err
+	}
+	return b.keep(b.ctx, token)
+}
+
+// inWords is an error as what happened and what to do.
+func inWords(err error, account string) (sentence, action string) {
+	var refused *graph.AuthError
+	if errors.As(err, &refused) {
+		return refused.Sentence, strings.ReplaceAll(refused.Action, "ACCOUNT", account)
+	}
+	return err.Error(), ""
+}
+
+var backTemplate = template.Must(template.New("back").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}} – outbridge</title>
+<style>:root{color-scheme:light dark}body{font:1.0625rem/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1.5rem;overflow-wrap:anywhere}</style>
+</head><body><main><h1>{{.Title}}</h1>{{range .Text}}{{with .}}<p>{{.}}</p>{{end}}{{end}}</main></body></html>
+`))
+
+func backPage(w http.ResponseWriter, status int, title string, text ...string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_ = backTemplate.Execute(w, struct {
+		Title string
+		Text  []string
+	}{title, text})
+}
+
+// openBrowser shows an address in the person's browser, where there is one; nothing is lost where there is none.
+func openBrowser(address string) {
+	var cmd *exec.Cmd
+	switch runtime.GOOS {
+	case "darwin":
+		cmd = exec.Command("open", address)
+	case "windows":
+		cmd = exec.Command("rundll32", "url.dll,FileProtocolHandler", address)
+	default:
+		if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
+			return
+		}
+		cmd = exec.Command("xdg-open", address)
+	}
+	if cmd.Start() == nil {
+		go func() { _ = cmd.Wait() }()
+	}
+}
