@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -41,6 +43,7 @@ type config struct {
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
+	gates            *gates
 	attempts         int // how often one Graph request is sent; 0: the client's default
 }
 
@@ -82,6 +85,7 @@ func defaultConfig() config {
 	return config{
 		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info",
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
+		gates:     new(gates),
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h"},
 	}
 }
@@ -290,9 +294,13 @@ func (c *config) openStore(ctx context.Context) (*sqlstore.Store, error) {
 	return sqlstore.Open(ctx, c.Database, key)
 }
 
-// scopes are the permissions that a person is asked for.
-func (c *config) scopes() []string {
+// scopes are the permissions that the person of an account is asked for: no more than what is switched on takes. A
+// permission that comes later is asked for at the next sign-in; until then what needs it is denied, and the rest goes on.
+func (c *config) scopes(a accountConfig) []string {
 	list := graph.Scopes(c.graphURL)
+	if len(a.Shared) > 0 {
+		list = append(list, graph.SharedScope(c.graphURL))
+	}
 	if c.Sync.MailboxSettings {
 		list = append(list, graph.SettingsScope(c.graphURL))
 	}
@@ -343,10 +351,33 @@ func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog
 	return list, nil
 }
 
+// gates are the limits of mailboxes, by address: several accounts may read the same one.
+type gates struct {
+	mu        sync.Mutex
+	byAddress map[string]*graph.Gate
+}
+
+// of is the gate of the mailbox; one of its own where the address is not known.
+func (g *gates) of(address string) *graph.Gate {
+	if address == "" {
+		return new(graph.Gate)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := strings.ToLower(address)
+	if g.byAddress[key] == nil {
+		if g.byAddress == nil {
+			g.byAddress = map[string]*graph.Gate{}
+		}
+		g.byAddress[key] = new(graph.Gate)
+	}
+	return g.byAddress[key]
+}
+
 func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (bridge.Mailbox, error) {
 	log = log.With("account", a.Name)
 	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, Log: log, Attempts: c.attempts, UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-")}
-	scopes := c.scopes()
+	scopes := c.scopes(a)
 	if a.Mailbox != "" {
 		scopes = graph.AppScopes(c.graphURL)
 	}
@@ -363,10 +394,11 @@ func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.L
 	} else {
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: store.Tokens(account.ID), Log: log}
 	}
+	g.Gate = c.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))
 	m := bridge.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}
 	for _, address := range a.Shared {
 		// Of its own, since the limits of Graph are a mailbox's; with the sign-in of the account.
-		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, Tokens: g.Tokens, Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent}
+		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, Tokens: g.Tokens, Gate: c.gates.of(address), Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent}
 		m.Shared = append(m.Shared, bridge.SharedMailbox{Address: address, Graph: other})
 	}
 	return m, nil

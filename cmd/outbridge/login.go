@@ -41,7 +41,7 @@ func (l *loginCmd) Run(e *env) error {
 		return err
 	}
 	defer store.Close()
-	authority, err := c.authority(c.scopes())
+	authority, err := c.authority(c.scopes(account))
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,11 @@ func (l *loginCmd) Run(e *env) error {
 
 // signIn goes through the device code sign-in and keeps its token. show is called with the code for the person.
 func (c *config) signIn(ctx context.Context, store *sqlstore.Store, account string, show func(*graph.DeviceAuth)) error {
-	authority, err := c.authority(c.scopes())
+	a, err := c.account(account)
+	if err != nil {
+		return err
+	}
+	authority, err := c.authority(c.scopes(a))
 	if err != nil {
 		return err
 	}

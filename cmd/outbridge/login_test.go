@@ -370,3 +370,56 @@ func TestAppWithCertificate(t *testing.T) {
 }
 
 func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
+
+// A permission is asked for with the feature that takes it; one that comes later waits for the next sign-in, and only what
+// needs it waits.
+func TestScopesFollowTheConfiguration(t *testing.T) {
+	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
+	var mu sync.Mutex
+	asked := ""
+	sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.HasSuffix(r.URL.Path, "/devicecode") {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = r.FormValue("scope")
+		}
+		return nil
+	}
+	box, _ := officeWeek(sim)
+	boss := sim.AddMailbox("boss@contoso.example", "Boss", "UTC")
+	boss.Calendar().Share(box)
+	o := newOutlook(t, sim, box)
+	dir := writeConfig(t, o)
+	file := filepath.Join(dir, "outbridge.toml")
+	scopes := func(names ...string) string {
+		for i := range names {
+			names[i] = o.url + "/" + names[i]
+		}
+		return strings.Join(names, " ")
+	}
+	outbridge(t, dir, "login", "alice")
+	if want := scopes("Calendars.Read", "User.Read") + " offline_access"; asked != want {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	config, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = append(config, "shared = [\"boss@contoso.example\"]\n"...)
+	if err := os.WriteFile(file, []byte(strings.Replace(string(config), "[sync]\n", "[sync]\nmailbox_settings = true\n", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sync := start(t, dir, "sync")
+	<-sync.done
+	if s := outbridge(t, dir, "status"); !strings.Contains(s, "Family") || strings.Contains(s, "Boss") {
+		t.Errorf("without the permission: %s", s)
+	}
+	outbridge(t, dir, "login", "alice")
+	if want := scopes("Calendars.Read", "User.Read", "Calendars.Read.Shared", "MailboxSettings.Read"); strings.Replace(asked, " offline_access", "", 1) != want {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	outbridge(t, dir, "sync")
+	if s := outbridge(t, dir, "status"); !strings.Contains(s, "Family") || !strings.Contains(s, "Boss") {
+		t.Errorf("with the permission: %s", s)
+	}
+}
