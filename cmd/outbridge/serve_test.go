@@ -82,7 +82,12 @@ type served struct {
 
 func serveFor(t *testing.T, o *outlook) *served {
 	t.Helper()
-	dir := writeConfig(t, o)
+	return serveIn(t, writeConfig(t, o))
+}
+
+// serveIn serves the configuration in a folder.
+func serveIn(t *testing.T, dir string) *served {
+	t.Helper()
 	outbridge(t, dir, "login", "alice")
 	s := &served{dir: dir, user: "alice"}
 	var password struct{ Password string }
@@ -241,7 +246,7 @@ func TestServeNotifications(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := serveFor(t, o)
+	s := serveIn(t, dir)
 	eventually(t, "the first round", func() bool { return strings.Contains(s.body(t, s.feed), "SUMMARY:Review") })
 	if n := len(sim.Subscriptions()); n != 1 {
 		t.Fatalf("%d subscriptions", n)
