@@ -18,6 +18,8 @@ var (
 	// ErrConflict: another round wrote to the same mirror in between. The round is given up; the next one begins
 	// from what is stored.
 	ErrConflict = errors.New("the mirror was written by another round")
+	// ErrBusy: somebody else has held the database for longer than a call waits. Nothing was written.
+	ErrBusy = errors.New("the database is held by another program: end it, or wait; nothing was changed")
 )
 
 // Store keeps everything. Calls on one calendar are serializable, also across processes. A write is durable when

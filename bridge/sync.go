@@ -51,6 +51,9 @@ func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
 	if ctx.Err() != nil {
 		return report, ctx.Err()
 	}
+	if errors.Is(err, ErrBusy) {
+		return report, err
+	}
 	if stateErr := b.setState(ctx, a, err); stateErr != nil {
 		err = errors.Join(err, stateErr)
 	}
@@ -145,6 +148,11 @@ func (r *round) do(ctx context.Context, part func(context.Context) error) error 
 	}
 	if err != nil {
 		r.report.Error = sentence(err)
+	}
+	if errors.Is(err, ErrBusy) {
+		return err // so is writing down why
+	}
+	if err != nil {
 		return errors.Join(err, r.b.Store.SetFault(ctx, r.cal.ID, r.report.Error))
 	}
 	return nil

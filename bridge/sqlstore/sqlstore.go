@@ -69,7 +69,7 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	s := &Store{key: key, read: &db{DB: r}, write: &db{DB: w}}
 	if err := s.migrate(ctx); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("database %s: %w", path, err)
+		return nil, fmt.Errorf("database %s: %w", path, explain(err))
 	}
 	return s, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -44,7 +45,8 @@ type config struct {
 	graphURL         string // origin, no path
 	level            slog.Level
 	gates            *gates
-	attempts         int // how often one Graph request is sent; 0: the client's default
+	http             *http.Client // to Graph
+	attempts         int          // how often one Graph request is sent; 0: the client's default
 }
 
 type microsoftConfig struct {
@@ -86,6 +88,7 @@ func defaultConfig() config {
 		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info",
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		gates:     new(gates),
+		http:      &http.Client{Transport: graphTransport()},
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h"},
 	}
 }
@@ -351,10 +354,28 @@ func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog
 	return list, nil
 }
 
-// gates are the limits of mailboxes, by address: several accounts may read the same one.
+// graphTransport keeps connections for many mailboxes, which all are at one host.
+func graphTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256
+	return t
+}
+
+// gates are what accounts share: the limits of mailboxes, by address, since several may read the same one, and the
+// token of the app.
 type gates struct {
 	mu        sync.Mutex
 	byAddress map[string]*graph.Gate
+	app       *graph.AppTokens
+}
+
+func (g *gates) appTokens(a *graph.Authority) *graph.AppTokens {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.app == nil {
+		g.app = &graph.AppTokens{Authority: a}
+	}
+	return g.app
 }
 
 // of is the gate of the mailbox; one of its own where the address is not known.
@@ -376,7 +397,7 @@ func (g *gates) of(address string) *graph.Gate {
 
 func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (bridge.Mailbox, error) {
 	log = log.With("account", a.Name)
-	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, Log: log, Attempts: c.attempts, UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-")}
+	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, HTTP: c.http, Log: log, Attempts: c.attempts, UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-")}
 	scopes := c.scopes(a)
 	if a.Mailbox != "" {
 		scopes = graph.AppScopes(c.graphURL)
@@ -390,7 +411,7 @@ func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.L
 		return bridge.Mailbox{}, err
 	}
 	if a.Mailbox != "" {
-		g.Tokens = &graph.AppTokens{Authority: authority}
+		g.Tokens = c.gates.appTokens(authority)
 	} else {
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: store.Tokens(account.ID), Log: log}
 	}
@@ -398,7 +419,7 @@ func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.L
 	m := bridge.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}
 	for _, address := range a.Shared {
 		// Of its own, since the limits of Graph are a mailbox's; with the sign-in of the account.
-		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, Tokens: g.Tokens, Gate: c.gates.of(address), Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent}
+		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, HTTP: c.http, Tokens: g.Tokens, Gate: c.gates.of(address), Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent}
 		m.Shared = append(m.Shared, bridge.SharedMailbox{Address: address, Graph: other})
 	}
 	return m, nil

@@ -222,6 +222,30 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// freePort has the configuration of a folder listen at a port of its own, which public_url names too.
+func freePort(t *testing.T, dir string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	editConfig(t, dir, "127.0.0.1:0", l.Addr().String())
+	l.Close()
+}
+
+// editConfig replaces a text of the configuration of a folder.
+func editConfig(t *testing.T, dir, old, new string) {
+	t.Helper()
+	file := filepath.Join(dir, "outbridge.toml")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(b), old, new)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestServeNotifications has Graph tell of a change while rounds are an hour apart.
 func TestServeNotifications(t *testing.T) {
 	t.Parallel()
@@ -230,22 +254,8 @@ func TestServeNotifications(t *testing.T) {
 	box, ids := officeWeek(sim)
 	o := newOutlook(t, sim, box)
 	dir := writeConfig(t, o)
-	file := filepath.Join(dir, "outbridge.toml")
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	text := strings.ReplaceAll(string(b), "127.0.0.1:0", address)
-	text = strings.ReplaceAll(text, `interval = "5s"`, "interval = \"1h\"\nnotifications = true")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	freePort(t, dir)
+	editConfig(t, dir, `interval = "5s"`, "interval = \"1h\"\nnotifications = true")
 	s := serveIn(t, dir)
 	eventually(t, "the first round", func() bool { return strings.Contains(s.body(t, s.feed), "SUMMARY:Review") })
 	if n := len(sim.Subscriptions()); n != 1 {
