@@ -90,6 +90,10 @@ func (a *Authority) DeviceCodeWith(ctx context.Context, claims string) (*DeviceA
 // Wait polls until the person has signed in, declined, or let the code expire (*AuthError). It outlasts failures of the
 // network and of the login service, and polls more slowly after each (RFC 8628 §3.5).
 func (a *Authority) Wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, error) {
+	return a.asAdmitted(func(a *Authority) (*oauth2.Token, error) { return a.wait(ctx, d) })
+}
+
+func (a *Authority) wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, error) {
 	const op = "wait for the sign-in"
 	poll := *d.response
 	if poll.Interval < 1 || poll.Interval > 60 {
@@ -99,7 +103,7 @@ func (a *Authority) Wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, err
 		login := a.login(ctx)
 		tok, err := a.config().DeviceAccessToken(login.context(), &poll, d.options...)
 		if err == nil {
-			return complete(op, tok)
+			return complete(tok)
 		}
 		if ctx.Err() == nil && !time.Now().Before(d.Expires) {
 			return nil, newAuthError(tokenError{Code: "expired_token"})
@@ -126,14 +130,15 @@ func (a *Authority) AuthCodeURL(redirectURI, state, verifier, claims string) str
 
 // Exchange turns the code of a redirect into tokens; redirectURI and verifier are those of AuthCodeURL.
 func (a *Authority) Exchange(ctx context.Context, redirectURI, code, verifier string) (*oauth2.Token, error) {
-	const op = "finish the sign-in"
-	config, login := a.config(), a.login(ctx)
-	config.RedirectURL = redirectURI
-	tok, err := config.Exchange(login.context(), code, oauth2.VerifierOption(verifier))
-	if err != nil {
-		return nil, login.failure(op, err)
-	}
-	return complete(op, tok)
+	return a.asAdmitted(func(a *Authority) (*oauth2.Token, error) {
+		config, login := a.config(), a.login(ctx)
+		config.RedirectURL = redirectURI
+		tok, err := config.Exchange(login.context(), code, oauth2.VerifierOption(verifier))
+		if err != nil {
+			return nil, login.failure("finish the sign-in", err)
+		}
+		return complete(tok)
+	})
 }
 
 // RedirectError is the error that the login service put into a redirect (RFC 6749 §4.1.2.1), or nil where query has none.
@@ -154,12 +159,27 @@ func (a *Authority) AdminConsentURL() string {
 
 // refresh spends refreshToken on a new access token and, as a rule, a new refresh token.
 func (a *Authority) refresh(ctx context.Context, refreshToken string) (*oauth2.Token, error) {
-	login := a.login(ctx)
-	tok, err := a.config().TokenSource(login.context(), &oauth2.Token{RefreshToken: refreshToken}).Token()
-	if err != nil {
-		return nil, login.failure("renew the sign-in", err)
+	return a.asAdmitted(func(a *Authority) (*oauth2.Token, error) {
+		login := a.login(ctx)
+		tok, err := a.config().TokenSource(login.context(), &oauth2.Token{RefreshToken: refreshToken}).Token()
+		if err != nil {
+			return nil, login.failure("renew the sign-in", err)
+		}
+		return tok, nil
+	})
+}
+
+// asAdmitted gets a token with the app's credential, and without it where the login service takes this sign-in for one of a
+// public client, which must not show any (AADSTS700025): one app registration may serve both kinds.
+func (a *Authority) asAdmitted(get func(*Authority) (*oauth2.Token, error)) (*oauth2.Token, error) {
+	tok, err := get(a)
+	var refused *AuthError
+	if !errors.As(err, &refused) || refused.AADSTS != 700025 || a.ClientSecret == "" && a.Certificate == nil {
+		return tok, err
 	}
-	return tok, nil
+	public := *a
+	public.ClientSecret, public.Certificate = "", nil
+	return get(&public)
 }
 
 // appToken gets an access token for the app itself.
@@ -174,7 +194,7 @@ func (a *Authority) appToken(ctx context.Context) (*oauth2.Token, error) {
 }
 
 // complete refuses a sign-in that would end within the hour.
-func complete(op string, tok *oauth2.Token) (*oauth2.Token, error) {
+func complete(tok *oauth2.Token) (*oauth2.Token, error) {
 	if tok.RefreshToken == "" {
 		return nil, newAuthError(tokenError{Code: "no_refresh_token"})
 	}

@@ -3,16 +3,12 @@ package graph_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,524 +17,6 @@ import (
 
 	"outbridge/bridge/graph"
 )
-
-// loginService plays the token endpoint: it knows the refresh tokens that are good, and rotates them.
-type loginService struct {
-	mu      sync.Mutex
-	good    map[string]bool
-	n       int
-	forms   []url.Values
-	answer  func(url.Values) *reply // nil, or returning nil: rotate
-	expires int                     // seconds; 0: 3599
-}
-
-func (s *loginService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.ParseForm()
-	s.forms = append(s.forms, r.PostForm)
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	if s.answer != nil {
-		if a := s.answer(r.PostForm); a != nil {
-			a.write(w)
-			return
-		}
-	}
-	if old := r.PostForm.Get("refresh_token"); r.PostForm.Get("grant_type") == "refresh_token" {
-		if !s.good[old] {
-			reply{status: 400, body: `{"error":"invalid_grant","error_codes":[70000],"error_description":"AADSTS70000: secret things"}`}.write(w)
-			return
-		}
-		delete(s.good, old)
-	}
-	s.n++
-	refresh := fmt.Sprintf("refresh-%d", s.n)
-	s.good[refresh] = true
-	expires := s.expires
-	if expires == 0 {
-		expires = 3599
-	}
-	fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":%d,"access_token":"access-%d","refresh_token":%q}`, expires, s.n, refresh)
-}
-
-// memoryStore is a TokenStore that several sources share.
-type memoryStore struct {
-	mu     sync.Mutex
-	tok    *oauth2.Token
-	saves  int
-	err    error
-	saving func() // called first
-}
-
-func (s *memoryStore) LoadToken(context.Context) (*oauth2.Token, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tok == nil {
-		return nil, graph.ErrNoToken
-	}
-	tok := *s.tok
-	return &tok, nil
-}
-
-func (s *memoryStore) SaveToken(ctx context.Context, old, new *oauth2.Token) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.saving != nil {
-		s.saving()
-	}
-	if err := errors.Join(s.err, ctx.Err()); err != nil {
-		return err
-	}
-	if s.tok == nil || s.tok.RefreshToken != old.RefreshToken {
-		return graph.ErrTokenChanged
-	}
-	tok := *new
-	s.tok = &tok
-	s.saves++
-	return nil
-}
-
-func authority(h http.Handler) *graph.Authority {
-	return &graph.Authority{LoginURL: "https://login.example.com", Tenant: "contoso.example", ClientID: "client", Scopes: graph.Scopes("https://graph.example.com"), HTTP: &http.Client{Transport: inMemory{h}}}
-}
-
-func TestLoginServiceThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := authority(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-		began := time.Now()
-		if _, err := a.DeviceCode(t.Context()); !graph.IsUnavailable(err) || !strings.Contains(err.Error(), "in time") || time.Since(began) != 30*time.Second {
-			t.Errorf("after %v: %v", time.Since(began), err)
-		}
-	})
-}
-
-// checkToken checks that the source hands out token.
-func checkToken(t *testing.T, s graph.TokenSource, want string) {
-	t.Helper()
-	if tok, err := s.Token(t.Context()); tok != want || err != nil {
-		t.Errorf("token %q, %v; want %q", tok, err, want)
-	}
-}
-
-func TestDelegatedTokensRefreshAndRotate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		login := &loginService{good: map[string]bool{"first": true}}
-		store := &memoryStore{tok: &oauth2.Token{RefreshToken: "first"}}
-		s := &graph.DelegatedTokens{Authority: authority(login), Store: store}
-		var all sync.WaitGroup
-		for range 10 {
-			all.Go(func() { checkToken(t, s, "access-1") })
-		}
-		all.Wait()
-		want := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"first"}, "client_id": {"client"}}
-		if len(login.forms) != 1 || login.forms[0].Encode() != want.Encode() {
-			t.Errorf("asked %v", login.forms)
-		}
-		if store.tok.RefreshToken != "refresh-1" || store.tok.AccessToken != "access-1" || store.saves != 1 {
-			t.Errorf("stored %+v", store.tok)
-		}
-		time.Sleep(50 * time.Minute)
-		checkToken(t, s, "access-1")
-		time.Sleep(8 * time.Minute)
-		checkToken(t, s, "access-2") // before the old one ends
-		s.Invalidate("access-1")
-		checkToken(t, s, "access-2") // what is invalid is not what is used
-		s.Invalidate("access-2")
-		checkToken(t, s, "access-3")
-		if store.tok.RefreshToken != "refresh-3" {
-			t.Errorf("stored %+v", store.tok)
-		}
-		// Another process takes the stored access token and does not refresh.
-		checkToken(t, &graph.DelegatedTokens{Authority: authority(login), Store: store}, "access-3")
-		if len(login.forms) != 3 {
-			t.Errorf("%d requests", len(login.forms))
-		}
-	})
-}
-
-func TestTwoProcessesShareARefreshToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		login := &loginService{good: map[string]bool{"first": true}}
-		store := &memoryStore{tok: &oauth2.Token{RefreshToken: "first"}}
-		a := &graph.DelegatedTokens{Authority: authority(login), Store: store}
-		b := &graph.DelegatedTokens{Authority: authority(login), Store: store}
-		// b spends the token between a's look at the store and a's refresh, which is then refused.
-		login.answer = func(url.Values) *reply {
-			login.answer = nil
-			login.mu.Unlock()
-			checkToken(t, b, "access-1")
-			login.mu.Lock()
-			return nil
-		}
-		checkToken(t, a, "access-1")
-		if len(login.forms) != 2 || store.saves != 1 {
-			t.Errorf("%d requests, %d saves", len(login.forms), store.saves)
-		}
-		// Microsoft often honours both: then the one that stored first wins, and the other uses its token.
-		a.Invalidate("access-1")
-		b.Invalidate("access-1")
-		login.answer = func(url.Values) *reply {
-			login.answer = nil
-			login.mu.Unlock()
-			checkToken(t, b, "access-2")
-			login.mu.Lock()
-			login.good["refresh-1"] = true
-			return nil
-		}
-		checkToken(t, a, "access-2")
-		if store.tok.RefreshToken != "refresh-2" || store.saves != 2 {
-			t.Errorf("stored %+v", store.tok)
-		}
-	})
-}
-
-// lockedStore is a memoryStore whose lock others can hold.
-type lockedStore struct {
-	memoryStore
-	held  atomic.Bool
-	locks int
-}
-
-func (s *lockedStore) LockToken(context.Context, time.Duration) (func(), bool, error) {
-	if !s.held.CompareAndSwap(false, true) {
-		return nil, false, nil
-	}
-	s.locks++
-	return func() { s.held.Store(false) }, true, nil
-}
-
-func TestRenewalWaitsForOtherProcesses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		login := &loginService{good: map[string]bool{"first": true}}
-		store := &lockedStore{memoryStore: memoryStore{tok: &oauth2.Token{RefreshToken: "first"}}}
-		s := &graph.DelegatedTokens{Authority: authority(login), Store: store}
-		// Another process renews, and this one takes what it got.
-		store.held.Store(true)
-		time.AfterFunc(10*time.Second, func() {
-			store.mu.Lock()
-			defer store.mu.Unlock()
-			store.tok = &oauth2.Token{AccessToken: "other", RefreshToken: "second", Expiry: time.Now().Add(time.Hour)}
-			login.good["second"] = true
-		})
-		began := time.Now()
-		checkToken(t, s, "other")
-		if len(login.forms) != 0 || time.Since(began) > 12*time.Second {
-			t.Errorf("%d requests, after %v", len(login.forms), time.Since(began))
-		}
-		// Another process holds on to it: while the old token lasts, nobody waits.
-		time.Sleep(58 * time.Minute)
-		began = time.Now()
-		checkToken(t, s, "other")
-		if time.Since(began) != 0 || len(login.forms) != 0 {
-			t.Errorf("%d requests, after %v", len(login.forms), time.Since(began))
-		}
-		// It has died: this one renews, and gives the lock back.
-		time.Sleep(3 * time.Minute)
-		time.AfterFunc(5*time.Second, func() { store.held.Store(false) })
-		checkToken(t, s, "access-1")
-		if store.held.Load() || store.locks != 1 || len(login.forms) != 1 {
-			t.Errorf("held %v, %d locks, %d requests", store.held.Load(), store.locks, len(login.forms))
-		}
-		// Whoever does not want to wait any more need not.
-		time.Sleep(2 * time.Hour)
-		store.held.Store(true)
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		if tok, err := s.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("token %q, %v", tok, err)
-		}
-	})
-}
-
-func TestRotationIsStoredBeforeItIsUsed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		login := &loginService{good: map[string]bool{"first": true}}
-		store := &memoryStore{tok: &oauth2.Token{RefreshToken: "first"}, err: errors.New("disk full")}
-		s := &graph.DelegatedTokens{Authority: authority(login), Store: store}
-		if tok, err := s.Token(t.Context()); tok != "" || !errors.Is(err, store.err) {
-			t.Errorf("token %q, %v", tok, err)
-		}
-		// Whoever asked is gone: the rotation is stored all the same.
-		store.err, login.good["first"] = nil, true
-		ctx, cancel := context.WithCancel(t.Context())
-		store.saving = cancel
-		s.Token(ctx)
-		if store.saves != 1 || store.tok.RefreshToken != "refresh-2" {
-			t.Errorf("%d saves, stored %+v", store.saves, store.tok)
-		}
-	})
-}
-
-func TestRefusedRefreshIsNotRepeated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		login := &loginService{good: map[string]bool{}}
-		store := &memoryStore{tok: &oauth2.Token{RefreshToken: "dead"}}
-		s := &graph.DelegatedTokens{Authority: authority(login), Store: store}
-		for range 5 {
-			var e *graph.AuthError
-			if _, err := s.Token(t.Context()); !errors.As(err, &e) || !e.SignIn || e.Code != "invalid_grant" || e.AADSTS != 70000 {
-				t.Errorf("error %v", err)
-			} else if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "dead") {
-				t.Errorf("the error shows too much: %v", err)
-			}
-		}
-		if len(login.forms) != 1 {
-			t.Errorf("asked %d times", len(login.forms))
-		}
-		// A new sign-in ends it at once.
-		store.tok, login.good["new"] = &oauth2.Token{RefreshToken: "new"}, true
-		checkToken(t, s, "access-1")
-		// Without one, it is asked again after a while, since an administrator may have changed a policy.
-		store.tok = &oauth2.Token{RefreshToken: "dead"}
-		s.Invalidate("access-1")
-		s.Token(t.Context())
-		if len(login.forms) != 2 {
-			t.Errorf("asked %d times", len(login.forms))
-		}
-		time.Sleep(6 * time.Minute)
-		s.Token(t.Context())
-		if len(login.forms) != 3 {
-			t.Errorf("asked %d times", len(login.forms))
-		}
-	})
-}
-
-func TestTransientTroubleOfTheLoginService(t *testing.T) {
-	transient := []reply{{status: 503, body: ""}, {status: 502, body: loginPage}, {status: 404, body: loginPage}, {status: 200, body: loginPage}, {status: 200, body: `{}`},
-		{status: 429, header: wait("20"), body: `{"error":"too_many"}`}, {status: 400, body: `{"error":"temporarily_unavailable"}`}, {status: 400, body: `{"error":"server_error"}`}, {status: 302, header: map[string]string{"Location": "https://portal.example"}}}
-	for _, n := range []int{90033, 90024, 50087, 90006, 90090, 90055, 50196} {
-		transient = append(transient, reply{status: 400, body: fmt.Sprintf(`{"error":"invalid_request","error_codes":[%d]}`, n)},
-			reply{status: 400, body: fmt.Sprintf(`{"error":"invalid_grant","error_description":"AADSTS%d: Trouble."}`, n)})
-	}
-	for _, a := range transient {
-		t.Run(fmt.Sprint(a.status, a.body), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				login := &loginService{good: map[string]bool{"first": true}}
-				s := &graph.DelegatedTokens{Authority: authority(login), Store: &memoryStore{tok: &oauth2.Token{RefreshToken: "first"}}}
-				login.answer = func(url.Values) *reply { return &a }
-				_, err := s.Token(t.Context())
-				if !graph.IsUnavailable(err) || graph.IsSignInNeeded(err) {
-					t.Fatalf("error %v", err)
-				}
-				checkSentence(t, err)
-				var e *graph.Error
-				errors.As(err, &e)
-				login.answer = nil
-				if strings.Contains(a.body, "50196") && e.RetryAfter < 5*time.Minute {
-					t.Errorf("retry after %v", e.RetryAfter)
-				}
-				if e.RetryAfter > 0 { // not asked before that
-					if _, err := s.Token(t.Context()); !graph.IsUnavailable(err) || len(login.forms) != 1 {
-						t.Errorf("%d requests, %v", len(login.forms), err)
-					}
-					time.Sleep(e.RetryAfter + 1)
-				}
-				checkToken(t, s, "access-1")
-
-				// While the old access token lasts, such trouble is nobody's.
-				time.Sleep(57*time.Minute + 30*time.Second)
-				login.answer = func(url.Values) *reply { return &a }
-				checkToken(t, s, "access-1")
-				time.Sleep(3 * time.Minute)
-				if _, err := s.Token(t.Context()); !graph.IsUnavailable(err) {
-					t.Errorf("error %v", err)
-				}
-			})
-		})
-	}
-	t.Run("no connection", func(t *testing.T) {
-		a := authority(nil)
-		a.HTTP.Transport = roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })
-		s := &graph.DelegatedTokens{Authority: a, Store: &memoryStore{tok: &oauth2.Token{RefreshToken: "first"}}}
-		if _, err := s.Token(t.Context()); !graph.IsUnavailable(err) || strings.Contains(err.Error(), "contoso") {
-			t.Errorf("error %v", err)
-		}
-	})
-}
-
-func TestTokensWithoutASignIn(t *testing.T) {
-	for _, tok := range []*oauth2.Token{nil, {AccessToken: "a"}} {
-		s := &graph.DelegatedTokens{Authority: authority(nil), Store: &memoryStore{tok: tok}}
-		var e *graph.AuthError
-		if _, err := s.Token(t.Context()); !errors.As(err, &e) || e.Code != "no_token" || !graph.IsSignInNeeded(err) || !strings.Contains(e.Action, "outbridge login ACCOUNT") {
-			t.Errorf("error %v", err)
-		}
-	}
-}
-
-func TestAppTokens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		login := &loginService{good: map[string]bool{}}
-		a := authority(login)
-		a.ClientSecret, a.Scopes = "app secret", graph.AppScopes("https://graph.example.com")
-		s := &graph.AppTokens{Authority: a}
-		checkToken(t, s, "access-1")
-		checkToken(t, s, "access-1")
-		want := url.Values{"grant_type": {"client_credentials"}, "client_id": {"client"}, "client_secret": {"app secret"}, "scope": {"https://graph.example.com/.default"}}
-		if len(login.forms) != 1 || login.forms[0].Encode() != want.Encode() {
-			t.Errorf("asked %v", login.forms)
-		}
-		s.Invalidate("access-1")
-		checkToken(t, s, "access-2")
-		time.Sleep(time.Hour)
-		checkToken(t, s, "access-3")
-
-		body := string(testdata(t, "token-error-7000222-secret-expired.json"))
-		login.answer = func(url.Values) *reply { return &reply{status: 401, body: body} }
-		s.Invalidate("access-3")
-		for range 3 {
-			var e *graph.AuthError
-			if _, err := s.Token(t.Context()); !errors.As(err, &e) || e.AADSTS != 7000222 || e.SignIn || strings.Contains(err.Error(), "app secret") {
-				t.Errorf("error %v", err)
-			}
-		}
-		if len(login.forms) != 4 {
-			t.Errorf("%d requests", len(login.forms))
-		}
-		for _, tenant := range []string{"", "common", "organizations", "consumers"} {
-			a.Tenant = tenant
-			if _, err := (&graph.AppTokens{Authority: a}).Token(t.Context()); err == nil || graph.IsUnavailable(err) || !strings.Contains(err.Error(), "tenant") {
-				t.Errorf("tenant %q: %v", tenant, err)
-			}
-		}
-	})
-}
-
-func TestTokenSourceEndsWithTheContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &graph.AppTokens{Authority: authority(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		var all sync.WaitGroup
-		for range 3 {
-			all.Go(func() {
-				if _, err := s.Token(ctx); !errors.Is(err, context.DeadlineExceeded) || graph.IsUnavailable(err) {
-					t.Errorf("error %v", err)
-				}
-			})
-		}
-		all.Wait()
-	})
-}
-
-// TestErrorsOfTheLoginService has a row for each answer of the documentation, and for each number that has advice.
-func TestErrorsOfTheLoginService(t *testing.T) {
-	files := map[string]struct {
-		number int
-		signIn bool
-		says   string
-	}{
-		"token-error-50076-mfa.json":                {50076, true, "multi-factor"},
-		"token-error-50173-revoked.json":            {50173, true, "revoked"},
-		"token-error-53003-conditional-access.json": {53003, false, "Conditional Access"},
-		"token-error-65001-consent.json":            {65001, true, "consented"},
-		"token-error-7000222-secret-expired.json":   {7000222, false, "expired"},
-		"token-error-700082-inactive.json":          {700082, true, "expired"},
-		"token-error-invalid-scope.json":            {70011, false, "permissions"},
-		"token-error-authorization-pending.json":    {70016, false, ""},
-	}
-	if found, _ := filepath.Glob("testdata/token-error-*.json"); len(found) != len(files) {
-		t.Errorf("%d examples, %d expectations", len(found), len(files))
-	}
-	for name, want := range files {
-		e := refuse(t, 400, string(testdata(t, name)))
-		if e.AADSTS != want.number || e.SignIn != want.signIn || !strings.Contains(e.Sentence, want.says) {
-			t.Errorf("%s: %+v", name, *e)
-		}
-		if (e.Claims != "") != (want.number == 50076) || (e.SubError != "") != (want.number == 65001) || (want.number == 70011) && e.TraceID != "0000aaaa-11bb-cccc-dd33-eeeeee333333" {
-			t.Errorf("%s: %+v", name, *e)
-		}
-		checkSentence(t, e)
-	}
-	if e := refuse(t, 400, `{"error":"invalid_grant","error_codes":[50173],"error_description":"AADSTS50076: not this one"}`); e.AADSTS != 50173 {
-		t.Errorf("%+v", *e)
-	}
-	generic := refuse(t, 400, `{"error":"invalid_grant","error_codes":[99999]}`)
-	if !generic.SignIn || generic.AADSTS != 99999 {
-		t.Errorf("%+v", *generic)
-	}
-	for _, n := range []int{70018, 70019, 700082, 70008, 700084, 50173, 50132, 50133, 70043, 50076, 50078, 50079, 50072, 50074, 53003, 53000, 53001, 65001, 65004, 90094, 90095,
-		50055, 50057, 50053, 50034, 50105, 54005, 501481, 50158, 500121, 50058, 16000, 700023, 700024, 700030, 7000229, 7000112, 70001, 50011, 500112, 500113,
-		50059, 50128, 65005, 500011, 1002012, 650055, 7000215, 7000222, 7000218, 700025, 700027, 700016, 90002, 900023, 50020, 50194, 9002332, 9001023, 900432,
-		70011, 28002, 28003, 650052, 650053, 650054, 650056, 650057} {
-		// The number counts wherever it stands, and whatever the code beside it is.
-		for _, body := range []string{`{"error":"invalid_grant","error_codes":[99999,%d]}`, `{"error":"invalid_grant","error_description":"AADSTS%d: Words."}`, `{"error":"x","error_codes":["%d"]}`} {
-			e := refuse(t, 400, fmt.Sprintf(body, n))
-			if e.AADSTS != n || e.Sentence == generic.Sentence || !oneSentence(e.Sentence) || !oneSentence(e.Action) {
-				t.Errorf("%d: %+v", n, *e)
-			}
-		}
-	}
-	for _, n := range []int{53000, 53001, 53003, 90094, 90095, 50057, 50053, 50105, 650052} { // an administrator's to mend
-		if e := refuse(t, 400, fmt.Sprintf(`{"error":"invalid_grant","error_codes":[%d]}`, n)); !e.Admin || e.SignIn {
-			t.Errorf("%d: %+v", n, *e)
-		}
-	}
-	for description, says := range map[string]string{ // how often is only in the words
-		"The token was issued on 2026-02-01T08:00:00Z and the maximum allowed lifetime for this request is 604800.": "requires a new sign-in every 7 days.",
-		"… the maximum allowed lifetime for this request is 86400. Trace":                                           "every day.",
-		"… the maximum allowed lifetime for this request is 43200":                                                  "every 12 hours.",
-		"… the maximum allowed lifetime for this request is 0.":                                                     "after a fixed time",
-		"due to sign-in frequency checks by conditional access":                                                     "after a fixed time",
-	} {
-		e := refuse(t, 400, fmt.Sprintf(`{"error":"invalid_grant","error_codes":[70043],"error_description":"AADSTS70043: %s"}`, description))
-		if !strings.Contains(e.Sentence, says) || !strings.Contains(e.Action, "needed again") || !e.SignIn {
-			t.Errorf("%s: %+v", description, *e)
-		}
-	}
-	for code, signIn := range map[string]bool{"invalid_grant": true, "interaction_required": true, "consent_required": true, "login_required": true, "invalid_client": false, "unauthorized_client": false,
-		"invalid_scope": false, "access_denied": true, "expired_token": true, "never_heard_of": false} {
-		if e := refuse(t, 400, `{"error":"`+code+`"}`); e.SignIn != signIn || !oneSentence(e.Sentence) || !oneSentence(e.Action) || e.Code != code {
-			t.Errorf("%s: %+v", code, *e)
-		}
-	}
-}
-
-func oneSentence(s string) bool {
-	return len(s) > 10 && strings.HasSuffix(s, ".") && !strings.Contains(strings.TrimSuffix(s, "."), ". ")
-}
-
-// refuse is the final error of a token request that is answered so.
-func refuse(t *testing.T, status int, body string) *graph.AuthError {
-	t.Helper()
-	a := authority(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		reply{status: status, body: body}.write(w)
-	}))
-	_, err := a.Exchange(t.Context(), "http://localhost/", "code", "verifier")
-	var e *graph.AuthError
-	if !errors.As(err, &e) {
-		t.Fatalf("%s: not an AuthError: %v", body, err)
-	}
-	return e
-}
-
-func FuzzTokenErrors(f *testing.F) {
-	files, _ := filepath.Glob("testdata/token-*.json")
-	for _, file := range files {
-		f.Add(400, testdata(f, filepath.Base(file)))
-	}
-	f.Add(401, []byte(`{"error":"a\nb","error_codes":[1e9,"x",null,-3],"claims":"{"}`))
-	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		if status < 200 || status > 599 {
-			return
-		}
-		a := authority(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reply{status: status, body: string(body)}.write(w) }))
-		a.ClientSecret = "secret"
-		tok, err := a.Exchange(t.Context(), "http://localhost/", "code", "verifier")
-		if (tok == nil) == (err == nil) {
-			t.Fatalf("token %v, error %v", tok, err)
-		}
-		if err == nil {
-			return
-		}
-		var final *graph.AuthError
-		if errors.As(err, &final) == graph.IsUnavailable(err) {
-			t.Errorf("neither final nor transient: %v", err)
-		}
-		checkSentence(t, err)
-	})
-}
 
 // deviceService plays the device code flow: one answer of the token endpoint for each poll.
 func deviceService(t *testing.T, polls *[]time.Duration, answers ...reply) http.Handler {
@@ -689,6 +167,52 @@ func TestAuthorizationCodeOverHTTP(t *testing.T) {
 	if form.Get("code") != "the code" || form.Get("code_verifier") != "verifier" || form.Get("client_secret") != "s" || form.Get("grant_type") != "authorization_code" || form.Get("redirect_uri") != "http://127.0.0.1/back" {
 		t.Errorf("asked %v", form)
 	}
+}
+
+// An app registration with a secret may have people sign in as a public client too: then the secret is left out.
+func TestPublicClientBesideASecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		login := &loginService{good: map[string]bool{"first": true}}
+		login.answer = func(form url.Values) *reply {
+			if form.Has("client_secret") {
+				return &reply{status: 401, body: `{"error":"invalid_client","error_codes":[700025]}`}
+			}
+			return nil
+		}
+		a := authority(login)
+		a.ClientSecret = "secret"
+		if tok, err := a.Exchange(t.Context(), "http://localhost:1", "code", "verifier"); err != nil || tok.AccessToken != "access-1" {
+			t.Errorf("%v, %v", tok, err)
+		}
+		if tok, err := a.Wait(t.Context(), deviceAuth(t, a)); err != nil || tok.AccessToken != "access-2" {
+			t.Errorf("%v, %v", tok, err)
+		}
+		checkToken(t, &graph.DelegatedTokens{Authority: a, Store: &memoryStore{tok: &oauth2.Token{RefreshToken: "first"}}}, "access-3")
+		a.ClientSecret = ""
+		login.answer = func(url.Values) *reply {
+			return &reply{status: 401, body: `{"error":"invalid_client","error_codes":[700025]}`}
+		}
+		before := len(login.forms)
+		var e *graph.AuthError
+		if _, err := a.Exchange(t.Context(), "http://localhost:1", "code", "verifier"); !errors.As(err, &e) || e.AADSTS != 700025 || len(login.forms) != before+1 {
+			t.Errorf("%d requests, %v", len(login.forms)-before, err)
+		}
+	})
+}
+
+// deviceAuth starts a device code sign-in at a login service that only has a token endpoint.
+func deviceAuth(t *testing.T, a *graph.Authority) *graph.DeviceAuth {
+	t.Helper()
+	starter := *a
+	starter.HTTP = &http.Client{Transport: inMemory{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(testdata(t, "devicecode-response.json"))
+	})}}
+	d, err := starter.DeviceCode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func TestLoginDoesNotFollowRedirects(t *testing.T) {

@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -329,6 +330,10 @@ func connectionTrouble(err error) string {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return fmt.Sprintf("the name %s cannot be resolved", oneLine(dns.Name))
+	}
+	var unknown *tls.CertificateVerificationError
+	if errors.As(err, &unknown) {
+		return "its TLS certificate cannot be verified, by a proxy that inspects TLS or a wrong clock as a rule: " + oneLine(unknown.Err.Error())
 	}
 	return oneLine(err.Error())
 }

@@ -16,6 +16,8 @@ const concurrency = 4
 // Gate keeps the limits that Outlook sets one app in one mailbox: four requests at once, and none before the time that a
 // Retry-After named. The zero value is open. It may be used concurrently.
 type Gate struct {
+	App *AppGate // of the app, shared by the Gates of its mailboxes; nil: mailboxes do not heed each other
+
 	once  sync.Once
 	slots *semaphore.Weighted
 	mu    sync.Mutex
@@ -55,8 +57,63 @@ func (g *Gate) hold(d time.Duration) {
 	}
 }
 
+// refused closes the gate since Graph asked to slow down, and tells the app's.
+func (g *Gate) refused(d time.Duration) {
+	g.hold(d)
+	if g.App != nil {
+		g.App.refused(g, d)
+	}
+}
+
+// served says that Graph answered a request for this mailbox as it should.
+func (g *Gate) served() {
+	if g.App != nil {
+		g.App.served()
+	}
+}
+
 func (g *Gate) closedFor() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return max(0, time.Until(g.until))
+	closed := max(0, time.Until(g.until))
+	if g.App != nil {
+		closed = max(closed, g.App.closedFor())
+	}
+	return closed
+}
+
+// appHold is the longest that one mailbox's throttling holds up the others.
+const appHold = time.Minute
+
+// AppGate notices when Graph throttles an app as a whole, which an answer does not tell apart from throttling in one
+// mailbox: two mailboxes are refused and none is served in between. Then all of them wait, a minute at most at a time,
+// instead of finding out one by one. The zero value is open. It may be used concurrently.
+type AppGate struct {
+	mu    sync.Mutex
+	told  map[*Gate]bool // refused since a request was last served
+	until time.Time
+}
+
+func (a *AppGate) refused(g *Gate, d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.told == nil {
+		a.told = make(map[*Gate]bool)
+	}
+	a.told[g] = true
+	if t := time.Now().Add(min(d, appHold)); len(a.told) > 1 && t.After(a.until) {
+		a.until = t
+	}
+}
+
+func (a *AppGate) served() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.told)
+}
+
+func (a *AppGate) closedFor() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(0, time.Until(a.until))
 }

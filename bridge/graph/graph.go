@@ -229,6 +229,7 @@ func (c *Client) attempt(ctx context.Context, r request) (token string, err erro
 	if e != nil {
 		return token, e
 	}
+	c.Gate.served()
 	return token, nil
 }
 
@@ -263,7 +264,10 @@ func (r *retrier) wait(ctx context.Context, e *Error) error {
 	if d == 0 {
 		d = backoff(r.sent)
 	}
-	if e.RetryAfter > 0 || e.Status == http.StatusTooManyRequests {
+	switch {
+	case e.Status == http.StatusTooManyRequests && !e.login:
+		r.c.Gate.refused(d)
+	case e.RetryAfter > 0:
 		r.c.Gate.hold(d)
 	}
 	if r.sent >= orDefault(r.c.Attempts, defaultAttempts) || r.waited+d > orDefault(r.c.MaxWait, defaultMaxWait) {

@@ -361,38 +361,41 @@ func graphTransport() *http.Transport {
 	return t
 }
 
-// gates are what accounts share: the limits of mailboxes, by address, since several may read the same one, and the
-// token of the app.
+// gates are what accounts share: the limits of the app and of mailboxes, by address, since several may read the same
+// one, and the token of the app.
 type gates struct {
+	app       graph.AppGate
 	mu        sync.Mutex
 	byAddress map[string]*graph.Gate
-	app       *graph.AppTokens
+	tokens    *graph.AppTokens
 }
 
 func (g *gates) appTokens(a *graph.Authority) *graph.AppTokens {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.app == nil {
-		g.app = &graph.AppTokens{Authority: a}
+	if g.tokens == nil {
+		g.tokens = &graph.AppTokens{Authority: a}
 	}
-	return g.app
+	return g.tokens
 }
 
 // of is the gate of the mailbox; one of its own where the address is not known.
 func (g *gates) of(address string) *graph.Gate {
+	gate := &graph.Gate{App: &g.app}
 	if address == "" {
-		return new(graph.Gate)
+		return gate
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	key := strings.ToLower(address)
-	if g.byAddress[key] == nil {
-		if g.byAddress == nil {
-			g.byAddress = map[string]*graph.Gate{}
-		}
-		g.byAddress[key] = new(graph.Gate)
+	if known := g.byAddress[key]; known != nil {
+		return known
 	}
-	return g.byAddress[key]
+	if g.byAddress == nil {
+		g.byAddress = map[string]*graph.Gate{}
+	}
+	g.byAddress[key] = gate
+	return gate
 }
 
 func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (bridge.Mailbox, error) {
