@@ -1,0 +1,113 @@
+package web
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"net/url"
+	"strings"
+	"text/template"
+
+	"github.com/google/uuid"
+)
+
+// mobileconfigType is the media type of a configuration profile.
+const mobileconfigType = "application/x-apple-aspen-config; charset=utf-8"
+
+// profile is what a configuration profile is made from. Every string is escaped for XML by its template.
+type profile struct {
+	Identifier, Host, Port, User, Password, Principal string
+	Title                                             string
+	HTTPS                                             bool
+	Account, Whole                                    string // UUIDs
+}
+
+var profilePlist = template.Must(template.New("").Funcs(template.FuncMap{"x": func(s string) (string, error) {
+	var b strings.Builder
+	err := xml.EscapeText(&b, []byte(s))
+	return b.String(), err
+}}).Parse(`<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>
+	<key>PayloadContent</key>
+	<array>
+		<dict>
+			<key>CalDAVAccountDescription</key>
+			<string>{{x .Title}}</string>
+			<key>CalDAVHostName</key>
+			<string>{{x .Host}}</string>
+			{{- if .Port}}
+			<key>CalDAVPort</key>
+			<integer>{{x .Port}}</integer>
+			<key>CalDAVPrincipalURL</key>
+			<string>{{x .Principal}}</string>
+			{{- end}}
+			<key>CalDAVUseSSL</key>
+			<{{.HTTPS}}/>
+			<key>CalDAVUsername</key>
+			<string>{{x .User}}</string>
+			{{- if .Password}}
+			<key>CalDAVPassword</key>
+			<string>{{x .Password}}</string>
+			{{- end}}
+			<key>PayloadDisplayName</key>
+			<string>{{x .Title}}</string>
+			<key>PayloadIdentifier</key>
+			<string>{{x .Identifier}}.caldav</string>
+			<key>PayloadType</key>
+			<string>com.apple.caldav.account</string>
+			<key>PayloadUUID</key>
+			<string>{{.Account}}</string>
+			<key>PayloadVersion</key>
+			<integer>1</integer>
+		</dict>
+	</array>
+	<key>PayloadDescription</key>
+	<string>{{x (printf "Adds the Outlook calendars of %s from %s." .User .Host)}}</string>
+	<key>PayloadDisplayName</key>
+	<string>{{x .Title}}</string>
+	<key>PayloadIdentifier</key>
+	<string>{{x .Identifier}}</string>
+	<key>PayloadRemovalDisallowed</key>
+	<false/>
+	<key>PayloadType</key>
+	<string>Configuration</string>
+	<key>PayloadUUID</key>
+	<string>{{.Whole}}</string>
+	<key>PayloadVersion</key>
+	<integer>1</integer>
+</dict>
+</plist>
+`))
+
+// mobileconfig is Apple's configuration profile that adds the CalDAV account of user at origin (public_url) to an iPhone, iPad
+// or Mac (Apple device management, com.apple.caldav.account), unsigned. It is served as [mobileconfigType], as an attachment.
+// Without a password the device asks for it. Identifiers and UUIDs are the same for the same user and server, so that
+// installing it again updates the account instead of adding another.
+func mobileconfig(origin, user, password string) ([]byte, error) {
+	host, port, https, err := hostPort(origin)
+	if err != nil {
+		return nil, err
+	}
+	at := authority(host, port)
+	p := profile{Host: host, Port: port, User: user, Password: password, HTTPS: https, Title: "Outlook calendars of " + user + " (" + at + ")"}
+	if !https && port == "" {
+		p.Port = "80" // the default is that of https
+	}
+	scheme := "http"
+	if https {
+		scheme = "https"
+	}
+	// At the usual port discovery by /.well-known/caldav is surer; another port has to be in both.
+	p.Principal = (&url.URL{Scheme: scheme, Host: at, Path: "/dav/principals/" + user + "/"}).String()
+	p.Identifier = "outbridge." + strings.NewReplacer(":", "-", "[", "", "]", "").Replace(at) + "." + user
+	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte(p.Principal))
+	p.Account = strings.ToUpper(uuid.NewSHA1(space, []byte("caldav")).String())
+	p.Whole = strings.ToUpper(space.String())
+	var b bytes.Buffer
+	if err := profilePlist.Execute(&b, p); err != nil {
+		return nil, fmt.Errorf("make profile: %w", err)
+	}
+	return b.Bytes(), nil
+}
