@@ -10,11 +10,10 @@ import (
 	"outbridge/bridge/graph"
 )
 
-// AccountID, CalendarID and FeedID are row ids of the store.
+// AccountID and CalendarID are row ids of the store.
 type (
 	AccountID  int64
 	CalendarID int64
-	FeedID     int64
 )
 
 // Account is one mailbox that the bridge reads, and the CalDAV user of the same name.
@@ -201,24 +200,6 @@ type Password struct {
 	Label   string    `json:"label"`
 	Created time.Time `json:"created"`
 }
-
-// Feed is one published .ics address. Its secret is only ever seen when it is made or rotated.
-type Feed struct {
-	ID        FeedID       `json:"id"`
-	User      string       `json:"user"`
-	Name      string       `json:"name"`
-	Calendars []CalendarID `json:"-"`      // empty: all of the user's
-	Detail    string       `json:"detail"` // DetailFull, DetailLimited or DetailBusy
-	Created   time.Time    `json:"created"`
-	Salt      []byte       `json:"-"` // secret and the feed's own: keys what must not be traced back
-}
-
-// Details of a feed: how much of an event it tells.
-const (
-	DetailFull    = "full"
-	DetailLimited = "limited" // title, time and place
-	DetailBusy    = "busy"    // "Busy" and the time
-)
 
 // Period is a calendar period of months and days, written "4mo", "90d", "1y" or a sum like "1y6mo".
 type Period struct{ Months, Days int }

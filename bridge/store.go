@@ -170,6 +170,9 @@ type AccessStore interface {
 	// RotateFeed gives the feed a new secret; the old one stops working at once.
 	RotateFeed(ctx context.Context, user string, id FeedID) (string, error)
 	RemoveFeed(ctx context.Context, user string, id FeedID) error
+	// ChangeFeed sets the name, calendars, detail and options of the feed of f's User and ID, at its Changed. Its
+	// address stays.
+	ChangeFeed(ctx context.Context, f Feed) error
 	// FeedBySecret finds the feed, or ErrNotFound.
 	FeedBySecret(ctx context.Context, secret string) (Feed, error)
 }

@@ -65,32 +65,55 @@ func (s *Store) CheckPassword(ctx context.Context, user, password string) (bool,
 	return ok, nil
 }
 
-func (s *Store) AddFeed(ctx context.Context, f bridge.Feed) (bridge.Feed, string, error) {
-	cals := f.Calendars
-	if cals == nil {
-		cals = []bridge.CalendarID{}
+// feedJSON are the columns of a feed that are JSON.
+func feedJSON(f bridge.Feed) (cals, options string, err error) {
+	if f.Calendars == nil {
+		f.Calendars = []bridge.CalendarID{}
 	}
-	b, err := json.Marshal(cals)
+	c, err := json.Marshal(f.Calendars)
+	if err != nil {
+		return "", "", err
+	}
+	o, err := json.Marshal(f.Options)
+	return string(c), string(o), err
+}
+
+func (s *Store) AddFeed(ctx context.Context, f bridge.Feed) (bridge.Feed, string, error) {
+	cals, options, err := feedJSON(f)
 	if err != nil {
 		return f, "", err
 	}
 	secret := newSecret()
-	err = s.write.row(ctx, `INSERT INTO feed (user, name, hash, calendars, detail, created) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
-		f.User, f.Name, s.key.digest("feed", secret), string(b), f.Detail, f.Created.Unix()).Scan(&f.ID)
+	f.Salt = s.key.digest("feed", secret)
+	err = s.write.row(ctx, `INSERT INTO feed (user, name, hash, calendars, detail, options, created) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		f.User, f.Name, f.Salt, cals, f.Detail, options, f.Created.Unix()).Scan(&f.ID)
 	if err != nil {
 		return f, "", fmt.Errorf("add feed: %w", err)
 	}
 	return f, secret, nil
 }
 
-const feedColumns = `id, user, name, calendars, detail, created, hash`
+func (s *Store) ChangeFeed(ctx context.Context, f bridge.Feed) error {
+	cals, options, err := feedJSON(f)
+	if err != nil {
+		return err
+	}
+	err = s.changeOne(ctx, `UPDATE feed SET name = ?, calendars = ?, detail = ?, options = ?, changed = ? WHERE user = ? AND id = ?`,
+		f.Name, cals, f.Detail, options, unix(f.Changed), f.User, f.ID)
+	if err != nil {
+		return fmt.Errorf("change feed: %w", err)
+	}
+	return nil
+}
+
+const feedColumns = `id, user, name, calendars, detail, options, created, changed, hash`
 
 func scanFeed(row scanner) (f bridge.Feed, err error) {
-	var cals []byte
-	if err = row.Scan(&f.ID, &f.User, &f.Name, &cals, &f.Detail, instant{&f.Created}, &f.Salt); err != nil {
+	var cals, options []byte
+	if err = row.Scan(&f.ID, &f.User, &f.Name, &cals, &f.Detail, &options, instant{&f.Created}, instant{&f.Changed}, &f.Salt); err != nil {
 		return f, err
 	}
-	return f, json.Unmarshal(cals, &f.Calendars)
+	return f, errors.Join(json.Unmarshal(cals, &f.Calendars), json.Unmarshal(options, &f.Options))
 }
 
 func (s *Store) Feeds(ctx context.Context, user string) ([]bridge.Feed, error) {

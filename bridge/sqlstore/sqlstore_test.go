@@ -396,9 +396,24 @@ func TestFeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := must(s.FeedBySecret(t.Context(), secret))(t)
-	f.Salt = got.Salt
 	if d := cmp.Diff(f, got); d != "" || len(got.Salt) == 0 {
 		t.Error(d)
+	}
+	f.Name, f.Calendars, f.Detail, f.Changed = "Private", []bridge.CalendarID{8, 9}, bridge.DetailFull, now.Add(time.Hour)
+	f.Options = bridge.FeedOptions{Private: bridge.Blur, Categories: []string{"Réd, \"x\""}, Alarms: true, Past: "30d"}
+	if err := s.ChangeFeed(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(f, must(s.FeedBySecret(t.Context(), secret))(t)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]bridge.Feed{f}, must(s.Feeds(t.Context(), "alice"))(t)); d != "" {
+		t.Error(d)
+	}
+	for _, other := range []bridge.Feed{{ID: f.ID, User: "bob"}, {ID: f.ID + 1, User: "alice"}} {
+		if err := s.ChangeFeed(t.Context(), other); !errors.Is(err, bridge.ErrNotFound) {
+			t.Errorf("changing a feed that is not there: %v", err)
+		}
 	}
 	fresh := must(s.RotateFeed(t.Context(), "alice", f.ID))(t)
 	if _, err := s.FeedBySecret(t.Context(), secret); !errors.Is(err, bridge.ErrNotFound) {
