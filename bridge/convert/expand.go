@@ -23,6 +23,7 @@ type Instance struct {
 	AllDay     bool
 	Cancelled  bool // STATUS:CANCELLED
 	Summary    string
+	Event      *ical.Component // the VEVENT that it is an instance of: the master or an override, as it is in the calendar
 
 	override bool
 	civil    time.Time // the clock time that its rule gives it, which the instant cannot tell in the hour that is skipped
@@ -128,6 +129,7 @@ type vevent struct {
 	exdates   map[time.Time]bool
 	cancelled bool
 	summary   string
+	comp      *ical.Component
 }
 
 // object is the VEVENTs of one UID.
@@ -174,7 +176,7 @@ func readEvent(comp *ical.Component) (*vevent, error) {
 	if p == nil {
 		return nil, errors.New("no DTSTART")
 	}
-	e := &vevent{exdates: map[time.Time]bool{}}
+	e := &vevent{exdates: map[time.Time]bool{}, comp: comp}
 	var err error
 	if e.start, e.loc, e.allDay, err = readTime(p); err != nil {
 		return nil, err
@@ -282,7 +284,7 @@ func (e *vevent) starts(end time.Time) ([]start, error) {
 func later(t time.Time, seconds int64) time.Time { return time.Unix(t.Unix()+seconds, 0).UTC() }
 
 func (e *vevent) instance(s start) Instance {
-	return Instance{Start: s.at, End: later(s.at, e.length), AllDay: e.allDay, Cancelled: e.cancelled, Summary: e.summary, civil: s.civil}
+	return Instance{Start: s.at, End: later(s.at, e.length), AllDay: e.allDay, Cancelled: e.cancelled, Summary: e.summary, Event: e.comp, civil: s.civil}
 }
 
 // readTime reads a DATE or a DATE-TIME. loc is nil for a date and for a floating time; t is in UTC.

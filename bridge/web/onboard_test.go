@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/color"
 	"io"
+	"mime"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -268,6 +269,9 @@ func TestMobileconfig(t *testing.T) {
 	_, account = read("http://cal.example.com", "alice", "x")
 	if account["CalDAVPort"] != 80 || account["CalDAVPrincipalURL"] != "http://cal.example.com/dav/principals/alice/" {
 		t.Errorf("%v", account)
+	}
+	if kind, _, err := mime.ParseMediaType(mobileconfigType); err != nil || kind != "application/x-apple-aspen-config" {
+		t.Errorf("%s: %v", kind, err)
 	}
 	for _, bad := range []string{"", "cal.example.com", "ftp://cal.example.com", "https://", "https://%zz"} {
 		if _, err := mobileconfig(bad, "alice", "x"); err == nil || strings.Contains(err.Error(), "\n") {

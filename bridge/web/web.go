@@ -15,7 +15,7 @@ import (
 	"outbridge/bridge"
 )
 
-//go:embed page.html style.css
+//go:embed page.html style.css view.html view.css
 var files embed.FS
 
 var page = template.Must(template.ParseFS(files, "page.html"))
@@ -56,6 +56,7 @@ func (h *Handler) Handler() http.Handler {
 	h.mux.HandleFunc("GET /readyz", h.ready)
 	h.mux.HandleFunc("GET /robots.txt", robots)
 	h.mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "style.css") })
+	h.mux.HandleFunc("GET /view.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "view.css") })
 	h.mux.HandleFunc("GET /{$}", h.front)
 	return h.mux
 }
