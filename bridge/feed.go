@@ -48,8 +48,8 @@ type FeedOptions struct {
 	// Private is what becomes of events that are not public: Show, Blur or Hide. By default they are blurred where the
 	// detail is limited, which knows no Show, and shown where it is full.
 	Private string `json:"private,omitempty"`
-	// Free is what becomes of events that leave the person free: Show or Hide. By default they are hidden where the
-	// detail is busy, and shown elsewhere.
+	// Free: Show, the default, or Hide events that leave the person free. Where the detail is busy they are "Busy" like
+	// the others, though TRANSP keeps clients from counting them.
 	Free string `json:"free,omitempty"`
 	// Declined: Show, the default, or Hide what the mailbox's owner has declined.
 	Declined string `json:"declined,omitempty"`

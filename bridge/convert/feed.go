@@ -19,20 +19,12 @@ type FeedInfo struct {
 	Name        string
 	Description string
 	Color       string // "#rrggbb"
-	Zone        string // IANA name
-
-	// Alarms keeps the VALARMs. A feed is the calendar of somebody else for most who subscribe to it, and few clients
-	// let them turn its alarms off.
-	Alarms bool
-	// Cancelled keeps what is cancelled. Google and Home Assistant show it like any other event; so without Cancelled,
-	// a cancelled occurrence of a series is an EXDATE and an event that is cancelled as a whole is not in the feed.
-	Cancelled bool
+	Zone        string // IANA name; "": the one that most objects are written in
 }
 
 // WriteFeed writes objects, each the octets of one calendar object as [Encode] wrote them, as one published calendar
 // for subscribers: VTIMEZONEs first, each once and right for all objects that name it, then the other components
 // line by line. It reads objects twice and holds none of them, and writes nothing before the first reading is done.
-// Alarms and what is cancelled are left out unless info asks for them.
 // The properties of the calendar are those that subscribers read (RFC 7986, and the older X-WR- names).
 func WriteFeed(w io.Writer, info FeedInfo, objects func() iter.Seq2[[]byte, error]) error {
 	cal := newCalendar().Component
@@ -45,25 +37,40 @@ func WriteFeed(w io.Writer, info FeedInfo, objects func() iter.Seq2[[]byte, erro
 		addText(cal, ical.PropDescription, info.Description)
 		addText(cal, "X-WR-CALDESC", info.Description)
 	}
-	if info.Zone != "" {
-		addText(cal, "X-WR-TIMEZONE", info.Zone)
-	}
 	if name, hex, ok := cssColor(info.Color); ok {
 		add(cal, ical.PropColor, name)
 		add(cal, "X-APPLE-CALENDAR-COLOR", hex)
 	}
 	add(cal, ical.PropRefreshInterval, "PT1H", ical.ParamValue, "DURATION")
 	add(cal, "X-PUBLISHED-TTL", "PT1H")
-	return merge(w, cal, func() iter.Seq2[[]byte, error] { return info.shown(objects()) })
+	return merge(w, cal, objects, func(zones map[string]*usage) {
+		zone := info.Zone
+		if zone == "" {
+			zone = commonest(zones)
+		}
+		addText(cal, "X-WR-TIMEZONE", zone)
+	})
+}
+
+// commonest is the zone that most objects name, the first by name of several; UTC where none is named.
+func commonest(zones map[string]*usage) string {
+	name, most := "UTC", 0
+	for _, id := range slices.Sorted(maps.Keys(zones)) {
+		if n := zones[id].objects; n > most {
+			name, most = id, n
+		}
+	}
+	return name
 }
 
 // WriteCalendar is WriteFeed without METHOD and the properties of a feed, and with all that the objects hold: a file for
 // import.
 func WriteCalendar(w io.Writer, objects func() iter.Seq2[[]byte, error]) error {
-	return merge(w, newCalendar().Component, objects)
+	return merge(w, newCalendar().Component, objects, func(map[string]*usage) {})
 }
 
-func merge(w io.Writer, head *ical.Component, objects func() iter.Seq2[[]byte, error]) error {
+// merge calls known, which may add to head, once all zones are.
+func merge(w io.Writer, head *ical.Component, objects func() iter.Seq2[[]byte, error], known func(map[string]*usage)) error {
 	zones := map[string]*usage{}
 	for object, err := range objects() {
 		if err != nil {
@@ -73,6 +80,7 @@ func merge(w io.Writer, head *ical.Component, objects func() iter.Seq2[[]byte, e
 			return err
 		}
 	}
+	known(zones)
 	e := newEncoder(w)
 	e.raw("BEGIN:" + head.Name)
 	for _, name := range propOrder(head) {
@@ -112,6 +120,7 @@ func merge(w io.Writer, head *ical.Component, objects func() iter.Seq2[[]byte, e
 type usage struct {
 	first, end time.Time
 	endless    bool
+	objects    int    // that name it
 	given      []byte // the VTIMEZONE that came with the first object, for a zone that we do not know
 }
 
@@ -177,6 +186,7 @@ func survey(object []byte, zones map[string]*usage) error {
 			u = &usage{given: given[id]}
 			zones[id] = u
 		}
+		u.objects++
 		if !first.IsZero() && (u.first.IsZero() || first.Before(u.first)) {
 			u.first = first
 		}

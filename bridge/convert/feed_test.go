@@ -97,10 +97,18 @@ func TestWriteFeedLeavesOut(t *testing.T) {
 	all.Exceptions = []graph.Event{one, other}
 	objects := [][]byte{octets(t, Series{Event: alarm}), octets(t, Series{Event: gone}), octets(t, series), octets(t, all)}
 
-	feed := func(info FeedInfo) string {
+	feed := func(f Filter) string {
 		t.Helper()
 		var b bytes.Buffer
-		if err := WriteFeed(&b, info, each(objects)); err != nil {
+		var shown [][]byte
+		for _, o := range objects {
+			if o, err := f.Apply(o); err != nil {
+				t.Fatal(err)
+			} else if o != nil {
+				shown = append(shown, o)
+			}
+		}
+		if err := WriteFeed(&b, FeedInfo{}, each(shown)); err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range lint(b.String(), false) {
@@ -120,33 +128,33 @@ func TestWriteFeedLeavesOut(t *testing.T) {
 		return starts
 	}
 	for _, tc := range []struct {
-		info              FeedInfo
+		filter            Filter
 		starts            string
 		alarms, zones     int
 		exdate, cancelled bool
 	}{
-		{FeedInfo{}, "03-02 07-01", 0, 1, true, false},
-		{FeedInfo{Alarms: true}, "03-02 07-01", 1, 1, true, false},
-		{FeedInfo{Cancelled: true}, "03-02 03-10 03-10 03-10 07-01 07-02", 0, 2, false, true},
+		{Filter{Alarms: true, Cancelled: true}, "03-02 07-01", 0, 1, true, false},
+		{Filter{Cancelled: true}, "03-02 07-01", 1, 1, true, false},
+		{Filter{Alarms: true}, "03-02 03-10 03-10 03-10 07-01 07-02", 0, 2, false, true},
 	} {
-		text := feed(tc.info)
+		text := feed(tc.filter)
 		if got := strings.Join(list(text), " "); got != tc.starts {
-			t.Errorf("%+v: %s, want %s", tc.info, got, tc.starts)
+			t.Errorf("%+v: %s, want %s", tc.filter, got, tc.starts)
 		}
 		if n := strings.Count(text, "\r\nBEGIN:VALARM\r\n"); n != tc.alarms || n != strings.Count(text, "\r\nEND:VALARM\r\n") || n != strings.Count(text, "TRIGGER") {
-			t.Errorf("%+v: %d alarms", tc.info, n)
+			t.Errorf("%+v: %d alarms", tc.filter, n)
 		}
 		if n := strings.Count(text, "BEGIN:VTIMEZONE"); n != tc.zones {
-			t.Errorf("%+v: %d zones", tc.info, n)
+			t.Errorf("%+v: %d zones", tc.filter, n)
 		}
 		if strings.Contains(text, "EXDATE;TZID=Europe/Berlin:20260309T090000\r\n") != tc.exdate || strings.Contains(text, "STATUS:CANCELLED") != tc.cancelled {
-			t.Errorf("%+v:\n%s", tc.info, text)
+			t.Errorf("%+v:\n%s", tc.filter, text)
 		}
 		if !strings.Contains(text, "SUMMARY:BEGIN:VALARM\r\n") {
-			t.Errorf("%+v: a subject is lost", tc.info)
+			t.Errorf("%+v: a subject is lost", tc.filter)
 		}
-		if feed(tc.info) != text {
-			t.Errorf("%+v: other octets the second time", tc.info)
+		if feed(tc.filter) != text {
+			t.Errorf("%+v: other octets the second time", tc.filter)
 		}
 	}
 	var b bytes.Buffer

@@ -3,68 +3,117 @@ package convert
 import (
 	"bytes"
 	"fmt"
-	"iter"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/emersion/go-ical"
 )
 
-// shown is objects without what the feed leaves out.
-func (info FeedInfo) shown(objects iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for object, err := range objects {
-			if err == nil && !info.Cancelled && bytes.Contains(object, []byte("\nSTATUS:CANCELLED\r\n")) {
-				object, err = withoutCancelled(object)
-				if err == nil && object == nil {
-					continue
-				}
-			}
-			if err == nil && !info.Alarms {
-				object = withoutAlarms(object)
-			}
-			if !yield(object, err) {
-				return
-			}
+// Filter is what a feed leaves out of the objects that it is made of. The zero Filter leaves out nothing. A kind of
+// events is asked of each VEVENT by itself, the master and every override.
+type Filter struct {
+	Alarms    bool // VALARMs
+	Cancelled bool // STATUS:CANCELLED, which Google and Home Assistant show like any other event
+	Private   bool // CLASS other than PUBLIC
+	Free      bool // TRANSP:TRANSPARENT
+	// Declined is what the mailbox's owner, by the address Owner, has declined (PARTSTAT).
+	Declined bool
+	Owner    string
+	// Only keeps events with one of these categories; empty: all. Not leaves out those with any of these. Upper and
+	// lower case are the same.
+	Only, Not []string
+	// Window is the time in which an event, or one occurrence of a series, has to be; a zero Start or End is any time.
+	Window Span
+}
+
+// Apply is an object, as [Encode] wrote it, without what the filter leaves out; nil where nothing of it is left. An
+// override that is left out of a series becomes an EXDATE; overrides that are left without their series become
+// events of their own, since clients make nothing good of an override alone.
+func (f Filter) Apply(object []byte) ([]byte, error) {
+	if f.concerns(object) {
+		cal, err := Decode(object)
+		if err != nil {
+			return nil, fmt.Errorf("a stored object: %w", err)
 		}
+		changed, left := f.events(cal)
+		if !left || !f.inWindow(cal) {
+			return nil, nil
+		}
+		if changed {
+			var b bytes.Buffer
+			if err := Encode(&b, cal); err != nil {
+				return nil, err
+			}
+			object = b.Bytes()
+		}
+	}
+	if f.Alarms {
+		object = withoutAlarms(object)
+	}
+	return object, nil
+}
+
+// concerns is whether the filter may leave out anything but alarms, so that most objects need not be parsed. The
+// lines that it looks for are too short to be folded.
+func (f Filter) concerns(object []byte) bool {
+	has := func(line string) bool { return bytes.Contains(object, []byte("\n"+line)) }
+	return f.Cancelled && has("STATUS:CANCELLED\r\n") ||
+		f.Private && Private(object) ||
+		f.Free && has("TRANSP:TRANSPARENT\r\n") ||
+		f.Declined && has("ATTENDEE") ||
+		len(f.Only) > 0 || len(f.Not) > 0 && has("CATEGORIES") ||
+		f.Window != Span{}
+}
+
+// Private is whether an object has anything that is not public.
+func Private(object []byte) bool {
+	for rest := object; ; {
+		_, after, ok := bytes.Cut(rest, []byte("\nCLASS"))
+		if !ok {
+			return false
+		}
+		if !bytes.HasPrefix(after, []byte(":PUBLIC\r\n")) {
+			return true
+		}
+		rest = after
 	}
 }
 
-// withoutCancelled is an object with its cancelled overrides made EXDATEs; nil where nothing of it is left.
-func withoutCancelled(object []byte) ([]byte, error) {
-	cal, err := Decode(object)
-	if err != nil {
-		return nil, fmt.Errorf("a stored object: %w", err)
-	}
+// events takes VEVENTs out of cal, and tells whether it did and whether any is left.
+func (f Filter) events(cal *ical.Calendar) (changed, left bool) {
 	var master *ical.Component
-	var cancelled []*ical.Prop // RECURRENCE-IDs
-	live, whole := false, true
+	var out []*ical.Prop // RECURRENCE-IDs of overrides that are left out
+	recurs := false
 	cal.Children = slices.DeleteFunc(cal.Children, func(c *ical.Component) bool {
 		if c.Name != ical.CompEvent {
 			return false
 		}
-		status, id := c.Props.Get(ical.PropStatus), c.Props.Get(ical.PropRecurrenceID)
-		if status != nil && status.Value == "CANCELLED" {
+		id := c.Props.Get(ical.PropRecurrenceID)
+		recurs = recurs || id != nil
+		if f.hides(c) {
 			if id != nil {
-				cancelled = append(cancelled, id)
-			} else {
-				whole = false
+				out = append(out, id)
 			}
+			changed = true
 			return true
 		}
-		live = true
+		left = true
 		if id == nil {
 			master = c
 		}
 		return false
 	})
-	if !live {
-		return nil, nil
-	}
-	if !whole {
-		return object, nil // a cancelled series of which something lives on; overrides alone harm clients
-	}
-	if master != nil {
-		for _, id := range cancelled {
+	switch {
+	case !changed || !left:
+	case master == nil && recurs:
+		for _, c := range cal.Children {
+			if c.Name == ical.CompEvent {
+				detach(c)
+			}
+		}
+	case master != nil:
+		for _, id := range out {
 			exdate := *id
 			exdate.Name = ical.PropExceptionDates
 			master.Props.Add(&exdate)
@@ -72,14 +121,107 @@ func withoutCancelled(object []byte) ([]byte, error) {
 		// A series without end has instances left; what cannot be expanded may have some.
 		first, last := Bounds(cal)
 		if instances, err := Expand(cal, Span{first, last.Add(1)}); !last.IsZero() && err == nil && len(instances) == 0 {
-			return nil, nil
+			left = false
 		}
 	}
-	var b bytes.Buffer
-	if err := Encode(&b, cal); err != nil {
-		return nil, err
+	return changed, left
+}
+
+func (f Filter) hides(c *ical.Component) bool {
+	is := func(name, value string) bool {
+		p := c.Props.Get(name)
+		return p != nil && strings.EqualFold(p.Value, value)
 	}
-	return b.Bytes(), nil
+	if f.Cancelled && is(ical.PropStatus, "CANCELLED") || f.Free && is(ical.PropTransparency, "TRANSPARENT") ||
+		f.Private && c.Props.Get(ical.PropClass) != nil && !is(ical.PropClass, "PUBLIC") {
+		return true
+	}
+	if f.Declined && f.Owner != "" {
+		owner := "mailto:" + escapeAddress(cleanAddress(f.Owner))
+		for _, a := range c.Props.Values(ical.PropAttendee) {
+			if strings.EqualFold(a.Value, owner) && a.Params.Get(ical.ParamParticipationStatus) == "DECLINED" {
+				return true
+			}
+		}
+	}
+	return len(f.Only) > 0 && !inCategory(c, f.Only) || inCategory(c, f.Not)
+}
+
+func inCategory(c *ical.Component, names []string) bool {
+	if len(names) == 0 {
+		return false
+	}
+	for _, p := range c.Props.Values(ical.PropCategories) {
+		list, err := p.TextList()
+		if err != nil {
+			continue
+		}
+		for _, have := range list {
+			if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(strings.TrimSpace(n), have) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// detach makes an override an event of its own, with a UID as an occurrence without its series has.
+func detach(c *ical.Component) {
+	uid, id := c.Props.Get(ical.PropUID), c.Props.Get(ical.PropRecurrenceID)
+	if uid == nil || id == nil {
+		return
+	}
+	own := *uid
+	own.Value += "-" + id.Value[:min(len(id.Value), len(dateForm))]
+	c.Props.Set(&own)
+	c.Props.Del(ical.PropRecurrenceID)
+}
+
+// inWindow is whether any instance of cal is in the window, or cannot be found out.
+func (f Filter) inWindow(cal *ical.Calendar) bool {
+	w := f.Window
+	if w.Start.IsZero() && w.End.IsZero() {
+		return true
+	}
+	first, last := Bounds(cal)
+	if first.IsZero() || !w.Start.IsZero() && !last.IsZero() && !last.After(w.Start) || !w.End.IsZero() && !first.Before(w.End) {
+		return first.IsZero()
+	}
+	if w.Start.IsZero() {
+		w.Start = first
+	}
+	if w.End.IsZero() {
+		if last.IsZero() {
+			return true
+		}
+		w.End = last.Add(time.Second)
+	}
+	instances, err := Expand(cal, w)
+	return err != nil || len(instances) > 0
+}
+
+// NotBefore is an object whose DTSTAMPs and LAST-MODIFIEDs are t at least. Subscribers (Google, ICSx5) take an event
+// anew only where these rise, so it is for objects that are shown otherwise since t.
+func NotBefore(object []byte, t time.Time) []byte {
+	stamp := []byte(t.UTC().Format(utcForm))
+	var out []byte
+	for _, name := range []string{"\nDTSTAMP:", "\nLAST-MODIFIED:"} {
+		for at := 0; ; {
+			i := bytes.Index(object[at:], []byte(name))
+			if i < 0 {
+				break
+			}
+			at += i + len(name)
+			if end := at + len(stamp); end <= len(object) && bytes.Compare(object[at:end], stamp) < 0 {
+				if out == nil {
+					out = bytes.Clone(object)
+					object = out
+				}
+				copy(out[at:], stamp)
+			}
+		}
+	}
+	return object
 }
 
 // withoutAlarms is an object without the lines of its VALARMs.

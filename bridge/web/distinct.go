@@ -8,24 +8,25 @@ import (
 
 	"github.com/emersion/go-ical"
 
+	"outbridge/bridge"
 	"outbridge/bridge/convert"
 )
 
 // distinct gives an object whose UID another calendar's object has had before a UID of its own. Calendars may hold
 // copies of one meeting; put together they would be one event to a reader, and one of the two would be lost.
-func distinct(objects iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
+func distinct(objects iter.Seq2[bridge.Object, error]) iter.Seq2[bridge.Object, error] {
+	return func(yield func(bridge.Object, error) bool) {
 		seed := maphash.MakeSeed()
 		seen := map[uint64]int{}
-		for data, err := range objects {
+		for o, err := range objects {
 			if err == nil {
-				key := maphash.Bytes(seed, uidLine(data))
+				key := maphash.Bytes(seed, uidLine(o.Data))
 				seen[key]++
 				if n := seen[key]; n > 1 {
-					data, err = renamed(data, n)
+					o.Data, err = renamed(o.Data, n)
 				}
 			}
-			if !yield(data, err) || err != nil {
+			if !yield(o, err) || err != nil {
 				return
 			}
 		}

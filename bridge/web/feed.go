@@ -1,21 +1,18 @@
 package web
 
 import (
-	"compress/gzip"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"mime"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"outbridge/bridge"
@@ -23,7 +20,7 @@ import (
 )
 
 // feedFormat is part of every feed's tag: raise it when the same objects are to be rendered differently.
-const feedFormat = "1"
+const feedFormat = "2"
 
 // feed serves /feeds/SECRET.ics. The answer to a reader that has the present state is a 304 without any rendering.
 func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
@@ -50,6 +47,10 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = h.serveFeed(w, r, feed)
 	}
+	if errors.Is(err, errGone) {
+		plain(w, http.StatusNotFound, "There is no such feed.\n")
+		return
+	}
 	if err != nil && r.Context().Err() == nil {
 		h.log().Error("feed", "feed", feed.ID, "err", err)
 		unavailable(w, "The feed cannot be read at the moment.")
@@ -75,16 +76,17 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.
 		unavailable(w, "The feed is not ready yet: its first sync is not complete.")
 		return nil
 	}
-	if notModified(r, src.tag, src.modified) {
-		src.validators(w.Header())
+	modified, made := h.cache.rendered(src)
+	if notModified(r, src.tag, modified, made) {
+		src.validators(w.Header(), modified)
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	packed := acceptsGzip(r)
-	f, err := h.cache.open(r.Context(), src, packed)
+	as := accepted(r)
+	f, err := h.cache.open(r.Context(), src, as)
 	for again := 0; errors.Is(err, errPublished) && again < 3; again++ {
-		if src, err = h.source(r.Context(), feed); err == nil {
-			f, err = h.cache.open(r.Context(), src, packed)
+		if src, err = h.present(r.Context(), feed); err == nil {
+			f, err = h.cache.open(r.Context(), src, as)
 		}
 	}
 	if err != nil {
@@ -96,11 +98,11 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.
 		return err
 	}
 	head := w.Header()
-	src.validators(head)
+	src.validators(head, info.ModTime())
 	head.Set("Content-Type", "text/calendar; charset=utf-8")
 	head.Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": fileName(src.info.Name)}))
-	if packed {
-		head.Set("Content-Encoding", "gzip")
+	if as != identity {
+		head.Set("Content-Encoding", string(as))
 	}
 	head.Set("Content-Length", fmt.Sprint(info.Size()))
 	w.WriteHeader(http.StatusOK)
@@ -111,13 +113,13 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.
 }
 
 // validators sets the headers that a 304 has as well (RFC 9110 §15.4.5).
-func (src feedSource) validators(head http.Header) {
+func (src feedSource) validators(head http.Header, modified time.Time) {
 	head.Set("Cache-Control", "private, max-age=300")
 	head.Set("Vary", "Accept-Encoding")
 	head.Set("X-Robots-Tag", "noindex")
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("ETag", `"`+src.tag+`"`)
-	head.Set("Last-Modified", src.modified.UTC().Format(http.TimeFormat))
+	head.Set("Last-Modified", modified.UTC().Format(http.TimeFormat))
 }
 
 // feedSource is what a rendering is made from.
@@ -125,13 +127,28 @@ type feedSource struct {
 	feed     bridge.Feed
 	cals     []bridge.Calendar
 	info     convert.FeedInfo
+	window   convert.Span
 	synced   bool      // there is something to show, if only that the calendars are empty
 	modified time.Time // whole seconds
 	tag      string    // changes exactly when the rendering may
 }
 
+// present is source, of the feed as it is by now; errGone where it is removed or has another address.
+func (h *Handler) present(ctx context.Context, feed bridge.Feed) (feedSource, error) {
+	list, err := h.Store.Feeds(ctx, feed.User)
+	if err != nil {
+		return feedSource{}, err
+	}
+	for _, f := range list {
+		if f.ID == feed.ID && bytes.Equal(f.Salt, feed.Salt) {
+			return h.source(ctx, f)
+		}
+	}
+	return feedSource{}, errGone
+}
+
 func (h *Handler) source(ctx context.Context, feed bridge.Feed) (feedSource, error) {
-	src := feedSource{feed: feed, modified: feed.Created}
+	src := feedSource{feed: feed, modified: latest(feed.Created, feed.Changed)}
 	a, err := h.Store.Account(ctx, feed.User)
 	if errors.Is(err, bridge.ErrNotFound) {
 		return src, nil
@@ -143,9 +160,9 @@ func (h *Handler) source(ctx context.Context, feed bridge.Feed) (feedSource, err
 	if err != nil {
 		return src, err
 	}
-	missing := false // a calendar is in the midst of its first round
+	missing := false     // a calendar is in the midst of its first round
+	var oldest time.Time // of the last good rounds
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %d %s %q %x", feedFormat, feed.ID, feed.Detail, feed.Name, feed.Salt)
 	for _, c := range all {
 		if len(feed.Calendars) > 0 && !slices.Contains(feed.Calendars, c.ID) {
 			continue
@@ -154,26 +171,51 @@ func (h *Handler) source(ctx context.Context, feed bridge.Feed) (feedSource, err
 		published := c.Rev > 0 || !c.Good.IsZero()
 		src.synced = src.synced || published
 		missing = missing || !published && c.Fault == ""
-		if c.Modified.After(src.modified) {
-			src.modified = c.Modified
+		src.modified = latest(src.modified, c.Modified)
+		if !c.Good.IsZero() && (oldest.IsZero() || c.Good.Before(oldest)) {
+			oldest = c.Good
 		}
-		fmt.Fprintf(sum, " %s %d %q %s", c.Epoch, c.Rev, c.DisplayName, c.Color)
+		fmt.Fprintf(sum, " %s %d %q", c.Epoch, c.Rev, c.Owner)
 	}
 	// In the first round of all, calendars come one after another; a feed with some of them is not shown. Later a new
 	// calendar, and one that fails for good, keeps nobody from the others.
 	src.synced = src.synced && !(missing && a.State.Code == bridge.StateNew)
+	now := h.now()
+	src.window = feed.Window(now)
+	src.info = h.feedInfo(a, src, oldest, now)
+	fmt.Fprintf(sum, " %s %d %x %s %+v %d %q %v", feedFormat, feed.ID, feed.Salt, feed.Detail, feed.Options, feed.Changed.Unix(), src.info, src.window)
 	src.tag = hex.EncodeToString(sum.Sum(nil))[:32]
-	src.info = convert.FeedInfo{Name: feed.Name}
-	if len(src.cals) == 1 {
-		src.info.Color = src.cals[0].Color
-		if src.info.Name == "" && feed.Detail == bridge.DetailFull { // a calendar's name may tell what is in it
-			src.info.Name = src.cals[0].DisplayName
+	return src, nil
+}
+
+// stale is how old the last good round of a calendar may be before the feed says so.
+const stale = 24 * time.Hour
+
+// feedInfo is what a feed says of itself. It changes with what it is made from alone: not even an outage, however long,
+// makes it another at every poll.
+func (h *Handler) feedInfo(a bridge.Account, src feedSource, oldest, now time.Time) convert.FeedInfo {
+	info := convert.FeedInfo{Name: src.feed.Name, Color: "#0078D4"}
+	if src.feed.Detail == bridge.DetailFull {
+		info.Description = "A copy of an Outlook calendar, to read only."
+	}
+	for _, c := range slices.Backward(src.cals) {
+		if c.Color != "" {
+			info.Color = c.Color // of the first that has one
 		}
 	}
-	if src.info.Name == "" {
-		src.info.Name = feed.User
+	if info.Name == "" && len(src.cals) == 1 && src.feed.Detail == bridge.DetailFull { // a calendar's name may tell what is in it
+		info.Name = src.cals[0].DisplayName
 	}
-	return src, nil
+	if info.Name == "" {
+		info.Name = src.feed.User
+	}
+	if _, zone, ok := convert.LoadZone(a.Settings.Zone); ok {
+		info.Zone = zone
+	}
+	if !oldest.IsZero() && now.Sub(oldest) > stale {
+		info.Description = "Outlook could not be read since " + oldest.UTC().Format("2 January 2006, 15:04") + " UTC; this is how it was then."
+	}
+	return info
 }
 
 func fileName(name string) string {
@@ -187,8 +229,8 @@ func fileName(name string) string {
 }
 
 // notModified reads If-None-Match (RFC 9110 §13.1.2), forgiving what proxies and servers put around a tag when they
-// compress, and If-Modified-Since where there is no tag.
-func notModified(r *http.Request, tag string, modified time.Time) bool {
+// compress, and If-Modified-Since where there is no tag and the time is known: that of a rendering which is made.
+func notModified(r *http.Request, tag string, modified time.Time, made bool) bool {
 	if header := r.Header.Values("If-None-Match"); len(header) > 0 {
 		for part := range strings.SplitSeq(strings.Join(header, ","), ",") {
 			part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
@@ -203,130 +245,31 @@ func notModified(r *http.Request, tag string, modified time.Time) bool {
 		return false
 	}
 	since, err := http.ParseTime(r.Header.Get("If-Modified-Since"))
-	return err == nil && !modified.Truncate(time.Second).After(since)
+	return err == nil && made && !modified.After(since)
 }
 
-func acceptsGzip(r *http.Request) bool {
+// accepted is the coding that the reader likes best (RFC 9110 §12.5.3).
+func accepted(r *http.Request) coding {
+	best, most := identity, 0.0
 	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
-		coding, q, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(part, " ", "")), ";")
-		if (coding == "gzip" || coding == "*") && q != "q=0" && q != "q=0.0" && q != "q=0.00" && q != "q=0.000" {
-			return true
-		}
-	}
-	return false
-}
-
-// feedCache keeps the last rendering of each feed in files, plain and packed, so that serving is copying a file.
-type feedCache struct {
-	dir    string
-	store  Store
-	source func(context.Context, bridge.Feed) (feedSource, error)
-
-	mu     sync.Mutex
-	making map[bridge.FeedID]*sync.Mutex
-}
-
-func (c *feedCache) path(src feedSource, packed bool) string {
-	name := fmt.Sprintf("%d-%s.ics", src.feed.ID, src.tag)
-	if packed {
-		name += ".gz"
-	}
-	return filepath.Join(c.dir, name)
-}
-
-// open opens the rendering, made now where it is missing. A feed is rendered once at a time.
-func (c *feedCache) open(ctx context.Context, src feedSource, packed bool) (*os.File, error) {
-	if f, err := os.Open(c.path(src, packed)); err == nil {
-		return f, nil
-	}
-	c.mu.Lock()
-	if c.making == nil {
-		c.making = map[bridge.FeedID]*sync.Mutex{}
-	}
-	if c.making[src.feed.ID] == nil {
-		c.making[src.feed.ID] = new(sync.Mutex)
-	}
-	one := c.making[src.feed.ID]
-	c.mu.Unlock()
-	one.Lock()
-	defer one.Unlock()
-	if f, err := os.Open(c.path(src, packed)); err == nil {
-		return f, nil
-	}
-	if err := c.render(ctx, src); err != nil {
-		return nil, fmt.Errorf("render feed: %w", err)
-	}
-	return os.Open(c.path(src, packed))
-}
-
-// errPublished: something was published while a rendering was made, so it may hold half of it.
-var errPublished = errors.New("the calendars have changed meanwhile")
-
-func (c *feedCache) render(ctx context.Context, src feedSource) error {
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		return err
-	}
-	plain, err := os.CreateTemp(c.dir, "making-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(plain.Name())
-	defer plain.Close()
-	packed, err := os.CreateTemp(c.dir, "making-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(packed.Name())
-	defer packed.Close()
-
-	zip := gzip.NewWriter(packed)
-	err = convert.WriteFeed(io.MultiWriter(plain, zip), src.info, func() iter.Seq2[[]byte, error] { return c.objects(ctx, src) })
-	if err := errors.Join(err, zip.Close(), plain.Close(), packed.Close()); err != nil {
-		return err
-	}
-	if now, err := c.source(ctx, src.feed); err != nil {
-		return err
-	} else if now.tag != src.tag {
-		return errPublished
-	}
-	old, err := filepath.Glob(filepath.Join(c.dir, fmt.Sprintf("%d-*.ics*", src.feed.ID)))
-	if err != nil {
-		return err
-	}
-	for _, path := range old {
-		_ = os.Remove(path)
-	}
-	return errors.Join(os.Rename(plain.Name(), c.path(src, false)), os.Rename(packed.Name(), c.path(src, true)))
-}
-
-// objects yields the octets of every object of the feed, reduced to its detail.
-func (c *feedCache) objects(ctx context.Context, src feedSource) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for data, err := range Objects(ctx, c.store, src.cals) {
-			if err == nil && src.feed.Detail != bridge.DetailFull {
-				data, err = reduce(data, src.feed)
-			}
-			if !yield(data, err) || err != nil {
-				return
+		name, param, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(part, " ", "")), ";")
+		weight := 1.0
+		if q, ok := strings.CutPrefix(param, "q="); ok {
+			var err error
+			if weight, err = strconv.ParseFloat(q, 64); err != nil {
+				continue
 			}
 		}
-	}
-}
-
-// Objects yields the octets of every object of some calendars, in a stable order and a few at a time, each with a UID
-// of its own.
-func Objects(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
-	return distinct(stored(ctx, store, cals))
-}
-
-func stored(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for _, cal := range cals {
-			for o, err := range bridge.Objects(ctx, store, cal.ID, bridge.ObjectQuery{WithData: true}) {
-				if !yield(o.Data, err) || err != nil {
-					return
-				}
-			}
+		as := coding(name)
+		if name == "*" || name == "x-gzip" {
+			as = gzipped
+		}
+		if as != gzipped && as != zstandard {
+			continue
+		}
+		if weight > most || weight == most && as == zstandard && weight > 0 {
+			best, most = as, weight
 		}
 	}
+	return best
 }

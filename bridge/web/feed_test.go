@@ -317,7 +317,7 @@ func TestFeedChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 4 { // two feeds, plain and packed
+	if len(files) != 6 { // two feeds, plain and packed in two ways
 		t.Errorf("the cache keeps old renderings: %v", files)
 	}
 }

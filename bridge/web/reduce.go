@@ -6,6 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/emersion/go-ical"
 
@@ -13,17 +16,49 @@ import (
 	"outbridge/bridge/convert"
 )
 
-// timeProps are the properties that place an event in time, and no more.
-var timeProps = []string{
-	ical.PropDateTimeStart, ical.PropDateTimeEnd, ical.PropDuration, ical.PropRecurrenceRule, ical.PropRecurrenceDates,
-	ical.PropExceptionDates, ical.PropRecurrenceID, ical.PropDateTimeStamp, ical.PropLastModified, ical.PropSequence,
-	ical.PropTransparency, ical.PropStatus,
+// shows is what a feed shows of an object.
+type shows struct {
+	feed   bridge.Feed
+	filter convert.Filter // Owner is of the object's calendar
 }
 
-// reduce makes an object tell only what the feed's detail allows. It copies what is allowed rather than deleting what
-// is not, so a property that is new to the converter never leaks. The UID is replaced by a keyed hash, since that of
-// a meeting is the same in every attendee's mailbox.
-func reduce(data []byte, feed bridge.Feed) ([]byte, error) {
+func (src feedSource) shows() shows {
+	o, detail := src.feed.Options, src.feed.Detail
+	return shows{src.feed, convert.Filter{
+		Alarms:    !o.Alarms || detail != bridge.DetailFull,
+		Cancelled: o.Cancelled != bridge.Show,
+		Private:   o.Private == bridge.Hide,
+		Free:      o.Free == bridge.Hide,
+		Declined:  o.Declined == bridge.Hide,
+		Only:      o.Categories,
+		Not:       o.NotCategories,
+		Window:    src.window,
+	}}
+}
+
+// object is the octets of an object as the feed shows it; nil where it does not.
+func (s shows) object(o bridge.Object) ([]byte, error) {
+	data, err := s.filter.Apply(o.Data)
+	if err != nil || data == nil {
+		return nil, err
+	}
+	if s.feed.Detail != bridge.DetailFull || s.feed.Options.Private == bridge.Blur && convert.Private(data) {
+		return s.reduce(data, latest(o.Modified, s.feed.Changed))
+	}
+	return convert.NotBefore(data, s.feed.Changed), nil
+}
+
+// timeProps place an event in time, and no more.
+var timeProps = []string{
+	ical.PropDateTimeStart, ical.PropDateTimeEnd, ical.PropDuration, ical.PropRecurrenceRule, ical.PropRecurrenceDates,
+	ical.PropExceptionDates, ical.PropRecurrenceID,
+}
+
+// reduce makes an object tell only what the feed's detail and its word on private events allow. It copies what is
+// allowed rather than deleting what is not, so a property that is new to the converter never leaks. The UID is replaced by a keyed hash,
+// since that of a meeting is the same in every attendee's mailbox. DTSTAMP and LAST-MODIFIED are when the bridge published
+// the object or the feed was changed: when somebody has edited it in Outlook, and how often, is not told.
+func (s shows) reduce(data []byte, stamp time.Time) ([]byte, error) {
 	cal, err := convert.Decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("stored object: %w", err)
@@ -35,26 +70,18 @@ func reduce(data []byte, feed bridge.Feed) ([]byte, error) {
 	for _, c := range cal.Children {
 		switch c.Name {
 		case ical.CompTimezone:
-			out.Children = append(out.Children, c)
+			if id := c.Props.Get(ical.PropTimezoneID); id != nil && known(id.Value) {
+				out.Children = append(out.Children, c)
+			}
 		case ical.CompEvent:
-			e := ical.NewComponent(ical.CompEvent)
-			copyProps(e, c, timeProps...)
-			e.Props.SetText(ical.PropUID, hidden(c, feed.Salt))
-			summary := "Busy"
-			if feed.Detail == bridge.DetailLimited {
-				if class := c.Props.Get(ical.PropClass); class != nil && class.Value != "PUBLIC" {
-					summary = "Private"
-				} else {
-					copyProps(e, c, ical.PropLocation)
-					summary = ""
-				}
+			if class := c.Props.Get(ical.PropClass); s.feed.Detail != bridge.DetailFull || class != nil && class.Value != "PUBLIC" {
+				c = s.event(c, stamp)
 			}
-			if summary != "" {
-				e.Props.SetText(ical.PropSummary, summary)
-			} else {
-				copyProps(e, c, ical.PropSummary)
-			}
-			out.Children = append(out.Children, e)
+			// The components of a series have one UID, also where only some of them are blurred.
+			uid := hidden(c, s.feed.Salt)
+			c.Props.Del(ical.PropUID)
+			c.Props.SetText(ical.PropUID, uid)
+			out.Children = append(out.Children, c)
 		}
 	}
 	var b bytes.Buffer
@@ -62,12 +89,56 @@ func reduce(data []byte, feed bridge.Feed) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// event is a VEVENT that tells the time, and where the detail is limited and it is public, the title and the place.
+func (s shows) event(c *ical.Component, stamp time.Time) *ical.Component {
+	e := ical.NewComponent(ical.CompEvent)
+	copyProps(e, c, ical.PropUID)
+	copyProps(e, c, timeProps...)
+	for _, name := range []string{ical.PropDateTimeStamp, ical.PropLastModified} {
+		e.Props.SetDateTime(name, stamp.UTC())
+	}
+	copyWord(e, c, ical.PropTransparency, "OPAQUE", "TRANSPARENT")
+	copyWord(e, c, ical.PropStatus, "CONFIRMED", "TENTATIVE", "CANCELLED")
+	class := c.Props.Get(ical.PropClass)
+	switch {
+	case s.feed.Detail == bridge.DetailBusy:
+		e.Props.SetText(ical.PropSummary, "Busy")
+	case class != nil && class.Value != "PUBLIC":
+		e.Props.SetText(ical.PropSummary, "Private")
+	default:
+		copyProps(e, c, ical.PropSummary, ical.PropLocation)
+	}
+	return e
+}
+
+// copyProps copies the values of properties; of their parameters only those that a time is read by, and a TZID only
+// where it is a place's name and not some text.
 func copyProps(to, from *ical.Component, names ...string) {
 	for _, name := range names {
-		if props := from.Props.Values(name); len(props) > 0 {
-			to.Props[name] = props
+		for _, p := range from.Props.Values(name) {
+			q := ical.NewProp(p.Name)
+			q.Value = p.Value
+			if v := p.Params.Get(ical.ParamValue); v != "" {
+				q.Params.Set(ical.ParamValue, v)
+			}
+			if v := p.Params.Get(ical.ParamTimezoneID); known(v) {
+				q.Params.Set(ical.ParamTimezoneID, v)
+			}
+			to.Props.Add(q)
 		}
 	}
+}
+
+// copyWord copies a property whose value is one of words.
+func copyWord(to, from *ical.Component, name string, words ...string) {
+	if p := from.Props.Get(name); p != nil && slices.Contains(words, strings.ToUpper(p.Value)) {
+		copyProps(to, from, name)
+	}
+}
+
+func known(tzid string) bool {
+	_, _, ok := convert.LoadZone(tzid)
+	return ok
 }
 
 func hidden(c *ical.Component, salt []byte) string {

@@ -35,7 +35,8 @@ type Handler struct {
 	CacheDir  string // rendered feeds are kept here; made when missing, and may be deleted at any time
 	PublicURL string // origin that clients use, shown on the front page
 	Version   string
-	Log       *slog.Logger // nil: slog.Default
+	Now       func() time.Time // nil: time.Now
+	Log       *slog.Logger     // nil: slog.Default
 
 	// Notify takes what Graph tells of changes, at /graph/notify, and must not block. nil: there is no such page.
 	Notify func([]bridge.Notification)
@@ -46,7 +47,8 @@ type Handler struct {
 
 // Handler returns the http.Handler. Call it once.
 func (h *Handler) Handler() http.Handler {
-	h.cache = feedCache{dir: h.CacheDir, store: h.Store, source: h.source}
+	h.Store = forgetting{h.Store, h.CacheDir}
+	h.cache = feedCache{dir: h.CacheDir, store: h.Store, present: h.present, clock: h.now}
 	h.mux = http.NewServeMux()
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {
@@ -59,6 +61,13 @@ func (h *Handler) Handler() http.Handler {
 	h.mux.HandleFunc("GET /view.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "view.css") })
 	h.mux.HandleFunc("GET /{$}", h.front)
 	return h.mux
+}
+
+func (h *Handler) now() time.Time {
+	if h.Now != nil {
+		return h.Now()
+	}
+	return time.Now()
 }
 
 func (h *Handler) log() *slog.Logger {
