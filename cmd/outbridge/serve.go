@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -101,7 +100,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, log *slog.Logger) http.Handler {
 	dav := &caldav.Handler{Backend: bridge.Backend{Store: store}, Log: log}
 	site := &web.Handler{
-		Store: store, CacheDir: filepath.Join(filepath.Dir(c.Database), "feed-cache"), PublicURL: c.PublicURL, Version: version(), Log: log,
+		Store: store, CacheDir: c.feedCache(), PublicURL: c.PublicURL, Version: version(), Log: log,
 	}
 	if b.NotifyURL != "" {
 		site.Notify = b.Notify

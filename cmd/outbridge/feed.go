@@ -1,0 +1,333 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/web"
+)
+
+type feedCmd struct {
+	Add    feedAddCmd    `cmd:"" help:"Make a feed; its address is shown once."`
+	List   feedListCmd   `cmd:"" help:"List feeds (never their addresses)."`
+	Change feedChangeCmd `cmd:"" help:"Change what a feed shows; its address stays."`
+	Rotate feedRotateCmd `cmd:"" help:"Give a feed a new address; the old one stops working."`
+	Remove feedRemoveCmd `cmd:"" help:"Remove a feed."`
+}
+
+// feedFlags are what a feed is made of. nil is what it was, in a new feed the default.
+type feedFlags struct {
+	Calendar    []string `help:"A calendar to include; may be given several times. All without it." placeholder:"C"`
+	Detail      *string  `help:"How much it tells: full (the default), limited (title, time, place) or busy (time only)." placeholder:"LEVEL"`
+	Name        *string  `help:"Name that subscribers see." placeholder:"TEXT"`
+	Private     *string  `help:"Private events: show, blur (only \"Private\" and the time) or hide. Limited feeds blur them, full ones show them by default." placeholder:"HOW"`
+	Free        *string  `help:"Events shown as free: show (the default) or hide." placeholder:"HOW"`
+	Declined    *string  `help:"Meetings that the account has declined: show (the default) or hide." placeholder:"HOW"`
+	Cancelled   *string  `help:"Cancelled events: hide (the default) or show." placeholder:"HOW"`
+	Category    []string `help:"Only events of this category; may be given several times." placeholder:"NAME" sep:"none"`
+	NotCategory []string `help:"No events of this category; may be given several times." placeholder:"NAME" sep:"none"`
+	Alarms      *bool    `help:"Include reminders; without it there are none." negatable:""`
+	Past        *string  `help:"How far back events go: 30d, 6mo, 1y; all is the default." placeholder:"PERIOD"`
+	Ahead       *string  `help:"How far ahead events go, alike." placeholder:"PERIOD"`
+	configFlag
+	jsonFlag
+}
+
+// Validate refuses wrong words before anything is opened.
+func (f *feedFlags) Validate() error {
+	return f.set(&bridge.Feed{Detail: bridge.DetailFull})
+}
+
+// set puts the flags into a feed, but for the calendars.
+func (f *feedFlags) set(feed *bridge.Feed) error {
+	o := &feed.Options
+	for _, s := range []struct {
+		flag *string
+		to   *string
+		zero string // the word for the default
+	}{
+		{f.Detail, &feed.Detail, ""}, {f.Name, &feed.Name, ""}, {f.Private, &o.Private, ""}, {f.Free, &o.Free, ""},
+		{f.Declined, &o.Declined, ""}, {f.Cancelled, &o.Cancelled, ""}, {f.Past, &o.Past, "all"}, {f.Ahead, &o.Ahead, "all"},
+	} {
+		if s.flag == nil {
+			continue
+		}
+		if *s.to = *s.flag; *s.to == s.zero {
+			*s.to = ""
+		}
+	}
+	if f.Alarms != nil {
+		o.Alarms = *f.Alarms
+	}
+	if f.Category != nil {
+		o.Categories = f.Category
+	}
+	if f.NotCategory != nil {
+		o.NotCategories = f.NotCategory
+	}
+	if err := feed.Check(); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// choose puts the calendars into a feed of a user.
+func (f *feedFlags) choose(e *env, store *sqlstore.Store, feed *bridge.Feed) error {
+	if f.Calendar != nil {
+		feed.Calendars = nil
+	}
+	for _, name := range f.Calendar {
+		cal, err := findCalendar(e, store, feed.User, name)
+		if err != nil {
+			return err
+		}
+		feed.Calendars = append(feed.Calendars, cal.ID)
+	}
+	return nil
+}
+
+type feedAddCmd struct {
+	User string `arg:"" help:"Account of the configuration."`
+	feedFlags
+}
+
+func (f *feedAddCmd) Run(e *env) error {
+	c, store, err := f.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if _, err := c.account(f.User); err != nil {
+		return err
+	}
+	feed := bridge.Feed{User: f.User, Detail: bridge.DetailFull, Created: time.Now().UTC()}
+	if err := errors.Join(f.set(&feed), f.choose(e, store, &feed)); err != nil {
+		return err
+	}
+	feed, secret, err := store.AddFeed(e.ctx, feed)
+	if err != nil {
+		return err
+	}
+	return f.printFeed(e, c, feed, secret)
+}
+
+// printFeed shows a feed's address and the links to subscribe by.
+func (j jsonFlag) printFeed(e *env, c *config, feed bridge.Feed, secret string) error {
+	links := web.LinksOf(feedURL(c, secret), feed.Name)
+	if j.JSON {
+		return writeJSON(e.stdout, struct {
+			ID bridge.FeedID `json:"id"`
+			web.FeedLinks
+		}{feed.ID, links})
+	}
+	if links.Warning != "" {
+		links.Warning += "\n"
+	}
+	_, err := fmt.Fprintf(e.stdout, `%s
+Open in a calendar program:  %s
+Add to Google Calendar:      %s
+Add to Outlook.com:          %s
+Add to Outlook at work:      %s
+%sWhoever has this address can read the feed. It is shown only now; `+"`outbridge feed rotate %s %d`"+` makes a new one.
+`, links.URL, links.Webcal, links.Google, links.OutlookCom, links.Office365, links.Warning, feed.User, feed.ID)
+	return err
+}
+
+func feedURL(c *config, secret string) string { return c.PublicURL + "/feeds/" + secret + ".ics" }
+
+// feedCache is the folder of rendered feeds.
+func (c *config) feedCache() string { return filepath.Join(filepath.Dir(c.Database), "feed-cache") }
+
+type feedChangeCmd struct {
+	User string        `arg:"" help:"User."`
+	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	feedFlags
+	AllCalendars bool `help:"Include all calendars, also those to come." xor:"calendars"`
+	AnyCategory  bool `help:"Forget the choice of categories."`
+}
+
+func (f *feedChangeCmd) Run(e *env) error {
+	_, store, err := f.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	feed, err := findFeed(e, store, f.User, f.ID)
+	if err != nil {
+		return err
+	}
+	if f.AllCalendars {
+		feed.Calendars = nil
+	}
+	if f.AnyCategory {
+		feed.Options.Categories, feed.Options.NotCategories = nil, nil
+	}
+	if err := errors.Join(f.set(&feed), f.choose(e, store, &feed)); err != nil {
+		return err
+	}
+	feed.Changed = time.Now().UTC().Truncate(time.Second)
+	if err := store.ChangeFeed(e.ctx, feed); err != nil {
+		return noFeed(err, f.User, f.ID)
+	}
+	if f.JSON {
+		row, err := rowOf(e, store, feed)
+		if err != nil {
+			return err
+		}
+		return writeJSON(e.stdout, row)
+	}
+	_, err = fmt.Fprintf(e.stdout, "Feed %d of %s is changed; subscribers see it when they read it next.\n", f.ID, f.User)
+	return err
+}
+
+func findFeed(e *env, store *sqlstore.Store, user string, id bridge.FeedID) (bridge.Feed, error) {
+	list, err := store.Feeds(e.ctx, user)
+	if err != nil {
+		return bridge.Feed{}, err
+	}
+	for _, feed := range list {
+		if feed.ID == id && feed.User == user {
+			return feed, nil
+		}
+	}
+	return bridge.Feed{}, noFeed(bridge.ErrNotFound, user, id)
+}
+
+type feedListCmd struct {
+	User string `arg:"" optional:"" help:"Only this user's."`
+	configFlag
+	jsonFlag
+}
+
+func (f *feedListCmd) Run(e *env) error {
+	_, store, err := f.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	list, err := store.Feeds(e.ctx, f.User)
+	if err != nil {
+		return err
+	}
+	rows := []feedRow{}
+	for _, feed := range list {
+		row, err := rowOf(e, store, feed)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row)
+	}
+	if f.JSON {
+		return writeJSON(e.stdout, rows)
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tUSER\tDETAIL\tCALENDARS\tCREATED\tNAME\tOPTIONS")
+	for _, row := range rows {
+		which := strings.Join(row.Calendars, ", ")
+		if row.All {
+			which = "all"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", row.ID, row.User, row.Detail, which, row.Created.Local().Format(time.DateTime), row.Name, flagsOf(row.Options))
+	}
+	return w.Flush()
+}
+
+// flagsOf writes options as the flags that make them.
+func flagsOf(o bridge.FeedOptions) string {
+	var flags []string
+	for _, f := range []struct{ name, value string }{
+		{"private", o.Private}, {"free", o.Free}, {"declined", o.Declined}, {"cancelled", o.Cancelled}, {"past", o.Past}, {"ahead", o.Ahead},
+	} {
+		if f.value != "" {
+			flags = append(flags, "--"+f.name+" "+f.value)
+		}
+	}
+	for _, c := range o.Categories {
+		flags = append(flags, fmt.Sprintf("--category %q", c))
+	}
+	for _, c := range o.NotCategories {
+		flags = append(flags, fmt.Sprintf("--not-category %q", c))
+	}
+	if o.Alarms {
+		flags = append(flags, "--alarms")
+	}
+	return strings.Join(flags, " ")
+}
+
+// feedRow is a feed as it is listed.
+type feedRow struct {
+	bridge.Feed
+	All       bool     `json:"all"`       // all calendars of the user, also those to come
+	Calendars []string `json:"calendars"` // path segments of those it has, when not all
+}
+
+func rowOf(e *env, store *sqlstore.Store, feed bridge.Feed) (feedRow, error) {
+	row := feedRow{Feed: feed, Calendars: []string{}, All: len(feed.Calendars) == 0}
+	for _, id := range feed.Calendars {
+		cal, err := store.Calendar(e.ctx, id)
+		if errors.Is(err, bridge.ErrNotFound) {
+			continue // removed in Outlook
+		}
+		if err != nil {
+			return row, err
+		}
+		row.Calendars = append(row.Calendars, cal.Name)
+	}
+	return row, nil
+}
+
+type feedRotateCmd struct {
+	User string        `arg:"" help:"User."`
+	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	configFlag
+	jsonFlag
+}
+
+func (f *feedRotateCmd) Run(e *env) error {
+	c, store, err := f.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	feed, err := findFeed(e, store, f.User, f.ID)
+	if err != nil {
+		return err
+	}
+	secret, err := store.RotateFeed(e.ctx, f.User, f.ID)
+	if err != nil {
+		return noFeed(err, f.User, f.ID)
+	}
+	// The new address is shown in any case: it is the only time.
+	return errors.Join(f.printFeed(e, c, feed, secret), web.ForgetFeed(c.feedCache(), f.ID))
+}
+
+type feedRemoveCmd struct {
+	User string        `arg:"" help:"User."`
+	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	configFlag
+}
+
+func (f *feedRemoveCmd) Run(e *env) error {
+	c, store, err := f.open(e)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if err := store.RemoveFeed(e.ctx, f.User, f.ID); err != nil {
+		return noFeed(err, f.User, f.ID)
+	}
+	return web.ForgetFeed(c.feedCache(), f.ID)
+}
+
+func noFeed(err error, user string, id bridge.FeedID) error {
+	if errors.Is(err, bridge.ErrNotFound) {
+		return fmt.Errorf("%s has no feed %d: see `outbridge feed list %s`", user, id, user)
+	}
+	return err
+}
