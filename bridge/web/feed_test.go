@@ -88,6 +88,8 @@ func TestFeedPacked(t *testing.T) {
 	for accept, want := range map[string]string{
 		"gzip": "gzip", "gzip, deflate, br": "gzip", "deflate, GZIP;q=0.5": "gzip", "*": "gzip",
 		"identity": "", "br": "", "gzip;q=0": "", "gzip; q=0.0, br": "",
+		"zstd": "zstd", "gzip, deflate, br, zstd": "zstd", "zstd;q=0.5, gzip": "gzip", "zstd;q=0, gzip;q=0.1": "gzip", "*, zstd;q=0": "gzip",
+		"gzip;q=high, zstd;q=0.001": "zstd", "x-gzip": "gzip",
 	} {
 		got := s.get(url, "Accept-Encoding", accept)
 		if got.Header.Get("Content-Encoding") != want || got.body != plain.body {

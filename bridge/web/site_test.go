@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
@@ -30,6 +32,7 @@ type site struct {
 	url   string
 	b     *bridge.Bridge
 	m     bridge.Mailbox
+	now   atomic.Pointer[time.Time] // of the web side; nil: the clock's
 }
 
 // countingStore counts the pages of objects that were read.
@@ -64,10 +67,23 @@ func newSite(t testing.TB) *site {
 	s.m = bridge.Mailbox{Name: "alice", Graph: &graph.Client{BaseURL: s.sim.BaseURL + "/v1.0", Mailbox: s.box.Address(), HTTP: s.sim.Client(),
 		Tokens: &graph.AppTokens{Authority: authority}}}
 	s.b = &bridge.Bridge{Store: store, Log: log}
-	server := httptest.NewServer((&web.Handler{Store: s.store, CacheDir: s.cache, PublicURL: "https://calendar.example.com", Version: "test", Log: log}).Handler())
-	t.Cleanup(server.Close)
-	s.url = server.URL
+	s.serve()
 	return s
+}
+
+// serve starts the web side, anew where it runs.
+func (s *site) serve() {
+	clock := func() time.Time {
+		if now := s.now.Load(); now != nil {
+			return *now
+		}
+		return time.Now()
+	}
+	server := httptest.NewServer((&web.Handler{
+		Store: s.store, CacheDir: s.cache, PublicURL: "https://calendar.example.com", Version: "test", Now: clock, Log: s.b.Log,
+	}).Handler())
+	s.Cleanup(server.Close)
+	s.url = server.URL
 }
 
 // round brings what happened in Outlook to the store.
@@ -118,14 +134,20 @@ func (s *site) do(method, url string, header ...string) answer {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if resp.Header.Get("Content-Encoding") == "gzip" && len(b) > 0 {
-		z, err := gzip.NewReader(bytes.NewReader(b))
-		if err != nil {
-			s.Fatal(err)
+	var z io.Reader = bytes.NewReader(b)
+	if len(b) > 0 {
+		switch resp.Header.Get("Content-Encoding") {
+		case "gzip":
+			z, err = gzip.NewReader(z)
+		case "zstd":
+			z, err = zstd.NewReader(z)
 		}
-		if b, err = io.ReadAll(z); err != nil {
-			s.Fatal(err)
-		}
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	if b, err = io.ReadAll(z); err != nil {
+		s.Fatal(err)
 	}
 	return answer{resp, string(b)}
 }
