@@ -1,7 +1,9 @@
 package web_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -440,21 +442,74 @@ func TestFeedDistinct(t *testing.T) {
 	}
 }
 
+// BenchmarkFeed serves and renders a feed of 10,000 events, a twentieth of them series.
 func BenchmarkFeed(b *testing.B) {
-	for _, c := range []struct{ name, header string }{{"GET", "Accept"}, {"304", "If-None-Match"}} {
+	s := newSite(b)
+	objects := map[string][]byte{}
+	for i := range 10_000 {
+		e := graph.Event{ID: graph.EventID(fmt.Sprint(i)), ICalUID: fmt.Sprintf("%0112d", i), Subject: fmt.Sprintf("Meeting %d", i), OriginalStartTimeZone: "W. Europe Standard Time",
+			Body: graph.ItemBody{ContentType: "text", Content: strings.Repeat("What there is to say of it. ", 20)}, LastModified: "2026-01-02T03:04:05Z", Sensitivity: "normal",
+			Start: graph.DateTimeTimeZone{DateTime: at(i%400-100, 7+i/400%10).Format("2006-01-02T15:04:05"), TimeZone: "UTC"},
+			End:   graph.DateTimeTimeZone{DateTime: at(i%400-100, 8+i/400%10).Format("2006-01-02T15:04:05"), TimeZone: "UTC"}}
+		if i%20 == 0 {
+			e.Type = graph.SeriesMaster
+			e.Recurrence = &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{strings.ToLower(at(i%400-100, 8).Weekday().String())}},
+				Range: graph.RecurrenceRange{Type: "noEnd", StartDate: at(i%400-100, 8).Format(time.DateOnly)}}
+		}
+		cal, _, err := convert.ToICS(convert.Series{Event: e})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var w bytes.Buffer
+		if err := convert.Encode(&w, cal); err != nil {
+			b.Fatal(err)
+		}
+		objects[fmt.Sprintf("%05d", i)] = w.Bytes()
+	}
+	s.publish(b.Context(), objects)
+	url, _ := s.feed(bridge.Feed{})
+	size := len(s.get(url).body)
+	tag := s.get(url).Header.Get("ETag")
+	for _, c := range []struct {
+		name   string
+		header []string
+	}{
+		{"GET", nil}, {"GETgzip", []string{"Accept-Encoding", "gzip"}}, {"GETzstd", []string{"Accept-Encoding", "zstd"}}, {"304", []string{"If-None-Match", tag}},
+	} {
 		b.Run(c.name, func(b *testing.B) {
-			s := newSite(b)
-			for i := range 1000 {
-				s.meeting(fmt.Sprintf("Meeting %d", i))
-			}
-			s.round()
-			url, _ := s.feed(bridge.Feed{})
-			tag := s.get(url).Header.Get("ETag")
 			b.ReportAllocs()
 			for b.Loop() {
-				s.get(url, c.header, tag, "Accept-Encoding", "gzip")
+				if got := s.raw("GET", url, c.header...); got.StatusCode != 200 && got.StatusCode != 304 {
+					b.Fatal(got.Status)
+				} else if n, err := io.Copy(io.Discard, got.Body); err != nil || n == 0 && got.StatusCode == 200 {
+					b.Fatal(n, err)
+				} else {
+					b.SetBytes(n)
+					got.Body.Close()
+				}
 			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+		})
+	}
+	for _, c := range []struct {
+		name string
+		feed bridge.Feed
+	}{
+		{"Render", bridge.Feed{}},
+		{"RenderFiltered", bridge.Feed{Options: bridge.FeedOptions{Private: bridge.Hide, Free: bridge.Hide, Declined: bridge.Hide, NotCategories: []string{"x"}, Past: "30d", Ahead: "1y"}}},
+		{"RenderBusy", bridge.Feed{Detail: bridge.DetailBusy}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			url, _ := s.feed(c.feed)
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if err := os.RemoveAll(s.cache); err != nil {
+					b.Fatal(err)
+				}
+				if got := s.do("HEAD", url); got.StatusCode != 200 {
+					b.Fatal(got.Status)
+				}
+			}
 		})
 	}
 }

@@ -114,8 +114,8 @@ type answer struct {
 	body string
 }
 
-// do makes a request with header names and values in turns.
-func (s *site) do(method, url string, header ...string) answer {
+// raw makes a request with header names and values in turns; its body is to be closed.
+func (s *site) raw(method, url string, header ...string) *http.Response {
 	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), method, url, nil)
 	if err != nil {
@@ -129,6 +129,12 @@ func (s *site) do(method, url string, header ...string) answer {
 	if err != nil {
 		s.Fatal(err)
 	}
+	return resp
+}
+
+func (s *site) do(method, url string, header ...string) answer {
+	s.Helper()
+	resp := s.raw(method, url, header...)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
