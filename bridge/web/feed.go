@@ -198,10 +198,8 @@ func (h *Handler) feedInfo(a bridge.Account, src feedSource, oldest, now time.Ti
 	if src.feed.Detail == bridge.DetailFull {
 		info.Description = "A copy of an Outlook calendar, to read only."
 	}
-	for _, c := range slices.Backward(src.cals) {
-		if c.Color != "" {
-			info.Color = c.Color // of the first that has one
-		}
+	if len(src.cals) > 0 && src.cals[0].Color != "" {
+		info.Color = src.cals[0].Color
 	}
 	if info.Name == "" && len(src.cals) == 1 && src.feed.Detail == bridge.DetailFull { // a calendar's name may tell what is in it
 		info.Name = src.cals[0].DisplayName
