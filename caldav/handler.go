@@ -13,7 +13,7 @@ import (
 
 // Handler serves a Backend over CalDAV at root-relative paths. Its fields are not to be changed once it serves.
 type Handler struct {
-	// Backend is where everything comes from. Required. It may also be a PropertyStore.
+	// Backend is where everything comes from. Required. It may also be a PropertyStore and a PushBackend.
 	Backend Backend
 	// Log takes server errors at Error and refused requests at Debug. Default: slog.Default().
 	Log *slog.Logger
@@ -24,6 +24,9 @@ type Handler struct {
 	// TimeZone returns a VCALENDAR with one VTIMEZONE for an IANA name, for CALDAV:calendar-timezone (RFC 4791
 	// §5.2.2), or nil. Default: the property is not there.
 	TimeZone func(iana string) []byte
+	// PublicURL is the origin that clients use, such as "https://calendar.example.com", for the answers that need a
+	// whole URL. Default: the request's own.
+	PublicURL string
 	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
 	RetryAfter time.Duration
 }
@@ -50,6 +53,7 @@ type exchange struct {
 	principal Principal
 	target    target
 	stored    PropertyStore // nil if the backend keeps no properties
+	push      PushBackend   // nil if the backend keeps no subscriptions
 	minimal   bool          // Prefer: return=minimal (RFC 8144 §2) or Brief: t
 	data      *dataRequest  // what a report wants of calendar-data; nil outside of reports
 	zones     zones
@@ -102,6 +106,10 @@ func (x *exchange) serve() error {
 	if path == "*" || path == "" || isWellKnown(r.URL.Path) {
 		path = "/"
 	}
+	x.push, _ = x.h.Backend.(PushBackend)
+	if id, ok := strings.CutPrefix(path, registrationPath); ok {
+		return x.registration(id)
+	}
 	if x.target, err = parsePath(path); err != nil {
 		return err
 	}
@@ -109,6 +117,9 @@ func (x *exchange) serve() error {
 		return ErrNotFound
 	}
 	x.stored, _ = x.h.Backend.(PropertyStore)
+	if err := x.announcePush(); err != nil {
+		return err
+	}
 	x.minimal = strings.EqualFold(r.Header.Get("Brief"), "t")
 	for _, v := range r.Header.Values("Prefer") {
 		for p := range strings.SplitSeq(v, ",") {
@@ -133,7 +144,9 @@ func (x *exchange) serve() error {
 		return x.put()
 	case http.MethodDelete:
 		return x.delete()
-	case http.MethodPost, "MOVE", "COPY", "MKCALENDAR", "MKCOL", "LOCK", "UNLOCK":
+	case http.MethodPost:
+		return x.post()
+	case "MOVE", "COPY", "MKCALENDAR", "MKCOL", "LOCK", "UNLOCK":
 		return x.refuseWrite()
 	}
 	return &statusError{status: http.StatusMethodNotAllowed, message: "method not allowed", allow: allowRead}
@@ -219,6 +232,10 @@ func (x *exchange) fail(err error) {
 		errors.As(x.refuseWrite(), &se)
 	case errors.Is(err, ErrTokenGone):
 		errors.As(forbidden("D:valid-sync-token"), &se)
+	case errors.Is(err, ErrPushSubscription):
+		errors.As(pushError("invalid-subscription"), &se)
+	case errors.Is(err, ErrPushUnavailable):
+		errors.As(pushError("push-not-available"), &se)
 	case errors.Is(err, ErrPrecondition):
 		se = &statusError{status: http.StatusPreconditionFailed, message: "the resource is in another state"}
 	case errors.Is(err, ErrUnavailable):

@@ -111,6 +111,10 @@ func propertyTable() map[xml.Name]*property {
 		cs("calendar-proxy-read-for"):  {kinds: kindPrincipal, value: empty},
 		cs("calendar-proxy-write-for"): {kinds: kindPrincipal, value: empty},
 
+		push("transports"):         {kinds: kindCalendar, value: pushTransports},
+		push("topic"):              {kinds: kindCalendar, value: pushTopic},
+		push("supported-triggers"): {kinds: kindCalendar, value: pushTriggers},
+
 		apple("calendar-color"): {kinds: kindCalendar, settable: kindCalendar, value: calendarColor, attrs: symbolicColor},
 		apple("calendar-order"): {kinds: kindCalendar, settable: kindCalendar, value: storedOr(apple("calendar-order"), func(x *exchange, r *resource) string {
 			return strconv.Itoa(r.cal.Order)

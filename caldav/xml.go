@@ -160,6 +160,8 @@ func startTag(name xml.Name) (open, end string) {
 		prefix = "CS:"
 	case nsApple:
 		prefix = "A:"
+	case nsPush: // asked for by few, so it is not declared on every answer
+		return "<P:" + name.Local + ` xmlns:P="` + nsPush + `">`, "</P:" + name.Local + ">"
 	case "":
 		return "<" + name.Local + ` xmlns="">`, "</" + name.Local + ">"
 	default:
