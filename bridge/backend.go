@@ -19,11 +19,13 @@ const (
 // Backend serves the published calendars to caldav.Handler.
 type Backend struct {
 	Store Store
+	Push  *Pusher // nil: clients are offered no push
 }
 
 var (
 	_ caldav.Backend       = Backend{}
 	_ caldav.PropertyStore = Backend{}
+	_ caldav.PushBackend   = Backend{}
 )
 
 func (b Backend) Login(ctx context.Context, user, password string) (caldav.Principal, error) {

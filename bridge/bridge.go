@@ -98,6 +98,8 @@ type Bridge struct {
 	Now      func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: slog.Default
 	Progress func(Progress)   // called as long work advances; nil: nobody looks
+	// Published is called when clients can see a change of a calendar. It must not block. Nil: nobody looks.
+	Published func(CalendarID)
 
 	mu     sync.Mutex
 	nudges map[string]chan struct{}

@@ -32,6 +32,7 @@ type Store interface {
 	ObjectStore
 	AccessStore
 	PropertyStore
+	PushStore
 }
 
 // AccountStore keeps accounts and their tokens.
@@ -181,4 +182,23 @@ type AccessStore interface {
 type PropertyStore interface {
 	Properties(ctx context.Context, user, path string) (map[xml.Name]string, error)
 	SetProperties(ctx context.Context, user, path string, set map[xml.Name]string, remove []xml.Name) error
+}
+
+// PushStore keeps subscriptions to calendars.
+type PushStore interface {
+	// PushKey is the private key that messages are signed with. It is fresh where none has been kept yet.
+	PushKey(ctx context.Context, fresh []byte) ([]byte, error)
+	// AddSubscription keeps s under a new ID, with the calendar's present rev as its Rev. One of the same calendar and
+	// endpoint is replaced: it keeps its ID and Rev, and created is false. ErrTooMany where the user has limit of them.
+	AddSubscription(ctx context.Context, s Subscription, limit int) (kept Subscription, created bool, err error)
+	// RemoveSubscription removes one of a user, or ErrNotFound.
+	RemoveSubscription(ctx context.Context, user, id string) error
+	// DropSubscription removes one if it is there.
+	DropSubscription(ctx context.Context, id string) error
+	// DropExpiredSubscriptions removes those that expire at now or before.
+	DropExpiredSubscriptions(ctx context.Context, now time.Time) error
+	// BehindSubscriptions lists up to limit whose calendar has a rev after theirs, by NotBefore.
+	BehindSubscriptions(ctx context.Context, limit int) ([]Subscription, error)
+	// SetDelivery records how the sending of a message went. It is no error when the subscription is gone.
+	SetDelivery(ctx context.Context, id string, rev int64, failures int, notBefore time.Time) error
 }

@@ -212,6 +212,9 @@ func (r *round) publish(ctx context.Context) error {
 	changed, removed, err := r.b.Store.Publish(ctx, r.cal.ID, r.b.now())
 	r.report.Changed += changed
 	r.report.Removed += removed
+	if changed > 0 && r.b.Published != nil {
+		r.b.Published(r.cal.ID)
+	}
 	return err
 }
 
