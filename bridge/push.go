@@ -25,8 +25,8 @@ import (
 // ErrTooMany: the user has as many as anybody may have.
 var ErrTooMany = errors.New("too many")
 
-// Subscription is a client that is told by Web Push when a calendar has changed.
-type Subscription struct {
+// PushSubscription is a client that is told by Web Push when a calendar has changed.
+type PushSubscription struct {
 	ID       string // [a-z0-9]+, unguessable
 	User     string
 	Calendar CalendarID
@@ -118,7 +118,7 @@ func (p *Pusher) Published(CalendarID) {
 
 // Run sends messages until ctx ends.
 func (p *Pusher) Run(ctx context.Context) error {
-	done := make(chan *Subscription)
+	done := make(chan *PushSubscription)
 	flying := map[string]bool{} // by subscription
 	hosts := map[string]int{}
 	for {
@@ -152,12 +152,12 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // launch starts to send what is due, and returns how long there is nothing else to start.
-func (p *Pusher) launch(ctx context.Context, flying map[string]bool, hosts map[string]int, done chan<- *Subscription) (time.Duration, error) {
+func (p *Pusher) launch(ctx context.Context, flying map[string]bool, hosts map[string]int, done chan<- *PushSubscription) (time.Duration, error) {
 	now := p.now()
-	if err := p.Store.DropExpiredSubscriptions(ctx, now); err != nil {
+	if err := p.Store.DropExpiredPushSubscriptions(ctx, now); err != nil {
 		return pushScan, err
 	}
-	list, err := p.Store.BehindSubscriptions(ctx, pushPage)
+	list, err := p.Store.BehindPushSubscriptions(ctx, pushPage)
 	if err != nil {
 		return pushScan, err
 	}
@@ -181,7 +181,7 @@ func (p *Pusher) launch(ctx context.Context, flying map[string]bool, hosts map[s
 	return pushScan, nil
 }
 
-func (s *Subscription) host() string {
+func (s *PushSubscription) host() string {
 	u, err := url.Parse(s.Endpoint)
 	if err != nil {
 		return ""
@@ -190,7 +190,7 @@ func (s *Subscription) host() string {
 }
 
 // deliver sends one message and records what became of it.
-func (p *Pusher) deliver(ctx context.Context, s *Subscription) error {
+func (p *Pusher) deliver(ctx context.Context, s *PushSubscription) error {
 	log := p.log().With("user", s.User, "push_service", s.host())
 	status, wait, err := p.send(ctx, s)
 	if err != nil && ctx.Err() != nil {
@@ -202,7 +202,7 @@ func (p *Pusher) deliver(ctx context.Context, s *Subscription) error {
 		return p.Store.SetDelivery(ctx, s.ID, s.Now.Rev, 0, p.after(cmp.Or(p.Gap, 10*time.Second)))
 	case status == http.StatusNotFound || status == http.StatusGone:
 		log.Info("push subscription dropped: the push service knows it no more")
-		return p.Store.DropSubscription(ctx, s.ID)
+		return p.Store.DropPushSubscription(ctx, s.ID)
 	case err == nil:
 		err = fmt.Errorf("status %d", status)
 	}
@@ -220,7 +220,7 @@ func (p *Pusher) after(wait time.Duration) time.Time {
 }
 
 // send posts one message. Wait is what the push service asks for, or 0.
-func (p *Pusher) send(ctx context.Context, s *Subscription) (status int, wait time.Duration, err error) {
+func (p *Pusher) send(ctx context.Context, s *PushSubscription) (status int, wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
 	base64url := base64.RawURLEncoding.EncodeToString
@@ -309,7 +309,7 @@ func (b Backend) PushRegister(ctx context.Context, u caldav.Principal, c caldav.
 		// DAVx5 asks for three days and renews two days before the end.
 		expires = now.Add(min(max(s.Expires.Sub(now), minPushTime), maxPushTime))
 	}
-	kept, created, err := b.Store.AddSubscription(ctx, Subscription{
+	kept, created, err := b.Store.AddPushSubscription(ctx, PushSubscription{
 		User: u.Name, Calendar: c.Key.(CalendarID), Expires: expires,
 		PushTarget: PushTarget{Endpoint: s.Endpoint, PublicKey: bytes.Clone(s.PublicKey), Auth: bytes.Clone(s.Auth)},
 	}, maxUserPushes)
@@ -320,5 +320,5 @@ func (b Backend) PushRegister(ctx context.Context, u caldav.Principal, c caldav.
 }
 
 func (b Backend) PushUnregister(ctx context.Context, u caldav.Principal, id string) error {
-	return davError(b.Store.RemoveSubscription(ctx, u.Name, id))
+	return davError(b.Store.RemovePushSubscription(ctx, u.Name, id))
 }

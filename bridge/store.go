@@ -188,17 +188,17 @@ type PropertyStore interface {
 type PushStore interface {
 	// PushKey is the private key that messages are signed with. It is fresh where none has been kept yet.
 	PushKey(ctx context.Context, fresh []byte) ([]byte, error)
-	// AddSubscription keeps s under a new ID, with the calendar's present rev as its Rev. One of the same calendar and
+	// AddPushSubscription keeps s under a new ID, with the calendar's present rev as its Rev. One of the same calendar and
 	// endpoint is replaced: it keeps its ID and Rev, and created is false. ErrTooMany where the user has limit of them.
-	AddSubscription(ctx context.Context, s Subscription, limit int) (kept Subscription, created bool, err error)
-	// RemoveSubscription removes one of a user, or ErrNotFound.
-	RemoveSubscription(ctx context.Context, user, id string) error
-	// DropSubscription removes one if it is there.
-	DropSubscription(ctx context.Context, id string) error
-	// DropExpiredSubscriptions removes those that expire at now or before.
-	DropExpiredSubscriptions(ctx context.Context, now time.Time) error
-	// BehindSubscriptions lists up to limit whose calendar has a rev after theirs, by NotBefore.
-	BehindSubscriptions(ctx context.Context, limit int) ([]Subscription, error)
+	AddPushSubscription(ctx context.Context, s PushSubscription, limit int) (kept PushSubscription, created bool, err error)
+	// RemovePushSubscription removes one of a user, or ErrNotFound.
+	RemovePushSubscription(ctx context.Context, user, id string) error
+	// DropPushSubscription removes one if it is there.
+	DropPushSubscription(ctx context.Context, id string) error
+	// DropExpiredPushSubscriptions removes those that expire at now or before.
+	DropExpiredPushSubscriptions(ctx context.Context, now time.Time) error
+	// BehindPushSubscriptions lists up to limit whose calendar has a rev after theirs, by NotBefore.
+	BehindPushSubscriptions(ctx context.Context, limit int) ([]PushSubscription, error)
 	// SetDelivery records how the sending of a message went. It is no error when the subscription is gone.
 	SetDelivery(ctx context.Context, id string, rev int64, failures int, notBefore time.Time) error
 }

@@ -27,7 +27,7 @@ func (s *Store) PushKey(ctx context.Context, fresh []byte) ([]byte, error) {
 	return s.key.open(box, vapidKey)
 }
 
-func (s *Store) AddSubscription(ctx context.Context, p bridge.Subscription, limit int) (bridge.Subscription, bool, error) {
+func (s *Store) AddPushSubscription(ctx context.Context, p bridge.PushSubscription, limit int) (bridge.PushSubscription, bool, error) {
 	created := false
 	err := s.write.transact(ctx, func(t tx) error {
 		created = false
@@ -68,11 +68,11 @@ func (s *Store) AddSubscription(ctx context.Context, p bridge.Subscription, limi
 	return p, created, nil
 }
 
-func (s *Store) RemoveSubscription(ctx context.Context, user, id string) error {
+func (s *Store) RemovePushSubscription(ctx context.Context, user, id string) error {
 	return s.changeOne(ctx, `DELETE FROM push_subscription WHERE user = ? AND id = ?`, user, id)
 }
 
-func (s *Store) DropSubscription(ctx context.Context, id string) error {
+func (s *Store) DropPushSubscription(ctx context.Context, id string) error {
 	_, err := s.write.exec(ctx, `DELETE FROM push_subscription WHERE id = ?`, id)
 	if err != nil {
 		return fmt.Errorf("drop push subscription: %w", err)
@@ -80,7 +80,7 @@ func (s *Store) DropSubscription(ctx context.Context, id string) error {
 	return nil
 }
 
-func (s *Store) DropExpiredSubscriptions(ctx context.Context, now time.Time) error {
+func (s *Store) DropExpiredPushSubscriptions(ctx context.Context, now time.Time) error {
 	var due bool
 	err := s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM push_subscription WHERE expires <= ?)`, now.Unix()).Scan(&due)
 	if err == nil && due {
@@ -92,12 +92,12 @@ func (s *Store) DropExpiredSubscriptions(ctx context.Context, now time.Time) err
 	return nil
 }
 
-func (s *Store) BehindSubscriptions(ctx context.Context, limit int) ([]bridge.Subscription, error) {
+func (s *Store) BehindPushSubscriptions(ctx context.Context, limit int) ([]bridge.PushSubscription, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT p.id, p.user, p.calendar_id, p.target, p.expires, p.rev, p.failures, p.not_before, c.epoch, c.rev
 		FROM push_subscription p JOIN calendar c ON c.id = p.calendar_id
 		WHERE c.rev > p.rev ORDER BY coalesce(p.not_before, 0), p.id LIMIT ?`, limit)
-	list, err := collect(rows, err, func(r *sql.Rows) (p bridge.Subscription, err error) {
+	list, err := collect(rows, err, func(r *sql.Rows) (p bridge.PushSubscription, err error) {
 		var box []byte
 		err = r.Scan(&p.ID, &p.User, &p.Calendar, &box, instant{&p.Expires}, &p.Rev, &p.Failures, instant{&p.NotBefore}, &p.Now.Epoch, &p.Now.Rev)
 		if err == nil {

@@ -14,13 +14,13 @@ import (
 func TestPushSubscriptions(t *testing.T) {
 	s := open(t)
 	c := calendar(t, s)
-	add := func(endpoint string, limit int) (bridge.Subscription, bool, error) {
-		return s.AddSubscription(t.Context(), bridge.Subscription{User: "alice", Calendar: c.ID, Expires: now.Add(time.Hour),
+	add := func(endpoint string, limit int) (bridge.PushSubscription, bool, error) {
+		return s.AddPushSubscription(t.Context(), bridge.PushSubscription{User: "alice", Calendar: c.ID, Expires: now.Add(time.Hour),
 			PushTarget: bridge.PushTarget{Endpoint: endpoint, PublicKey: []byte("public"), Auth: []byte("auth-" + endpoint)}}, limit)
 	}
-	behind := func(want ...string) []bridge.Subscription {
+	behind := func(want ...string) []bridge.PushSubscription {
 		t.Helper()
-		list := must(s.BehindSubscriptions(t.Context(), 10))(t)
+		list := must(s.BehindPushSubscriptions(t.Context(), 10))(t)
 		var got []string
 		for _, p := range list {
 			got = append(got, p.Endpoint)
@@ -68,25 +68,25 @@ func TestPushSubscriptions(t *testing.T) {
 	}
 	behind("https://push.example/two")
 
-	if err := s.RemoveSubscription(t.Context(), "bob", one.ID); !errors.Is(err, bridge.ErrNotFound) {
+	if err := s.RemovePushSubscription(t.Context(), "bob", one.ID); !errors.Is(err, bridge.ErrNotFound) {
 		t.Errorf("bob removes it: %v", err)
 	}
-	if err := s.RemoveSubscription(t.Context(), "alice", one.ID); err != nil {
+	if err := s.RemovePushSubscription(t.Context(), "alice", one.ID); err != nil {
 		t.Error(err)
 	}
-	if err := errors.Join(s.DropSubscription(t.Context(), one.ID), s.SetDelivery(t.Context(), one.ID, 9, 0, now)); err != nil {
+	if err := errors.Join(s.DropPushSubscription(t.Context(), one.ID), s.SetDelivery(t.Context(), one.ID, 9, 0, now)); err != nil {
 		t.Errorf("one that is gone: %v", err)
 	}
-	if err := s.DropExpiredSubscriptions(t.Context(), now.Add(time.Hour-time.Second)); err != nil {
+	if err := s.DropExpiredPushSubscriptions(t.Context(), now.Add(time.Hour-time.Second)); err != nil {
 		t.Error(err)
 	}
 	behind("https://push.example/two")
-	if err := s.DropExpiredSubscriptions(t.Context(), now.Add(time.Hour)); err != nil {
+	if err := s.DropExpiredPushSubscriptions(t.Context(), now.Add(time.Hour)); err != nil {
 		t.Error(err)
 	}
 	behind()
 
-	if _, _, err := s.AddSubscription(t.Context(), bridge.Subscription{User: "alice", Calendar: c.ID + 1, Expires: now}, 2); !errors.Is(err, bridge.ErrNotFound) {
+	if _, _, err := s.AddPushSubscription(t.Context(), bridge.PushSubscription{User: "alice", Calendar: c.ID + 1, Expires: now}, 2); !errors.Is(err, bridge.ErrNotFound) {
 		t.Errorf("no such calendar: %v", err)
 	}
 }
@@ -102,7 +102,7 @@ func TestPushIsSealed(t *testing.T) {
 	if k := must(s.PushKey(t.Context(), []byte("another")))(t); string(k) != secret {
 		t.Errorf("the second key is %q", k)
 	}
-	_, _, err := s.AddSubscription(t.Context(), bridge.Subscription{User: "alice", Calendar: c.ID, Expires: now,
+	_, _, err := s.AddPushSubscription(t.Context(), bridge.PushSubscription{User: "alice", Calendar: c.ID, Expires: now,
 		PushTarget: bridge.PushTarget{Endpoint: "https://push.example/in-the-clear", Auth: []byte("auth-in-the-clear")}}, 1)
 	if err != nil {
 		t.Fatal(err)

@@ -34,6 +34,9 @@ type config struct {
 	LogFormat string `toml:"log_format"`
 	LogLevel  string `toml:"log_level"`
 
+	Push        bool `toml:"push"`
+	PushPrivate bool `toml:"push_private"`
+
 	Microsoft microsoftConfig `toml:"microsoft"`
 	Sync      syncConfig      `toml:"sync"`
 	Accounts  []accountConfig `toml:"account"`
@@ -85,7 +88,7 @@ type accountConfig struct {
 
 func defaultConfig() config {
 	return config{
-		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info",
+		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		gates:     new(gates),
 		http:      &http.Client{Transport: graphTransport()},

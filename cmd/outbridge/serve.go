@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -66,8 +67,12 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	if c.Sync.Notifications {
 		b.NotifyURL = c.PublicURL + notifyPath
 	}
+	push := c.pusher(ctx, store, log)
+	if push != nil {
+		b.Published = push.Published
+	}
 	srv := &http.Server{
-		Handler:           handler(c, store, b, log),
+		Handler:           handler(c, store, b, push, log),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		IdleTimeout:       2 * time.Minute,
@@ -77,6 +82,9 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Run(ctx) })
 	g.Go(func() error { return c.warnOfCredential(ctx, log) })
+	if push != nil {
+		g.Go(func() error { return push.Run(ctx) })
+	}
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -97,8 +105,11 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 }
 
 // handler joins DAV and everything else at one origin.
-func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, log *slog.Logger) http.Handler {
-	dav := &caldav.Handler{Backend: bridge.Backend{Store: store}, Log: log}
+func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, log *slog.Logger) http.Handler {
+	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log}
+	if c.PublicURL != "http://"+c.Listen {
+		dav.PublicURL = c.PublicURL
+	}
 	site := &web.Handler{
 		Store: store, CacheDir: c.feedCache(), PublicURL: c.PublicURL, Version: version(), Log: log,
 	}
@@ -113,6 +124,22 @@ func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, log *slog.Logge
 		}
 		pages.ServeHTTP(w, r)
 	})
+}
+
+// pusher tells clients of changes; nil where that is switched off or cannot be.
+func (c *config) pusher(ctx context.Context, store *sqlstore.Store, log *slog.Logger) *bridge.Pusher {
+	if !c.Push {
+		return nil
+	}
+	p := &bridge.Pusher{Store: store, Private: c.PushPrivate, Subject: c.PublicURL, Log: log}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme != "https" {
+		p.Subject = "outbridge@" + u.Hostname() // push services take a mail address or an https URL for who sends
+	}
+	if err := p.Prepare(ctx); err != nil {
+		log.Error("there is no push: clients poll", "err", err)
+		return nil
+	}
+	return p
 }
 
 // progressLog tells of long work every few seconds.
