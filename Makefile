@@ -7,14 +7,15 @@ GO ?= go
 demo: ## a simulated Outlook mailbox behind the real bridge; no account needed
 	$(GO) run ./cmd/outbridge demo
 
-# The tag interop adds the tests with real clients (vdirsyncer, khal, python3-caldav, curl) and with their engines
-# (ical.js from npm, libical). `go test ./...` without it needs nothing but Go.
+# The tag interop adds the tests with real clients (Thunderbird, evolution-data-server, vdirsyncer, khal, python3-caldav,
+# curl) and with their engines (ical.js from npm, libical). `go test ./...` without it needs nothing but Go.
 test: setup check
 	$(GO) test -race -tags interop -timeout 15m ./...
 
 # Debian packages that the tests need, where they are missing. The race detector needs a C compiler.
 setup:
-	@.ci/packages gcc libc6-dev curl vdirsyncer khal python3-caldav nodejs npm libical-dev
+	@.ci/packages gcc libc6-dev curl vdirsyncer khal python3-caldav nodejs npm libical-dev \
+		thunderbird evolution-data-server gir1.2-ecal-2.0 python3-gi dbus-daemon
 
 check:
 	@unformatted=$$(gofmt -l bridge caldav cmd); \

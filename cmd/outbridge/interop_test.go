@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -38,9 +37,7 @@ func TestInterop(t *testing.T) {
 	o := newOutlook(t, sim, box)
 	s := serveFor(t, o)
 	s.nextRound(t)
-	c := &clients{served: s, t: t, home: t.TempDir()}
-	c.proxy = httptest.NewServer(http.HandlerFunc(c.pass))
-	t.Cleanup(c.proxy.Close)
+	c := newClients(t, s)
 	c.writeConfig()
 
 	now := time.Now().UTC().Truncate(24 * time.Hour)
@@ -171,6 +168,13 @@ type clients struct {
 
 type request struct{ method, path string }
 
+func newClients(t *testing.T, s *served) *clients {
+	c := &clients{served: s, t: t, home: t.TempDir()}
+	c.proxy = httptest.NewServer(http.HandlerFunc(c.pass))
+	t.Cleanup(c.proxy.Close)
+	return c
+}
+
 func (c *clients) pass(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.requests = append(c.requests, request{r.Method, r.URL.Path})
@@ -189,6 +193,15 @@ func (c *clients) seen() []request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.requests)
+}
+
+// idlePoll checks that the requests since forget are one REPORT for each of n calendars.
+func (c *clients) idlePoll(n int) {
+	c.t.Helper()
+	all := c.seen()
+	if len(all) != n || slices.ContainsFunc(all, func(r request) bool { return r.method != "REPORT" }) {
+		c.t.Errorf("an idle poll of %d calendars is %v", n, all)
+	}
 }
 
 func (c *clients) path(name string) string { return filepath.Join(c.home, name) }
@@ -284,17 +297,23 @@ func (c *clients) pythonCaldav(from, to time.Time) []shown {
 	c.t.Helper()
 	form := "2006-01-02T15:04:05Z"
 	text := c.run("", "/usr/bin/python3", "testdata/interop/instances.py", c.proxy.URL+"/", c.user, c.password, from.Format(form), to.Format(form))
+	return parseShown(c.t, text)
+}
+
+// parseShown reads lines of JSON: [calendar, start, end, title].
+func parseShown(t *testing.T, text string) []shown {
+	t.Helper()
 	var all []shown
-	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+	for line := range strings.Lines(text) {
 		var v [4]string
-		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
-			c.t.Fatal(err)
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatalf("%v in %s", err, line)
 		}
 		e := shown{Calendar: v[0], Title: v[3]}
 		for into, text := range map[*time.Time]string{&e.Start: v[1], &e.End: v[2]} {
-			at, err := time.Parse(form, text)
+			at, err := time.Parse(time.RFC3339, text)
 			if err != nil {
-				c.t.Fatal(err)
+				t.Fatal(err)
 			}
 			*into = at
 		}
