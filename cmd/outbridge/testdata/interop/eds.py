@@ -76,7 +76,7 @@ def text(t):
 
 def show(name, client, start, end):
     def one(component, first, last, *_):
-        print(json.dumps([name, text(first), text(last), (component.get_summary() or "").strip()]))
+        print(json.dumps([name, text(first), text(last), component.get_summary() or ""]))
         return True
 
     client.generate_instances_sync(start, end, None, one, None)

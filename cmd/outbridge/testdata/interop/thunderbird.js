@@ -53,7 +53,7 @@ async function shown(from, to) {
       Ci.calICalendar.ITEM_FILTER_TYPE_EVENT | Ci.calICalendar.ITEM_FILTER_CLASS_OCCURRENCES, 0,
       cal.createDateTime(from), cal.createDateTime(to));
     for (const item of items) {
-      list.push([calendar.name, at(item.startDate), at(item.endDate), item.title || ""].map(s => s.trim()));
+      list.push([calendar.name, at(item.startDate), at(item.endDate), item.title || ""]);
     }
   }
   return list.map(l => JSON.stringify(l) + "\n").join("");
