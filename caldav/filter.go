@@ -4,8 +4,10 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/emersion/go-ical"
+	"golang.org/x/text/unicode/norm"
 )
 
 // compFilter is a CALDAV:comp-filter (RFC 4791 §9.7.1).
@@ -40,23 +42,33 @@ type textMatch struct {
 	negate bool
 }
 
+// errFilter is the answer to a filter that is not one (RFC 4791 §7.8).
+var errFilter = forbidden("C:valid-filter")
+
 // parseFilter reads the CALDAV:filter of a calendar-query.
 func parseFilter(report *node) (*compFilter, error) {
-	root := report.child(caldav("filter")).child(caldav("comp-filter"))
-	if root == nil || !strings.EqualFold(root.attr("name"), "VCALENDAR") {
-		return nil, forbidden("C:valid-filter")
+	filter := report.child(caldav("filter"))
+	root := filter.child(caldav("comp-filter"))
+	if root == nil || len(filter.children) != 1 || !strings.EqualFold(root.attr("name"), "VCALENDAR") {
+		return nil, errFilter
 	}
-	f, err := parseCompFilter(root)
+	f, err := parseCompFilter(root, "")
 	if err == nil && f.within != nil {
-		return nil, forbidden("C:valid-filter")
+		return nil, errFilter
 	}
 	return f, err
 }
 
-func parseCompFilter(n *node) (*compFilter, error) {
+// parents says in which components RFC 5545 has a component. Of others, such as X-components, nothing is known.
+var parents = map[string]string{
+	"VCALENDAR": " ", "VEVENT": " VCALENDAR ", "VTODO": " VCALENDAR ", "VJOURNAL": " VCALENDAR ", "VFREEBUSY": " VCALENDAR ",
+	"VTIMEZONE": " VCALENDAR ", "STANDARD": " VTIMEZONE ", "DAYLIGHT": " VTIMEZONE ", "VALARM": " VEVENT VTODO ",
+}
+
+func parseCompFilter(n *node, parent string) (*compFilter, error) {
 	f := &compFilter{name: strings.ToUpper(n.attr("name"))}
-	if f.name == "" {
-		return nil, forbidden("C:valid-filter")
+	if in, known := parents[f.name]; f.name == "" || known && parent != "" && !strings.Contains(in, " "+parent+" ") {
+		return nil, errFilter
 	}
 	for _, c := range n.children {
 		var err error
@@ -64,8 +76,11 @@ func parseCompFilter(n *node) (*compFilter, error) {
 		case caldav("is-not-defined"):
 			f.notDefined = true
 		case caldav("time-range"):
-			f.within, err = parseRange(c)
-			if f.name == "VALARM" || f.name == "VTIMEZONE" {
+			if f.within != nil {
+				return nil, errFilter
+			}
+			f.within, err = filterRange(c)
+			if f.name == "VTIMEZONE" || f.name == "STANDARD" || f.name == "DAYLIGHT" {
 				err = forbidden("C:supported-filter")
 			}
 		case caldav("prop-filter"):
@@ -74,15 +89,17 @@ func parseCompFilter(n *node) (*compFilter, error) {
 			f.props = append(f.props, p)
 		case caldav("comp-filter"):
 			var sub *compFilter
-			sub, err = parseCompFilter(c)
+			sub, err = parseCompFilter(c, f.name)
 			f.comps = append(f.comps, sub)
+		case caldav("param-filter"), caldav("text-match"):
+			err = errFilter
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	if f.notDefined && len(n.children) > 1 {
-		return nil, forbidden("C:valid-filter")
+		return nil, errFilter
 	}
 	return f, nil
 }
@@ -90,7 +107,7 @@ func parseCompFilter(n *node) (*compFilter, error) {
 func parsePropFilter(n *node) (propFilter, error) {
 	f := propFilter{name: strings.ToUpper(n.attr("name"))}
 	if f.name == "" {
-		return f, forbidden("C:valid-filter")
+		return f, errFilter
 	}
 	for _, c := range n.children {
 		var err error
@@ -98,31 +115,65 @@ func parsePropFilter(n *node) (propFilter, error) {
 		case caldav("is-not-defined"):
 			f.notDefined = true
 		case caldav("time-range"):
-			f.within, err = parseRange(c)
+			f.within, err = filterRange(c)
 		case caldav("text-match"):
+			if f.text != nil {
+				return f, errFilter
+			}
 			f.text, err = parseTextMatch(c)
 		case caldav("param-filter"):
-			p := paramFilter{name: strings.ToUpper(c.attr("name"))}
-			p.notDefined = c.child(caldav("is-not-defined")) != nil
-			if t := c.child(caldav("text-match")); t != nil {
-				p.text, err = parseTextMatch(t)
-			}
+			var p paramFilter
+			p, err = parseParamFilter(c)
 			f.params = append(f.params, p)
+		case caldav("comp-filter"), caldav("prop-filter"):
+			err = errFilter
 		}
 		if err != nil {
 			return f, err
 		}
 	}
+	if f.notDefined && len(n.children) > 1 || f.within != nil && f.text != nil {
+		return f, errFilter
+	}
 	return f, nil
 }
 
+func parseParamFilter(n *node) (paramFilter, error) {
+	f := paramFilter{name: strings.ToUpper(n.attr("name"))}
+	if f.name == "" || len(n.children) > 1 {
+		return f, errFilter
+	}
+	f.notDefined = n.child(caldav("is-not-defined")) != nil
+	var err error
+	if t := n.child(caldav("text-match")); t != nil {
+		f.text, err = parseTextMatch(t)
+	}
+	return f, err
+}
+
+// filterRange is parseRange with the answer that a filter gets.
+func filterRange(n *node) (*timeRange, error) {
+	r, err := parseRange(n)
+	if err != nil {
+		return nil, errFilter
+	}
+	return r, nil
+}
+
 func parseTextMatch(n *node) (*textMatch, error) {
-	t := &textMatch{negate: strings.EqualFold(n.attr("negate-condition"), "yes")}
+	t := &textMatch{}
+	switch strings.ToLower(n.attr("negate-condition")) {
+	case "", "no":
+	case "yes":
+		t.negate = true
+	default:
+		return nil, errFilter
+	}
 	switch n.attr("collation") {
 	case "", "default", "i;ascii-casemap":
 		t.fold = lowerASCII
 	case "i;unicode-casemap":
-		t.fold = strings.ToLower
+		t.fold = unicodeCasemap
 	case "i;octet":
 		t.fold = func(s string) string { return s }
 	default:
@@ -130,6 +181,11 @@ func parseTextMatch(n *node) (*textMatch, error) {
 	}
 	t.text = t.fold(n.text)
 	return t, nil
+}
+
+// unicodeCasemap brings text to the form that i;unicode-casemap compares (RFC 5051 §2): title case, decomposed.
+func unicodeCasemap(s string) string {
+	return norm.NFKD.String(strings.Map(unicode.ToTitle, s))
 }
 
 func lowerASCII(s string) string {
@@ -229,6 +285,9 @@ func (z *zones) matchComp(cal *ical.Calendar, parent *ical.Component, f *compFil
 	if f.notDefined {
 		return len(comps) == 0, nil
 	}
+	if f.name == "VALARM" && f.within != nil {
+		return z.matchAlarm(cal, parent, f)
+	}
 	var in map[*ical.Component]bool
 	if f.within != nil {
 		if f.name != "VEVENT" {
@@ -254,7 +313,7 @@ next:
 			}
 		}
 		for _, sub := range f.comps {
-			if ok, err := z.matchComp(cal, c, sub); err != nil || !ok {
+			if ok, _ := z.matchComp(cal, c, sub); !ok {
 				continue next
 			}
 		}

@@ -18,7 +18,7 @@ type busyPeriod struct {
 	tentative bool
 }
 
-// freeBusy answers CALDAV:free-busy-query (RFC 4791 §7.10) with a VFREEBUSY.
+// freeBusy answers CALDAV:free-busy-query (RFC 4791 §7.10) with a VFREEBUSY, on a home for all its calendars.
 func (x *exchange) freeBusy(n *node, r *resource) error {
 	tr := n.child(caldav("time-range"))
 	if tr == nil {
@@ -28,34 +28,51 @@ func (x *exchange) freeBusy(n *node, r *resource) error {
 	if err != nil {
 		return err
 	}
-	z := x.zones.of(r.cal.TimeZone)
+	cals, err := x.calendarsIn(r)
+	if err != nil {
+		return err
+	}
 	var busy []busyPeriod
-	q := Query{WithData: true}
-	q.Start, q.End = within.query()
-	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, q) {
-		if err != nil {
+	for _, c := range cals {
+		if busy, err = x.calendarBusy(busy, c, *within); err != nil {
 			return err
-		}
-		cal, err := parseICS(o.Data)
-		if err == nil {
-			err = z.instances(cal, *within, func(i instance) bool {
-				if p, ok := busyTime(i, *within); ok {
-					busy = append(busy, p)
-				}
-				return len(busy) <= maxBusy
-			})
-		}
-		if len(busy) > maxBusy || errors.Is(err, errTooManyInstances) {
-			return forbidden("D:number-of-matches-within-limits")
-		}
-		if err != nil {
-			x.h.log().WarnContext(x.ctx, "object left out of free-busy", "path", r.href, "object", o.Name, "err", err)
 		}
 	}
 	x.rw.Header().Set("Content-Type", "text/calendar; charset=utf-8")
 	x.status = http.StatusOK
 	x.buf = appendComponent(x.buf, x.freeBusyCalendar(*within, mergeBusy(busy)))
 	return nil
+}
+
+// calendarBusy appends the times that a calendar's events block.
+func (x *exchange) calendarBusy(busy []busyPeriod, r *resource, within timeRange) ([]busyPeriod, error) {
+	z, err := x.zonesOf(r.cal)
+	if err != nil {
+		return nil, err
+	}
+	q := Query{WithData: true}
+	q.Start, q.End = within.query()
+	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, q) {
+		if err != nil {
+			return nil, err
+		}
+		cal, err := parseICS(o.Data)
+		if err == nil {
+			err = z.instances(cal, within, func(i instance) bool {
+				if p, ok := busyTime(i, within); ok {
+					busy = append(busy, p)
+				}
+				return len(busy) <= maxBusy
+			})
+		}
+		if len(busy) > maxBusy || errors.Is(err, errTooManyInstances) {
+			return nil, forbidden("D:number-of-matches-within-limits")
+		}
+		if err != nil {
+			x.h.log().WarnContext(x.ctx, "object left out of free-busy", "path", r.href, "object", o.Name, "err", err)
+		}
+	}
+	return busy, nil
 }
 
 // busyTime is the time that an instance blocks, cut to the range.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,6 +58,7 @@ type exchange struct {
 	minimal   bool          // Prefer: return=minimal (RFC 8144 §2) or Brief: t
 	data      *dataRequest  // what a report wants of calendar-data; nil outside of reports
 	zones     zones
+	zoneNames map[string]string // calendar → the zone of its floating times, once it has been asked for
 }
 
 // ServeHTTP implements http.Handler. Where an answer has begun and cannot be finished, it breaks the connection
@@ -120,15 +122,6 @@ func (x *exchange) serve() error {
 	if err := x.announcePush(); err != nil {
 		return err
 	}
-	x.minimal = strings.EqualFold(r.Header.Get("Brief"), "t")
-	for _, v := range r.Header.Values("Prefer") {
-		for p := range strings.SplitSeq(v, ",") {
-			if strings.EqualFold(strings.ReplaceAll(p, " ", ""), "return=minimal") {
-				x.minimal = true
-				x.rw.Header().Set("Preference-Applied", "return=minimal")
-			}
-		}
-	}
 	switch r.Method {
 	case http.MethodOptions:
 		return x.options()
@@ -146,10 +139,30 @@ func (x *exchange) serve() error {
 		return x.delete()
 	case http.MethodPost:
 		return x.post()
-	case "MOVE", "COPY", "MKCALENDAR", "MKCOL", "LOCK", "UNLOCK":
+	case "MOVE", "COPY", "MKCALENDAR", "MKCOL", "LOCK", "UNLOCK", "ACL":
 		return x.refuseWrite()
 	}
 	return &statusError{status: http.StatusMethodNotAllowed, message: "method not allowed", allow: allowRead}
+}
+
+// prefers reports whether the Prefer header (RFC 7240) has a preference that is heard here, and says that it was.
+func (x *exchange) prefers(preference string) bool {
+	for _, v := range x.req.Header.Values("Prefer") {
+		for p := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.ReplaceAll(p, " ", ""), preference) {
+				if h := x.rw.Header(); !slices.Contains(h["Preference-Applied"], preference) {
+					h.Add("Preference-Applied", preference)
+				}
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// prefersMinimal reports whether a multistatus is to leave out what is not there (RFC 8144 §2.1, or Microsoft's Brief).
+func (x *exchange) prefersMinimal() bool {
+	return strings.EqualFold(x.req.Header.Get("Brief"), "t") || x.prefers("return=minimal")
 }
 
 // options answers 200 with an empty body: Thunderbird takes a 204 for a failure.

@@ -1,12 +1,14 @@
 package caldav_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,6 +50,20 @@ func TestUnauthenticated(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	s := serve(t, fixture())
+	// The server as a whole; net/http would answer by itself, to strangers too.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for auth, want := range map[string]int{"": 401, "Authorization: Basic YWxpY2U6c2VjcmV0\r\n": 200} {
+		fmt.Fprintf(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n%s\r\n", auth)
+		a, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || a.StatusCode != want || !strings.HasPrefix(a.Header.Get("DAV"), "1, ") {
+			t.Errorf("OPTIONS *: %v, %v", a, err)
+		}
+		_, _ = io.Copy(io.Discard, a.Body)
+	}
 	for _, path := range davPaths[:len(davPaths)-1] {
 		a := s.do("OPTIONS", path, "")
 		if a.StatusCode != 200 || a.Header.Get("Content-Length") != "0" ||
@@ -426,13 +442,17 @@ func TestHostile(t *testing.T) {
 		{"no filter", "REPORT", work, query(""), 403},
 		{"filter of another root", "REPORT", work, query(`<C:filter><C:comp-filter name="VEVENT"/></C:filter>`), 403},
 		{"unknown collation", "REPORT", work, query(`<C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:prop-filter name="UID"><C:text-match collation="i;x">a</C:text-match></C:prop-filter></C:comp-filter></C:comp-filter></C:filter>`), 403},
-		{"range of an alarm", "REPORT", work, query(`<C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:comp-filter name="VALARM"><C:time-range start="20260101T000000Z"/></C:comp-filter></C:comp-filter></C:comp-filter></C:filter>`), 403},
-		{"no bounds", "REPORT", work, within(""), 400},
-		{"no such day", "REPORT", work, within(`start="20260230T000000Z"`), 400},
-		{"local time", "REPORT", work, within(`start="20260201T000000"`), 400},
-		{"a date", "REPORT", work, within(`start="20260201"`), 400},
-		{"year 0", "REPORT", work, within(`start="00000101T000000Z"`), 400},
-		{"backwards", "REPORT", work, within(`start="20260201T000000Z" end="20250101T000000Z"`), 400},
+		{"range of a zone", "REPORT", work, query(`<C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VTIMEZONE"><C:time-range start="20260101T000000Z"/></C:comp-filter></C:comp-filter></C:filter>`), 403},
+		{"undeclared prefix", "PROPFIND", work, `<D:propfind xmlns:D="DAV:"><D:prop><X:a/></D:prop></D:propfind>`, 400},
+		{"stray colon", "PROPFIND", work, `<propfind xmlns="DAV:"><prop><:a/></prop></propfind>`, 400},
+		{"text in pieces", "PROPFIND", work, `<propfind xmlns="DAV:">` + strings.Repeat("a<!---->", 500000) + `</propfind>`, 207},
+		{"busy, no such day", "REPORT", work, `<free-busy-query xmlns="urn:ietf:params:xml:ns:caldav"><time-range start="20260230T000000Z" end="20260301T000000Z"/></free-busy-query>`, 400},
+		{"no bounds", "REPORT", work, within(""), 403},
+		{"no such day", "REPORT", work, within(`start="20260230T000000Z"`), 403},
+		{"local time", "REPORT", work, within(`start="20260201T000000"`), 403},
+		{"a date", "REPORT", work, within(`start="20260201"`), 403},
+		{"year 0", "REPORT", work, within(`start="00000101T000000Z"`), 403},
+		{"backwards", "REPORT", work, within(`start="20260201T000000Z" end="20250101T000000Z"`), 403},
 		{"nresults", "REPORT", work, `<sync-collection xmlns="DAV:"><sync-token/><limit><nresults>-1</nresults></limit></sync-collection>`, 400},
 		{"proppatch without a body", "PROPPATCH", work, "", 400},
 		{"proppatch of nothing", "PROPPATCH", work, `<propertyupdate xmlns="DAV:"/>`, 400},

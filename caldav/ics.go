@@ -165,10 +165,15 @@ func parseDataRequest(report *node) (*dataRequest, error) {
 			d.expand, err = parseClosedRange(c)
 		case caldav("limit-recurrence-set"):
 			d.limit, err = parseClosedRange(c)
+		case caldav("limit-freebusy-set"):
+			_, err = parseClosedRange(c) // there is no VFREEBUSY here to limit (RFC 4791 §9.6.7)
 		}
 		if err != nil {
 			return nil, err
 		}
+	}
+	if d.expand != nil && d.limit != nil { // either or none (RFC 4791 §9.6)
+		return nil, badRequest("calendar-data has both expand and limit-recurrence-set")
 	}
 	return d, nil
 }
@@ -229,9 +234,12 @@ func calendarData(x *exchange, r *resource) (bool, error) {
 		x.buf = appendData(x.buf, r.obj.Data)
 		return true, nil
 	}
+	z, err := x.zonesOf(r.cal)
+	if err != nil {
+		return false, err
+	}
 	cal, err := parseICS(r.obj.Data)
 	if err == nil {
-		z := x.zones.of(r.cal.TimeZone)
 		switch {
 		case x.data.expand != nil:
 			cal, err = z.expand(cal, *x.data.expand)

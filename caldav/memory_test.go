@@ -324,6 +324,7 @@ func serve(t testing.TB, b caldav.Backend) *server {
 
 func serveHandler(t testing.TB, h *caldav.Handler) *server {
 	srv := httptest.NewUnstartedServer(h)
+	srv.Config.DisableGeneralOptionsHandler = true
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo) // ErrAbortHandler is not logged; resets are
 	srv.Start()
 	t.Cleanup(srv.Close)

@@ -209,6 +209,8 @@ func (x *exchange) privilege() string {
 		return "write-content"
 	case "UNLOCK":
 		return "unlock"
+	case "ACL":
+		return "write-acl"
 	}
 	return "read"
 }

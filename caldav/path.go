@@ -41,6 +41,9 @@ func calendarHref(user, calendar string) string {
 	return homeHref(user) + escapeSegment(calendar) + "/"
 }
 
+// CalendarPath is the URL path of a calendar, as a PropertyStore and a DAV:href have it.
+func CalendarPath(user, calendar string) string { return calendarHref(user, calendar) }
+
 // escapeSegment percent-encodes all but the unreserved characters of RFC 3986: Apple's clients do not find a
 // resource again whose '@' was left bare.
 func escapeSegment(s string) string {
@@ -129,7 +132,7 @@ func (h *Handler) Handles(r *http.Request) bool {
 	p := r.URL.Path
 	if p == "/" || p == "" || p == "*" {
 		switch r.Method {
-		case "OPTIONS", "PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "MKCALENDAR", "COPY", "MOVE", "LOCK", "UNLOCK", "ACL", "SEARCH":
+		case "OPTIONS", "PROPFIND", "PROPPATCH", "REPORT", "DELETE", "MKCOL", "MKCALENDAR", "COPY", "MOVE", "LOCK", "UNLOCK", "ACL", "SEARCH":
 			return true
 		}
 		return false

@@ -55,13 +55,14 @@ func (x *exchange) expandedRow(n *node, r *resource) error {
 	return nil
 }
 
-// principalSearch answers DAV:principal-property-search (RFC 3744 §9.4) over the one principal that may be seen.
-func (x *exchange) principalSearch(n *node) error {
+// principalSearch answers DAV:principal-property-search (RFC 3744 §9.4) over the one principal that may be seen. Any
+// Depth will do, though the RFC knows 0 alone: Thunderbird sends 1.
+func (x *exchange) principalSearch(n *node, _ *resource) error {
 	if n.child(dav("property-search")) == nil {
 		return badRequest("a DAV:principal-property-search names no property")
 	}
 	q := parsePropRequest(n)
-	r := &resource{kind: kindPrincipal, href: principalHref(x.principal.Name)}
+	r := x.principalResource()
 	found := true
 	for _, s := range n.children {
 		if s.name != dav("property-search") {
@@ -108,7 +109,7 @@ func (n *node) allText() string {
 }
 
 // principalSearchProperties answers DAV:principal-search-property-set (RFC 3744 §9.5).
-func (x *exchange) principalSearchProperties() error {
+func (x *exchange) principalSearchProperties(*node, *resource) error {
 	x.status = http.StatusOK
 	x.rw.Header().Set("Content-Type", xmlType)
 	x.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n<D:principal-search-property-set" + rootNamespaces + ">")

@@ -16,8 +16,9 @@ import (
 )
 
 // PropertyStore keeps what clients set by PROPPATCH, for each principal apart. A Backend may implement it; without
-// it nothing can be set. Path is the escaped URL path of a home or a calendar as it stands in a DAV:href; values
-// are opaque to the store. It is called concurrently, and SetProperties sets and removes all or nothing.
+// it nothing can be set. Path is the escaped URL path of a principal, a home or a calendar as it stands in a DAV:href
+// (CalendarPath); values are opaque to the store. It is called concurrently, and SetProperties sets and removes all or
+// nothing. Whoever removes a calendar removes what is kept under its path.
 type PropertyStore interface {
 	Properties(ctx context.Context, p Principal, path string) (map[xml.Name]string, error)
 	SetProperties(ctx context.Context, p Principal, path string, set map[xml.Name]string, remove []xml.Name) error
@@ -55,9 +56,11 @@ const kindCollections = kindAny &^ kindObject
 var properties = propertyTable()
 
 // propertyNames is the order of allprop and propname.
-var propertyNames = slices.SortedFunc(maps.Keys(properties), func(a, b xml.Name) int {
+var propertyNames = slices.SortedFunc(maps.Keys(properties), compareNames)
+
+func compareNames(a, b xml.Name) int {
 	return cmp.Or(cmp.Compare(a.Space, b.Space), cmp.Compare(a.Local, b.Local))
-})
+}
 
 func propertyTable() map[xml.Name]*property {
 	self := func(x *exchange, _ *resource) string { return principalHref(x.principal.Name) }
@@ -69,6 +72,11 @@ func propertyTable() map[xml.Name]*property {
 		dav("principal-collection-set"):   {kinds: kindCollections, href: func(*exchange, *resource) string { return principalsPath }},
 		dav("current-user-privilege-set"): {kinds: kindAny, value: privilegeSet},
 		dav("supported-report-set"):       {kinds: kindAny, value: supportedReports},
+		dav("acl"):                        {kinds: kindAny, value: accessList},
+		dav("acl-restrictions"):           {kinds: kindAny, value: constant("<D:grant-only/><D:no-invert/>")},
+		dav("inherited-acl-set"):          {kinds: kindAny, value: empty},
+		dav("supported-privilege-set"):    {kinds: kindAny, value: supportedPrivileges},
+		dav("alternate-URI-set"):          {kinds: kindPrincipal, value: empty},
 		dav("owner"): {kinds: kindHome | kindCalendar | kindObject, href: func(x *exchange, r *resource) string {
 			return principalHref(cmp.Or(r.cal.Owner, x.principal.Name))
 		}},
@@ -89,14 +97,17 @@ func propertyTable() map[xml.Name]*property {
 		caldav("calendar-description"): {kinds: kindCalendar, settable: kindCalendar, value: storedOr(caldav("calendar-description"), func(x *exchange, r *resource) string {
 			return r.cal.Description
 		})},
-		caldav("calendar-timezone"):                {kinds: kindCalendar, settable: kindCalendar, value: storedOr(caldav("calendar-timezone"), calendarTimeZone)},
-		caldav("calendar-timezone-id"):             {kinds: kindCalendar, value: timeZoneID},
+		caldav("calendar-timezone"): {kinds: kindCalendar, settable: kindCalendar, value: storedOr(caldav("calendar-timezone"), calendarTimeZone)},
+		caldav("calendar-timezone-id"): {kinds: kindCalendar, settable: kindCalendar, value: storedOr(caldav("calendar-timezone-id"), func(x *exchange, r *resource) string {
+			return r.cal.TimeZone
+		})},
 		caldav("supported-calendar-component-set"): {kinds: kindCalendar, value: constant(`<C:comp name="VEVENT"/>`)},
 		caldav("supported-calendar-component-sets"): {kinds: kindHome, value: constant(
 			`<C:supported-calendar-component-set><C:comp name="VEVENT"/></C:supported-calendar-component-set>`)},
 		caldav("supported-calendar-data"): {kinds: kindCalendar, value: constant(`<C:calendar-data content-type="text/calendar" version="2.0"/>`)},
 		caldav("supported-collation-set"): {kinds: kindCalendar, value: constant(
-			`<C:supported-collation>i;ascii-casemap</C:supported-collation><C:supported-collation>i;octet</C:supported-collation>`)},
+			`<C:supported-collation>i;ascii-casemap</C:supported-collation><C:supported-collation>i;octet</C:supported-collation>` +
+				`<C:supported-collation>i;unicode-casemap</C:supported-collation>`)},
 		caldav("max-resource-size"): {kinds: kindCalendar, value: constant(strconv.Itoa(maxObjectSize))},
 		caldav("schedule-calendar-transp"): {kinds: kindCalendar, settable: kindCalendar, value: func(x *exchange, r *resource) (bool, error) {
 			v, _, err := x.storedValue(r, caldav("schedule-calendar-transp"))
@@ -196,35 +207,17 @@ func displayName(x *exchange, r *resource) (bool, error) {
 	return true, nil
 }
 
-func privilegeSet(x *exchange, r *resource) (bool, error) {
-	for p := range strings.FieldsSeq(privileges(r)) {
-		x.raw("<D:privilege><" + p + "/></D:privilege>")
-	}
-	return true, nil
-}
-
-// privileges are spelled out one by one: CalDav Synchronizer does not take "all" for anything, Mailspring looks
-// for "write" alone, and a home without "bind" hides DAVx5's button for a new calendar.
-func privileges(r *resource) string {
-	switch {
-	case r.kind&(kindCalendar|kindObject) == 0:
-		return "D:read D:read-current-user-privilege-set"
-	case r.cal.Writable:
-		return "D:read C:read-free-busy D:write D:write-content D:write-properties D:bind D:unbind D:unlock D:read-current-user-privilege-set"
-	}
-	return "D:read C:read-free-busy D:read-current-user-privilege-set"
-}
-
 func supportedReports(x *exchange, r *resource) (bool, error) {
-	reports := "D:expand-property D:principal-property-search D:principal-search-property-set"
+	const objects, all = "C:calendar-query C:calendar-multiget ", "D:expand-property D:acl-principal-prop-set D:principal-property-search"
+	reports := "D:principal-match D:principal-search-property-set " + all
 	switch r.kind {
 	case kindCalendar:
-		reports = "D:sync-collection C:calendar-query C:calendar-multiget C:free-busy-query"
+		reports = "D:sync-collection C:free-busy-query " + objects + "D:principal-match " + all
 	case kindHome:
-		// macOS synchronizes no calendar by token whose home does not list this.
-		reports = "D:sync-collection"
+		// macOS synchronizes no calendar by token whose home does not list sync-collection.
+		reports = "D:sync-collection C:free-busy-query " + objects + reports
 	case kindObject:
-		reports = ""
+		reports = objects + all
 	}
 	for name := range strings.FieldsSeq(reports) {
 		x.raw("<D:supported-report><D:report><" + name + "/></D:report></D:supported-report>")
@@ -286,9 +279,24 @@ func calendarTimeZone(x *exchange, r *resource) string {
 	return string(x.h.TimeZone(r.cal.TimeZone))
 }
 
-func timeZoneID(x *exchange, r *resource) (bool, error) {
-	x.text(r.cal.TimeZone)
-	return r.cal.TimeZone != "", nil
+// zonesOf returns the zones for a calendar: floating times are read in the zone that the principal has set for it,
+// else in the one that the backend gives (RFC 4791 §5.2.2, RFC 7809 §5.2).
+func (x *exchange) zonesOf(c Calendar) (*zones, error) {
+	name, ok := x.zoneNames[c.Name]
+	if !ok {
+		id, set, err := x.storedValue(x.calendarResource(c), caldav("calendar-timezone-id"))
+		if err != nil {
+			return nil, err
+		}
+		if name = c.TimeZone; set {
+			name = id
+		}
+		if x.zoneNames == nil {
+			x.zoneNames = map[string]string{}
+		}
+		x.zoneNames[c.Name] = name
+	}
+	return x.zones.of(name), nil
 }
 
 // A stored colour is "#RRGGBBAA" and, after a space, Apple's name for it.

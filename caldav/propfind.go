@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"net/http"
+	"strings"
 )
 
 // propRequest says which properties a PROPFIND or a REPORT asks for.
@@ -95,6 +96,11 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 			missing = append(missing, p)
 		}
 	}
+	if q.mode != propNamed {
+		if err := x.deadProperties(r, q.mode == propNames); err != nil {
+			return err
+		}
+	}
 	x.raw("</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>")
 	if !x.minimal {
 		x.propstat(missing, "404 Not Found", "")
@@ -106,7 +112,10 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 
 // property appends one property element, or nothing if the resource has no such property.
 func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool, error) {
-	if p.known == nil || p.known.kinds&r.kind == 0 {
+	if p.known == nil {
+		return x.deadProperty(r, p, nameOnly)
+	}
+	if p.known.kinds&r.kind == 0 {
 		return false, nil
 	}
 	before := len(x.buf)
@@ -182,7 +191,7 @@ func (x *exchange) resource() (*resource, error) {
 // members of depth 1.
 func (x *exchange) propfind() error {
 	members := true
-	switch x.req.Header.Get("Depth") {
+	switch strings.ToLower(x.req.Header.Get("Depth")) {
 	case "0":
 		members = false
 	case "", "1", "infinity":
@@ -201,12 +210,15 @@ func (x *exchange) propfind() error {
 	if err != nil {
 		return err
 	}
+	x.minimal = x.prefersMinimal()
 	x.beginMultistatus()
-	if err := x.row(r, q); err != nil {
-		return err
+	if !members || !x.prefers("depth-noroot") {
+		if err := x.row(r, q); err != nil {
+			return err
+		}
 	}
 	if members {
-		if err := x.members(r, q); err != nil {
+		if err := x.members(r, func(m *resource) error { return x.row(m, q) }); err != nil {
 			return err
 		}
 	}
@@ -214,7 +226,8 @@ func (x *exchange) propfind() error {
 	return nil
 }
 
-func (x *exchange) members(r *resource, q *propRequest) error {
+// members calls f for each member of r, in order.
+func (x *exchange) members(r *resource, f func(*resource) error) error {
 	switch r.kind {
 	case kindRoot:
 		var children []resource
@@ -227,19 +240,19 @@ func (x *exchange) members(r *resource, q *propRequest) error {
 			children = []resource{{kind: kindHome, href: homeHref(x.principal.Name)}}
 		}
 		for i := range children {
-			if err := x.row(&children[i], q); err != nil {
+			if err := f(&children[i]); err != nil {
 				return err
 			}
 		}
 	case kindPrincipals:
-		return x.row(&resource{kind: kindPrincipal, href: principalHref(x.principal.Name)}, q)
+		return f(x.principalResource())
 	case kindHome:
 		cals, err := x.homeCalendars(r)
 		if err != nil {
 			return err
 		}
 		for _, c := range cals {
-			if err := x.row(x.calendarResource(c), q); err != nil {
+			if err := f(x.calendarResource(c)); err != nil {
 				return err
 			}
 		}
@@ -248,12 +261,20 @@ func (x *exchange) members(r *resource, q *propRequest) error {
 			if err != nil {
 				return err
 			}
-			if err := x.row(objectResource(r, o), q); err != nil {
+			if err := f(objectResource(r, o)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// descend calls f for r and everything below it.
+func (x *exchange) descend(r *resource, f func(*resource) error) error {
+	if err := f(r); err != nil {
+		return err
+	}
+	return x.members(r, func(m *resource) error { return x.descend(m, f) })
 }
 
 func (x *exchange) calendarResource(c Calendar) *resource {

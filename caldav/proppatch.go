@@ -2,7 +2,9 @@ package caldav
 
 import (
 	"encoding/xml"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -15,6 +17,7 @@ const maxPropertyValue = 64 << 10
 type patch struct {
 	prop   requestedProp
 	value  string // as the store keeps it
+	zone   string // IANA name of a calendar-timezone, if it has one
 	remove bool
 	status string // "200 OK", or why not
 	code   string // precondition element
@@ -27,8 +30,8 @@ const (
 	statusTooLarge  = "507 Insufficient Storage"
 )
 
-// proppatch answers PROPPATCH (RFC 4918 §9.2) with a 207 in every case: a bare 403 stops macOS Calendar for the
-// whole account. Also on a read-only calendar a principal may keep its own name and colour.
+// proppatch answers PROPPATCH (RFC 4918 §9.2), and a refusal is inside of a 207: a bare 403 stops macOS Calendar for
+// the whole account. Also on a read-only calendar a principal may keep its own name and colour.
 func (x *exchange) proppatch() error {
 	n, err := readXML(x.rw, x.req)
 	if err != nil {
@@ -58,20 +61,23 @@ func (x *exchange) proppatch() error {
 		return badRequest("the DAV:propertyupdate names no property")
 	}
 	if ok {
-		set := map[xml.Name]string{}
-		var remove []xml.Name
+		c := newChanges(x, r)
 		for _, t := range patches { // in document order, the last one counts
-			delete(set, t.prop.name)
-			if t.remove {
-				remove = append(remove, t.prop.name)
-			} else {
-				set[t.prop.name] = t.value
-			}
+			c.add(t)
 		}
-		remove = withoutKeys(remove, set)
-		if err := x.stored.SetProperties(x.ctx, x.principal, r.href, set, remove); err != nil {
+		if full, err := c.tooMany(); err != nil {
+			return err
+		} else if full {
+			ok = false
+			for _, t := range patches {
+				t.status = statusTooLarge
+			}
+		} else if err := x.stored.SetProperties(x.ctx, x.principal, r.href, c.set, c.removed()); err != nil {
 			return err
 		}
+	}
+	if ok && x.prefers("return=minimal") {
+		return nil // 200 with no body (RFC 8144 §2.2)
 	}
 	x.beginMultistatus()
 	x.raw("<D:response><D:href>" + r.href + "</D:href>")
@@ -93,22 +99,85 @@ func (n *node) all() []*node {
 	return n.children
 }
 
-func withoutKeys(names []xml.Name, set map[xml.Name]string) []xml.Name {
-	kept := names[:0]
-	for _, n := range names {
-		if _, ok := set[n]; !ok {
-			kept = append(kept, n)
+// changes is what a PROPPATCH does to the stored properties of a resource.
+type changes struct {
+	x      *exchange
+	r      *resource
+	set    map[xml.Name]string
+	remove map[xml.Name]bool
+}
+
+func newChanges(x *exchange, r *resource) *changes {
+	return &changes{x: x, r: r, set: map[xml.Name]string{}, remove: map[xml.Name]bool{}}
+}
+
+func (c *changes) put(name xml.Name, value string) {
+	delete(c.remove, name)
+	c.set[name] = value
+}
+
+func (c *changes) drop(name xml.Name) {
+	delete(c.set, name)
+	c.remove[name] = true
+}
+
+// add takes a patch. A calendar's zone is one thing with two properties, and either follows the other (RFC 7809 §5.2).
+func (c *changes) add(t *patch) {
+	zone, id := caldav("calendar-timezone"), caldav("calendar-timezone-id")
+	switch {
+	case t.prop.name != zone && t.prop.name != id:
+	case t.remove:
+		c.drop(zone)
+		c.drop(id)
+		return
+	case t.prop.name == zone:
+		c.drop(id)
+		if t.zone != "" {
+			c.put(id, t.zone)
+		}
+	default:
+		c.drop(zone)
+		if f := c.x.h.TimeZone; f != nil && f(t.value) != nil {
+			c.put(zone, string(f(t.value)))
 		}
 	}
-	return kept
+	if t.remove {
+		c.drop(t.prop.name)
+	} else {
+		c.put(t.prop.name, t.value)
+	}
+}
+
+func (c *changes) removed() []xml.Name { return slices.Collect(maps.Keys(c.remove)) }
+
+// tooMany reports whether the resource would have more dead properties than are kept.
+func (c *changes) tooMany() (bool, error) {
+	if _, _, err := c.x.storedValue(c.r, xml.Name{}); err != nil {
+		return false, err
+	}
+	after := maps.Clone(c.r.stored)
+	if after == nil {
+		after = map[xml.Name]string{}
+	}
+	maps.Copy(after, c.set)
+	n := 0
+	for name := range after {
+		if properties[name] == nil && !c.remove[name] {
+			n++
+		}
+	}
+	return n > maxDeadProperties && n > len(c.r.stored), nil
 }
 
 var colorForm = regexp.MustCompile(`^#[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?$`)
 
 // check decides on one property and brings its value to the stored form.
 func (t *patch) check(x *exchange, r *resource, n *node) {
-	known := t.prop.known
-	if x.stored == nil || known == nil || known.settable&r.kind == 0 {
+	settable := kindDead
+	if t.prop.known != nil {
+		settable = t.prop.known.settable
+	}
+	if x.stored == nil || settable&r.kind == 0 {
 		t.status, t.code = statusForbidden, "D:cannot-modify-protected-property"
 		return
 	}
@@ -116,7 +185,9 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 	if t.remove {
 		return
 	}
-	t.value = n.text
+	if t.value = n.text; t.prop.known == nil {
+		t.value = deadValue(n)
+	}
 	switch t.prop.name {
 	case dav("displayname"):
 		if t.value = strings.TrimSpace(t.value); t.value == "" {
@@ -155,10 +226,23 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 			return
 		}
 	case caldav("calendar-timezone"):
-		if cal, err := parseICS([]byte(t.value)); err != nil || len(childrenNamed(cal.Component, "VTIMEZONE")) != 1 {
+		cal, err := parseICS([]byte(strings.TrimSpace(t.value) + "\r\n"))
+		if err != nil || len(childrenNamed(cal.Component, "VTIMEZONE")) != 1 {
 			t.status, t.code = statusForbidden, "C:valid-calendar-data"
 			return
 		}
+		if p := childrenNamed(cal.Component, "VTIMEZONE")[0].Props.Get("TZID"); p != nil {
+			if loc, err := x.zones.load(p.Value); err == nil {
+				t.zone = loc.String()
+			}
+		}
+	case caldav("calendar-timezone-id"):
+		loc, err := x.zones.load(n.trimmed())
+		if err != nil {
+			t.status, t.code = statusForbidden, "C:valid-timezone"
+			return
+		}
+		t.value = loc.String()
 	}
 	if len(t.value) > maxPropertyValue || !utf8.ValidString(t.value) {
 		t.status = statusTooLarge

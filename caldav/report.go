@@ -1,12 +1,15 @@
 package caldav
 
-import "strings"
+import (
+	"encoding/xml"
+	"strings"
+)
 
 // chunkSize is how many objects are asked of the backend by name at once.
 const chunkSize = 100
 
-// report answers REPORT (RFC 3253 §3.6). The Depth header is not looked at: clients send 0, 1, infinity or none
-// with one and the same report, and there is but one depth that each of them can mean.
+// report answers REPORT (RFC 3253 §3.6). On a calendar the Depth header is not looked at: clients send 0, 1,
+// infinity or none with one and the same report, and there is but one depth that each of them can mean.
 func (x *exchange) report() error {
 	n, err := readXML(x.rw, x.req)
 	if err != nil {
@@ -19,34 +22,65 @@ func (x *exchange) report() error {
 	if err != nil {
 		return err
 	}
+	x.minimal = x.prefersMinimal()
 	if x.data, err = parseDataRequest(n); err != nil {
 		return err
 	}
-	switch {
-	case n.name == dav("sync-collection") && r.kind == kindCalendar:
-		return x.syncCalendar(n, r)
-	case n.name == dav("sync-collection") && r.kind == kindHome:
-		return x.syncHome(n, r)
-	case n.name == caldav("calendar-multiget") && r.kind == kindCalendar:
-		return x.multiget(n, r)
-	case n.name == caldav("calendar-query") && r.kind == kindCalendar:
-		return x.query(n, r)
-	case n.name == caldav("free-busy-query") && r.kind == kindCalendar:
-		return x.freeBusy(n, r)
-	case n.name == dav("expand-property"):
-		return x.expandProperty(n, r)
-	case n.name == dav("principal-property-search") && r.kind&(kindCalendar|kindObject) == 0:
-		return x.principalSearch(n)
-	case n.name == dav("principal-search-property-set") && r.kind&(kindCalendar|kindObject) == 0:
-		return x.principalSearchProperties()
+	const principals = kindAny &^ (kindCalendar | kindObject)
+	type reports struct {
+		kinds  kind
+		answer func(*node, *resource) error
+	}
+	known := map[xml.Name]reports{
+		dav("sync-collection"):               {kindCalendar | kindHome, x.sync},
+		caldav("calendar-multiget"):          {kindCalendar | kindHome | kindObject, x.multiget},
+		caldav("calendar-query"):             {kindCalendar | kindHome | kindObject, x.query},
+		caldav("free-busy-query"):            {kindCalendar | kindHome, x.freeBusy},
+		dav("expand-property"):               {kindAny, x.expandProperty},
+		dav("acl-principal-prop-set"):        {kindAny, x.aclPrincipals},
+		dav("principal-match"):               {kindCollections, x.principalMatch},
+		dav("principal-property-search"):     {kindAny, x.principalSearch},
+		dav("principal-search-property-set"): {principals, x.principalSearchProperties},
+	}
+	if k := known[n.name]; k.kinds&r.kind != 0 {
+		return k.answer(n, r)
 	}
 	return forbidden("D:supported-report")
 }
 
-// multiget answers CALDAV:calendar-multiget (RFC 4791 §7.9): every href once, absent ones with a 404.
+// calendarsIn lists the calendars that a query of r goes over (RFC 4791 §7.8): r itself, or those of a home where
+// the Depth header reaches them.
+func (x *exchange) calendarsIn(r *resource) ([]*resource, error) {
+	if r.kind != kindHome {
+		return []*resource{r}, nil
+	}
+	cals, err := x.homeCalendars(r)
+	list := make([]*resource, len(cals))
+	for i, c := range cals {
+		list[i] = x.calendarResource(c)
+	}
+	return list, err
+}
+
+// multiget answers CALDAV:calendar-multiget (RFC 4791 §7.9): every href once, those that are absent or not in the
+// scope of r with a 404.
 func (x *exchange) multiget(n *node, r *resource) error {
 	q := parsePropRequest(n)
+	in := map[string]*resource{}
+	switch r.kind {
+	case kindObject:
+		in[r.cal.Name] = x.calendarResource(r.cal)
+	default:
+		cals, err := x.calendarsIn(r)
+		if err != nil {
+			return err
+		}
+		for _, c := range cals {
+			in[c.cal.Name] = c
+		}
+	}
 	x.beginMultistatus()
+	var from *resource // the calendar that names are of
 	names := make([]string, 0, chunkSize)
 	seen := map[string]bool{}
 	for _, c := range n.children {
@@ -59,7 +93,8 @@ func (x *exchange) multiget(n *node, r *resource) error {
 		}
 		seen[href] = true
 		t, err := parseHref(href)
-		if err != nil || t.kind != kindObject || t.user != x.target.user || t.calendar != x.target.calendar {
+		cal := in[t.calendar]
+		if err != nil || t.kind != kindObject || t.user != x.target.user || cal == nil || r.kind == kindObject && t.href != r.href {
 			if err := x.statusRow(string(appendText(nil, href)), "404 Not Found", ""); err != nil {
 				return err
 			}
@@ -71,14 +106,15 @@ func (x *exchange) multiget(n *node, r *resource) error {
 			}
 			seen[t.href] = true
 		}
-		if names = append(names, t.object); len(names) == chunkSize {
-			if err := x.namedRows(r, names, q, true, nil); err != nil {
+		if len(names) == chunkSize || cal != from {
+			if err := x.namedRows(from, names, q, true, nil); err != nil {
 				return err
 			}
-			names = names[:0]
+			from, names = cal, names[:0]
 		}
+		names = append(names, t.object)
 	}
-	if err := x.namedRows(r, names, q, true, nil); err != nil {
+	if err := x.namedRows(from, names, q, true, nil); err != nil {
 		return err
 	}
 	x.endMultistatus()
@@ -120,8 +156,7 @@ func (x *exchange) namedRows(r *resource, names []string, q *propRequest, report
 	return nil
 }
 
-// query answers CALDAV:calendar-query (RFC 4791 §7.8). The common filters, a time range over VEVENTs, are settled
-// by the bounds that the backend keeps; what those leave open, and any other filter, takes the object's text.
+// query answers CALDAV:calendar-query (RFC 4791 §7.8).
 func (x *exchange) query(n *node, r *resource) error {
 	f, err := parseFilter(n)
 	if err != nil {
@@ -131,20 +166,56 @@ func (x *exchange) query(n *node, r *resource) error {
 		return err
 	}
 	q := parsePropRequest(n)
-	z := x.zones.of(r.cal.TimeZone)
-	keep := func(o Object) bool {
-		ok, err := z.selects(o.Data, f)
-		if err != nil {
-			x.h.log().DebugContext(x.ctx, "object not judged, so selected", "path", r.href, "object", o.Name, "err", err)
-		}
-		return ok
-	}
-	x.beginMultistatus()
 	p := f.plan()
-	if p.nothing {
-		x.endMultistatus()
-		return nil
+	x.beginMultistatus()
+	switch depth := x.req.Header.Get("Depth"); {
+	case p.nothing:
+	case r.kind == kindObject:
+		z, err := x.zonesOf(r.cal)
+		if err != nil {
+			return err
+		}
+		if x.selects(z, r.cal, r.obj, f) {
+			err = x.row(r, q)
+		}
+		if err != nil {
+			return err
+		}
+	case r.kind == kindHome && (depth == "" || depth == "0"):
+		// A home has no objects of its own. On a calendar, depth 0 is taken for 1: Evolution means that.
+	default:
+		cals, err := x.calendarsIn(r)
+		if err != nil {
+			return err
+		}
+		for _, c := range cals {
+			if err := x.queryCalendar(c, f, p, q); err != nil {
+				return err
+			}
+		}
 	}
+	x.endMultistatus()
+	return nil
+}
+
+// selects matches an object, with its data, against a filter.
+func (x *exchange) selects(z *zones, c Calendar, o Object, f *compFilter) bool {
+	ok, err := z.selects(o.Data, f)
+	if err != nil {
+		x.h.log().DebugContext(x.ctx, "object not judged, so selected", "calendar", c.Name, "object", o.Name, "err", err)
+	}
+	return ok
+}
+
+// queryCalendar answers for the objects of one calendar. The common filters, a time range over VEVENTs, are
+// settled by the bounds that the backend keeps; what those leave open, and any other filter, takes the object's
+// text.
+func (x *exchange) queryCalendar(r *resource, f *compFilter, p plan, q *propRequest) error {
+	z, err := x.zonesOf(r.cal)
+	if err != nil {
+		return err
+	}
+	keep := func(o Object) bool { return x.selects(z, r.cal, o, f) }
 	want := Query{WithData: x.data != nil || !p.exact}
 	if p.within != nil {
 		want.Start, want.End = p.within.query()
@@ -180,11 +251,7 @@ func (x *exchange) query(n *node, r *resource) error {
 			return err
 		}
 	}
-	if err := x.namedRows(r, open, q, false, keep); err != nil {
-		return err
-	}
-	x.endMultistatus()
-	return nil
+	return x.namedRows(r, open, q, false, keep)
 }
 
 // queryZone reads the zone for floating times out of CALDAV:timezone (RFC 4791 §9.8) or CALDAV:timezone-id (RFC

@@ -52,6 +52,14 @@ func parseSync(n *node) (*syncRequest, error) {
 	return s, nil
 }
 
+// sync answers DAV:sync-collection.
+func (x *exchange) sync(n *node, r *resource) error {
+	if r.kind == kindHome {
+		return x.syncHome(n, r)
+	}
+	return x.syncCalendar(n, r)
+}
+
 // syncCalendar answers DAV:sync-collection on a calendar (RFC 6578 §3). A client that knows the present state
 // costs no question to the backend.
 func (x *exchange) syncCalendar(n *node, r *resource) error {

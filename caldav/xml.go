@@ -2,12 +2,14 @@ package caldav
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -41,6 +43,15 @@ type node struct {
 	attrs    []xml.Attr
 	text     string // character data directly inside, in document order
 	children []*node
+	parts    []part // text and children as they alternate; kept of a DAV:propertyupdate only
+
+	data []byte // text while it is read
+}
+
+// part is a run of text or, where child is not nil, an element.
+type part struct {
+	text  string
+	child *node
 }
 
 // child finds the first child element of a name, or nil. It and the other readers accept a nil node.
@@ -85,7 +96,45 @@ func readXML(w http.ResponseWriter, r *http.Request) (*node, error) {
 	if err != nil {
 		return nil, badRequest("cannot read the request body")
 	}
-	return parseXML(body)
+	return parseXML(fromUTF16(body))
+}
+
+// fromUTF16 decodes a body that begins with a byte order mark of UTF-16, which every XML processor has to
+// understand (XML 1.0 §4.3.3). Other encodings are named in the XML declaration; what the media type says is not
+// looked at, since clients do not mean it.
+func fromUTF16(body []byte) []byte {
+	var order binary.ByteOrder = binary.LittleEndian
+	switch {
+	case bytes.HasPrefix(body, []byte("\xfe\xff")):
+		order = binary.BigEndian
+	case !bytes.HasPrefix(body, []byte("\xff\xfe")):
+		return body
+	}
+	units := make([]uint16, 0, len(body)/2)
+	for b := body[2:]; len(b) > 1; b = b[2:] {
+		units = append(units, order.Uint16(b))
+	}
+	return []byte(string(utf16.Decode(units)))
+}
+
+// charsetReader is for the encodings of one octet a character that are subsets of Unicode in that octet. UTF-16
+// has been decoded before an XML declaration can name it.
+func charsetReader(charset string, r io.Reader) (io.Reader, error) {
+	switch strings.ToLower(charset) {
+	case "iso-8859-1", "latin1", "us-ascii", "ascii":
+		b, err := io.ReadAll(r)
+		if err != nil {
+			return nil, err
+		}
+		runes := make([]rune, len(b))
+		for i, c := range b {
+			runes[i] = rune(c)
+		}
+		return strings.NewReader(string(runes)), nil
+	case "utf-8", "utf8", "utf-16", "utf-16le", "utf-16be":
+		return r, nil
+	}
+	return nil, fmt.Errorf("unknown charset %q", charset)
 }
 
 // parseXML reads one document. Document type declarations are refused, so there are no entities to expand.
@@ -95,9 +144,11 @@ func parseXML(body []byte) (*node, error) {
 		return nil, nil
 	}
 	dec := xml.NewDecoder(bytes.NewReader(body))
+	dec.CharsetReader = charsetReader
 	var root *node
 	var open []*node
 	elements := 0
+	declared := map[string]bool{"": true, "http://www.w3.org/XML/1998/namespace": true} // namespaces met so far
 	for {
 		tok, err := dec.Token()
 		if err == io.EOF {
@@ -114,11 +165,23 @@ func parseXML(body []byte) (*node, error) {
 			if len(open) == maxXMLDepth {
 				return nil, badRequest("XML in the request body is nested too deeply")
 			}
+			for _, a := range t.Attr {
+				if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
+					declared[a.Value] = true
+				}
+			}
+			// The decoder takes an undeclared prefix for a namespace, and a stray colon for part of a name.
+			if !declared[t.Name.Space] || strings.Contains(t.Name.Local, ":") {
+				return nil, badRequest("an XML name in the request body has an undeclared prefix")
+			}
 			n := &node{name: t.Name, attrs: t.Attr}
 			switch {
 			case len(open) > 0:
 				parent := open[len(open)-1]
 				parent.children = append(parent.children, n)
+				if root.name == dav("propertyupdate") {
+					parent.parts = append(parent.parts, part{child: n})
+				}
 			case root == nil:
 				root = n
 			default:
@@ -126,14 +189,15 @@ func parseXML(body []byte) (*node, error) {
 			}
 			open = append(open, n)
 		case xml.EndElement:
+			n := open[len(open)-1]
+			n.text, n.data = string(n.data), nil
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) > 0 {
 				n := open[len(open)-1]
-				if n.text == "" {
-					n.text = string(t)
-				} else if len(bytes.TrimSpace(t)) > 0 {
-					n.text += string(t)
+				n.data = append(n.data, t...)
+				if root.name == dav("propertyupdate") {
+					n.parts = append(n.parts, part{text: string(t)})
 				}
 			} else if len(bytes.TrimSpace(t)) > 0 {
 				return nil, badRequest("text outside the root element of the request body")
@@ -183,10 +247,10 @@ var needsEscape = func() (t [256]bool) {
 	return
 }()
 
-// attributeValue escapes s for an attribute in double quotes.
-func attributeValue(s string) string {
-	return strings.ReplaceAll(string(appendText(nil, s)), `"`, "&quot;")
-}
+var quotes = strings.NewReplacer(`"`, "&quot;", "'", "&apos;")
+
+// attributeValue escapes s for an attribute in quotes of either kind.
+func attributeValue(s string) string { return quotes.Replace(string(appendText(nil, s))) }
 
 // appendText appends s as XML character data.
 func appendText(b []byte, s string) []byte {
