@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,35 @@ import (
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/caldav"
 )
+
+// BenchmarkPoll is an idle client's question, without the network.
+func BenchmarkPoll(b *testing.B) {
+	w := makeWorld(b, b.Context(), b.TempDir(), slog.New(slog.DiscardHandler))
+	defer w.store.Close()
+	w.box.Calendar().Create(meeting("Meeting", 1, 9))
+	if _, err := w.b.Round(w.ctx, w.m); err != nil {
+		b.Fatal(err)
+	}
+	_, password, err := w.store.AddPassword(w.ctx, "alice", "", start)
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := &caldav.Handler{Backend: bridge.Backend{Store: w.store}, Log: slog.New(slog.DiscardHandler)}
+	const body = `<D:propfind xmlns:D="DAV:" xmlns:CS="http://calendarserver.org/ns/"><D:prop><CS:getctag/><D:sync-token/></D:prop></D:propfind>`
+	ctx, cancel := context.WithCancel(w.ctx) // as a server's is
+	defer cancel()
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequestWithContext(ctx, "PROPFIND", "/dav/calendars/alice/calendar/", strings.NewReader(body))
+		r.SetBasicAuth("alice", password)
+		r.Header.Set("Depth", "0")
+		res := httptest.NewRecorder()
+		h.ServeHTTP(res, r)
+		if res.Code != http.StatusMultiStatus {
+			b.Fatal(res.Code)
+		}
+	}
+}
 
 // BenchmarkQuery asks for one month of a calendar of 10,000 objects, a twentieth of them series without an end.
 func BenchmarkQuery(b *testing.B) {

@@ -3,17 +3,12 @@
 package main_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -36,47 +31,13 @@ const (
 // TestLoad runs the real binary against a simulated mailbox of 10,000 events and prints what it does. `make bench`
 // calls it; it fails only where an answer is wrong, never for being slow.
 func TestLoad(t *testing.T) {
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "outbridge")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	sim := &graphsim.Server{AutoApprove: true, DeviceInterval: time.Second, MaxPage: 200}
-	fillMailbox(sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time").Calendar())
-	outlook := httptest.NewServer(sim)
-	defer outlook.Close()
-
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	conf := filepath.Join(dir, "outbridge.toml")
-	text := fmt.Sprintf("listen = %q\n[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\nclient_id = \"load\"\n[[account]]\nname = \"alice\"\n",
-		address, outlook.URL, outlook.URL)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tool := func(args ...string) ([]byte, *os.ProcessState) {
-		t.Helper()
-		cmd := exec.Command(binary, append(args, "--config", conf)...)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("outbridge %v: %v\n%s", args, err, stderr.String())
-		}
-		return out, cmd.ProcessState
-	}
-	tool("login", "alice")
-
-	download := timed(func() { downloadOnly(t, outlook.URL, sim) })
+	w := newLoadWorld(t, func(cal *graphsim.Calendar) { fillMailbox(cal, loadSingles, loadSeries) })
+	download := timed(func() { downloadOnly(t, w.outlook) })
 	var report struct{ Events int }
 	var first *os.ProcessState
 	took := timed(func() {
 		var out []byte
-		out, first = tool("sync", "--json")
+		out, first = w.tool("sync", "--json")
 		if err := json.Unmarshal(out, &report); err != nil {
 			t.Fatal(err)
 		}
@@ -86,37 +47,17 @@ func TestLoad(t *testing.T) {
 	}
 	row("first sync, 10,000 events", fmt.Sprintf("%.0f events/s", float64(report.Events)/took.Seconds()),
 		fmt.Sprintf("%.1f s, %.1f times the download alone, peak memory %d MiB", took.Seconds(), took.Seconds()/download.Seconds(), peak(first)))
-	idle := timed(func() { tool("sync", "--json") })
+	idle := timed(func() { w.tool("sync", "--json") })
 	row("idle sync, whole process", fmt.Sprintf("%.0f ms", idle.Seconds()*1000), "")
 
 	var pass struct{ Password string }
 	var feed struct{ URL string }
-	out, _ := tool("password", "add", "alice", "--json")
-	if err := json.Unmarshal(out, &pass); err != nil {
-		t.Fatal(err)
-	}
-	out, _ = tool("feed", "add", "alice", "--json")
-	if err := json.Unmarshal(out, &feed); err != nil {
-		t.Fatal(err)
-	}
-	serve := exec.Command(binary, "serve", "--config", conf)
-	if err := serve.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = serve.Process.Signal(syscall.SIGTERM)
-		_ = serve.Wait()
-		row("serve, peak memory", fmt.Sprintf("%d MiB", peak(serve.ProcessState)), "")
-	}()
-	for range 200 {
-		if res, err := http.Get("http://" + address + "/readyz"); err == nil {
-			res.Body.Close()
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	w.json(&pass, "password", "add", "alice")
+	w.json(&feed, "feed", "add", "alice")
+	w.start()
+	defer func() { row("serve, peak memory", w.resident(), "") }()
 
-	dav := "http://" + address + "/dav/calendars/alice/calendar/"
+	dav := "http://" + w.address + "/dav/calendars/alice/calendar/"
 	ask := func(method, url, depth, body string, header ...string) *http.Request {
 		r, err := http.NewRequest(method, url, strings.NewReader(body))
 		if err != nil {
@@ -129,19 +70,14 @@ func TestLoad(t *testing.T) {
 		}
 		return r
 	}
-	const prop = `<D:propfind xmlns:D="DAV:" xmlns:CS="http://calendarserver.org/ns/"><D:prop><CS:getctag/><D:sync-token/></D:prop></D:propfind>`
-	const syncBody = `<D:sync-collection xmlns:D="DAV:"><D:sync-token>%s</D:sync-token><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop></D:sync-collection>`
 	list := fetch(t, ask("REPORT", dav, "1", fmt.Sprintf(syncBody, "")), 207)
 	hrefs := regexp.MustCompile(`/dav/calendars/alice/calendar/[^<]+\.ics`).FindAllString(string(list), -1)
 	token := regexp.MustCompile(`urn:outbridge:sync:[^<]+`).FindString(string(list))
 	if len(hrefs) != report.Events || token == "" {
 		t.Fatalf("%d hrefs, token %q", len(hrefs), token)
 	}
-	multiget := func(n int) string {
-		return `<C:calendar-multiget xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/><C:calendar-data/></D:prop><D:href>` +
-			strings.Join(hrefs[:n], "</D:href><D:href>") + `</D:href></C:calendar-multiget>`
-	}
-	measure(t, "PROPFIND getctag, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("PROPFIND", dav, "0", prop) })
+	multiget := func(n int) string { return multigetBody(hrefs[:n]) }
+	measure(t, "PROPFIND getctag, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("PROPFIND", dav, "0", ctagBody) })
 	measure(t, "REPORT sync-collection, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("REPORT", dav, "1", fmt.Sprintf(syncBody, token)) })
 	measure(t, "REPORT sync-collection, from nothing", "objects/s", len(hrefs), 207, func() *http.Request { return ask("REPORT", dav, "1", fmt.Sprintf(syncBody, "")) })
 	measure(t, "REPORT calendar-multiget of 100", "objects/s", 100, 207, func() *http.Request { return ask("REPORT", dav, "1", multiget(100)) })
@@ -156,14 +92,15 @@ func TestLoad(t *testing.T) {
 	measure(t, "feed, 304", "requests/s", 1, 304, func() *http.Request { return ask("GET", feed.URL, "", "", "If-None-Match", etag) })
 }
 
-func fillMailbox(cal *graphsim.Calendar) {
+// fillMailbox makes single events over 400 days, a quarter of them past, and series of every fourth week without an end.
+func fillMailbox(cal *graphsim.Calendar, singles, series int) {
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	body := "<p>Agenda</p><ul>" + strings.Repeat("<li>A point to talk about</li>", 10) + "</ul>"
-	for i := range loadSingles {
+	for i := range singles {
 		begin := today.AddDate(0, 0, i%400-100).Add(time.Duration(7+i/400%10) * time.Hour)
 		cal.Create(graphsim.Event{Subject: fmt.Sprintf("Meeting %d", i), Body: body, Location: "Room 5", Start: begin, End: begin.Add(time.Hour)})
 	}
-	for i := range loadSeries {
+	for i := range series {
 		begin := today.AddDate(0, 0, i%28-28).Add(time.Duration(7+i%10) * time.Hour)
 		cal.Create(graphsim.Event{Subject: fmt.Sprintf("Series %d", i), Body: body, Start: begin, End: begin.Add(time.Hour), Recurrence: &graph.Recurrence{
 			Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 4, DaysOfWeek: []string{strings.ToLower(begin.Weekday().String())}},
@@ -173,7 +110,7 @@ func fillMailbox(cal *graphsim.Calendar) {
 }
 
 // downloadOnly reads the pages that a first sync reads, and drops them.
-func downloadOnly(t *testing.T, origin string, sim *graphsim.Server) {
+func downloadOnly(t *testing.T, origin string) {
 	auth := &graph.Authority{LoginURL: origin, Tenant: "common", ClientID: "load", Scopes: graph.Scopes(origin)}
 	device, err := auth.DeviceCode(t.Context())
 	if err != nil {

@@ -1,0 +1,23 @@
+package convert
+
+import (
+	"bytes"
+
+	"github.com/emersion/go-ical"
+)
+
+// ZoneCalendar is a VCALENDAR with the VTIMEZONE of an IANA zone as it is in this century, for
+// CALDAV:calendar-timezone (RFC 4791 §5.2.2). It is nil for a name that is not known.
+func ZoneCalendar(iana string) []byte {
+	z, ok := loadIANA(iana)
+	if !ok || z.loc == nil {
+		return nil
+	}
+	cal := newCalendar()
+	cal.Children = []*ical.Component{vtimezone(z, date(2024, 1, 1), date(2034, 1, 1))}
+	var b bytes.Buffer
+	if err := Encode(&b, cal); err != nil {
+		return nil
+	}
+	return b.Bytes()
+}
