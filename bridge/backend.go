@@ -8,6 +8,7 @@ import (
 
 	"github.com/emersion/go-ical"
 
+	"outbridge/bridge/convert"
 	"outbridge/caldav"
 )
 
@@ -53,7 +54,7 @@ func (b Backend) Calendars(ctx context.Context, p caldav.Principal) ([]caldav.Ca
 	}
 	cals := make([]caldav.Calendar, len(list))
 	for i, c := range list {
-		cals[i] = davCalendar(c, p)
+		cals[i] = davCalendar(c, p, zoneOf(a))
 	}
 	return cals, nil
 }
@@ -63,12 +64,22 @@ func (b Backend) Calendar(ctx context.Context, p caldav.Principal, name string) 
 	if err != nil {
 		return caldav.Calendar{}, davError(err)
 	}
-	return davCalendar(c, p), nil
+	a, err := b.Store.Account(ctx, p.Name)
+	if err != nil {
+		return caldav.Calendar{}, davError(err)
+	}
+	return davCalendar(c, p, zoneOf(a)), nil
 }
 
-func davCalendar(c Calendar, p caldav.Principal) caldav.Calendar {
+// zoneOf is the IANA name of the mailbox's own time zone, "" where that is not known.
+func zoneOf(a Account) string {
+	_, iana, _ := convert.LoadZone(a.Settings.Zone)
+	return iana
+}
+
+func davCalendar(c Calendar, p caldav.Principal, zone string) caldav.Calendar {
 	return caldav.Calendar{
-		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.Color, Order: c.Order,
+		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.Color, Order: c.Order, TimeZone: zone,
 		Token: caldav.Token{Epoch: c.Epoch, Rev: c.Rev}, Modified: c.Modified, Key: c.ID,
 	}
 }
@@ -150,6 +161,9 @@ func (b Backend) Changes(ctx context.Context, c caldav.Calendar, since caldav.To
 		}
 	}
 }
+
+// PropertyPath is the path under which a PropertyStore has what a user's clients have set of a calendar.
+func PropertyPath(user, calendar string) string { return caldav.CalendarPath(user, calendar) }
 
 func (b Backend) Properties(ctx context.Context, p caldav.Principal, path string) (map[xml.Name]string, error) {
 	return b.Store.Properties(ctx, p.Name, path)

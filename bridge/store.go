@@ -71,7 +71,8 @@ type MirrorStore interface {
 	UserCalendar(ctx context.Context, account, name string) (Calendar, error)
 	// SetCalendars makes the account's calendars those of list, matched by Mailbox and GraphID: new ones are made (Name is the
 	// wished path segment, made unique), known ones take the list's DisplayName, Color, CanEdit, Default, Owner and
-	// Order, and others are removed with all that is theirs. It reports whether anything changed.
+	// Order, and others are removed with all that is theirs, what clients have set of them included (PropertyPath). It
+	// reports whether anything changed.
 	SetCalendars(ctx context.Context, id AccountID, list []Calendar) (bool, error)
 	// Mirror writes one page and returns the calendar's new Seq.
 	Mirror(ctx context.Context, p MirrorPage) (seq int64, err error)

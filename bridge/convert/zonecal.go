@@ -6,10 +6,10 @@ import (
 	"github.com/emersion/go-ical"
 )
 
-// ZoneCalendar is a VCALENDAR with the VTIMEZONE of an IANA zone as it is in this century, for
+// ZoneCalendar is a VCALENDAR with the VTIMEZONE of a zone, by its IANA name, as it is in these years, for
 // CALDAV:calendar-timezone (RFC 4791 §5.2.2). It is nil for a name that is not known.
 func ZoneCalendar(iana string) []byte {
-	z, ok := loadIANA(iana)
+	z, ok := findZone(iana)
 	if !ok || z.loc == nil {
 		return nil
 	}

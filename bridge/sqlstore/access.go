@@ -54,12 +54,19 @@ func (s *Store) changeOne(ctx context.Context, query string, args ...any) error 
 	return nil
 }
 
+type passwordKey struct{ user, hash string }
+
 func (s *Store) CheckPassword(ctx context.Context, user, password string) (bool, error) {
-	var ok bool
 	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
-	err := s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM password WHERE hash = ? AND user = ?)`,
-		s.key.digest("password", password), user).Scan(&ok)
-	if err != nil {
+	hash := s.key.digest("password", password)
+	ok, err := cached(s, passwordKey{user, string(hash)}, func() (ok bool, err error) {
+		err = s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM password WHERE hash = ? AND user = ?)`, hash, user).Scan(&ok)
+		if err == nil && !ok {
+			err = bridge.ErrNotFound
+		}
+		return ok, err
+	})
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return false, fmt.Errorf("check password: %w", err)
 	}
 	return ok, nil

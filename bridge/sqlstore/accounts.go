@@ -25,8 +25,12 @@ func (s *Store) EnsureAccount(ctx context.Context, name string) (bridge.Account,
 	return s.Account(ctx, name)
 }
 
+type accountKey string
+
 func (s *Store) Account(ctx context.Context, name string) (bridge.Account, error) {
-	a, err := scanAccount(s.read.row(ctx, selectAccount+` WHERE name = ?`, name))
+	a, err := cached(s, accountKey(name), func() (bridge.Account, error) {
+		return scanAccount(s.read.row(ctx, selectAccount+` WHERE name = ?`, name))
+	})
 	if err != nil {
 		return a, fmt.Errorf("account %s: %w", name, notFound(err))
 	}

@@ -61,9 +61,13 @@ func (s *Store) Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Cale
 	return c, nil
 }
 
+type userCalendarKey struct{ account, name string }
+
 func (s *Store) UserCalendar(ctx context.Context, account, name string) (bridge.Calendar, error) {
-	c, err := scanCalendar(s.read.row(ctx, `
-		SELECT `+calendarColumns+` FROM calendar WHERE account_id = (SELECT id FROM account WHERE name = ?) AND name = ?`, account, name))
+	c, err := cached(s, userCalendarKey{account, name}, func() (bridge.Calendar, error) {
+		return scanCalendar(s.read.row(ctx, `
+			SELECT `+calendarColumns+` FROM calendar WHERE account_id = (SELECT id FROM account WHERE name = ?) AND name = ?`, account, name))
+	})
 	if err != nil {
 		return c, fmt.Errorf("calendar %s of %s: %w", name, account, notFound(err))
 	}
@@ -102,6 +106,9 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 				continue
 			}
 			name := unique(c.Name, names)
+			if err := forgetProperties(ctx, t, id, name); err != nil { // of one that had the name before
+				return err
+			}
 			_, err := t.exec(ctx, `
 				INSERT INTO calendar (account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -115,6 +122,9 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 			if _, err := t.exec(ctx, `DELETE FROM calendar WHERE id = ?`, c.ID); err != nil {
 				return err
 			}
+			if err := forgetProperties(ctx, t, id, c.Name); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -122,6 +132,16 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 		return false, fmt.Errorf("set calendars: %w", err)
 	}
 	return true, nil
+}
+
+// forgetProperties removes what clients have set of a calendar of the account.
+func forgetProperties(ctx context.Context, t tx, id bridge.AccountID, calendar string) error {
+	var user string
+	if err := t.row(ctx, `SELECT name FROM account WHERE id = ?`, id).Scan(&user); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `DELETE FROM property WHERE user = ? AND path = ?`, user, bridge.PropertyPath(user, calendar))
+	return err
 }
 
 func sameCalendars(have, list []bridge.Calendar) bool {

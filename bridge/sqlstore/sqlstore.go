@@ -38,6 +38,7 @@ type Store struct {
 	key   Key
 	read  *db
 	write *db // one connection
+	cache *cache
 }
 
 var _ bridge.Store = (*Store)(nil)
@@ -64,12 +65,16 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	r.SetMaxOpenConns(readers)
-	r.SetMaxIdleConns(readers)
+	r.SetMaxOpenConns(readers + 1) // one is the cache's
+	r.SetMaxIdleConns(readers + 1)
 	s := &Store{key: key, read: &db{DB: r}, write: &db{DB: w}}
 	if err := s.migrate(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, explain(err))
+	}
+	if s.cache, err = newCache(ctx, r); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	return s, nil
 }
@@ -119,7 +124,7 @@ func (s *Store) migrate(ctx context.Context) error {
 
 // Close ends the use of the database.
 func (s *Store) Close() error {
-	return errors.Join(s.read.Close(), s.write.Close())
+	return errors.Join(s.cache.close(), s.read.Close(), s.write.Close())
 }
 
 // Ping reads from the database, for health checks.

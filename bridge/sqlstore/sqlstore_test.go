@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -354,6 +355,76 @@ func TestCalendarsFollowTheList(t *testing.T) {
 	}
 	if _, err := s.UserCalendar(t.Context(), "bob", "calendar-2"); !errors.Is(err, bridge.ErrNotFound) {
 		t.Errorf("somebody else's calendar: %v", err)
+	}
+}
+
+func TestPropertiesGoWithTheCalendar(t *testing.T) {
+	s := open(t)
+	c := calendar(t, s)
+	color := xml.Name{Space: "http://apple.com/ns/ical/", Local: "calendar-color"}
+	path, other := bridge.PropertyPath("alice", c.Name), bridge.PropertyPath("alice", c.Name+"-2")
+	set := func(user, path string) {
+		if err := s.SetProperties(t.Context(), user, path, map[xml.Name]string{color: "#112233FF"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("alice", path)
+	set("alice", other)
+	set("bob", path)
+	check := func(step, user, path string, want int) {
+		t.Helper()
+		if got := must(s.Properties(t.Context(), user, path))(t); len(got) != want {
+			t.Errorf("%s: %s of %s: %v", step, path, user, got)
+		}
+	}
+	c.Name, c.Modified = "calendar", now
+	must(s.SetCalendars(t.Context(), c.Account, []bridge.Calendar{c, {GraphID: "second", Name: "calendar", DisplayName: "Second", Modified: now}}))(t)
+	check("kept", "alice", path, 1)
+	check("a new calendar has what one of its name had", "alice", other, 0)
+	set("alice", other)
+	must(s.SetCalendars(t.Context(), c.Account, []bridge.Calendar{{GraphID: "second", Name: "calendar", DisplayName: "Second", Modified: now}}))(t)
+	check("removed", "alice", path, 0)
+	check("another calendar", "alice", other, 1)
+	check("another user", "bob", path, 1)
+}
+
+// What was read is what is there, whoever changed it, this store or another on the same file.
+func TestCachedRows(t *testing.T) {
+	path, key := filepath.Join(t.TempDir(), "outbridge.db"), NewKey()
+	var stores []*Store
+	for range 2 {
+		s, err := Open(t.Context(), path, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		stores = append(stores, s)
+	}
+	s := stores[0]
+	c := calendar(t, s)
+	for i, writer := range []*Store{s, stores[1], s} {
+		p, secret, err := writer.AddPassword(t.Context(), "alice", "", now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if !must(s.CheckPassword(t.Context(), "alice", secret))(t) || must(s.CheckPassword(t.Context(), "bob", secret))(t) {
+				t.Errorf("writer %d: the password is not alice's", i)
+			}
+		}
+		if err := writer.RevokePassword(t.Context(), "alice", p.ID); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if must(s.CheckPassword(t.Context(), "alice", secret))(t) {
+				t.Errorf("writer %d: a revoked password is good", i)
+			}
+		}
+		name := fmt.Sprint("Name ", i)
+		must(writer.SetCalendars(t.Context(), c.Account, []bridge.Calendar{{GraphID: c.GraphID, Name: c.Name, DisplayName: name, Modified: now}}))(t)
+		if got := must(s.UserCalendar(t.Context(), "alice", c.Name))(t); got.DisplayName != name {
+			t.Errorf("writer %d: %s, want %s", i, got.DisplayName, name)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"outbridge/bridge"
+	"outbridge/bridge/convert"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 	"outbridge/caldav"
@@ -72,12 +73,13 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 		b.Published = push.Published
 	}
 	srv := &http.Server{
-		Handler:           handler(c, store, b, push, log),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is for the DAV handler, after a sign-in
+		Handler:                      handler(c, store, b, push, log),
+		ReadHeaderTimeout:            10 * time.Second,
+		ReadTimeout:                  time.Minute,
+		IdleTimeout:                  2 * time.Minute,
+		MaxHeaderBytes:               64 << 10,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Run(ctx) })
@@ -106,7 +108,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 
 // handler joins DAV and everything else at one origin.
 func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, log *slog.Logger) http.Handler {
-	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log}
+	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log, TimeZone: convert.ZoneCalendar}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}

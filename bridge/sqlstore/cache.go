@@ -1,0 +1,89 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+)
+
+// maxCached bounds the answers that are kept.
+const maxCached = 10_000
+
+// cache keeps what single rows were read as, for as long as nothing is committed to the database, by this process or
+// another. An idle client's poll then costs the question whether that is so, and no row. SQLite answers it by PRAGMA
+// data_version, which changes on a connection of its own whenever another one has committed.
+type cache struct {
+	conn    *sql.Conn
+	version *sql.Stmt
+
+	mu   sync.Mutex
+	at   int64 // the data_version that kept was read at
+	kept map[any]any
+}
+
+func newCache(ctx context.Context, d *sql.DB) (*cache, error) {
+	conn, err := d.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	version, err := conn.PrepareContext(ctx, `PRAGMA data_version`)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &cache{conn: conn, version: version, kept: map[any]any{}}, nil
+}
+
+// now reads the data_version, and forgets what was kept at another.
+func (c *cache) now() (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var v int64
+	// A context that can end costs a goroutine; the answer is there in microseconds.
+	if err := c.version.QueryRowContext(context.Background()).Scan(&v); err != nil {
+		return 0, err
+	}
+	if v != c.at {
+		c.at = v
+		clear(c.kept)
+	}
+	return v, nil
+}
+
+// cached returns what read returns, or has returned for key since the database last changed. What is returned is
+// shared: it is not to be changed. Errors are not kept, so that wrong passwords take no room.
+func cached[T any](s *Store, key any, read func() (T, error)) (T, error) {
+	c := s.cache
+	v, err := c.now()
+	if err != nil {
+		return read()
+	}
+	c.mu.Lock()
+	kept, ok := c.kept[key]
+	ok = ok && c.at == v
+	c.mu.Unlock()
+	if ok {
+		return kept.(T), nil
+	}
+	t, err := read()
+	if err != nil {
+		return t, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at == v { // else what was read may be of before the change
+		if len(c.kept) >= maxCached {
+			clear(c.kept)
+		}
+		c.kept[key] = t
+	}
+	return t, nil
+}
+
+func (c *cache) close() error {
+	if c == nil {
+		return nil
+	}
+	c.version.Close()
+	return c.conn.Close()
+}
