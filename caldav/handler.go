@@ -30,6 +30,8 @@ type Handler struct {
 	PublicURL string
 	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
 	RetryAfter time.Duration
+
+	spans spanCache
 }
 
 // davTokens is the DAV header of every answer (RFC 4918 §10.1). Thunderbird throws the first token away.

@@ -17,6 +17,7 @@ import (
 const (
 	maxSteps    = 100_000
 	maxExpanded = 10_000
+	maxWork     = 5_000_000 // instances looked at for one request; what is left then is not judged
 )
 
 var (
@@ -268,6 +269,9 @@ func (z *zones) expandMaster(c *ical.Component, r timeRange, overridden instance
 		return false, err
 	}
 	for range maxSteps {
+		if z.work++; z.work > maxWork {
+			break
+		}
 		wall, ok, err := next()
 		if err != nil || !ok {
 			return true, err

@@ -207,51 +207,85 @@ func (x *exchange) selects(z *zones, c Calendar, o Object, f *compFilter) bool {
 	return ok
 }
 
-// queryCalendar answers for the objects of one calendar. The common filters, a time range over VEVENTs, are
-// settled by the bounds that the backend keeps; what those leave open, and any other filter, takes the object's
-// text.
+// queryCalendar answers for the objects of one calendar.
 func (x *exchange) queryCalendar(r *resource, f *compFilter, p plan, q *propRequest) error {
 	z, err := x.zonesOf(r.cal)
 	if err != nil {
 		return err
 	}
-	keep := func(o Object) bool { return x.selects(z, r.cal, o, f) }
+	if p.exact && p.within != nil {
+		return x.queryRange(r, *p.within, z, q)
+	}
 	want := Query{WithData: x.data != nil || !p.exact}
 	if p.within != nil {
 		want.Start, want.End = p.within.query()
 	}
-	var open []string // not settled by their bounds, and without their data
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, want) {
 		if err != nil {
 			return err
 		}
-		v := inside
-		switch {
-		case p.within != nil:
-			v = p.within.judge(o)
-			if v == inside && !p.exact {
-				v = unsure
-			}
-		case !p.exact:
-			v = unsure
-		}
-		if v == outside || v == unsure && want.WithData && !keep(o) {
-			continue
-		}
-		if v == unsure && !want.WithData {
-			if open = append(open, o.Name); len(open) == chunkSize {
-				if err := x.namedRows(r, open, q, false, keep); err != nil {
-					return err
-				}
-				open = open[:0]
-			}
+		if p.within != nil && p.within.judge(o) == outside || !p.exact && !x.selects(z, r.cal, o, f) {
 			continue
 		}
 		if err := x.row(objectResource(r, o), q); err != nil {
 			return err
 		}
 	}
-	return x.namedRows(r, open, q, false, keep)
+	return nil
+}
+
+// queryRange answers the filter that most clients send, a time range over VEVENTs. It is settled by the bounds that
+// the backend keeps and by the spans of earlier queries; only what those leave open takes an object's text.
+func (x *exchange) queryRange(r *resource, within timeRange, z *zones, q *propRequest) error {
+	closed := !within.start.IsZero() && !within.end.IsZero()
+	key := func(o Object) spanKey { return spanKey{r.cal.Owner, r.cal.Name, o.Name, o.ETag, z.floating.String()} }
+	settled := map[string]bool{} // of those below, the ones that are in the range for sure
+	keep := func(o Object) bool {
+		switch {
+		case settled[o.Name]:
+			return true
+		case closed:
+			s, ok := z.spansOf(o.Data, within)
+			if ok {
+				x.h.spans.keep(key(o), s)
+				return s.in(within)
+			}
+		}
+		return x.selects(z, r.cal, o, &compFilter{comps: []*compFilter{{name: "VEVENT", within: &within}}})
+	}
+	var names []string // whose data is still to be read
+	want := Query{}
+	want.Start, want.End = within.query()
+	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, want) {
+		if err != nil {
+			return err
+		}
+		v := within.judge(o)
+		if v == unsure && closed {
+			if s := x.h.spans.find(key(o), within); s != nil {
+				if v = outside; s.in(within) {
+					v = inside
+				}
+			}
+		}
+		switch {
+		case v == outside:
+			continue
+		case v == inside && x.data == nil:
+			err = x.row(objectResource(r, o), q)
+		default:
+			settled[o.Name] = v == inside
+			names = append(names, o.Name)
+		}
+		if err == nil && len(names) == chunkSize {
+			err = x.namedRows(r, names, q, false, keep)
+			names, settled = names[:0], map[string]bool{}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return x.namedRows(r, names, q, false, keep)
 }
 
 // queryZone reads the zone for floating times out of CALDAV:timezone (RFC 4791 §9.8) or CALDAV:timezone-id (RFC

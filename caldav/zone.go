@@ -15,6 +15,7 @@ type zones struct {
 	requested *time.Location
 	floating  *time.Location
 	loaded    map[string]*time.Location
+	work      int // instances looked at so far
 }
 
 // of returns the zones with the default for a calendar in a zone of this IANA name, or none.
