@@ -112,7 +112,10 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 func Objects(ctx context.Context, store ObjectStore, id CalendarID, q ObjectQuery) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		q.Limit = listPage
-		if q.WithData {
+		switch {
+		case q.Names != nil:
+			q.Limit = min(len(q.Names)+1, listPage) // one more, so that all of them are known to be all
+		case q.WithData:
 			q.Limit = dataPage
 		}
 		for page := q; ; {

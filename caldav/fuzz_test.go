@@ -3,6 +3,7 @@ package caldav_test
 import (
 	"encoding/xml"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -22,8 +23,18 @@ func checkAnswer(t *testing.T, method, path, depth, body string) {
 	req.URL = u
 	req.SetBasicAuth("alice", "secret")
 	req.Header.Set("Depth", depth)
-	w := httptest.NewRecorder()
 	h := &caldav.Handler{Backend: &keeping{memory: fixture()}, Log: slog.New(slog.DiscardHandler)}
+	checkOne(t, h, req)
+	if method == "PROPPATCH" { // what it set is told again
+		again := req.Clone(t.Context())
+		again.Method, again.Body = "PROPFIND", http.NoBody
+		checkOne(t, h, again)
+	}
+}
+
+func checkOne(t *testing.T, h *caldav.Handler, req *http.Request) {
+	t.Helper()
+	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
 	if w.Code >= 500 {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -48,6 +59,7 @@ func FuzzXML(f *testing.F) {
 	}
 	f.Add("PROPFIND", "/", "0", `<propfind xmlns="DAV:"><prop><a:b xmlns:a='"&lt;'/><c:d/></prop></propfind>`)
 	f.Add("PROPFIND", "/dav/calendars/alice/%00/", "x", "")
+	f.Add("PROPPATCH", "/dav/principals/alice/", "", `<propertyupdate xmlns="DAV:" xmlns:q='q"'><set><prop><odd q:a="&lt;'" xml:lang="en">a<q:b/>c</odd></prop></set></propertyupdate>`)
 	f.Fuzz(func(t *testing.T, method, path, depth, body string) {
 		switch method {
 		case "PROPFIND", "REPORT", "PROPPATCH", "OPTIONS", "GET", "MKCALENDAR":
@@ -60,6 +72,7 @@ func FuzzFilter(f *testing.F) {
 	f.Add("UID", "i;octet", "beta", "20260101T000000Z", "")
 	f.Add("ATTENDEE", "", "a&b", "", "99991231T235959Z")
 	f.Add("x", "i;x", "", "20260230T000000Z", "00010101T000000Z")
+	f.Add("VALARM", "i;unicode-casemap", "\u0345\u1e9e", "20260101T000000Z", "20260102T000000Z")
 	f.Fuzz(func(t *testing.T, name, collation, text, start, end string) {
 		esc := func(s string) string {
 			var b strings.Builder
@@ -69,6 +82,8 @@ func FuzzFilter(f *testing.F) {
 		checkAnswer(t, "REPORT", workPath, "1", queryBody(`<C:calendar-data><C:expand start="`+esc(start)+`" end="`+esc(end)+`"/></C:calendar-data>`,
 			`<C:comp-filter name="VEVENT"><C:time-range start="`+esc(start)+`" end="`+esc(end)+`"/><C:prop-filter name="`+esc(name)+
 				`"><C:text-match collation="`+esc(collation)+`">`+esc(text)+`</C:text-match></C:prop-filter></C:comp-filter>`))
+		checkAnswer(t, "REPORT", "/dav/calendars/alice/", "1", queryBody(`<C:calendar-data><C:comp name="`+esc(name)+`"/></C:calendar-data>`,
+			`<C:comp-filter name="VEVENT"><C:comp-filter name="`+esc(name)+`"><C:time-range start="`+esc(start)+`" end="`+esc(end)+`"/></C:comp-filter></C:comp-filter>`))
 	})
 }
 
@@ -85,6 +100,7 @@ func FuzzObject(f *testing.F) {
 	f.Add("BEGIN:VCALENDAR\r\nX;A=b")
 	f.Add(event("DTSTART;VALUE=DATE:00010101\nDTEND:99991231T235959Z\nRDATE;VALUE=PERIOD:20260101T000000Z/PT1H,\nEXDATE:,"))
 	f.Add(event("DTSTART:20260101T000000Z\nDURATION:-PT99999999S"))
+	f.Add(event("DTSTART:20260101T000000Z\nRRULE:FREQ=DAILY\nBEGIN:VALARM\nTRIGGER;RELATED=END:-P9W\nREPEAT:9999999\nDURATION:P30000D\nEND:VALARM"))
 	f.Fuzz(func(t *testing.T, data string) {
 		m := &memory{}
 		m.add(caldav.Calendar{Name: "work", DisplayName: "Work", TimeZone: "Europe/Berlin", Writable: true})
@@ -94,6 +110,8 @@ func FuzzObject(f *testing.F) {
 		for _, r := range [][2]string{
 			{"REPORT", queryBody("<C:calendar-data><C:expand"+span+"</C:calendar-data>", eventsWithin("20260101T000000Z", "20260301T000000Z"))},
 			{"REPORT", queryBody("<C:calendar-data><C:limit-recurrence-set"+span+"</C:calendar-data>", eventsWithin("20260101T000000Z", ""))},
+			{"REPORT", queryBody("<D:getetag/>", `<C:comp-filter name="VEVENT"><C:comp-filter name="VALARM"><C:time-range`+span+`</C:comp-filter></C:comp-filter>`)},
+			{"REPORT", queryBody("<D:getetag/>", eventsWithin("20260101T000000Z", "20260301T000000Z"))},
 			{"REPORT", `<free-busy-query xmlns="urn:ietf:params:xml:ns:caldav"><time-range` + span + `</free-busy-query>`},
 			{"PUT", data},
 		} {

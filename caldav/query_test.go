@@ -323,3 +323,25 @@ END:VCALENDAR
 		}
 	}
 }
+
+// Many series that each take long to follow do not add up: what has not been judged in time is shown, and not expanded.
+func TestExpansionBomb(t *testing.T) {
+	m := &memory{}
+	m.add(caldav.Calendar{Name: "work", DisplayName: "Work"})
+	const bombs = 300
+	for i := range bombs {
+		m.publish("work", fmt.Sprintf("b%03d.ics", i), event(fmt.Sprintf("UID:b%d\nDTSTART:19000101T000000Z\nRRULE:FREQ=DAILY;COUNT=99999", i)))
+	}
+	s := serve(t, m)
+	begin := time.Now()
+	a := s.do("REPORT", workPath, queryBody(`<D:getetag/><C:calendar-data><C:expand start="21500101T000000Z" end="21510101T000000Z"/></C:calendar-data>`,
+		eventsWithin("21500101T000000Z", "21510101T000000Z")))
+	if took := time.Since(begin); took > 30*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	ms := a.multistatus(t)
+	given := strings.Count(a.body, "BEGIN:VCALENDAR")
+	if len(ms.Responses) != bombs || given == bombs || given+strings.Count(a.body, "<C:max-instances/>") != bombs {
+		t.Errorf("%d responses, %d with data", len(ms.Responses), given)
+	}
+}

@@ -30,8 +30,11 @@ type truthEvent struct {
 	hits     func(day time.Time) bool // nil: no rule
 	count    int
 	until    time.Time // wall clock; zero: none
+	rdates   []time.Time
 	excluded []int
 	moved    []truthMove
+	alarm    time.Duration // after the start, or the end
+	atEnd    bool
 }
 
 type truthMove struct {
@@ -40,8 +43,19 @@ type truthMove struct {
 	length time.Duration
 }
 
-// occurrences lists the wall clock starts of the rule, and whether there would be more.
+// occurrences lists the wall clock starts, those of RDATEs first, and whether there would be more.
 func (e *truthEvent) occurrences() (walls []time.Time, endless bool) {
+	walls = slices.Clone(e.rdates)
+	byRule, endless := e.byRule()
+	for _, w := range byRule {
+		if !slices.ContainsFunc(e.rdates, w.Equal) {
+			walls = append(walls, w)
+		}
+	}
+	return walls, endless
+}
+
+func (e *truthEvent) byRule() (walls []time.Time, endless bool) {
 	if e.hits == nil {
 		return []time.Time{e.start}, false
 	}
@@ -57,7 +71,10 @@ func (e *truthEvent) occurrences() (walls []time.Time, endless bool) {
 	return walls, e.count == 0 && e.until.IsZero()
 }
 
-type truthInstance struct{ from, to time.Time }
+type truthInstance struct {
+	from, to time.Time
+	wall     time.Time // of from
+}
 
 func (e *truthEvent) instances(calendarZone *time.Location) (l []truthInstance, endless bool) {
 	zone := e.zone
@@ -67,9 +84,9 @@ func (e *truthEvent) instances(calendarZone *time.Location) (l []truthInstance, 
 	at := func(wall time.Time, length time.Duration) truthInstance {
 		from := slowInstant(wall, zone)
 		if e.allDay {
-			return truthInstance{from, slowInstant(wall.Add(length), zone)}
+			return truthInstance{from, slowInstant(wall.Add(length), zone), wall}
 		}
-		return truthInstance{from, from.Add(length)}
+		return truthInstance{from, from.Add(length), wall}
 	}
 	walls, endless := e.occurrences()
 	for i, w := range walls {
@@ -120,6 +137,17 @@ func (e *truthEvent) dateProp(name string, wall time.Time) string {
 	return name + ";TZID=" + e.zone.String() + ":" + wall.Format("20060102T150405")
 }
 
+// expanded is the DTSTART of an instance in an expansion: in UTC, but floating times and dates as they are.
+func (e *truthEvent) expanded(i truthInstance) string {
+	switch {
+	case e.allDay:
+		return "DTSTART;VALUE=DATE:" + i.wall.Format("20060102")
+	case e.zone == nil:
+		return "DTSTART:" + i.wall.Format("20060102T150405")
+	}
+	return "DTSTART:" + i.from.UTC().Format("20060102T150405Z")
+}
+
 func (e *truthEvent) ics() string {
 	length := func(d time.Duration) string {
 		if e.allDay {
@@ -148,15 +176,20 @@ func (e *truthEvent) ics() string {
 		}
 		b.WriteString("\n")
 	}
+	alarm := fmt.Sprintf("BEGIN:VALARM\nACTION:DISPLAY\nTRIGGER;RELATED=%s:%sPT%dM\nEND:VALARM\n",
+		map[bool]string{true: "END", false: "START"}[e.atEnd], map[bool]string{true: "-", false: ""}[e.alarm < 0], e.alarm.Abs()/time.Minute)
+	for _, r := range e.rdates {
+		b.WriteString(e.dateProp("RDATE", r) + "\n")
+	}
 	walls, _ := e.occurrences()
 	for _, i := range e.excluded {
 		b.WriteString(e.dateProp("EXDATE", walls[i]) + "\n")
 	}
 	for _, m := range e.moved {
-		b.WriteString("END:VEVENT\nBEGIN:VEVENT\nUID:x\nDTSTAMP:20260101T000000Z\n" + e.dateProp("RECURRENCE-ID", walls[m.index]) + "\n" +
+		b.WriteString(alarm + "END:VEVENT\nBEGIN:VEVENT\nUID:x\nDTSTAMP:20260101T000000Z\n" + e.dateProp("RECURRENCE-ID", walls[m.index]) + "\n" +
 			e.dateProp("DTSTART", m.start) + "\n" + length(m.length) + "\n")
 	}
-	return event(b.String())
+	return event(b.String() + alarm)
 }
 
 var truthZones = []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Auckland"}
@@ -240,6 +273,14 @@ func drawEvent(t *rapid.T) *truthEvent {
 		e.rule = "FREQ=YEARLY"
 		e.hits = func(d time.Time) bool { return d.Month() == e.start.Month() && d.Day() == e.start.Day() }
 	}
+	e.alarm = time.Duration(rapid.SampledFrom([]int{-3000, -1440, -15, 0, 5, 90}).Draw(t, "alarm")) * time.Minute
+	e.atEnd = rapid.Bool().Draw(t, "alarm at the end")
+	for range rapid.IntRange(0, 2).Draw(t, "rdates") {
+		r := e.start.AddDate(0, 0, rapid.IntRange(1, 300).Draw(t, "rdate"))
+		if !slices.ContainsFunc(e.rdates, r.Equal) {
+			e.rdates = append(e.rdates, r)
+		}
+	}
 	if e.hits == nil {
 		return e
 	}
@@ -249,10 +290,11 @@ func drawEvent(t *rapid.T) *truthEvent {
 	case 2:
 		e.until = e.start.AddDate(0, 0, rapid.IntRange(0, 400).Draw(t, "until"))
 	}
-	walls, _ := e.occurrences()
 	if e.count > 0 {
-		e.count = len(walls) // what lies beyond truthDays is not known here
+		byRule, _ := e.byRule()
+		e.count = len(byRule) // what lies beyond truthDays is not known here
 	}
+	walls, _ := e.occurrences()
 	near := min(len(walls), 30)
 	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, near-1), 0, min(3, near), rapid.ID[int]).Draw(t, "changed") {
 		if rapid.Bool().Draw(t, "excluded") {
@@ -288,7 +330,7 @@ func TestTimeRangeTruth(t *testing.T) {
 		}
 		m.publishBounded("work", "x.ics", e.ics(), first, last)
 		h := &caldav.Handler{Backend: m, Log: slog.New(slog.DiscardHandler)}
-		ask := func(prop string, start, end time.Time) multistatus {
+		ask := func(prop string, start, end time.Time, alarms ...bool) multistatus {
 			var s1, s2 string
 			if !start.IsZero() {
 				s1 = start.UTC().Format("20060102T150405Z")
@@ -296,7 +338,12 @@ func TestTimeRangeTruth(t *testing.T) {
 			if !end.IsZero() {
 				s2 = end.UTC().Format("20060102T150405Z")
 			}
-			req := httptest.NewRequest("REPORT", workPath, strings.NewReader(queryBody(prop, eventsWithin(s1, s2))))
+			filter := eventsWithin(s1, s2)
+			if len(alarms) > 0 {
+				filter = strings.ReplaceAll(filter, `<C:time-range`, `<C:comp-filter name="VALARM"><C:time-range`)
+				filter = strings.ReplaceAll(filter, `</C:comp-filter>`, `</C:comp-filter></C:comp-filter>`)
+			}
+			req := httptest.NewRequest("REPORT", workPath, strings.NewReader(queryBody(prop, filter)))
 			req.SetBasicAuth("alice", "secret")
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, req)
@@ -331,24 +378,34 @@ func TestTimeRangeTruth(t *testing.T) {
 				}
 			}
 			var want []string
+			rings := endless && end.IsZero()
 			for _, i := range instances {
 				if i.in(start, end) {
-					want = append(want, i.from.UTC().Format("20060102T150405Z"))
+					want = append(want, e.expanded(i))
 				}
+				at := i.from
+				if e.atEnd {
+					at = i.to
+				}
+				at = at.Add(e.alarm)
+				rings = rings || truthInstance{from: at, to: at}.in(start, end)
+			}
+			if got := len(ask("<D:getetag/>", start, end, true).Responses) == 1; got != rings {
+				t.Fatalf("%v – %v: alarm selected %v, want %v\n%s", start, end, got, rings, e.ics())
 			}
 			matches := len(want) > 0 || endless && end.IsZero()
 			if got := len(ask("<D:getetag/>", start, end).Responses) == 1; got != matches {
 				t.Fatalf("%v – %v: selected %v, want %v\n%s", start, end, got, matches, e.ics())
 			}
-			if start.IsZero() || end.IsZero() || e.zone == nil || !matches {
+			if start.IsZero() || end.IsZero() || !matches {
 				continue
 			}
 			data, _ := ask(fmt.Sprintf(`<C:calendar-data><C:expand start="%s" end="%s"/></C:calendar-data>`,
 				start.UTC().Format("20060102T150405Z"), end.UTC().Format("20060102T150405Z")), start, end).Responses[0].get("urn:ietf:params:xml:ns:caldav", "calendar-data")
 			var got []string
 			for line := range strings.Lines(data.Text) {
-				if v, ok := strings.CutPrefix(strings.TrimSpace(line), "DTSTART:"); ok {
-					got = append(got, v)
+				if strings.HasPrefix(line, "DTSTART") {
+					got = append(got, strings.TrimSpace(line))
 				}
 			}
 			slices.Sort(want)

@@ -155,26 +155,22 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time)
 
 const listColumns = `name, etag, rev, modified, first_start, last_end, deleted, size`
 
-func scanObject(withData bool) func(*sql.Rows) (bridge.Object, error) {
-	return func(rows *sql.Rows) (bridge.Object, error) {
-		var o bridge.Object
-		into := []any{&o.Name, &o.ETag, &o.Rev, instant{&o.Modified}, instant{&o.First}, instant{&o.Last}, &o.Deleted, &o.Size}
-		if withData {
-			into = append(into, &o.Data)
-		}
-		return o, rows.Scan(into...)
+func scanObject(row scanner, withData bool) (bridge.Object, error) {
+	var o bridge.Object
+	into := []any{&o.Name, &o.ETag, &o.Rev, instant{&o.Modified}, instant{&o.First}, instant{&o.Last}, &o.Deleted, &o.Size}
+	if withData {
+		into = append(into, &o.Data)
 	}
+	return o, row.Scan(into...)
 }
 
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
-	list, err := s.Objects(ctx, id, bridge.ObjectQuery{Names: []string{name}, WithData: true, Limit: 1})
+	o, err := scanObject(s.read.row(ctx, `
+		SELECT `+listColumns+`, data FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`, id, name), true)
 	if err != nil {
-		return bridge.Object{}, err
+		return o, fmt.Errorf("object %s: %w", name, notFound(err))
 	}
-	if len(list) == 0 {
-		return bridge.Object{}, fmt.Errorf("object %s: %w", name, bridge.ErrNotFound)
-	}
-	return list[0], nil
+	return o, nil
 }
 
 func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
@@ -201,7 +197,7 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		args = append(args, q.End.Unix())
 	}
 	rows, err := s.read.query(ctx, `SELECT `+columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
-	list, err := collect(rows, err, scanObject(q.WithData))
+	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanObject(r, q.WithData) })
 	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
@@ -211,7 +207,7 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT `+listColumns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
-	list, err := collect(rows, err, scanObject(false))
+	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanObject(r, false) })
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}

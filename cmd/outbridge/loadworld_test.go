@@ -92,6 +92,7 @@ func (w *loadWorld) json(v any, args ...string) {
 func (w *loadWorld) start() {
 	w.t.Helper()
 	w.serve = exec.Command(w.binary, "serve", "--config", w.conf)
+	w.serve.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := w.serve.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -135,15 +136,16 @@ func awaitHTTP(t *testing.T, url string) {
 // caldavClient is a client of one calendar, with one connection that is kept.
 type caldavClient struct {
 	t              *testing.T
-	user, password string
+	pid            int    // of the server
 	calendar       string // URL
+	user, password string
 	http           *http.Client
 }
 
-func newCalDAVClient(t *testing.T, calendar, user, password string) *caldavClient {
+func newCalDAVClient(t *testing.T, pid int, calendar, user, password string) *caldavClient {
 	tr := &http.Transport{MaxIdleConnsPerHost: loadClients, DisableCompression: true}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &caldavClient{t: t, user: user, password: password, calendar: calendar, http: &http.Client{Transport: tr}}
+	return &caldavClient{t: t, pid: pid, calendar: calendar, user: user, password: password, http: &http.Client{Transport: tr}}
 }
 
 func (c *caldavClient) request(method, url, depth, body string) *http.Request {
