@@ -1,6 +1,7 @@
 package caldav_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,6 +21,9 @@ import (
 //	+ text    - text           the body has, or does not have, this text (white space between tags aside)
 //	# n text                   the body has this text n times
 //	= NAME regexp              $NAME is, from here on, what the regexp's group matches in the body
+//
+// Between "P: begin" and "P: N requests, M octets" are N requests whose answers, headers and all, have at most M octets,
+// and not less than nine tenths of it: docs/clients.md tells of an idle poll in these figures.
 //
 // "B: publish CALENDAR NAME" and "B: remove CALENDAR NAME" change the backend between steps; "--" starts a comment.
 func TestClients(t *testing.T) {
@@ -45,6 +49,8 @@ type player struct {
 	m    *memory
 	vars map[string]string
 	last answer
+
+	requests, octets int // since "P: begin"
 }
 
 var betweenTags = regexp.MustCompile(`>\s+<`)
@@ -66,6 +72,16 @@ func (p *player) play(t *testing.T, lines []string) {
 			default:
 				t.Fatalf("line %d: %s", i+1, line)
 			}
+		case line == "P: begin":
+			p.requests, p.octets = 0, 0
+		case strings.HasPrefix(line, "P: "):
+			var requests, octets int
+			if _, err := fmt.Sscanf(line, "P: %d requests, %d octets", &requests, &octets); err != nil {
+				t.Fatalf("line %d: %v", i+1, err)
+			}
+			if p.requests != requests || p.octets > octets || p.octets < octets*9/10 {
+				t.Errorf("line %d: %d requests, %d octets", i+1, p.requests, p.octets)
+			}
 		case strings.HasPrefix(line, "C: "):
 			method, path, _ := strings.Cut(strings.TrimPrefix(line, "C: "), " ")
 			var headers, body []string
@@ -82,6 +98,10 @@ func (p *player) play(t *testing.T, lines []string) {
 				}
 			}
 			p.last = p.s.do(method, path, strings.TrimSpace(strings.Join(body, "\n")), headers...)
+			p.requests++
+			var head strings.Builder
+			_ = p.last.Header.Write(&head)
+			p.octets += len("HTTP/1.1 \r\n\r\n") + len(p.last.Status) + head.Len() + len(p.last.body)
 			want := strings.TrimPrefix(lines[i], "S: ")
 			if got := strconv.Itoa(p.last.StatusCode); got != want {
 				t.Fatalf("line %d: status %s, want %s\n%s", i+1, got, want, p.last.body)
