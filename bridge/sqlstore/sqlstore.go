@@ -92,11 +92,13 @@ func private(path string) error {
 func dsn(abs string, readOnly bool) string {
 	q := url.Values{"_pragma": {
 		"busy_timeout(" + fmt.Sprint(busyTimeout.Milliseconds()) + ")",
-		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", "cache_size(-8000)",
+		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)",
 	}}
 	if readOnly {
 		q.Add("_pragma", "query_only(on)")
+		q.Add("_pragma", "cache_size(-2000)") // there are several readers, and the operating system has the file in memory
 	} else {
+		q.Add("_pragma", "cache_size(-8000)")
 		q.Set("_txlock", "immediate")
 	}
 	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String()
