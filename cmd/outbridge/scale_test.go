@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,9 +79,9 @@ func TestScale(t *testing.T) {
 	time.Sleep(time.Minute) // the last ones begin their second round
 	sim.ResetRequests()
 	const watched = 2 * time.Minute
-	cpu := cpuTime(t, serve.Process.Pid)
+	cpu := cpuTime(serve.Process.Pid)
 	time.Sleep(watched)
-	used := cpuTime(t, serve.Process.Pid) - cpu
+	used := cpuTime(serve.Process.Pid) - cpu
 	polls := map[string]int{}
 	requests := sim.Requests()
 	for _, r := range requests {
@@ -140,24 +139,4 @@ func synced(t *testing.T, binary, conf string) (n int) {
 		}
 	}
 	return n
-}
-
-// cpuTime is what a process has used so far.
-func cpuTime(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	fields := strings.Fields(rest)
-	var ticks int
-	for _, f := range fields[11:13] { // utime and stime, in hundredths of a second
-		n, err := strconv.Atoi(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
 }
