@@ -314,3 +314,14 @@ func TestReadSubscription(t *testing.T) {
 		})
 	}
 }
+
+func FuzzReadSubscription(f *testing.F) {
+	f.Add([]byte(`{"id":"5522bd62","expirationDateTime":"2022-01-01T21:42:18.2257768Z","clientState":null}`))
+	f.Add([]byte(`{"id":"x","expirationDateTime":"0000-00-00T00:00:00"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s graph.Subscription
+		if err := json.Unmarshal(b, &s); err == nil && string(b) != "null" && (s.ID == "" || s.Expires.IsZero() && !strings.Contains(string(b), "0001-01-01")) {
+			t.Errorf("%s: %+v", b, s)
+		}
+	})
+}

@@ -423,3 +423,31 @@ func TestScopesFollowTheConfiguration(t *testing.T) {
 		t.Errorf("with the permission: %s", s)
 	}
 }
+
+// However many mailboxes an app reads, it asks for one token.
+func TestAppAccountsShareAToken(t *testing.T) {
+	var tokens atomic.Int64
+	sim := &graphsim.Server{ClientID: testClientID, ClientSecret: "right", Fault: func(r *http.Request) *graphsim.Fault {
+		if strings.HasSuffix(r.URL.Path, "/token") {
+			tokens.Add(1)
+		}
+		return nil
+	}}
+	box, _ := officeWeek(sim)
+	sim.AddMailbox("room@contoso.example", "Room", "UTC")
+	o := newOutlook(t, sim, box)
+	dir := t.TempDir()
+	config := fmt.Sprintf("[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\ntenant = \"contoso.example\"\nclient_id = %q\nclient_secret_file = \"secret\"\n", o.url, o.url, testClientID)
+	for _, name := range []string{"alice", "room"} {
+		config += fmt.Sprintf("[[account]]\nname = %q\nmailbox = \"%s@contoso.example\"\n", name, name)
+	}
+	for name, text := range map[string]string{"outbridge.toml": config, "secret": "right"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outbridge(t, dir, "sync")
+	if s := outbridge(t, dir, "status"); tokens.Load() != 1 || strings.Count(s, ": ok") != 2 {
+		t.Errorf("%d requests for tokens; status %s", tokens.Load(), s)
+	}
+}
