@@ -17,6 +17,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
 )
 
 // shelf is objects without a database.
@@ -448,8 +449,21 @@ func TestViewBounds(t *testing.T) {
 func BenchmarkView(b *testing.B) {
 	s := &shelf{}
 	for i := range 10_000 {
-		s.put(b, 1, fmt.Sprintf("SUMMARY:Meeting %d", i), "LOCATION:Room 7", fmt.Sprintf("DTSTART;TZID=Europe/Berlin:202603%02dT%02d0000", 1+i%31, i/31%24),
-			fmt.Sprintf("DTEND;TZID=Europe/Berlin:202603%02dT%02d3000", 1+i%31, i/31%24), "TRANSP:OPAQUE", "CLASS:PUBLIC")
+		at := time.Date(2026, 3, 1+i%31, i/31%24, 0, 0, 0, time.UTC)
+		cal, _, err := convert.ToICS(convert.Series{Owner: "ann@contoso.example", Event: graph.Event{
+			ID: graph.EventID(fmt.Sprint(i)), ICalUID: fmt.Sprintf("%0112d", i), Subject: fmt.Sprintf("Meeting %d", i), OriginalStartTimeZone: "W. Europe Standard Time",
+			Body: graph.ItemBody{ContentType: "text", Content: strings.Repeat("What there is to say of it. ", 20)}, Location: graph.Location{DisplayName: "Room 7"},
+			Start: graph.DateTimeTimeZone{DateTime: at.Format("2006-01-02T15:04:05"), TimeZone: "UTC"},
+			End:   graph.DateTimeTimeZone{DateTime: at.Add(time.Hour).Format("2006-01-02T15:04:05"), TimeZone: "UTC"},
+		}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var w bytes.Buffer
+		if err := convert.Encode(&w, cal); err != nil {
+			b.Fatal(err)
+		}
+		s.list = append(s.list, bridge.Object{Calendar: 1, Name: fmt.Sprintf("%06d", i), Data: w.Bytes()})
 	}
 	// The store pages by name in an index; this one would look through all of them each time.
 	pages := map[string][]bridge.Object{}
