@@ -236,7 +236,8 @@ func readEvent(comp *ical.Component) (*vevent, error) {
 	return e, nil
 }
 
-// lastYear is when rules are no longer followed: rrule-go panics on steps past the year 9999.
+// lastYear is when rules are no longer followed: rrule-go panics on steps past the year 9999. It panics in the year 0 too,
+// which it takes for none, and in which 0001-01-01 is by the clock of places in the west.
 var lastYear = date(9000, 1, 1)
 
 // start is when an instance starts.
@@ -245,7 +246,7 @@ type start struct{ at, civil time.Time }
 // starts are the starts of all instances before end (zero: all), overridden ones among them.
 func (e *vevent) starts(end time.Time) ([]start, error) {
 	list := append([]start{{e.start, e.civil}}, e.rdates...)
-	if e.rule != nil && e.rule.Dtstart.Before(lastYear) {
+	if e.rule != nil && e.rule.Dtstart.Year() > 0 && e.rule.Dtstart.Before(lastYear) {
 		option := *e.rule
 		if stop := wall(end, e.loc).Add(day); !end.IsZero() && (option.Until.IsZero() || stop.Before(option.Until)) {
 			option.Until = stop

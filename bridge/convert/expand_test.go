@@ -42,6 +42,7 @@ func TestExpand(t *testing.T) {
 			"RECURRENCE-ID:20260106T090000Z\nDTSTART:20260106T120000Z"}, "01-05 09:00+0s, 01-06 12:00+0s"},
 		{"no master", []string{"RECURRENCE-ID:20260106T090000Z\nDTSTART:20260106T120000Z"}, "01-06 12:00+0s"},
 		{"endless", []string{"DTSTART:20200101T100000Z\nRRULE:FREQ=YEARLY"}, "01-01 10:00+0s"},
+		{"a rule of the year 0", []string{"DTSTART:00001231T233000Z\nRRULE:FREQ=WEEKLY;BYDAY=SU"}, ""},
 	} {
 		list, err := Expand(decode(t, []byte(calendarOf(tc.events...))), Span{date(2026, 1, 1), date(2026, 2, 1)})
 		if err != nil {
