@@ -18,8 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"outbridge/bridge/graph"
 )
 
@@ -110,6 +108,8 @@ type Bridge struct {
 	ears   map[string]*ear
 	listed map[AccountID]time.Time  // when the calendars were last listed
 	viewed map[CalendarID]time.Time // when a calendar without a cursor was last listed
+
+	workers workers
 }
 
 // Progress tells how far one calendar's round has come.
@@ -118,18 +118,6 @@ type Progress struct {
 	Phase             string // "download", "read series", "convert"
 	Pages, Events     int    // so far in this round
 	Done, Total       int    // of the phase; Total 0 where it is not known
-}
-
-// Run polls every mailbox until ctx ends. It returns nil then; a mailbox that fails is tried again for ever.
-func (b *Bridge) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, m := range b.Mailboxes {
-		g.Go(func() error {
-			b.work(ctx, m)
-			return nil
-		})
-	}
-	return g.Wait()
 }
 
 // Nudge starts a round of the account now instead of at its next tick. It never blocks.
@@ -188,7 +176,13 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 		} else if !wait || tried.IsZero() || b.now().Sub(tried) >= hopelessRetry {
 			tried = b.now()
 			b.listen(ctx, m)
+			b.workers.note(m.Name, func(p *Pulse) { p.Busy = true })
 			report, err := b.Round(ctx, m)
+			b.workers.note(m.Name, func(p *Pulse) {
+				if p.Busy = false; err == nil {
+					p.Good = b.now()
+				}
+			})
 			b.overheard(m.Name, nudged, report)
 			failed = err != nil
 			switch {
@@ -221,6 +215,7 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 			case <-time.After(nudgeGap):
 			}
 		}
+		b.workers.note(m.Name, func(p *Pulse) { p.Next = b.now().Add(wait) })
 		select {
 		case <-ctx.Done():
 			return

@@ -26,6 +26,9 @@ type Account struct {
 	Settings     Settings
 	Identity     Identity // who signed in; zero: nobody, or an app reads the mailbox
 	TokenVersion int64    // counts sign-ins and refreshes; 0: never signed in
+	// Added on a page, in place of the configuration. Mailbox is then the address that is read app-only, or "".
+	Added   bool
+	Mailbox string
 }
 
 // Settings are the mailbox's own, where the bridge may read them.

@@ -20,6 +20,8 @@ var (
 	ErrConflict = errors.New("the mirror was written by another round")
 	// ErrBusy: somebody else has held the database for longer than a call waits. Nothing was written.
 	ErrBusy = errors.New("the database is held by another program: end it, or wait; nothing was changed")
+	// ErrExists: there is one already.
+	ErrExists = errors.New("it exists already")
 )
 
 // Store keeps everything. Calls on one calendar are serializable, also across processes. A write is durable when
@@ -33,6 +35,7 @@ type Store interface {
 	AccessStore
 	PropertyStore
 	PushStore
+	PageStore
 }
 
 // AccountStore keeps accounts and their tokens.
@@ -202,4 +205,45 @@ type PushStore interface {
 	BehindPushSubscriptions(ctx context.Context, limit int) ([]PushSubscription, error)
 	// SetDelivery records how the sending of a message went. It is no error when the subscription is gone.
 	SetDelivery(ctx context.Context, id string, rev int64, failures int, notBefore time.Time) error
+}
+
+// PageStore keeps what only the pages need: their administrator, sessions, the app registration, and the accounts that
+// were added there.
+type PageStore interface {
+	// Administrator is the hash of the administrator's password, or ErrNotFound while there is none.
+	Administrator(ctx context.Context) (hash string, err error)
+	// SetAdministrator sets that hash and ends all sessions. With first it only ever sets one where there is none, and
+	// fails with ErrExists otherwise.
+	SetAdministrator(ctx context.Context, hash string, first bool) error
+
+	// AddSession makes a session and returns its secret, the only time that it is seen.
+	AddSession(ctx context.Context, s Session) (Session, string, error)
+	// SessionBySecret finds a session that has not expired at now, or ErrNotFound. One row read.
+	SessionBySecret(ctx context.Context, secret string, now time.Time) (Session, error)
+	// ProlongSession records that the session was used.
+	ProlongSession(ctx context.Context, id int64, seen, expires time.Time) error
+	// Sessions lists those that have not expired at now, the last used first.
+	Sessions(ctx context.Context, now time.Time) ([]Session, error)
+	// EndSessions ends those of the ids, or all where there are none, and forgets expired ones.
+	EndSessions(ctx context.Context, now time.Time, ids ...int64) error
+
+	// Registration is what SetRegistration has kept; the zero value where that is nothing.
+	Registration(ctx context.Context) (Registration, error)
+	SetRegistration(ctx context.Context, r Registration) error
+
+	// AddAccount makes an account of a page, or takes over one that has left the configuration. ErrExists: there is one of
+	// a page already.
+	AddAccount(ctx context.Context, name, mailbox string) (Account, error)
+	// AddedAccounts lists the accounts of pages by name.
+	AddedAccounts(ctx context.Context) ([]Account, error)
+	// RemoveAccount removes an account of a page with its calendars, sign-in, passwords and feeds, or ErrNotFound.
+	RemoveAccount(ctx context.Context, name string) error
+
+	// AddTicket makes a one-time link and returns its secret.
+	AddTicket(ctx context.Context, t Ticket) (string, error)
+	// TakeTicket finds a ticket that has not expired at now and removes it, or ErrNotFound.
+	TakeTicket(ctx context.Context, secret string, now time.Time) (Ticket, error)
+
+	// EventLosses lists up to limit recorded losses of a calendar with the events that they are of, by time.
+	EventLosses(ctx context.Context, id CalendarID, limit int) ([]EventLoss, error)
 }

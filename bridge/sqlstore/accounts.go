@@ -46,14 +46,14 @@ func (s *Store) AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Ac
 }
 
 const selectAccount = `
-	SELECT id, name, token_version, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id),
+	SELECT id, name, origin = 'page', mailbox, token_version, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id),
 		(SELECT value FROM meta WHERE key = 'account/' || account.id || '/identity')
 	FROM account`
 
 func scanAccount(row scanner) (a bridge.Account, err error) {
 	var state, settings string
 	var identity []byte
-	err = row.Scan(&a.ID, &a.Name, &a.TokenVersion, &state, &a.State.TokenVersion, &settings, instant{&a.Grouped}, instant{&a.LastGood}, &identity)
+	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &state, &a.State.TokenVersion, &settings, instant{&a.Grouped}, instant{&a.LastGood}, &identity)
 	if err != nil {
 		return a, err
 	}

@@ -1,0 +1,245 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+)
+
+// Keys of the meta table.
+const (
+	metaAdministrator = "administrator"
+	metaRegistration  = "registration"
+)
+
+func (s *Store) meta(ctx context.Context, key string) ([]byte, error) {
+	var value []byte
+	err := s.read.row(ctx, `SELECT value FROM meta WHERE key = ?`, key).Scan(&value)
+	return value, notFound(err)
+}
+
+func (s *Store) Administrator(ctx context.Context) (string, error) {
+	hash, err := s.meta(ctx, metaAdministrator)
+	if err != nil {
+		return "", fmt.Errorf("administrator: %w", err)
+	}
+	return string(hash), nil
+}
+
+func (s *Store) SetAdministrator(ctx context.Context, hash string, first bool) error {
+	conflict := `DO UPDATE SET value = excluded.value`
+	if first {
+		conflict = `DO NOTHING`
+	}
+	err := s.write.transact(ctx, func(t tx) error {
+		res, err := t.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) `+conflict, metaAdministrator, []byte(hash))
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, bridge.ErrExists)
+		}
+		_, err = t.exec(ctx, `DELETE FROM session`)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("set administrator: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) Registration(ctx context.Context) (r bridge.Registration, err error) {
+	value, err := s.meta(ctx, metaRegistration)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(value, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("app registration: %w", err)
+	}
+	return r, nil
+}
+
+func (s *Store) SetRegistration(ctx context.Context, r bridge.Registration) error {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = s.write.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+		metaRegistration, value)
+	if err != nil {
+		return fmt.Errorf("set app registration: %w", err)
+	}
+	return nil
+}
+
+const sessionColumns = `id, agent, created, seen, expires`
+
+func scanSession(row scanner) (v bridge.Session, err error) {
+	err = row.Scan(&v.ID, &v.Agent, instant{&v.Created}, instant{&v.Seen}, instant{&v.Expires})
+	return v, err
+}
+
+func (s *Store) AddSession(ctx context.Context, v bridge.Session) (bridge.Session, string, error) {
+	secret := newSecret()
+	err := s.write.row(ctx, `INSERT INTO session (hash, agent, created, seen, expires) VALUES (?, ?, ?, ?, ?) RETURNING id`,
+		s.key.digest("session", secret), v.Agent, v.Created.Unix(), v.Seen.Unix(), v.Expires.Unix()).Scan(&v.ID)
+	if err != nil {
+		return v, "", fmt.Errorf("add session: %w", err)
+	}
+	return v, secret, nil
+}
+
+func (s *Store) SessionBySecret(ctx context.Context, secret string, now time.Time) (bridge.Session, error) {
+	v, err := scanSession(s.read.row(ctx, `SELECT `+sessionColumns+` FROM session WHERE hash = ? AND expires > ?`,
+		s.key.digest("session", secret), now.Unix()))
+	if err != nil {
+		return v, fmt.Errorf("find session: %w", notFound(err))
+	}
+	return v, nil
+}
+
+func (s *Store) ProlongSession(ctx context.Context, id int64, seen, expires time.Time) error {
+	_, err := s.write.exec(ctx, `UPDATE session SET seen = ?, expires = ? WHERE id = ?`, seen.Unix(), expires.Unix(), id)
+	if err != nil {
+		return fmt.Errorf("prolong session: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) Sessions(ctx context.Context, now time.Time) ([]bridge.Session, error) {
+	rows, err := s.read.query(ctx, `SELECT `+sessionColumns+` FROM session WHERE expires > ? ORDER BY seen DESC, id DESC`, now.Unix())
+	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Session, error) { return scanSession(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) EndSessions(ctx context.Context, now time.Time, ids ...int64) error {
+	err := s.write.transact(ctx, func(t tx) error {
+		for _, id := range ids {
+			if _, err := t.exec(ctx, `DELETE FROM session WHERE id = ?`, id); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, `DELETE FROM session WHERE expires <= ?1 OR ?2`, now.Unix(), len(ids) == 0)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end sessions: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) AddAccount(ctx context.Context, name, mailbox string) (bridge.Account, error) {
+	// An account that has left the configuration is taken over with what it has.
+	res, err := s.write.exec(ctx, `
+		INSERT INTO account (name, state, origin, mailbox) VALUES (?, '{"code":"new"}', 'page', ?)
+		ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE origin = ''`, name, mailbox)
+	if err == nil {
+		var n int64
+		if n, err = res.RowsAffected(); err == nil && n == 0 {
+			err = bridge.ErrExists
+		}
+	}
+	if err != nil {
+		return bridge.Account{}, fmt.Errorf("add account %s: %w", name, err)
+	}
+	return s.Account(ctx, name)
+}
+
+func (s *Store) AddedAccounts(ctx context.Context) ([]bridge.Account, error) {
+	rows, err := s.read.query(ctx, selectAccount+` WHERE origin = 'page' ORDER BY name`)
+	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Account, error) { return scanAccount(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store) RemoveAccount(ctx context.Context, name string) error {
+	err := s.write.transact(ctx, func(t tx) error {
+		var id int64
+		if err := t.row(ctx, `DELETE FROM account WHERE name = ? AND origin = 'page' RETURNING id`, name).Scan(&id); err != nil {
+			return notFound(err)
+		}
+		if _, err := t.exec(ctx, `DELETE FROM meta WHERE key LIKE ?`, fmt.Sprintf("account/%d/%%", id)); err != nil {
+			return err
+		}
+		for _, table := range []string{"password", "feed", "property", "ticket"} {
+			if _, err := t.exec(ctx, `DELETE FROM `+table+` WHERE user = ?`, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove account %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Store) AddTicket(ctx context.Context, v bridge.Ticket) (string, error) {
+	secret := newSecret()
+	_, err := s.write.exec(ctx, `INSERT INTO ticket (hash, user, label, expires) VALUES (?, ?, ?, ?)`,
+		s.key.digest("ticket", secret), v.User, v.Label, v.Expires.Unix())
+	if err != nil {
+		return "", fmt.Errorf("add ticket: %w", err)
+	}
+	return secret, nil
+}
+
+func (s *Store) TakeTicket(ctx context.Context, secret string, now time.Time) (v bridge.Ticket, err error) {
+	err = s.write.transact(ctx, func(t tx) error {
+		if _, err := t.exec(ctx, `DELETE FROM ticket WHERE expires <= ?`, now.Unix()); err != nil {
+			return err
+		}
+		return t.row(ctx, `DELETE FROM ticket WHERE hash = ? RETURNING user, label, expires`, s.key.digest("ticket", secret)).
+			Scan(&v.User, &v.Label, instant{&v.Expires})
+	})
+	if err != nil {
+		return v, fmt.Errorf("take ticket: %w", notFound(err))
+	}
+	return v, nil
+}
+
+func (s *Store) EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error) {
+	type row struct {
+		bridge.EventLoss
+		series string
+		losses []byte
+	}
+	// The title and the time are those of the series; a loss of one occurrence is found by them as well.
+	rows, err := s.read.query(ctx, `
+		SELECT series.id, losses, coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), ''), first_start
+		FROM series LEFT JOIN event ON event.calendar_id = series.calendar_id AND event.id = series.id
+		WHERE series.calendar_id = ? AND loss_count > 0 ORDER BY first_start DESC, series.id LIMIT ?`, id, limit)
+	list, err := collect(rows, err, func(r *sql.Rows) (v row, err error) {
+		err = r.Scan(&v.series, &v.losses, &v.Subject, instant{&v.Start})
+		return v, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list losses: %w", err)
+	}
+	var all []bridge.EventLoss
+	for _, v := range list {
+		var of []bridge.EventLoss
+		if err := json.Unmarshal(v.losses, &of); err != nil {
+			return nil, fmt.Errorf("losses of series %s: %w", v.series, err)
+		}
+		for _, l := range of {
+			l.Subject, l.Start = strings.TrimSpace(v.Subject), v.Start
+			all = append(all, l)
+		}
+	}
+	return all[:min(len(all), limit)], nil
+}
