@@ -1,24 +1,23 @@
-// Package web is all HTTP of the bridge that is not DAV: feeds, health, and the front page.
+// Package web is all HTTP of the bridge that is not DAV: feeds, health, and the pages.
 //
-// It knows nothing of Graph or SQL; it reads what bridge.Store publishes.
+// It knows nothing of Graph or SQL; it reads what bridge.Store publishes, and signs accounts in by way of Accounts.
+//
+// The pages are rendered here, with one style sheet and next to no script, and belong to one administrator. Invariants:
+//   - A page that shows or changes anything needs a session; only the front page, the sign-in, the set-up and one-time
+//     links do not.
+//   - A secret is shown once, on the answer to the form that made it, which nobody may store.
+//   - A request that changes something and comes from another origin does nothing.
 package web
 
 import (
 	"context"
-	"embed"
 	"html/template"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"outbridge/bridge"
 )
-
-//go:embed page.html style.css view.html view.css
-var files embed.FS
-
-var page = template.Must(template.ParseFS(files, "page.html"))
 
 // Store is what the pages and feeds read.
 type Store interface {
@@ -26,6 +25,7 @@ type Store interface {
 	bridge.MirrorStore
 	bridge.ObjectStore
 	bridge.AccessStore
+	bridge.PageStore
 	Ping(ctx context.Context) error
 }
 
@@ -33,16 +33,23 @@ type Store interface {
 type Handler struct {
 	Store     Store
 	CacheDir  string // rendered feeds are kept here; made when missing, and may be deleted at any time
-	PublicURL string // origin that clients use, shown on the front page
+	PublicURL string // origin that clients use, shown on the pages
 	Version   string
+	Accounts  Accounts         // nil: there are no pages but the front page
+	SetupCode string           // lets whoever has it set the administrator's password while there is none; "": nobody
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: slog.Default
 
 	// Notify takes what Graph tells of changes, at /graph/notify, and must not block. nil: there is no such page.
 	Notify func([]bridge.Notification)
 
-	mux   *http.ServeMux
-	cache feedCache
+	mux         *http.ServeMux
+	cache       feedCache
+	templates   map[string]*template.Template
+	assets      map[string]asset
+	crossOrigin *http.CrossOriginProtection
+	guesses     limiter
+	flows       flows
 }
 
 // Handler returns the http.Handler. Call it once.
@@ -57,9 +64,7 @@ func (h *Handler) Handler() http.Handler {
 	h.mux.HandleFunc("GET /healthz", h.healthy)
 	h.mux.HandleFunc("GET /readyz", h.ready)
 	h.mux.HandleFunc("GET /robots.txt", robots)
-	h.mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "style.css") })
-	h.mux.HandleFunc("GET /view.css", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "view.css") })
-	h.mux.HandleFunc("GET /{$}", h.front)
+	h.pages()
 	return h.mux
 }
 
@@ -106,16 +111,4 @@ func plain(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(text))
-}
-
-func (h *Handler) front(w http.ResponseWriter, r *http.Request) {
-	origin := strings.TrimSuffix(h.PublicURL, "/")
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	err := page.Execute(w, map[string]string{"Origin": origin, "Host": strings.TrimPrefix(strings.TrimPrefix(origin, "https://"), "http://"), "Version": h.Version})
-	if err != nil {
-		h.log().Error("front page", "err", err)
-	}
 }

@@ -44,6 +44,7 @@ type passwordCmd struct {
 	Add    passwordAddCmd    `cmd:"" help:"Make an app password for a user; it is shown once."`
 	List   passwordListCmd   `cmd:"" help:"List app passwords (never the passwords themselves)."`
 	Revoke passwordRevokeCmd `cmd:"" help:"Revoke an app password."`
+	Admin  passwordAdminCmd  `cmd:"" help:"Set a new password of the administrator of the pages."`
 }
 
 type passwordAddCmd struct {

@@ -50,6 +50,9 @@ type config struct {
 	gates            *gates
 	http             *http.Client // to Graph
 	attempts         int          // how often one Graph request is sent; 0: the client's default
+
+	added     map[string]bool // of Accounts, those that were added on a page
+	appOfPage bool            // client_id and tenant are those of a page, if any
 }
 
 type microsoftConfig struct {
@@ -98,11 +101,20 @@ func defaultConfig() config {
 
 // configFlag is the flag that every command with a configuration has.
 type configFlag struct {
-	Config string `help:"Configuration file." default:"outbridge.toml" env:"OUTBRIDGE_CONFIG" placeholder:"FILE" short:"c"`
+	Config string `help:"Configuration file; outbridge.toml of this folder without it." env:"OUTBRIDGE_CONFIG" placeholder:"FILE" short:"c"`
 }
 
-// load reads and checks the configuration. Its file names are relative to the folder that it is in.
+// load reads and checks the configuration. Its file names are relative to the folder that it is in. Where no file is named
+// and none is there, it is that of a `serve` that ran without one; see withoutFile.
 func (f configFlag) load() (*config, error) {
+	if f.Config == "" {
+		f.Config = defaultFile
+		if _, err := os.Stat(defaultFile); errors.Is(err, fs.ErrNotExist) {
+			if c, err := withoutFile(); err != nil || exists(c.Database) {
+				return c, err
+			}
+		}
+	}
 	b, err := os.ReadFile(f.Config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no configuration file %s: copy config.example.toml there and fill it in, or name yours with --config", f.Config)
@@ -261,7 +273,10 @@ func (c *config) names() string {
 		all = append(all, a.Name)
 	}
 	if len(all) == 0 {
-		return "there is no [[account]] in the configuration"
+		return "there is no [[account]] in the configuration, and none was added on the pages"
+	}
+	if len(c.added) > 0 {
+		return "there are " + strings.Join(all, ", ")
 	}
 	return "the configuration has " + strings.Join(all, ", ")
 }
@@ -292,12 +307,21 @@ func (c *config) oneShot() {
 	}
 }
 
+// openStore opens the database, and takes over what was set on its pages.
 func (c *config) openStore(ctx context.Context) (*sqlstore.Store, error) {
 	key, err := sqlstore.ReadKey(c.KeyFile)
 	if err != nil {
 		return nil, err
 	}
-	return sqlstore.Open(ctx, c.Database, key)
+	store, err := sqlstore.Open(ctx, c.Database, key)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.adopt(ctx, store); err != nil {
+		store.Close()
+		return nil, err
+	}
+	return store, nil
 }
 
 // scopes are the permissions that the person of an account is asked for: no more than what is switched on takes. A
@@ -321,10 +345,12 @@ func (c *config) bridge(store *sqlstore.Store, mailboxes []bridge.Mailbox, log *
 	}
 }
 
+var errNoApp = errors.New("microsoft.client_id is missing in the configuration: register an app as the README says and put its Application (client) ID there, or enter it on the pages of `outbridge serve`")
+
 // authority is the login service for one account, by its app-only or delegated scopes.
 func (c *config) authority(scopes []string) (*graph.Authority, error) {
 	if c.Microsoft.ClientID == "" {
-		return nil, errors.New("microsoft.client_id is missing in the configuration: register an app as the README says and put its Application (client) ID there")
+		return nil, errNoApp
 	}
 	a := &graph.Authority{LoginURL: c.loginURL, Tenant: c.Microsoft.Tenant, ClientID: c.Microsoft.ClientID, Scopes: scopes}
 	if err := c.Microsoft.identify(a); err != nil {

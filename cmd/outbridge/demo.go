@@ -1,17 +1,20 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/web"
 )
 
 const demoUser = "demo"
@@ -86,11 +89,22 @@ func (d *demoCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
+	admin := strings.ToLower(rand.Text()[:16])
+	hash, err := web.HashPassword(admin)
+	if err == nil {
+		err = store.SetAdministrator(e.ctx, hash, false)
+	}
+	if err != nil {
+		return err
+	}
 	events := 0
 	for _, cal := range report.Calendars {
 		events += cal.Events
 	}
 	fmt.Fprintf(e.stdout, `outbridge demo: a simulated Outlook mailbox, %d events in %d calendars, behind the real bridge.
+
+Pages:    %s/
+Sign in:  %s
 
 CalDAV:   %s/
 User:     %s
@@ -101,8 +115,8 @@ Try:      curl -s '%s' | head -40
           curl -s -u %s:%s -X PROPFIND -H 'Depth: 1' %s/dav/calendars/%s/
 Data:     %s
 Ctrl-C ends it.
-`, events, len(report.Calendars), c.PublicURL, demoUser, password, feedURL(&c, secret), feedURL(&c, secret), demoUser, password, c.PublicURL, demoUser, dir)
-	return serve(e.ctx, &c, store, mailboxes, l, log)
+`, events, len(report.Calendars), c.PublicURL, admin, c.PublicURL, demoUser, password, feedURL(&c, secret), feedURL(&c, secret), demoUser, password, c.PublicURL, demoUser, dir)
+	return serve(e.ctx, &c, store, mailboxes, l, log, "")
 }
 
 // demoListener listens at the address, or at a free port where the default one is taken.

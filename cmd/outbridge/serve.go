@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,7 +37,7 @@ type serveCmd struct {
 }
 
 func (s *serveCmd) Run(e *env) error {
-	c, err := s.load()
+	c, err := s.loadOrBegin(e.stderr)
 	if err != nil {
 		return err
 	}
@@ -47,21 +48,35 @@ func (s *serveCmd) Run(e *env) error {
 	}
 	defer store.Close()
 	var mailboxes []bridge.Mailbox
-	if len(c.Accounts) == 0 {
-		log.Warn("there is no [[account]] in the configuration: nothing is synced")
-	} else if mailboxes, err = c.mailboxes(e.ctx, store, log, ""); err != nil {
-		return err
+	switch {
+	case c.Microsoft.ClientID == "":
+		log.Warn("there is no app registration yet, so nothing is synced: enter it on the pages, or as microsoft.client_id in the configuration")
+	case len(c.Accounts) == 0:
+		log.Warn("there is no account yet, so nothing is synced: add one on the pages, or as [[account]] in the configuration")
+	default:
+		if mailboxes, err = c.mailboxes(e.ctx, store, log, ""); err != nil {
+			return err
+		}
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w: choose another listen address in the configuration", err)
 	}
+	if strings.HasSuffix(c.Listen, ":0") && c.PublicURL == "http://"+c.Listen {
+		c.Listen = l.Addr().String()
+		c.PublicURL = "http://" + c.Listen
+	}
+	code, err := c.setupCode(e.ctx, store, e.stderr)
+	if err != nil {
+		return err
+	}
 	log.Info("serving", "listen", "http://"+l.Addr().String(), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
-	return serve(e.ctx, c, store, mailboxes, l, log)
+	return serve(e.ctx, c, store, mailboxes, l, log, code)
 }
 
-// serve syncs and serves until ctx ends; then it lets requests finish for shutdownTime.
-func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []bridge.Mailbox, l net.Listener, log *slog.Logger) error {
+// serve syncs and serves until ctx ends; then it lets requests finish for shutdownTime. setupCode is for the first visit
+// to the pages.
+func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []bridge.Mailbox, l net.Listener, log *slog.Logger, setupCode string) error {
 	b := c.bridge(store, mailboxes, log)
 	b.CheckpointAfter, b.Progress = checkpointAfter, progressLog(log)
 	b.ListEvery, b.AuditEvery = listRounds*c.interval, c.audit
@@ -74,7 +89,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	}
 	srv := &http.Server{
 		DisableGeneralOptionsHandler: true, // OPTIONS * is for the DAV handler, after a sign-in
-		Handler:                      handler(c, store, b, push, log),
+		Handler:                      handler(c, store, b, push, setupCode, log),
 		ReadHeaderTimeout:            10 * time.Second,
 		ReadTimeout:                  time.Minute,
 		IdleTimeout:                  2 * time.Minute,
@@ -107,13 +122,14 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 }
 
 // handler joins DAV and everything else at one origin.
-func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, log *slog.Logger) http.Handler {
+func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, setupCode string, log *slog.Logger) http.Handler {
 	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log, TimeZone: convert.ZoneCalendar}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
 		Store: store, CacheDir: c.feedCache(), PublicURL: c.PublicURL, Version: version(), Log: log,
+		Accounts: &accounts{store: store, bridge: b, log: log, c: c}, SetupCode: setupCode,
 	}
 	if b.NotifyURL != "" {
 		site.Notify = b.Notify

@@ -1,0 +1,330 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"outbridge/bridge"
+)
+
+// passwordsPage shows the app passwords of an account; made is one that was made just now, "" else.
+func (v *visit) passwordsPage(a Account, made string) error {
+	list, err := v.h.Store.Passwords(v.r.Context(), a.Name)
+	if err != nil {
+		return err
+	}
+	return v.render("passwords", page{Title: "App passwords", Account: &a, Tab: "passwords", Script: made != "",
+		Data: map[string]any{"List": list, "Made": made, "User": a.Name, "Label": label(v)}})
+}
+
+func label(v *visit) string {
+	text := strings.Join(strings.Fields(strings.ToValidUTF8(v.r.FormValue("label"), "")), " ")
+	if r := []rune(text); len(r) > 100 {
+		text = string(r[:100])
+	}
+	return text
+}
+
+func passwords(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	return v.passwordsPage(a, "")
+}
+
+func addPassword(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, label(v), v.h.now())
+	if err != nil {
+		return err
+	}
+	return v.passwordsPage(a, secret)
+}
+
+func revokePassword(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	id, err := v.id()
+	if err != nil {
+		return err
+	}
+	if err := v.h.Store.RevokePassword(v.r.Context(), a.Name, id); err != nil {
+		return err
+	}
+	return v.redirect(accountPath(a.Name) + "/passwords?done=revoked")
+}
+
+func (v *visit) id() (int64, error) {
+	id, err := strconv.ParseInt(v.r.PathValue("id"), 10, 64)
+	if err != nil {
+		return 0, bridge.ErrNotFound
+	}
+	return id, nil
+}
+
+// feedForm is a feed as it stands in a form.
+type feedForm struct {
+	bridge.Feed
+	All       bool // calendars, also those to come
+	Chosen    map[bridge.CalendarID]bool
+	Only, Not string // categories, by comma
+	Narrowed  bool   // by an option
+}
+
+func formOf(f bridge.Feed) feedForm {
+	form := feedForm{Feed: f, All: len(f.Calendars) == 0, Chosen: map[bridge.CalendarID]bool{},
+		Only: strings.Join(f.Options.Categories, ", "), Not: strings.Join(f.Options.NotCategories, ", "),
+		Narrowed: !reflect.DeepEqual(f.Options, bridge.FeedOptions{})}
+	for _, id := range f.Calendars {
+		form.Chosen[id] = true
+	}
+	return form
+}
+
+// feedRow is a feed as it is listed.
+type feedRow struct {
+	bridge.Feed
+	Title     string
+	Calendars string
+}
+
+// feedsPage shows the feeds of an account. A feed that was made or rotated just now comes with its links.
+func (v *visit) feedsPage(a Account, made *FeedLinks, form feedForm, trouble *Problem) error {
+	list, err := v.h.Store.Feeds(v.r.Context(), a.Name)
+	if err != nil {
+		return err
+	}
+	cals, err := v.calendars(a)
+	if err != nil {
+		return err
+	}
+	var rows []feedRow
+	for _, f := range list {
+		rows = append(rows, feedRow{f, feedTitle(f, cals), calendarNames(f, cals)})
+	}
+	return v.render("feeds", page{Title: "Feeds", Account: &a, Tab: "feeds", Script: made != nil, Trouble: trouble,
+		Data: map[string]any{"List": rows, "Made": made, "Form": form, "Calendars": cals, "User": a.Name, "New": true}})
+}
+
+func (v *visit) calendars(a Account) ([]bridge.Calendar, error) {
+	row, err := v.h.Store.Account(v.r.Context(), a.Name)
+	if err != nil {
+		return nil, err
+	}
+	return v.h.Store.Calendars(v.r.Context(), row.ID)
+}
+
+func calendarNames(f bridge.Feed, cals []bridge.Calendar) string {
+	if len(f.Calendars) == 0 {
+		return "All calendars"
+	}
+	var names []string
+	for _, c := range cals {
+		if slices.Contains(f.Calendars, c.ID) {
+			names = append(names, c.DisplayName)
+		}
+	}
+	if len(names) == 0 {
+		return "Calendars that are gone from Outlook"
+	}
+	return strings.Join(names, ", ")
+}
+
+func feedTitle(f bridge.Feed, cals []bridge.Calendar) string {
+	if f.Name != "" {
+		return f.Name
+	}
+	return calendarNames(f, cals)
+}
+
+func feeds(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	return v.feedsPage(a, nil, formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
+}
+
+// readFeed reads the form of a feed.
+func (v *visit) readFeed(a Account) (bridge.Feed, error) {
+	cals, err := v.calendars(a)
+	if err != nil {
+		return bridge.Feed{}, err
+	}
+	if err := v.r.ParseForm(); err != nil {
+		return bridge.Feed{}, err
+	}
+	form := v.r.PostForm
+	get := func(name string) string { return strings.TrimSpace(form.Get(name)) }
+	list := func(name string) (all []string) {
+		for part := range strings.SplitSeq(get(name), ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				all = append(all, part)
+			}
+		}
+		return all
+	}
+	f := bridge.Feed{User: a.Name, Name: get("name"), Detail: get("detail"), Options: bridge.FeedOptions{
+		Private: get("private"), Free: get("free"), Declined: get("declined"), Cancelled: get("cancelled"),
+		Categories: list("categories"), NotCategories: list("not_categories"), Alarms: get("alarms") != "", Past: get("past"), Ahead: get("ahead"),
+	}}
+	if get("which") != "some" {
+		return f, nil
+	}
+	for _, id := range form["calendar"] {
+		i := slices.IndexFunc(cals, func(c bridge.Calendar) bool { return fmt.Sprint(c.ID) == id })
+		if i < 0 {
+			return f, &Problem{"A calendar that was chosen is not there any more.", "Choose again."}
+		}
+		f.Calendars = append(f.Calendars, cals[i].ID)
+	}
+	if len(f.Calendars) == 0 {
+		return f, &Problem{"No calendar is chosen.", "Tick at least one, or choose all of them."}
+	}
+	return f, nil
+}
+
+// checked is readFeed with what is wrong with it in words.
+func (v *visit) checked(a Account) (bridge.Feed, *Problem, error) {
+	f, err := v.readFeed(a)
+	if p, ok := problemOf(err); ok {
+		return f, p, nil
+	}
+	if err != nil {
+		return f, nil, err
+	}
+	if err := f.Check(); err != nil {
+		text := err.Error()
+		return f, &Problem{Sentence: strings.ToUpper(text[:1]) + text[1:] + "."}, nil
+	}
+	return f, nil, nil
+}
+
+func (v *visit) linksOf(secret string, f bridge.Feed) *FeedLinks {
+	links := LinksOf(v.h.origin()+"/feeds/"+secret+".ics", cmp.Or(f.Name, f.User))
+	return &links
+}
+
+func addFeed(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	f, trouble, err := v.checked(a)
+	if err != nil {
+		return err
+	}
+	if trouble != nil {
+		v.status = 400
+		return v.feedsPage(a, nil, formOf(f), trouble)
+	}
+	f.Created = v.h.now()
+	f, secret, err := v.h.Store.AddFeed(v.r.Context(), f)
+	if err != nil {
+		return err
+	}
+	return v.feedsPage(a, v.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
+}
+
+// feedOf is the feed that the address names.
+func (v *visit) feedOf(a Account) (bridge.Feed, error) {
+	id, err := v.id()
+	if err != nil {
+		return bridge.Feed{}, err
+	}
+	list, err := v.h.Store.Feeds(v.r.Context(), a.Name)
+	if err != nil {
+		return bridge.Feed{}, err
+	}
+	i := slices.IndexFunc(list, func(f bridge.Feed) bool { return f.ID == bridge.FeedID(id) })
+	if i < 0 {
+		return bridge.Feed{}, bridge.ErrNotFound
+	}
+	return list[i], nil
+}
+
+func (v *visit) feedPage(a Account, form feedForm, trouble *Problem) error {
+	cals, err := v.calendars(a)
+	if err != nil {
+		return err
+	}
+	return v.render("feed", page{Title: "Change a feed", Account: &a, Tab: "feeds", Trouble: trouble,
+		Data: map[string]any{"Form": form, "Calendars": cals, "User": a.Name, "New": false}})
+}
+
+func changeFeedForm(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	f, err := v.feedOf(a)
+	if err != nil {
+		return err
+	}
+	return v.feedPage(a, formOf(f), nil)
+}
+
+func changeFeed(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	old, err := v.feedOf(a)
+	if err != nil {
+		return err
+	}
+	f, trouble, err := v.checked(a)
+	if err != nil {
+		return err
+	}
+	f.ID, f.Changed = old.ID, v.h.now()
+	if trouble != nil {
+		v.status = 400
+		return v.feedPage(a, formOf(f), trouble)
+	}
+	if err := v.h.Store.ChangeFeed(v.r.Context(), f); err != nil {
+		return err
+	}
+	return v.redirect(accountPath(a.Name) + "/feeds?done=feed")
+}
+
+func rotateFeed(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	f, err := v.feedOf(a)
+	if err != nil {
+		return err
+	}
+	secret, err := v.h.Store.RotateFeed(v.r.Context(), a.Name, f.ID)
+	if err != nil {
+		return err
+	}
+	return v.feedsPage(a, v.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
+}
+
+func removeFeed(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	id, err := v.id()
+	if err != nil {
+		return err
+	}
+	if err := v.h.Store.RemoveFeed(v.r.Context(), a.Name, bridge.FeedID(id)); err != nil {
+		return err
+	}
+	return v.redirect(accountPath(a.Name) + "/feeds?done=unfed")
+}
