@@ -121,7 +121,11 @@ func (v *visit) calendars(a Account) ([]bridge.Calendar, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.h.Store.Calendars(v.r.Context(), row.ID)
+	cals, err := v.h.Store.Calendars(v.r.Context(), row.ID)
+	for i, c := range cals {
+		cals[i].Color = colorOf(c, i)
+	}
+	return cals, err
 }
 
 func calendarNames(f bridge.Feed, cals []bridge.Calendar) string {

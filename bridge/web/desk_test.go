@@ -1,0 +1,229 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/web"
+)
+
+const (
+	setupCode     = "ABCDE-FGHIJ"
+	adminPassword = "correct horse battery"
+)
+
+// desk is a site with all its pages, and the clock of its bridge.
+type desk struct {
+	*site
+	accounts *accountsAt
+	handler  *web.Handler
+
+	mu    sync.Mutex
+	clock time.Time
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	s := newSite(t)
+	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now()}
+	d.handler = &web.Handler{Store: s.store, CacheDir: s.cache, PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts,
+		SetupCode: setupCode, Now: d.now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	server := httptest.NewServer(d.handler.Handler())
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return d
+}
+
+func (d *desk) now() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.clock
+}
+
+func (d *desk) later(by time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clock = d.clock.Add(by)
+}
+
+// accountsAt is web.Accounts for the simulated Outlook of a site, with alice in the configuration.
+type accountsAt struct {
+	*site
+	mu      sync.Mutex
+	client  string
+	nudged  []string
+	appOnly bool
+}
+
+func (a *accountsAt) List(ctx context.Context) ([]web.Account, error) {
+	list, err := a.store.AddedAccounts(ctx)
+	all := []web.Account{{Name: "alice", Configured: true}}
+	for _, one := range list {
+		all = append(all, web.Account{Name: one.Name, Mailbox: one.Mailbox})
+	}
+	return all, err
+}
+
+func (a *accountsAt) Add(ctx context.Context, name, mailbox string) error {
+	if strings.ContainsAny(name, " /") {
+		return &web.Problem{Sentence: "That is no name.", Action: "Choose another."}
+	}
+	_, err := a.store.AddAccount(ctx, name, mailbox)
+	return err
+}
+
+func (a *accountsAt) Remove(ctx context.Context, name string) error {
+	return a.store.RemoveAccount(ctx, name)
+}
+
+func (a *accountsAt) Nudge(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.nudged = append(a.nudged, name)
+}
+
+func (a *accountsAt) Pulse(string) bridge.Pulse { return bridge.Pulse{} }
+
+func (a *accountsAt) App(context.Context) (web.App, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return web.App{Registration: bridge.Registration{ClientID: a.client, Tenant: "common"}, AppOnly: a.appOnly}, nil
+}
+
+func (a *accountsAt) SetApp(_ context.Context, r bridge.Registration) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.client = r.ClientID
+	return nil
+}
+
+func (a *accountsAt) authority() *graph.Authority {
+	return &graph.Authority{LoginURL: a.sim.BaseURL, ClientID: "app", Scopes: graph.Scopes(a.sim.BaseURL), HTTP: a.sim.Client()}
+}
+
+func (a *accountsAt) DeviceCode(ctx context.Context, account string) (web.DeviceCode, error) {
+	d, err := a.authority().DeviceCode(ctx)
+	if err != nil {
+		return web.DeviceCode{}, err
+	}
+	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Wait: func(ctx context.Context) error {
+		_, err := a.authority().Wait(ctx, d)
+		return words(err)
+	}}, nil
+}
+
+func (a *accountsAt) BrowserURL(_ context.Context, _, redirectURI, state, verifier string) (string, error) {
+	return a.authority().AuthCodeURL(redirectURI, state, verifier, ""), nil
+}
+
+func (a *accountsAt) Exchange(ctx context.Context, account, redirectURI, code, verifier string) error {
+	_, err := a.authority().Exchange(ctx, redirectURI, code, verifier)
+	return words(err)
+}
+
+func (a *accountsAt) Refused(_, code, description string) *web.Problem {
+	var p *web.Problem
+	errors.As(words(graph.AuthorizeError(code, description)), &p)
+	return p
+}
+
+func words(err error) error {
+	var refused *graph.AuthError
+	if errors.As(err, &refused) {
+		return &web.Problem{Sentence: refused.Sentence, Action: refused.Action}
+	}
+	return err
+}
+
+// person is somebody with a browser of their own. It follows no redirect.
+type person struct {
+	*desk
+	client *http.Client
+	// header goes with every request; Host is the host that the browser knows the bridge by.
+	header http.Header
+}
+
+func (d *desk) somebody() *person {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return &person{desk: d, header: http.Header{}, client: &http.Client{Jar: jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+// admin is somebody who has signed in.
+func (d *desk) admin() *person {
+	d.Helper()
+	d.setPassword(adminPassword)
+	p := d.somebody()
+	if got := p.post("/sign-in", "password", adminPassword); got.StatusCode != 303 {
+		d.Fatalf("sign-in: %s\n%s", got.Status, got.body)
+	}
+	return p
+}
+
+func (d *desk) setPassword(password string) {
+	d.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost) // HashPassword takes its time
+	if err == nil {
+		err = d.store.SetAdministrator(d.Context(), string(hash), false)
+	}
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (p *person) get(path string) answer { p.Helper(); return p.send("GET", path, nil) }
+
+// post sends a form of names and values in turns.
+func (p *person) post(path string, pairs ...string) answer {
+	p.Helper()
+	form := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		form.Add(pairs[i], pairs[i+1])
+	}
+	return p.send("POST", path, form)
+}
+
+func (p *person) send(method, path string, form url.Values) answer {
+	p.Helper()
+	req, err := http.NewRequestWithContext(p.Context(), method, p.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		p.Fatal(err)
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Origin", p.url)
+	}
+	for name, values := range p.header {
+		req.Header[name] = values
+	}
+	if host := p.header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return answer{resp, string(b)}
+}

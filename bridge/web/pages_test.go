@@ -1,0 +1,315 @@
+package web_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph/graphsim"
+)
+
+func TestProfileOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	p := d.admin()
+	link := func() string {
+		t.Helper()
+		got := p.post("/accounts/alice/profile")
+		found := regexp.MustCompile(`value="https://calendar\.example\.com(/profile/[a-z2-7]{26}\.mobileconfig)"`).FindStringSubmatch(got.body)
+		if found == nil {
+			t.Fatalf("%s\n%s", got.Status, got.body)
+		}
+		return found[1]
+	}
+	passwords := func() []bridge.Password {
+		t.Helper()
+		list, err := d.store.Passwords(t.Context(), "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	phone := d.somebody()
+	first := link()
+	if head := phone.send("HEAD", first, nil); head.StatusCode != 200 || len(passwords()) != 0 {
+		t.Errorf("a look at the link: %s", head.Status)
+	}
+	got := phone.get(first)
+	if got.StatusCode != 200 || !strings.HasPrefix(got.Header.Get("Content-Type"), "application/x-apple-aspen-config") ||
+		!strings.HasPrefix(got.Header.Get("Content-Disposition"), "attachment; filename=outbridge-alice.mobileconfig") || got.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%s %v\n%s", got.Status, got.Header, got.body)
+	}
+	secret := regexp.MustCompile(`<key>CalDAVPassword</key>\s*<string>(\S+)</string>`).FindStringSubmatch(got.body)
+	if secret == nil || !strings.Contains(got.body, "<string>calendar.example.com</string>") {
+		t.Fatalf("profile:\n%s", got.body)
+	}
+	if ok, err := d.store.CheckPassword(t.Context(), "alice", secret[1]); !ok || err != nil || len(passwords()) != 1 {
+		t.Errorf("the password of the profile: %v, %v", ok, err)
+	}
+	late := link()
+	d.later(15 * time.Minute)
+	for _, path := range []string{first, late, "/profile/aaaaaaaaaaaaaaaaaaaaaaaaaa.mobileconfig", "/profile/.mobileconfig"} {
+		if got := phone.get(path); got.StatusCode != http.StatusGone || len(passwords()) != 1 {
+			t.Errorf("%s: %s", path, got.Status)
+		}
+	}
+}
+
+func TestSecretsAreShownOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.meeting("Review")
+	d.round()
+	p := d.admin()
+	field := regexp.MustCompile(`id="new-secret" class="secret" readonly value="([^"]+)"`)
+	shown := func(got answer) string {
+		t.Helper()
+		found := field.FindStringSubmatch(got.body)
+		if found == nil {
+			t.Fatalf("%s\n%s", got.Status, got.body)
+		}
+		return found[1]
+	}
+	password := shown(p.post("/accounts/alice/passwords", "label", "  laptop \n two\x00"))
+	if ok, err := d.store.CheckPassword(t.Context(), "alice", password); !ok || err != nil {
+		t.Errorf("the app password: %v, %v", ok, err)
+	}
+	feed := shown(p.post("/accounts/alice/feeds", "detail", "full", "which", "all"))
+	if got := d.get(d.url + mustURL(t, feed).Path); got.StatusCode != 200 || !strings.Contains(got.body, "SUMMARY:Review") {
+		t.Errorf("the feed: %s\n%s", got.Status, got.body)
+	}
+	rotated := shown(p.post("/accounts/alice/feeds/1/rotate"))
+	if rotated == feed || d.get(d.url+mustURL(t, feed).Path).StatusCode != 404 || d.get(d.url+mustURL(t, rotated).Path).StatusCode != 200 {
+		t.Error("the feed's old address works, or its new one does not")
+	}
+	for _, route := range guarded {
+		path, ok := strings.CutPrefix(route, "GET ")
+		if !ok {
+			continue
+		}
+		for _, secret := range []string{password, feed, rotated, setupCode, adminPassword} {
+			if strings.Contains(p.get(path).body, secret) {
+				t.Errorf("%s shows a secret", path)
+			}
+		}
+	}
+}
+
+func TestFeedForm(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.meeting("Review")
+	d.box.AddCalendar("Family", "#00cc6a").Create(graphsim.Event{Subject: "School play", Start: at(2, 18), End: at(2, 20)})
+	d.round()
+	p := d.admin()
+	a, err := d.store.Account(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cals, err := d.store.Calendars(t.Context(), a.ID)
+	if err != nil || len(cals) != 2 {
+		t.Fatal(cals, err)
+	}
+	for _, c := range []struct {
+		says string
+		form []string
+	}{
+		{"choose full, limited or busy", []string{"detail", "all of it"}},
+		{"No calendar is chosen", []string{"detail", "full", "which", "some"}},
+		{"is not there any more", []string{"detail", "full", "which", "some", "calendar", "99"}},
+		{"choose show or hide", []string{"detail", "full", "free", "maybe"}},
+		{"is no period", []string{"detail", "full", "past", "a while"}},
+		{"full detail only", []string{"detail", "busy", "alarms", "on"}},
+	} {
+		got := p.post("/accounts/alice/feeds", append(c.form, "name", "Kept in the form")...)
+		if got.StatusCode != 400 || !strings.Contains(got.body, c.says) || !strings.Contains(got.body, `value="Kept in the form"`) {
+			t.Errorf("%v: %s\n%s", c.form, got.Status, got.body)
+		}
+	}
+	family := fmt.Sprint(cals[1].ID)
+	got := p.post("/accounts/alice/feeds", "name", "Family", "detail", "limited", "which", "some", "calendar", family, "private", "hide", "declined", "hide",
+		"cancelled", "show", "categories", "Travel, , Customers ", "not_categories", "Work", "past", "3mo", "ahead", "1y")
+	if got.StatusCode != 200 {
+		t.Fatalf("%s\n%s", got.Status, got.body)
+	}
+	list, err := d.store.Feeds(t.Context(), "alice")
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	want := bridge.FeedOptions{Private: "hide", Declined: "hide", Cancelled: "show", Categories: []string{"Travel", "Customers"}, NotCategories: []string{"Work"}, Past: "3mo", Ahead: "1y"}
+	if f := list[0]; f.Name != "Family" || f.Detail != "limited" || len(f.Calendars) != 1 || f.Calendars[0] != cals[1].ID || fmt.Sprint(f.Options) != fmt.Sprint(want) {
+		t.Errorf("%+v", f)
+	}
+	// The form to change it shows it as it is, and sent as it is changes nothing but what was changed.
+	form := p.get("/accounts/alice/feeds/1")
+	for _, has := range []string{`value="Family"`, `value="limited" checked`, `id="cal-` + family + `" name="calendar" value="` + family + `" checked`,
+		`<option value="hide" selected>`, `value="Travel, Customers"`, `value="3mo"`, "<details open>"} {
+		if !strings.Contains(form.body, has) {
+			t.Errorf("the form has no %s\n%s", has, form.body)
+		}
+	}
+	if got := p.post("/accounts/alice/feeds/1", "detail", "busy", "name", ""); got.StatusCode != 303 {
+		t.Errorf("%s\n%s", got.Status, got.body)
+	}
+	if list, err = d.store.Feeds(t.Context(), "alice"); err != nil || list[0].Detail != "busy" || list[0].Name != "" || len(list[0].Calendars) != 0 || list[0].Changed.IsZero() {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for _, path := range []string{"/accounts/alice/feeds/2", "/accounts/alice/feeds/x", "/accounts/bob/feeds", "/accounts/bob", "/calendars/alice/nothing", "/calendars/bob"} {
+		if got := p.get(path); got.StatusCode != 404 {
+			t.Errorf("%s: %s", path, got.Status)
+		}
+	}
+	for _, path := range []string{"/accounts/alice/feeds/2", "/accounts/alice/feeds/2/rotate", "/accounts/alice/feeds/2/remove", "/accounts/alice/passwords/2/revoke"} {
+		if got := p.post(path, "detail", "full"); got.StatusCode != 404 {
+			t.Errorf("POST %s: %s", path, got.Status)
+		}
+	}
+}
+
+// What comes from Outlook is text on the pages, whatever it is.
+func TestTextIsText(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	evil := `"><script>alert(1)</script><img src=x onerror=alert(1)> {{.}}`
+	d.box.AddCalendar(evil, "#00cc6a").Create(graphsim.Event{Subject: evil, Location: evil, Start: at(0, 10), End: at(0, 11), Sensitivity: "personal"})
+	d.round()
+	p := d.admin()
+	p.post("/accounts/alice/passwords", "label", evil)
+	p.post("/accounts/alice/feeds", "detail", "full", "name", evil, "categories", evil)
+	p.header.Set("User-Agent", evil)
+	p.post("/sign-in", "password", adminPassword, "next", evil)
+	pages := []string{"/", "/calendars/alice?view=" + url.QueryEscape(evil) + "&zone=" + url.QueryEscape(evil) + "&date=" + url.QueryEscape(evil), "/setup?code=" + url.QueryEscape(evil)}
+	for _, route := range guarded {
+		if path, ok := strings.CutPrefix(route, "GET "); ok {
+			pages = append(pages, path)
+		}
+	}
+	a, err := d.store.Account(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cals, err := d.store.Calendars(t.Context(), a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, c := range cals {
+		pages = append(pages, "/calendars/alice/"+c.Name)
+	}
+	for _, path := range pages {
+		body := p.get(path).body
+		if strings.Contains(body, "<script>alert") || strings.Contains(body, "<img src=x") {
+			t.Errorf("%s: what came from outside is HTML", path)
+		}
+		if strings.Contains(body, "&lt;script&gt;alert(1)") {
+			found++
+		}
+	}
+	if found < 6 {
+		t.Errorf("only %d pages show it at all", found)
+	}
+}
+
+func TestStates(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	p := d.admin()
+	a, err := d.store.EnsureAccount(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const button = `href="/accounts/alice/sign-in">`
+	for _, c := range []struct {
+		name    string
+		state   bridge.State
+		version int64 // of the token
+		has     []string
+		hasNot  []string
+	}{
+		{"new", bridge.State{Code: bridge.StateNew}, 0, []string{"Not signed in yet", button + "Sign in to Microsoft<"}, nil},
+		{"signed in", bridge.State{Code: bridge.StateNew}, 1, []string{"First round"}, []string{button + "Sign in to"}},
+		{"good", bridge.State{Code: bridge.StateOK}, 1, []string{"In step with Outlook"}, nil},
+		{"expired", bridge.State{Code: bridge.StateSignIn, Sentence: "The sign-in has expired.", Action: "Run `outbridge login alice`.", Final: true, TokenVersion: 1}, 1,
+			[]string{"Sign-in needed", "The sign-in has expired.", button + "Sign in again<"}, []string{"outbridge login"}},
+		{"signed in again", bridge.State{Code: bridge.StateSignIn, Sentence: "The sign-in has expired.", Action: "Run `outbridge login alice`.", Final: true, TokenVersion: 1}, 2,
+			[]string{"Signed in", "The first round with the new sign-in"}, []string{"has expired"}},
+		{"administrator", bridge.State{Code: bridge.StateConfiguration, Sentence: "An administrator has to allow the app.", Action: "Ask the administrator, then run `outbridge login alice`.", Final: true, TokenVersion: 2}, 2,
+			[]string{"Set-up needed", "Ask the administrator, then sign in again.", button + "Sign in again<"}, []string{"outbridge login"}},
+		{"outage", bridge.State{Code: bridge.StateUnavailable, Sentence: "Microsoft does not answer.", Action: "Nothing: it is tried again by itself."}, 2,
+			[]string{"badge wait", "Nothing: it is tried again by itself."}, nil},
+		{"denied", bridge.State{Code: bridge.StateDenied, Sentence: "Denied.", Action: "Check that."}, 2, []string{"badge bad", "Denied. Check that."}, nil},
+		{"error", bridge.State{Code: bridge.StateError, Sentence: "Something <b>new</b>."}, 2, []string{"Something &lt;b&gt;new&lt;/b&gt;."}, nil},
+	} {
+		for {
+			now, err := d.store.Account(t.Context(), "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if now.TokenVersion >= c.version {
+				break
+			}
+			if err := d.store.Tokens(a.ID).SaveToken(t.Context(), nil, token); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.store.SetState(t.Context(), a.ID, c.state); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{"/", "/accounts/alice"} {
+			body := p.get(path).body
+			for _, has := range c.has {
+				if !strings.Contains(body, has) {
+					t.Errorf("%s: %s has no %q\n%s", c.name, path, has, body)
+				}
+			}
+			for _, not := range c.hasNot {
+				if strings.Contains(body, not) {
+					t.Errorf("%s: %s has %q\n%s", c.name, path, not, body)
+				}
+			}
+		}
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	p := d.admin()
+	if got := p.post("/accounts/new", "name", "a name"); got.StatusCode != 400 || !strings.Contains(got.body, "That is no name.") || !strings.Contains(got.body, `value="a name"`) {
+		t.Errorf("%s\n%s", got.Status, got.body)
+	}
+	if got := p.post("/accounts/new", "name", " Bob "); got.Header.Get("Location") != "/accounts/bob/sign-in" {
+		t.Errorf("%s to %s", got.Status, got.Header.Get("Location"))
+	}
+	if strings.Contains(p.get("/accounts/new").body, "app-only") {
+		t.Error("a mailbox is asked for though none could be read")
+	}
+	d.accounts.appOnly = true
+	if !strings.Contains(p.get("/accounts/new").body, "app-only") {
+		t.Error("a mailbox is not asked for")
+	}
+	if got := p.post("/accounts/new", "name", "room", "mailbox", "room@contoso.example"); got.Header.Get("Location") != "/accounts/room" {
+		t.Errorf("%s to %s", got.Status, got.Header.Get("Location"))
+	}
+	if got := p.get("/accounts/room/sign-in"); got.StatusCode != 400 || !strings.Contains(got.body, "needs no sign-in") {
+		t.Errorf("the sign-in of a mailbox that needs none: %s", got.Status)
+	}
+	if got := p.get("/accounts/alice/remove"); strings.Contains(got.body, `<button class="danger">`) {
+		t.Error("an account of the configuration can be removed")
+	}
+	if got := p.post("/accounts/bob/remove"); got.Header.Get("Location") != "/?done=removed" || p.get("/accounts/bob").StatusCode != 404 {
+		t.Errorf("removal: %s", got.Status)
+	}
+	d.accounts.client = ""
+	if got := p.get("/accounts/new"); got.Header.Get("Location") != "/app" {
+		t.Errorf("a new account without an app registration: %s", got.Status)
+	}
+	if got := p.get("/"); !strings.Contains(got.body, "First, an app registration") {
+		t.Errorf("front page without an app registration:\n%s", got.body)
+	}
+}
