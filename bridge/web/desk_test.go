@@ -115,7 +115,7 @@ func (a *accountsAt) authority() *graph.Authority {
 	return &graph.Authority{LoginURL: a.sim.BaseURL, ClientID: "app", Scopes: graph.Scopes(a.sim.BaseURL), HTTP: a.sim.Client()}
 }
 
-func (a *accountsAt) DeviceCode(ctx context.Context, account string) (web.DeviceCode, error) {
+func (a *accountsAt) DeviceCode(ctx context.Context, account string, other bool) (web.DeviceCode, error) {
 	d, err := a.authority().DeviceCode(ctx)
 	if err != nil {
 		return web.DeviceCode{}, err
@@ -130,15 +130,12 @@ func (a *accountsAt) BrowserURL(_ context.Context, _, redirectURI, state, verifi
 	return a.authority().AuthCodeURL(redirectURI, state, verifier, ""), nil
 }
 
-func (a *accountsAt) Exchange(ctx context.Context, account, redirectURI, code, verifier string) error {
-	_, err := a.authority().Exchange(ctx, redirectURI, code, verifier)
+func (a *accountsAt) Exchange(ctx context.Context, account string, back url.Values, redirectURI, verifier string, other bool) error {
+	if err := a.authority().RedirectError(back); err != nil {
+		return words(err)
+	}
+	_, err := a.authority().Exchange(ctx, redirectURI, back.Get("code"), verifier)
 	return words(err)
-}
-
-func (a *accountsAt) Refused(_, code, description string) *web.Problem {
-	var p *web.Problem
-	errors.As(words(graph.AuthorizeError(code, description)), &p)
-	return p
 }
 
 func words(err error) error {
