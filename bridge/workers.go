@@ -33,8 +33,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 	w := &b.workers
 	w.mu.Lock()
 	w.ctx = ctx
-	for _, m := range b.Mailboxes {
-		b.startWorker(m)
+	for i, m := range b.Mailboxes {
+		b.startWorker(m, time.Duration(i)*startGap)
 	}
 	w.mu.Unlock()
 	<-ctx.Done()
@@ -54,7 +54,7 @@ func (b *Bridge) Add(m Mailbox) {
 	defer w.mu.Unlock()
 	b.Mailboxes = append(b.Mailboxes, m)
 	if w.ctx != nil {
-		b.startWorker(m)
+		b.startWorker(m, 0)
 	}
 }
 
@@ -98,8 +98,11 @@ func (b *Bridge) Pulse(account string) Pulse {
 	return b.workers.pulses[account]
 }
 
-// startWorker is called with the lock held, while Run runs.
-func (b *Bridge) startWorker(m Mailbox) {
+// startGap spreads the rounds of many mailboxes over their interval.
+const startGap = 20 * time.Millisecond
+
+// startWorker is called with the lock held, while Run runs. The worker begins after the delay.
+func (b *Bridge) startWorker(m Mailbox, delay time.Duration) {
 	w := &b.workers
 	ctx, stop := context.WithCancel(w.ctx)
 	one := &worker{stop: stop, done: make(chan struct{})}
@@ -110,7 +113,11 @@ func (b *Bridge) startWorker(m Mailbox) {
 	w.all.Go(func() {
 		defer close(one.done)
 		defer stop()
-		b.work(ctx, m)
+		select {
+		case <-time.After(delay):
+			b.work(ctx, m)
+		case <-ctx.Done():
+		}
 	})
 }
 
