@@ -28,9 +28,11 @@ check:
 lint: check
 	$(GO) tool govulncheck ./...
 
+# Side by side with Radicale, Xandikos and nginx, from Debian's packages.
 bench:
+	@.ci/packages radicale xandikos nginx-light git
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test -tags load -count 1 -run TestLoad -v ./cmd/outbridge
+	$(GO) test -tags load -count 1 -timeout 30m -run 'TestLoad|TestCompare|TestServeMemory' -v ./cmd/outbridge
 
 generate:
 	$(GO) generate ./...

@@ -384,6 +384,7 @@ func TestWrite(t *testing.T) {
 	}{
 		{"not iCalendar", "PUT", path, "hello", nil, 403, "<C:valid-calendar-data/>"},
 		{"broken off in a parameter", "PUT", path, "BEGIN:VCALENDAR\r\nX;A=b", nil, 403, "<C:valid-calendar-data/>"},
+		{"of another type", "PUT", path, good, []string{"Content-Type: text/xml; charset=utf-8"}, 403, "<C:supported-calendar-data/>"},
 		{"no component", "PUT", path, "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n", nil, 403, "<C:valid-calendar-object-resource/>"},
 		{"two UIDs", "PUT", path, event("UID:a" + nextEvent + "UID:b"), nil, 403, "<C:valid-calendar-object-resource/>"},
 		{"a task", "PUT", path, strings.ReplaceAll(good, "VEVENT", "VTODO"), nil, 403, "<C:supported-calendar-component/>"},

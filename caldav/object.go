@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -135,6 +136,10 @@ func (x *exchange) put() error {
 	}
 	if err != nil {
 		return badRequest("cannot read the request body")
+	}
+	// Only a media type that means something else is believed.
+	if t, _, err := mime.ParseMediaType(x.req.Header.Get("Content-Type")); err == nil && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
+		return forbidden("C:supported-calendar-data")
 	}
 	cal, err := parseICS(body)
 	if err != nil {
