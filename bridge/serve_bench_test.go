@@ -32,7 +32,7 @@ func BenchmarkPoll(b *testing.B) {
 	defer cancel()
 	b.ReportAllocs()
 	for b.Loop() {
-		r := httptest.NewRequestWithContext(ctx, "PROPFIND", "/dav/calendars/alice/calendar/", strings.NewReader(body))
+		r := httptest.NewRequestWithContext(w.store.Once(ctx), "PROPFIND", "/dav/calendars/alice/calendar/", strings.NewReader(body))
 		r.SetBasicAuth("alice", password)
 		r.Header.Set("Depth", "0")
 		res := httptest.NewRecorder()

@@ -59,7 +59,7 @@ type passwordKey struct{ user, hash string }
 func (s *Store) CheckPassword(ctx context.Context, user, password string) (bool, error) {
 	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
 	hash := s.key.digest("password", password)
-	ok, err := cached(s, passwordKey{user, string(hash)}, func() (ok bool, err error) {
+	ok, err := cached(ctx, s, passwordKey{user, string(hash)}, func() (ok bool, err error) {
 		err = s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM password WHERE hash = ? AND user = ?)`, hash, user).Scan(&ok)
 		if err == nil && !ok {
 			err = bridge.ErrNotFound

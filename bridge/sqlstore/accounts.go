@@ -28,7 +28,7 @@ func (s *Store) EnsureAccount(ctx context.Context, name string) (bridge.Account,
 type accountKey string
 
 func (s *Store) Account(ctx context.Context, name string) (bridge.Account, error) {
-	a, err := cached(s, accountKey(name), func() (bridge.Account, error) {
+	a, err := cached(ctx, s, accountKey(name), func() (bridge.Account, error) {
 		return scanAccount(s.read.row(ctx, selectAccount+` WHERE name = ?`, name))
 	})
 	if err != nil {

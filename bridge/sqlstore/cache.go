@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"sync"
+	"sync/atomic"
 )
 
 // maxCached bounds the answers that are kept.
@@ -50,13 +51,30 @@ func (c *cache) now() (int64, error) {
 	return v, nil
 }
 
+type onceKey struct{}
+
+// Once returns a context for one request: it asks once whether the database has changed, and not for each row.
+func (s *Store) Once(ctx context.Context) context.Context {
+	return context.WithValue(ctx, onceKey{}, new(atomic.Int64))
+}
+
 // cached returns what read returns, or has returned for key since the database last changed. What is returned is
 // shared: it is not to be changed. Errors are not kept, so that wrong passwords take no room.
-func cached[T any](s *Store, key any, read func() (T, error)) (T, error) {
+func cached[T any](ctx context.Context, s *Store, key any, read func() (T, error)) (T, error) {
 	c := s.cache
-	v, err := c.now()
-	if err != nil {
-		return read()
+	asked, _ := ctx.Value(onceKey{}).(*atomic.Int64)
+	var v int64
+	if asked != nil {
+		v = asked.Load()
+	}
+	if v == 0 {
+		var err error
+		if v, err = c.now(); err != nil {
+			return read()
+		}
+		if asked != nil {
+			asked.Store(v)
+		}
 	}
 	c.mu.Lock()
 	kept, ok := c.kept[key]

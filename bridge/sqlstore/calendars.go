@@ -64,7 +64,7 @@ func (s *Store) Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Cale
 type userCalendarKey struct{ account, name string }
 
 func (s *Store) UserCalendar(ctx context.Context, account, name string) (bridge.Calendar, error) {
-	c, err := cached(s, userCalendarKey{account, name}, func() (bridge.Calendar, error) {
+	c, err := cached(ctx, s, userCalendarKey{account, name}, func() (bridge.Calendar, error) {
 		return scanCalendar(s.read.row(ctx, `
 			SELECT `+calendarColumns+` FROM calendar WHERE account_id = (SELECT id FROM account WHERE name = ?) AND name = ?`, account, name))
 	})

@@ -137,7 +137,7 @@ func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pu
 	pages := site.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if dav.Handles(r) {
-			dav.ServeHTTP(w, r)
+			dav.ServeHTTP(w, r.WithContext(store.Once(r.Context())))
 			return
 		}
 		pages.ServeHTTP(w, r)
