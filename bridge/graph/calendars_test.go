@@ -248,7 +248,7 @@ func TestSharedCalendar(t *testing.T) {
 
 		// Everything that a round reads works with the other person's mailbox: delta, masters, events, instances, the view.
 		now := time.Now()
-		start, end := now.AddDate(0, -4, 0), now.AddDate(1, 0, 0)
+		start, end := now.AddDate(0, 0, -10), now.AddDate(0, 0, 20)
 		o := outlook{Server: sim, Client: theirs}
 		events, _ := o.round(t, theirs.DeltaURL(primary.ID, start, end))
 		var masters []graph.MasterRef

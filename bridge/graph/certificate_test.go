@@ -65,7 +65,7 @@ func pkcs1(key *rsa.PrivateKey) []byte {
 func TestParseCertificate(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	from, to := now.AddDate(0, 0, -1), now.AddDate(1, 0, 0)
-	key, other := rsaKey(), newRSA(2048)
+	key, other, small := rsaKey(), newRSA(2048), newRSA(1024)
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestParseCertificate(t *testing.T) {
 		{"elliptic, SEC 1", [][]byte{certificatePEM(t, ec, from, to), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: ecDER})}, "not an RSA key"},
 		{"passphrase, PKCS #8", [][]byte{cert, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte{0}})}, "passphrase"},
 		{"passphrase, PKCS #1", [][]byte{cert, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"DEK-Info": "AES-256-CBC,00"}, Bytes: []byte{0}})}, "passphrase"},
-		{"small", [][]byte{certificatePEM(t, newRSA(1024), from, to), pkcs8(t, newRSA(1024))}, "1024 bits"},
+		{"small", [][]byte{certificatePEM(t, small, from, to), pkcs8(t, small)}, "1024 bits"},
 		{"damaged key", [][]byte{cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})}, "key in it is damaged"},
 		{"damaged certificate", [][]byte{pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), pkcs8(t, key)}, "certificate in it is damaged"},
 	} {
