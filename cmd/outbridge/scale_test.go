@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -79,9 +80,9 @@ func TestScale(t *testing.T) {
 	time.Sleep(time.Minute) // the last ones begin their second round
 	sim.ResetRequests()
 	const watched = 2 * time.Minute
-	cpu := cpuTime(serve.Process.Pid)
+	cpu := cpuTime(t, serve.Process.Pid)
 	time.Sleep(watched)
-	used := cpuTime(serve.Process.Pid) - cpu
+	used := cpuTime(t, serve.Process.Pid) - cpu
 	polls := map[string]int{}
 	requests := sim.Requests()
 	for _, r := range requests {
@@ -139,4 +140,18 @@ func synced(t *testing.T, binary, conf string) (n int) {
 		}
 	}
 	return n
+}
+
+// cpuTime is what a process has used so far.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from the third on, "state"
+	var user, system int64
+	fmt.Sscan(fields[11], &user)
+	fmt.Sscan(fields[12], &system)
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
