@@ -57,7 +57,7 @@ const (
 	newSecret   = "Make a new client secret in the app registration, and put its value into the client secret file."
 	checkTenant = "Correct tenant and cloud in the configuration; the app registration says which accounts it supports."
 	checkApp    = "Correct client_id and the client secret or certificate in the configuration after the app registration."
-	checkScopes = "Give the app registration the Microsoft Graph permissions Calendars.Read, User.Read and offline_access."
+	checkScopes = "Give the app registration the Microsoft Graph permissions Calendars.Read, User.Read and offline_access, and those that the configuration names for what is switched on."
 )
 
 var (
