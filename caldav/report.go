@@ -8,6 +8,22 @@ import (
 // chunkSize is how many objects are asked of the backend by name at once.
 const chunkSize = 100
 
+// reports are the reports known here, and what they may be asked of; DAV:supported-report-set says the same.
+var reports = map[xml.Name]struct {
+	kinds  kind
+	answer func(*exchange, *node, *resource) error
+}{
+	dav("sync-collection"):               {kindCalendar | kindHome, (*exchange).sync},
+	caldav("calendar-multiget"):          {kindCalendar | kindHome | kindObject, (*exchange).multiget},
+	caldav("calendar-query"):             {kindCalendar | kindHome | kindObject, (*exchange).query},
+	caldav("free-busy-query"):            {kindCalendar | kindHome, (*exchange).freeBusy},
+	dav("expand-property"):               {kindAny, (*exchange).expandProperty},
+	dav("acl-principal-prop-set"):        {kindAny, (*exchange).aclPrincipals},
+	dav("principal-match"):               {kindCollections, (*exchange).principalMatch},
+	dav("principal-property-search"):     {kindAny, (*exchange).principalSearch},
+	dav("principal-search-property-set"): {kindCollections &^ kindCalendar, (*exchange).principalSearchProperties},
+}
+
 // report answers REPORT (RFC 3253 §3.6). On a calendar the Depth header is not looked at: clients send 0, 1,
 // infinity or none with one and the same report, and there is but one depth that each of them can mean.
 func (x *exchange) report() error {
@@ -26,24 +42,8 @@ func (x *exchange) report() error {
 	if x.data, err = parseDataRequest(n); err != nil {
 		return err
 	}
-	const principals = kindAny &^ (kindCalendar | kindObject)
-	type reports struct {
-		kinds  kind
-		answer func(*node, *resource) error
-	}
-	known := map[xml.Name]reports{
-		dav("sync-collection"):               {kindCalendar | kindHome, x.sync},
-		caldav("calendar-multiget"):          {kindCalendar | kindHome | kindObject, x.multiget},
-		caldav("calendar-query"):             {kindCalendar | kindHome | kindObject, x.query},
-		caldav("free-busy-query"):            {kindCalendar | kindHome, x.freeBusy},
-		dav("expand-property"):               {kindAny, x.expandProperty},
-		dav("acl-principal-prop-set"):        {kindAny, x.aclPrincipals},
-		dav("principal-match"):               {kindCollections, x.principalMatch},
-		dav("principal-property-search"):     {kindAny, x.principalSearch},
-		dav("principal-search-property-set"): {principals, x.principalSearchProperties},
-	}
-	if k := known[n.name]; k.kinds&r.kind != 0 {
-		return k.answer(n, r)
+	if k := reports[n.name]; k.kinds&r.kind != 0 {
+		return k.answer(x, n, r)
 	}
 	return forbidden("D:supported-report")
 }
