@@ -182,7 +182,7 @@ func (h *Handler) source(ctx context.Context, feed bridge.Feed) (feedSource, err
 	src.synced = src.synced && !(missing && a.State.Code == bridge.StateNew)
 	now := h.now()
 	src.window = feed.Window(now)
-	src.info = h.feedInfo(a, src, oldest, now)
+	src.info = feedInfo(a, src, oldest, now)
 	fmt.Fprintf(sum, " %s %d %x %s %+v %d %q %v", feedFormat, feed.ID, feed.Salt, feed.Detail, feed.Options, feed.Changed.Unix(), src.info, src.window)
 	src.tag = hex.EncodeToString(sum.Sum(nil))[:32]
 	return src, nil
@@ -193,7 +193,7 @@ const stale = 24 * time.Hour
 
 // feedInfo is what a feed says of itself. It changes with what it is made from alone: not even an outage, however long,
 // makes it another at every poll.
-func (h *Handler) feedInfo(a bridge.Account, src feedSource, oldest, now time.Time) convert.FeedInfo {
+func feedInfo(a bridge.Account, src feedSource, oldest, now time.Time) convert.FeedInfo {
 	info := convert.FeedInfo{Name: src.feed.Name, Color: "#0078D4"}
 	if src.feed.Detail == bridge.DetailFull {
 		info.Description = "A copy of an Outlook calendar, to read only."

@@ -219,9 +219,9 @@ func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge
 	}
 	switch {
 	case left > 0:
-		v.Note = fmt.Sprintf("There are more than %d events in this time; %d events and series are not shown.", maxInstances, left)
+		v.Note = fmt.Sprintf("There are more than %d events in this time. Not shown: %d events and series.", maxInstances, left)
 	case broken > 0:
-		v.Note = fmt.Sprintf("%d events cannot be shown here.", broken)
+		v.Note = fmt.Sprintf("Events that cannot be shown here: %d.", broken)
 	}
 	return nil
 }

@@ -218,7 +218,7 @@ func TestViewProblems(t *testing.T) {
 	s.put(t, 1, "SUMMARY:Good", "DTSTART:20260304T100000Z")
 	s.put(t, 1, "SUMMARY:Bad zone", "DTSTART:20260304T100000Z")
 	s.list[1].Data = bytes.Replace(s.list[1].Data, []byte("DTSTART:20260304T100000Z"), []byte("DTSTART;TZID=Nowhere:20260304T100000"), 1)
-	if v := makeView(t, s, "", "UTC"); v.Note != "1 events cannot be shown here." || said(v) != "03-04 10:00 Good\n" {
+	if v := makeView(t, s, "", "UTC"); v.Note != "Events that cannot be shown here: 1." || said(v) != "03-04 10:00 Good\n" {
 		t.Errorf("%s\n%s", v.Note, said(v))
 	}
 }
@@ -435,7 +435,7 @@ func TestViewBounds(t *testing.T) {
 		s.put(t, 1, fmt.Sprintf("SUMMARY:Daily %d", i), "DTSTART:20200101T100000Z", "DTEND:20200101T110000Z", "RRULE:FREQ=DAILY")
 	}
 	v := makeView(t, s, "", "UTC")
-	if !strings.Contains(v.Note, "not shown") || len(v.Days) != 31 || len(v.Days[0].Events) != maxInList || v.Days[0].More < 250 {
+	if !strings.Contains(v.Note, "Not shown: ") || len(v.Days) != 31 || len(v.Days[0].Events) != maxInList || v.Days[0].More < 250 {
 		t.Errorf("%s %d", v.Note, v.Days[0].More)
 	}
 	v = makeView(t, s, "view=week", "UTC")
@@ -443,6 +443,33 @@ func TestViewBounds(t *testing.T) {
 		t.Errorf("%s %d %d", v.Note, v.Days[0].More, v.Grid.Days[0].More)
 	}
 	tableShape(t, render(t, v))
+}
+
+func FuzzViewQuery(f *testing.F) {
+	for _, q := range []string{"", "view=week&date=2026-03-29&zone=Europe/Berlin", "date=0000-00-00", "date=2200-12-31&view=week", "zone=+14", "view=%00&date=-1", "zone=/etc/localtime", "zone=Local"} {
+		f.Add(q)
+	}
+	s := &shelf{}
+	s.put(f, 1, "SUMMARY:Weekly", "DTSTART;TZID=Europe/Berlin:20200106T093000", "RRULE:FREQ=WEEKLY")
+	f.Fuzz(func(t *testing.T, query string) {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		v, err := viewOf(t.Context(), s, []bridge.Calendar{{ID: 1}}, q, time.UTC, viewNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(v.Days); n < 28 && n != 7 || n > 31 || v.Note != "" {
+			t.Errorf("%d days, %s", n, v.Note)
+		}
+		tableShape(t, render(t, v))
+		for _, address := range []string{v.Previous, v.Next, v.Other, v.Today} {
+			if u, err := url.Parse(address); err != nil || u.Path != "" {
+				t.Errorf("%q: %v", address, err)
+			}
+		}
+	})
 }
 
 // BenchmarkView makes and writes the month of a calendar of 10,000 single events, all of them in this month.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -162,6 +163,7 @@ func (f *feedChangeCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	before := feed
 	if f.AllCalendars {
 		feed.Calendars = nil
 	}
@@ -171,9 +173,14 @@ func (f *feedChangeCmd) Run(e *env) error {
 	if err := errors.Join(f.set(&feed), f.choose(e, store, &feed)); err != nil {
 		return err
 	}
-	feed.Changed = time.Now().UTC().Truncate(time.Second)
-	if err := store.ChangeFeed(e.ctx, feed); err != nil {
-		return noFeed(err, f.User, f.ID)
+	said := "is changed; subscribers see it when they read it next"
+	if reflect.DeepEqual(feed, before) {
+		said = "is as it was"
+	} else {
+		feed.Changed = time.Now().UTC().Truncate(time.Second)
+		if err := store.ChangeFeed(e.ctx, feed); err != nil {
+			return noFeed(err, f.User, f.ID)
+		}
 	}
 	if f.JSON {
 		row, err := rowOf(e, store, feed)
@@ -182,7 +189,7 @@ func (f *feedChangeCmd) Run(e *env) error {
 		}
 		return writeJSON(e.stdout, row)
 	}
-	_, err = fmt.Fprintf(e.stdout, "Feed %d of %s is changed; subscribers see it when they read it next.\n", f.ID, f.User)
+	_, err = fmt.Fprintf(e.stdout, "Feed %d of %s %s.\n", f.ID, f.User, said)
 	return err
 }
 
