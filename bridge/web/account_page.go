@@ -126,6 +126,9 @@ func (v *accountView) judge(version int64) {
 
 // front is the first page: for anybody the address of the server, for the administrator the accounts.
 func front(v *visit) error {
+	if v.h.Accounts != nil && comesBack(v.r.URL.Query()) {
+		return signInBack(v)
+	}
 	if !v.signedIn() {
 		unset := false
 		if v.h.Accounts != nil {
@@ -235,7 +238,8 @@ func (v *visit) appPage(trouble *Problem, r bridge.Registration) error {
 		r = app.Registration
 	}
 	r.Tenant = cmp.Or(r.Tenant, "common")
-	return v.render("app", page{Title: "App registration", Trouble: trouble, Data: map[string]any{"App": app, "Form": r, "Callback": v.callback()}})
+	_, register := v.callback()
+	return v.render("app", page{Title: "App registration", Trouble: trouble, Data: map[string]any{"App": app, "Form": r, "Register": register}})
 }
 
 func appForm(v *visit) error { return v.appPage(nil, bridge.Registration{}) }

@@ -134,19 +134,19 @@ func (f *flows) browser(state string, now time.Time, take bool) (browserFlow, bo
 const callbackPath = "/auth/callback"
 
 // callback is the redirect URI of sign-ins in this browser, or "" where Microsoft would take none: it wants https, or
-// http://localhost at any port for a browser on this machine.
-func (v *visit) callback() string {
+// localhost for a browser on this machine, there at any port and without a path, as `outbridge login` has it too. register
+// is what the app registration has to have.
+func (v *visit) callback() (redirect, register string) {
 	u, err := url.Parse(v.h.PublicURL)
-	if err != nil {
-		return ""
+	switch {
+	case err != nil:
+		return "", ""
+	case u.Scheme == "https":
+		return v.h.origin() + callbackPath, v.h.origin() + callbackPath
+	case loopback(u.Hostname()) && loopback(hostName(v.r.Host)):
+		return strings.TrimSuffix("http://localhost:"+u.Port(), ":"), "http://localhost"
 	}
-	if u.Scheme == "https" {
-		return v.h.origin() + callbackPath
-	}
-	if loopback(u.Hostname()) && loopback(hostName(v.r.Host)) {
-		return "http://" + strings.TrimSuffix("localhost:"+u.Port(), ":") + callbackPath
-	}
-	return ""
+	return "", ""
 }
 
 func loopback(host string) bool {
@@ -177,7 +177,8 @@ func signInChoice(v *visit) error {
 		return err
 	}
 	p := page{Title: "Sign in to Microsoft", Account: &a}
-	data := map[string]any{"Callback": v.callback(), "App": app, "Before": row.Identity.Address}
+	_, register := v.callback()
+	data := map[string]any{"Register": register, "App": app, "Before": row.Identity.Address}
 	p.Data = data
 	switch f, ok := v.h.flows.device(a.Name); {
 	case a.Mailbox != "":
@@ -238,7 +239,7 @@ func signInBrowser(v *visit) error {
 	if err != nil {
 		return err
 	}
-	redirect := v.callback()
+	redirect, _ := v.callback()
 	if redirect == "" {
 		return &Problem{"Microsoft only comes back to an https address, or to a browser on the bridge's own machine.", "Use a code, or set an https public_url."}
 	}
@@ -252,6 +253,9 @@ func signInBrowser(v *visit) error {
 	}
 	return v.redirect(to)
 }
+
+// comesBack tells a browser that Microsoft sends back to localhost, where there is no path to tell it by.
+func comesBack(q url.Values) bool { return q.Has("state") && (q.Has("code") || q.Has("error")) }
 
 // signInBack is where Microsoft sends the browser back to.
 func signInBack(v *visit) error {

@@ -93,13 +93,13 @@ func TestSignInOnLoopback(t *testing.T) {
 	d.handler.PublicURL = "http://127.0.0.1:8080"
 	p := d.admin()
 	q := p.toMicrosoft("alice")
-	if q.Get("redirect_uri") != "http://localhost:8080/auth/callback" {
+	if q.Get("redirect_uri") != "http://localhost:8080" {
 		t.Errorf("%v", q)
 	}
 	back := p.atMicrosoft(q, d.box.Address())
 	elsewhere := d.somebody()
 	elsewhere.header.Set("Host", "localhost:8080")
-	if got := elsewhere.get("/auth/callback?" + back); got.StatusCode != 303 || got.Header.Get("Location") != d.url+"/auth/callback?"+back {
+	if got := elsewhere.get("/?" + back); got.StatusCode != 303 || got.Header.Get("Location") != d.url+"/auth/callback?"+back {
 		t.Errorf("at localhost: %s to %s", got.Status, got.Header.Get("Location"))
 	}
 	if got := p.get("/auth/callback?" + back); got.Header.Get("Location") != "/accounts/alice?done=signed-in" {

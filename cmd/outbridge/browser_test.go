@@ -114,7 +114,7 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 func (b *browser) fail(err error) {
 	b.t.Helper()
 	at, _ := chromedp.Run(b.ctx, chromedp.Location())
-	text, _ := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("body")))
+	text, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("document.body.innerText"))
 	b.t.Fatalf("%v\nat %s:\n%s", err, at, text)
 }
 
@@ -173,21 +173,18 @@ func (b *browser) copy(id string) {
 	b.do(chromedp.Click(chromedp.CSS("[data-copy=" + id + "]")))
 }
 
-// text is what the page shows; value is what a field holds.
-func (b *browser) text() string {
-	b.t.Helper()
-	return perform(b, chromedp.Text(chromedp.CSS("body")))
-}
+// text is what the page shows, value what the field of that id holds.
+func (b *browser) text() string { b.t.Helper(); return eval[string](b, "document.body.innerText") }
 
 func (b *browser) value(id string) string {
 	b.t.Helper()
-	return perform(b, chromedp.Value(chromedp.ID(id)))
+	return eval[string](b, fmt.Sprintf("document.getElementById(%q).value", id))
 }
 
 // read is the text of the element of that id.
 func (b *browser) read(id string) string {
 	b.t.Helper()
-	return strings.TrimSpace(perform(b, chromedp.Text(chromedp.ID(id))))
+	return strings.TrimSpace(eval[string](b, fmt.Sprintf("document.getElementById(%q).innerText", id)))
 }
 
 // unfold opens the details of that id.

@@ -102,6 +102,12 @@ func TestPages(t *testing.T) {
 	if !strings.HasPrefix(b.at(), url+"/accounts/kim") {
 		t.Errorf("the sign-in ends at %s", b.at())
 	}
+	// As somebody else only where that is meant.
+	b.open(url + "/accounts/kim/sign-in")
+	b.look("sign-in-again")
+	b.press("Go to Microsoft")
+	b.press("Sign in as " + box.Address())
+	b.shows("This account belongs to kim@contoso.example, and that sign-in was of " + box.Address())
 	b.open(url + "/")
 	b.shows("robin", "kim")
 	b.look("accounts")

@@ -33,6 +33,7 @@ const listRounds = 5
 const notifyPath = "/graph/notify"
 
 type serveCmd struct {
+	Listen string `help:"Address to serve at, in place of that of the configuration." placeholder:"ADDR"`
 	configFlag
 }
 
@@ -40,6 +41,14 @@ func (s *serveCmd) Run(e *env) error {
 	c, err := s.loadOrBegin(e.stderr)
 	if err != nil {
 		return err
+	}
+	if s.Listen != "" {
+		if c.PublicURL == "http://"+c.Listen {
+			c.PublicURL = ""
+		}
+		if c.Listen = s.Listen; c.check() != nil {
+			return usageError{fmt.Errorf("--listen %s is no address: write it like 127.0.0.1:8080", s.Listen)}
+		}
 	}
 	log := c.logger(e.stderr)
 	store, err := c.openStore(e.ctx)
@@ -60,7 +69,7 @@ func (s *serveCmd) Run(e *env) error {
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("listen: %w: choose another listen address in the configuration", err)
+		return fmt.Errorf("listen: %w: choose another listen address in the configuration, or with --listen", err)
 	}
 	if strings.HasSuffix(c.Listen, ":0") && c.PublicURL == "http://"+c.Listen {
 		c.Listen = l.Addr().String()

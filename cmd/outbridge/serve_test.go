@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,6 +24,7 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, "demo", "--listen", "127.0.0.1:0")
+	pages := p.waitFor(`^Pages:\s+(\S+)/\nSign in:\s+(\S{16})$`)
 	found := p.waitFor(`^CalDAV:\s+(\S+)/\nUser:\s+(\S+)\nPassword:\s+(\S+)\nFeed:\s+(\S+)$`)
 	url, user, password, feed := found[0], found[1], found[2], found[3]
 	p.waitFor(`^Ctrl-C ends it\.$`)
@@ -39,6 +41,14 @@ func TestDemo(t *testing.T) {
 	}
 	if status, body := fetch(t, "GET", feed, "", ""); status != 200 || !strings.HasPrefix(body, "BEGIN:VCALENDAR\r\n") || !strings.Contains(body, "SUMMARY:Stand-up") {
 		t.Errorf("feed: %d\n%s", status, body)
+	}
+	resp, err := http.PostForm(pages[0]+"/sign-in", neturl.Values{"password": {pages[1]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.Request.Response == nil || len(resp.Request.Response.Cookies()) != 1 {
+		t.Errorf("the pages do not take their password: %s", resp.Status)
 	}
 	if status, _ := fetch(t, "GET", url+"/readyz", "", ""); status != 200 {
 		t.Errorf("readyz: %d", status)
@@ -290,4 +300,32 @@ func TestServeAddressTaken(t *testing.T) {
 	if p.cmd.ProcessState.ExitCode() != 1 || strings.Count(text, "\n") != 1 || !strings.Contains(text, "choose another listen address") {
 		t.Errorf("exit code %d:\n%s", p.cmd.ProcessState.ExitCode(), text)
 	}
+}
+
+// TestServeWithoutConfiguration is the first start of all: it needs nothing, and says where to go.
+func TestServeWithoutConfiguration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := start(t, dir, "serve", "--listen", "127.0.0.1:0")
+	p.waitFor(`^There is no outbridge\.toml here, so everything has its default and is kept in ` + regexp.QuoteMeta(dir) + `/\.local/share/outbridge\.$`)
+	found := p.waitFor(`^To set this bridge up, open (http://127\.0\.0\.1:[0-9]+)/setup and enter the setup code ([A-Z2-7]{5}-[A-Z2-7]{5})$`)
+	url, code := found[0], found[1]
+	if status, body := fetch(t, "GET", url+"/setup", "", ""); status != 200 || strings.Contains(body, code) {
+		t.Errorf("set-up page: %d\n%s", status, body)
+	}
+	if status, _ := fetch(t, "PROPFIND", url+"/", "alice", "x"); status != 401 {
+		t.Errorf("CalDAV: %d", status)
+	}
+	p.end(os.Interrupt)
+	for name, mode := range map[string]os.FileMode{"": os.ModeDir | 0o700, "outbridge.db": 0o600, "outbridge.key": 0o600} {
+		if info, err := os.Stat(path.Join(dir, ".local/share/outbridge", name)); err != nil || info.Mode() != mode {
+			t.Errorf("%q: %v, %v", name, info, err)
+		}
+	}
+	// Each start has a code of its own, until there is a password.
+	p = start(t, dir, "serve", "--listen", "127.0.0.1:0")
+	if again := p.waitFor(`setup code (\S+)$`)[0]; again == code {
+		t.Error("the setup code is the same at the next start")
+	}
+	p.end(os.Interrupt)
 }

@@ -151,6 +151,7 @@ func (a *accounts) SetApp(ctx context.Context, r bridge.Registration) error {
 		return err
 	}
 	a.c.Microsoft.ClientID, a.c.Microsoft.Tenant = r.ClientID, r.Tenant
+	a.c.gates = new(gates) // they keep a token of the app
 	for _, one := range a.c.Accounts {
 		m, err := a.c.mailbox(ctx, a.store, a.log, one)
 		if err != nil {
