@@ -167,7 +167,21 @@ func accountPage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render("account", page{Title: a.Name, Account: &a, Tab: "overview", Data: view})
+	return v.render("account", page{Title: a.Name, Account: &a, Tab: "overview", Script: view.Level == "wait", Data: view})
+}
+
+// accountState tells the script of the account's page how it fares by now.
+func accountState(v *visit) error {
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	view, err := v.h.accountView(v.r.Context(), a)
+	if err != nil {
+		return err
+	}
+	plain(v.w, 200, view.Word)
+	return nil
 }
 
 func (v *visit) newAccountPage(trouble *Problem) error {

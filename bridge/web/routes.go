@@ -39,6 +39,7 @@ func (h *Handler) pages() {
 		"POST /accounts/new":           addAccount,
 
 		"GET /accounts/{user}":                        accountPage,
+		"GET /accounts/{user}/state":                  accountState,
 		"POST /accounts/{user}/sync":                  syncNow,
 		"GET /accounts/{user}/remove":                 removeAccountForm,
 		"POST /accounts/{user}/remove":                removeAccount,

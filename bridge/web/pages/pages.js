@@ -18,12 +18,13 @@ if (zone && !zone.value && here && !new URLSearchParams(location.search).has("zo
 	to.searchParams.set("zone", here);
 	location.replace(to);
 }
+// What is under way is asked for until it is something else; then the page is loaded anew.
 const waiting = document.querySelector("[data-poll]");
 if (waiting) {
 	const ask = async () => {
 		try {
 			const answer = await fetch(waiting.dataset.poll, { redirect: "error" });
-			if (answer.ok && (await answer.text()).trim() !== "waiting") return location.reload();
+			if (answer.ok && (await answer.text()) !== waiting.dataset.while) return location.replace(location.pathname);
 		} catch {
 			// The next time may do better.
 		}
