@@ -99,15 +99,16 @@ type Bridge struct {
 	// Published is called when clients can see a change of a calendar. It must not block. Nil: nobody looks.
 	Published func(CalendarID)
 
-	mu     sync.Mutex
-	nudges map[string]chan struct{}
-	rounds map[string]*sync.Mutex
-	stuck  map[CalendarID]int
-	asked  map[AccountID]time.Time // when the mailbox's settings were last asked for
-	idle   map[CalendarID]idleCursor
-	ears   map[string]*ear
-	listed map[AccountID]time.Time  // when the calendars were last listed
-	viewed map[CalendarID]time.Time // when a calendar without a cursor was last listed
+	mu      sync.Mutex
+	nudges  map[string]chan struct{}
+	rounds  map[string]*sync.Mutex
+	stuck   map[CalendarID]int
+	asked   map[AccountID]time.Time // when the mailbox's settings were last asked for
+	idle    map[CalendarID]idleCursor
+	ears    map[string]*ear
+	grouped map[AccountID]time.Time  // when calendar groups were last asked for in vain
+	listed  map[AccountID]time.Time  // when the calendars were last listed
+	viewed  map[CalendarID]time.Time // when a calendar without a cursor was last listed
 
 	workers workers
 }

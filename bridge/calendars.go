@@ -17,6 +17,9 @@ import (
 // known to leave out shared ones there.
 const groupsAge = 24 * time.Hour
 
+// groupsRetry is how long after a failure they are asked for again.
+const groupsRetry = time.Hour
+
 // calendars are those of the account. Every ListEvery, and after a round that failed, the list is read from Graph and
 // the store brought in line with it; in between it is that of the store. An error comes with the calendars that can
 // be polled all the same.
@@ -83,21 +86,13 @@ func (l *listing) own(ctx context.Context, a Account) error {
 		// Every mailbox has a calendar, so this is a fault of the answer, and must not empty anybody's client.
 		return errors.New("Graph lists no calendar at all; the known ones are kept")
 	}
-	if now := l.b.now(); now.Sub(a.Grouped) >= groupsAge {
-		groups, err := l.m.Graph.GroupCalendars(ctx)
-		if err != nil && graph.IsUnavailable(err) {
-			return err
-		}
-		if err != nil {
-			l.b.log().Debug("calendar groups cannot be read", "account", l.m.Name, "err", err)
-		}
-		for _, g := range groups {
-			if !slices.ContainsFunc(list, func(c graph.Calendar) bool { return c.ID == g.ID }) {
-				list = append(list, g)
-			}
-		}
-		if err := l.b.Store.SetGrouped(ctx, a.ID, now); err != nil {
-			return err
+	groups, err := l.grouped(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if !slices.ContainsFunc(list, func(c graph.Calendar) bool { return c.ID == g.ID }) {
+			list = append(list, g)
 		}
 	}
 	for _, c := range l.known {
@@ -121,6 +116,33 @@ func (l *listing) own(ctx context.Context, a Account) error {
 		}
 	}
 	return nil
+}
+
+// grouped are the calendars of all calendar groups, once a day. They are an addition, so without an answer the account
+// does without until later.
+func (l *listing) grouped(ctx context.Context, a Account) ([]graph.Calendar, error) {
+	now := l.b.now()
+	l.b.mu.Lock()
+	tried := l.b.grouped[a.ID]
+	l.b.mu.Unlock()
+	if now.Sub(a.Grouped) < groupsAge || !tried.IsZero() && now.Sub(tried) < groupsRetry {
+		return nil, nil
+	}
+	groups, err := l.m.Graph.GroupCalendars(ctx)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil && !graph.IsNotOffered(err) {
+		l.b.log().Info("calendar groups cannot be read now; the calendars of the plain list are taken", "account", l.m.Name, "err", err)
+		l.b.mu.Lock()
+		if l.b.grouped == nil {
+			l.b.grouped = map[AccountID]time.Time{}
+		}
+		l.b.grouped[a.ID] = now
+		l.b.mu.Unlock()
+		return nil, nil
+	}
+	return groups, l.b.Store.SetGrouped(ctx, a.ID, now)
 }
 
 // shared takes the default calendars of other people's mailboxes. One that cannot be read now keeps what is known.

@@ -191,6 +191,28 @@ func TestGroupCalendars(t *testing.T) {
 	w.object("Docking")
 }
 
+// TestGroupsFail does without calendar groups where Graph has none to give, in whatever way it says so.
+func TestGroupsFail(t *testing.T) {
+	for _, status := range []int{400, 403, 404, 501, 500} {
+		w := newWorld(t)
+		w.m.Graph.(*graph.Client).Attempts = 1
+		asked := 0
+		w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+			if strings.Contains(r.URL.Path, "/calendarGroups") {
+				asked++
+				return &graphsim.Fault{Status: status, Code: "UnknownError"}
+			}
+			return nil
+		}
+		w.box.Calendar().Create(meeting("Served", 1, 9))
+		w.changes(1)
+		w.changes(0)
+		if asked != 1 {
+			t.Errorf("%d: asked %d times", status, asked)
+		}
+	}
+}
+
 // TestListEvery lists the calendars now and then only, while every round polls each of them once.
 func TestListEvery(t *testing.T) {
 	w := newWorld(t)
