@@ -72,7 +72,7 @@ type evolution struct {
 	t         *testing.T
 	in        io.Writer
 	out       *bufio.Reader
-	calendars [][3]any // name, read-only, colour
+	calendars [][2]any // name, read-only
 }
 
 func startEvolution(t *testing.T, url, user, password string) *evolution {

@@ -143,6 +143,7 @@ func TestInteropOdd(t *testing.T) {
 	t.Parallel()
 	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
 	o := newOddMailbox(sim)
+	o.nightly()
 	s := serveFor(t, newOutlook(t, sim, o.Mailbox))
 	s.nextRound(t)
 	c := newClients(t, s)

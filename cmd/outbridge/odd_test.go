@@ -110,11 +110,24 @@ func (o *oddMailbox) recurring() {
 	add("Three whole days", graph.RecurrencePattern{Type: "weekly", Interval: 2, DaysOfWeek: []string{"thursday"}}, forever, allDay, func(e *graphsim.Event) {
 		e.End = e.Start.AddDate(0, 0, 3)
 	})
+	add("In a zone of its own", graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{"tuesday", "friday"}}, forever, func(e *graphsim.Event) {
+		e.Zone, e.RealZone = "tzone://Microsoft/Custom", "Mountain Standard Time"
+	})
 	add("Starts off its rule", graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{"monday"}}, times(12), func(e *graphsim.Event) {
 		for e.Start.Weekday() != time.Wednesday {
 			e.Start, e.End = e.Start.AddDate(0, 0, 1), e.End.AddDate(0, 0, 1)
 		}
 	})
+}
+
+// nightly adds series in the hours in which clocks are turned. They are not for Evolution: of any series with an occurrence
+// in an hour that is skipped its library (3.46) shows the next one an hour late.
+func (o *oddMailbox) nightly() {
+	for i, zone := range []string{"W. Europe Standard Time", "Pacific Standard Time", "Lord Howe Standard Time", "Chatham Islands Standard Time"} {
+		start := o.at(-95, fmt.Sprintf("02:%02d", 15*i))
+		o.odd.Create(graphsim.Event{Subject: "While clocks are turned in " + zone, Zone: zone, Start: start, End: start.Add(time.Hour),
+			Recurrence: &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "daily", Interval: 1}, Range: graph.RecurrenceRange{Type: "noEnd"}}})
+	}
 }
 
 // excepted are series with occurrences that are cancelled, moved, and changed.

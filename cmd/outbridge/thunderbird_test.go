@@ -29,12 +29,13 @@ func TestThunderbird(t *testing.T) {
 	t.Parallel()
 	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
 	o := newOddMailbox(sim)
+	o.nightly()
 	s := serveFor(t, newOutlook(t, sim, o.Mailbox))
 	s.nextRound(t)
 	c := newClients(t, s)
 	tb := startThunderbird(t)
 
-	var calendars [][3]any
+	var calendars [][2]any // name, read-only
 	tb.run(&calendars, "subscribe", s.user, s.password, c.proxy.URL)
 	if len(calendars) != len(o.Calendars()) {
 		t.Fatalf("it finds %v", calendars)

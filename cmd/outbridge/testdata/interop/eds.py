@@ -1,7 +1,7 @@
 """The calendars of a CalDAV server as evolution-data-server holds them: what Evolution and GNOME Calendar show.
 
 Usage: eds.py URL USER PASSWORD    under a D-Bus session of its own
-It finds the calendars as Evolution's "Find Calendars" does, adds them, and prints [name, read-only, colour] of each in
+It finds the calendars as Evolution's "Find Calendars" does, adds them, and prints [name, read-only] of each in
 one line of JSON. Then each line on standard input is a command, whose answer ends in an empty line:
 shown START END    the instances between two times (2026-01-31T00:00:00Z), a line of JSON each: calendar, start, end, title
 refresh            one poll of every calendar; it goes on in the background
@@ -52,7 +52,7 @@ def discover(url, user, password):
     return found
 
 
-def add(registry, found, user, password):
+def add(registry, found, user):
     source = configured(EDataServer.Source.new(None, None), found.href, user)
     source.set_parent("caldav-stub")
     source.set_display_name(found.display_name)
@@ -60,7 +60,10 @@ def add(registry, found, user, password):
     extension.set_backend_name("caldav")
     extension.set_color(found.color or "")
     registry.commit_source_sync(source, None)
-    source = registry.ref_source(source.get_uid())
+    return registry.ref_source(source.get_uid())
+
+
+def connect(source, user, password):
     client = ECal.Client.connect_sync(source, ECal.ClientSourceType.EVENTS, DO_NOT_WAIT, None)
     source.invoke_authenticate_sync(credentials(user, password), None)  # there is no keyring, and nobody to ask
     client.set_default_timezone(ICalGLib.Timezone.get_utc_timezone())
@@ -88,11 +91,13 @@ def seconds(t):
 
 def main(url, user, password):
     registry = EDataServer.SourceRegistry.new_sync(None)
-    clients = {f.display_name: (f, add(registry, f, user, password)) for f in discover(url, user, password)}
-    print(json.dumps([[name, c.is_readonly(), f.color] for name, (f, c) in clients.items()]), flush=True)
+    # All are added before the first is opened: that starts the calendars' own process, which then knows them all.
+    sources = [add(registry, found, user) for found in discover(url, user, password)]
+    clients = [(s.get_display_name(), connect(s, user, password)) for s in sources]
+    print(json.dumps([[name, client.is_readonly()] for name, client in clients]), flush=True)
     for line in sys.stdin:
         command, *args = line.split()
-        for name, (_, client) in clients.items():
+        for name, client in clients:
             if command == "shown":
                 show(name, client, *map(seconds, args))
             elif command == "refresh":

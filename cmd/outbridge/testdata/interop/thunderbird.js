@@ -18,7 +18,7 @@ async function subscribe(user, password, location) {
       cal.manager.registerCalendar(calendar);
     }
   }
-  return networkCalendars().map(c => [c.name, c.readOnly, c.getProperty("color")]);
+  return networkCalendars().map(c => [c.name, c.readOnly]);
 }
 
 function networkCalendars() {
