@@ -313,3 +313,17 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("front page without an app registration:\n%s", got.body)
 	}
 }
+
+// TestUsualZone shows a calendar in the time zone that most of its events are in, where nobody has said which.
+func TestUsualZone(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	for i := range 3 {
+		d.box.Calendar().Create(graphsim.Event{Subject: "Lunch", Start: at(i, 12), End: at(i, 13), Zone: "Pacific Standard Time"})
+	}
+	d.box.Calendar().Create(graphsim.Event{Subject: "Abroad", Start: at(0, 9), End: at(0, 10), Zone: "Tokyo Standard Time"})
+	d.round()
+	if body := d.admin().get("/calendars/alice/calendar").body; !strings.Contains(body, `value="America/Los_Angeles"`) || !strings.Contains(body, "12:00") {
+		t.Errorf("the month is not in the events' zone:\n%s", body)
+	}
+}
