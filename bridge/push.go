@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/ecdh"
@@ -174,6 +173,7 @@ func (p *Pusher) launch(ctx context.Context, flying map[string]bool, hosts map[s
 		go func() {
 			if err := p.deliver(ctx, s); err != nil {
 				p.log().Error("push", "user", s.User, "err", err)
+				sleep(ctx, pushRetry) // what is not recorded would be sent again at once
 			}
 			done <- s
 		}()
@@ -181,8 +181,8 @@ func (p *Pusher) launch(ctx context.Context, flying map[string]bool, hosts map[s
 	return pushScan, nil
 }
 
-func (s *PushSubscription) host() string {
-	u, err := url.Parse(s.Endpoint)
+func (t PushTarget) host() string {
+	u, err := url.Parse(t.Endpoint)
 	if err != nil {
 		return ""
 	}
@@ -300,7 +300,9 @@ func (b Backend) PushRegister(ctx context.Context, u caldav.Principal, c caldav.
 	if b.Push == nil {
 		return caldav.PushRegistration{}, false, caldav.ErrPushUnavailable
 	}
+	target := PushTarget{Endpoint: s.Endpoint, PublicKey: s.PublicKey, Auth: s.Auth}
 	if err := b.Push.allowed(s.Endpoint); err != nil {
+		b.Push.log().Warn("push subscription refused", "user", u.Name, "push_service", target.host(), "err", err)
 		return caldav.PushRegistration{}, false, fmt.Errorf("%w: %w", caldav.ErrPushSubscription, err)
 	}
 	now := b.Push.now().Truncate(time.Second)
@@ -310,8 +312,7 @@ func (b Backend) PushRegister(ctx context.Context, u caldav.Principal, c caldav.
 		expires = now.Add(min(max(s.Expires.Sub(now), minPushTime), maxPushTime))
 	}
 	kept, created, err := b.Store.AddPushSubscription(ctx, PushSubscription{
-		User: u.Name, Calendar: c.Key.(CalendarID), Expires: expires,
-		PushTarget: PushTarget{Endpoint: s.Endpoint, PublicKey: bytes.Clone(s.PublicKey), Auth: bytes.Clone(s.Auth)},
+		User: u.Name, Calendar: c.Key.(CalendarID), PushTarget: target, Expires: expires,
 	}, maxUserPushes)
 	if errors.Is(err, ErrTooMany) {
 		err = fmt.Errorf("%w: %w", caldav.ErrPushUnavailable, err)

@@ -264,6 +264,10 @@ func (w *pushWorld) startPushing() {
 		Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	w.must(w.pusher.Prepare(w.ctx))
 	w.b.Published = w.pusher.Published
+	w.run()
+}
+
+func (w *pushWorld) run() {
 	ctx, cancel := context.WithCancel(w.ctx)
 	var g sync.WaitGroup
 	g.Go(func() { w.must(w.pusher.Run(ctx)) })
@@ -537,6 +541,30 @@ func TestPushSlowService(t *testing.T) {
 	})
 }
 
+// fullDisk cannot record anything.
+type fullDisk struct{ bridge.PushStore }
+
+func (fullDisk) SetDelivery(context.Context, string, int64, int, time.Time) error {
+	return errors.New("database or disk is full")
+}
+
+// A delivery that cannot be recorded does not flood the push service.
+func TestPushFullDisk(t *testing.T) {
+	inPushWorld(t, func(w *pushWorld) {
+		w.round()
+		d := newDevice("https://push.example/alice")
+		w.subscribe(d, 0, 201)
+		w.stop()
+		w.pusher.Store = fullDisk{w.store}
+		w.run()
+		w.box.Calendar().Create(meeting("One", 1, 10))
+		w.changes(1)
+		if list := w.got(d, 5*time.Minute); len(list) == 0 || len(list) > 10 {
+			t.Errorf("%d messages in five minutes", len(list))
+		}
+	})
+}
+
 // What was published and not told when the program ended is told after its next start.
 func TestPushAfterCrash(t *testing.T) {
 	inPushWorld(t, func(w *pushWorld) {
@@ -599,6 +627,9 @@ func TestPushRefuses(t *testing.T) {
 			if a.Code != 403 || !strings.Contains(a.Body.String(), "invalid-subscription") {
 				t.Errorf("%s: %d %s", endpoint, a.Code, a.Body)
 			}
+		}
+		if log := w.log.String(); !strings.Contains(log, "push_private = true allows it") || strings.Contains(log, "meta-data") {
+			t.Errorf("the log is to say what to do, and not the endpoint:\n%s", log)
 		}
 		for i := range 300 {
 			if a := w.dav("POST", inbox, newDevice(fmt.Sprintf("https://push.example/%d", i)).body("")); a.Code != 201 {
