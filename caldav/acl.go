@@ -40,8 +40,7 @@ func accessList(x *exchange, r *resource) (bool, error) {
 
 // supportedPrivileges is DAV:supported-privilege-set (RFC 3744 §5.3), a tree.
 func supportedPrivileges(x *exchange, _ *resource) (bool, error) {
-	var tree func(name, description string, inner ...func())
-	tree = func(name, description string, inner ...func()) {
+	tree := func(name, description string, inner ...func()) {
 		x.raw("<D:supported-privilege><D:privilege><" + name + "/></D:privilege>")
 		if name == "D:all" {
 			x.raw("<D:abstract/>")
