@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,10 +172,11 @@ func TestSubscriptionLives(t *testing.T) {
 
 // TestSubscriptionRefused polls as ever, and tries again later.
 func TestSubscriptionRefused(t *testing.T) {
-	refuse := true
+	var refuse atomic.Bool
+	refuse.Store(true)
 	listening(t, func(w *world) {
 		w.sim.Fault = func(r *http.Request) *graphsim.Fault {
-			if refuse && strings.Contains(r.URL.Path, "/subscriptions") {
+			if refuse.Load() && strings.Contains(r.URL.Path, "/subscriptions") {
 				return &graphsim.Fault{Status: 403, Code: "ExtensionError", Message: "The mailbox is currently on backend 'Unknown'"}
 			}
 			return nil
@@ -188,7 +190,7 @@ func TestSubscriptionRefused(t *testing.T) {
 		if sub.GraphID != "" || sub.Fault == "" {
 			t.Errorf("subscription %+v", sub)
 		}
-		refuse = false
+		refuse.Store(false)
 		time.Sleep(20 * time.Minute)
 		if n := w.polls(time.Hour); n > 6 {
 			t.Errorf("%d polls in an hour with a subscription", n)
