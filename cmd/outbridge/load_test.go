@@ -77,17 +77,17 @@ func TestLoad(t *testing.T) {
 		t.Fatalf("%d hrefs, token %q", len(hrefs), token)
 	}
 	multiget := func(n int) string { return multigetBody(hrefs[:n]) }
-	measure(t, "PROPFIND getctag, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("PROPFIND", dav, "0", ctagBody) })
-	measure(t, "REPORT sync-collection, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("REPORT", dav, "1", fmt.Sprintf(syncBody, token)) })
-	measure(t, "REPORT sync-collection, from nothing", "objects/s", len(hrefs), 207, func() *http.Request { return ask("REPORT", dav, "1", fmt.Sprintf(syncBody, "")) })
-	measure(t, "REPORT calendar-multiget of 100", "objects/s", 100, 207, func() *http.Request { return ask("REPORT", dav, "1", multiget(100)) })
-	measure(t, "REPORT calendar-multiget of 10,000", "objects/s", len(hrefs), 207, func() *http.Request { return ask("REPORT", dav, "1", multiget(len(hrefs))) })
-	measure(t, "REPORT calendar-query of a month", "requests/s", 1, 207, func() *http.Request { return ask("REPORT", dav, "1", monthBody()) })
+	measure(t, w, "PROPFIND getctag, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("PROPFIND", dav, "0", ctagBody) })
+	measure(t, w, "REPORT sync-collection, idle poll", "requests/s", 1, 207, func() *http.Request { return ask("REPORT", dav, "1", fmt.Sprintf(syncBody, token)) })
+	measure(t, w, "REPORT sync-collection, from nothing", "objects/s", len(hrefs), 207, func() *http.Request { return ask("REPORT", dav, "1", fmt.Sprintf(syncBody, "")) })
+	measure(t, w, "REPORT calendar-multiget of 100", "objects/s", 100, 207, func() *http.Request { return ask("REPORT", dav, "1", multiget(100)) })
+	measure(t, w, "REPORT calendar-multiget of 10,000", "objects/s", len(hrefs), 207, func() *http.Request { return ask("REPORT", dav, "1", multiget(len(hrefs))) })
+	measure(t, w, "REPORT calendar-query of a month", "requests/s", 1, 207, func() *http.Request { return ask("REPORT", dav, "1", monthBody()) })
 	res := fetch(t, ask("GET", feed.URL, "", ""), 200)
 	etag := head(t, feed.URL).Get("ETag")
-	measure(t, fmt.Sprintf("feed of %d MiB", len(res)>>20), "requests/s", 1, 200, func() *http.Request { return ask("GET", feed.URL, "", "", "Accept-Encoding", "identity") })
-	measure(t, "feed, gzip", "requests/s", 1, 200, func() *http.Request { return ask("GET", feed.URL, "", "", "Accept-Encoding", "gzip") })
-	measure(t, "feed, 304", "requests/s", 1, 304, func() *http.Request { return ask("GET", feed.URL, "", "", "If-None-Match", etag) })
+	measure(t, w, fmt.Sprintf("feed of %d MiB", len(res)>>20), "requests/s", 1, 200, func() *http.Request { return ask("GET", feed.URL, "", "", "Accept-Encoding", "identity") })
+	measure(t, w, "feed, gzip", "requests/s", 1, 200, func() *http.Request { return ask("GET", feed.URL, "", "", "Accept-Encoding", "gzip") })
+	measure(t, w, "feed, 304", "requests/s", 1, 304, func() *http.Request { return ask("GET", feed.URL, "", "", "If-None-Match", etag) })
 }
 
 // monthBody asks what there is in the month from now.
@@ -175,13 +175,13 @@ func peak(p *os.ProcessState) int64 { return p.SysUsage().(*syscall.Rusage).Maxr
 func row(what, figure, more string) { fmt.Printf("%-40s %20s   %s\n", what, figure, more) }
 
 // measure sends a request over and over from a few clients and prints how often it is answered.
-func measure(t *testing.T, what, unit string, each, status int, request func() *http.Request) {
+func measure(t *testing.T, w *loadWorld, what, unit string, each, status int, request func() *http.Request) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: loadClients, DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	var done, octets atomic.Int64
 	var wg sync.WaitGroup
-	begin := time.Now()
+	begin, cpu := time.Now(), cpuTime(t, w.serve.Process.Pid)
 	for range loadClients {
 		wg.Go(func() {
 			for time.Since(begin) < loadTime {
@@ -204,7 +204,8 @@ func measure(t *testing.T, what, unit string, each, status int, request func() *
 	wg.Wait()
 	took := time.Since(begin).Seconds()
 	row(what, fmt.Sprintf("%.0f %s", float64(done.Load())*float64(each)/took, unit),
-		fmt.Sprintf("%.1f MiB/s, %.2f ms each", float64(octets.Load())/took/(1<<20), took*1000*loadClients/float64(max(1, done.Load()))))
+		fmt.Sprintf("%.1f MiB/s, %.2f ms each, %.3g ms of the server's CPU", float64(octets.Load())/took/(1<<20), took*1000*loadClients/float64(max(1, done.Load())),
+			(cpuTime(t, w.serve.Process.Pid)-cpu).Seconds()*1000/float64(max(1, done.Load()))))
 }
 
 func fetch(t *testing.T, r *http.Request, status int) []byte {
