@@ -124,6 +124,10 @@ func (x *exchange) serve() error {
 	if err := x.announcePush(); err != nil {
 		return err
 	}
+	if c := r.Header.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") {
+		x.rw.Header().Set("Accept-Encoding", "identity") // RFC 9110 §12.5.3
+		return &statusError{status: http.StatusUnsupportedMediaType, message: "send the request body without a content coding"}
+	}
 	switch r.Method {
 	case http.MethodOptions:
 		return x.options()

@@ -22,7 +22,8 @@ import (
 )
 
 var davPaths = []string{"/", "/.well-known/caldav", "/.well-known/caldav/", "/principals/", "/dav/", "/dav/principals/", "/dav/principals/alice/",
-	"/dav/calendars/", "/dav/calendars/alice/", "/dav/calendars/alice/work/", "/dav/calendars/alice/work/single.ics", "/dav/nothing"}
+	"/dav/calendars/", "/dav/calendars/alice/", "/dav/calendars/alice/work/", "/dav/calendars/alice/work/single.ics",
+	"/principals/users/", "/principals/users/alice/", "/calendar/dav/alice/user/", "/remote.php/dav", "/dav/nothing"}
 
 var davMethods = []string{"OPTIONS", "GET", "HEAD", "PROPFIND", "PROPPATCH", "REPORT", "PUT", "DELETE", "POST", "MKCALENDAR", "MKCOL",
 	"MOVE", "COPY", "LOCK", "UNLOCK", "BREW"}
@@ -82,7 +83,8 @@ func TestHandles(t *testing.T) {
 	}{
 		{"GET", "/", false}, {"POST", "/", false}, {"PROPFIND", "/", true}, {"OPTIONS", "/", true}, {"REPORT", "/", true},
 		{"GET", "/dav/", true}, {"PROPFIND", "/dav", true}, {"PROPFIND", "/davros", false}, {"GET", "/.well-known/caldav", true},
-		{"PROPFIND", "/principals/", true}, {"PROPFIND", "/feeds/x.ics", false}, {"PUT", "/dav/calendars/a/b/c.ics", true},
+		{"PROPFIND", "/principals/", true}, {"PROPFIND", "/feeds/x.ics", false}, {"PROPFIND", "/calendar/dav/alice/user/", true}, {"GET", "/calendar", false}, {"GET", "/calendar/week", false},
+		{"OPTIONS", "/remote.php/dav", true}, {"GET", "/remote.php/index", false}, {"PUT", "/dav/calendars/a/b/c.ics", true},
 	} {
 		if got := h.Handles(httptest.NewRequest(c.method, c.path, nil)); got != c.want {
 			t.Errorf("%s %s: %v", c.method, c.path, got)
@@ -468,6 +470,9 @@ func TestHostile(t *testing.T) {
 		{"another user", "PROPFIND", "/dav/calendars/bob/", "", 404},
 		{"another user's calendar", "PROPFIND", "/dav/calendars/bob/work/", "", 404},
 		{"another principal", "PROPFIND", "/dav/principals/bob/", "", 404},
+		{"another principal, guessed", "PROPFIND", "/principals/users/bob/", "", 404},
+		{"another principal, guessed twice", "PROPFIND", "/calendar/dav/bob/user/", "", 404},
+		{"a guess too far", "PROPFIND", "/calendar/dav/alice/", "", 404},
 		{"another user's write", "PUT", "/dav/calendars/bob/work/x.ics", "", 404},
 		{"no such calendar", "PROPFIND", "/dav/calendars/alice/none/", "", 404},
 		{"method", "BREW", work, "", 405},
@@ -479,6 +484,9 @@ func TestHostile(t *testing.T) {
 		if c.status == 400 && strings.Count(a.body, "\n") != 1 {
 			t.Errorf("%s: not one line: %q", c.name, a.body)
 		}
+	}
+	if a := s.do("PROPFIND", work, "\x1f\x8b", "Content-Encoding: gzip"); a.StatusCode != 415 || a.Header.Get("Accept-Encoding") != "identity" {
+		t.Errorf("a coded body: %d %v", a.StatusCode, a.Header)
 	}
 	if unknown, other := s.do("PROPFIND", "/dav/calendars/nobody/", ""), s.do("PROPFIND", "/dav/calendars/bob/", ""); unknown.body != other.body {
 		t.Error("users can be told from strangers")

@@ -84,8 +84,8 @@ func parsePath(escaped string) (target, error) {
 	switch {
 	case len(seg) == 1 && seg[0] == "":
 		return target{kind: kindRoot, href: "/"}, nil
-	case len(seg) == 1 && seg[0] == "principals":
-		return target{kind: kindPrincipals, href: "/principals/"}, nil
+	case seg[0] == "principals" || seg[0] == "calendar" || seg[0] == "remote.php":
+		return guessedPath(seg)
 	case seg[0] != "dav":
 		return target{}, ErrNotFound
 	case len(seg) == 1:
@@ -109,6 +109,28 @@ func parsePath(escaped string) (target, error) {
 	return target{}, ErrNotFound
 }
 
+// guessedPath is for the paths at which clients look where other servers are, before they are told of any: Apple's for
+// principals, and GNOME Online Accounts for Nextcloud's root.
+func guessedPath(seg []string) (target, error) {
+	t := target{href: "/" + escapeSegment(seg[0]) + "/"}
+	for _, s := range seg[1:] {
+		t.href += escapeSegment(s) + "/"
+	}
+	switch path := strings.Join(seg, "/"); {
+	case path == "principals", path == "principals/users":
+		t.kind = kindPrincipals
+	case path == "remote.php/dav":
+		t.kind = kindRoot
+	case len(seg) == 3 && strings.HasPrefix(path, "principals/users/"):
+		t.kind, t.user = kindPrincipal, seg[2]
+	case len(seg) == 4 && strings.HasPrefix(path, "calendar/dav/") && seg[3] == "user":
+		t.kind, t.user = kindPrincipal, seg[2]
+	default:
+		return target{}, ErrNotFound
+	}
+	return t, nil
+}
+
 func badInSegment(r rune) bool {
 	return r == '/' || r == '\\' || r < 0x20 || r == 0x7f || r == '\uFFFD'
 }
@@ -127,7 +149,8 @@ func isWellKnown(path string) bool {
 }
 
 // Handles reports whether a request is for this handler, so that pages and feeds can share the host: everything
-// under /dav/, /principals/ and /.well-known/caldav, and the DAV methods on "/", where Apple's clients begin.
+// under /dav/ and /.well-known/caldav, the DAV methods on "/", where Apple's clients begin, and the paths that clients
+// guess (see guessedPath).
 func (h *Handler) Handles(r *http.Request) bool {
 	p := r.URL.Path
 	if p == "/" || p == "" || p == "*" {
@@ -137,5 +160,6 @@ func (h *Handler) Handles(r *http.Request) bool {
 		}
 		return false
 	}
-	return isWellKnown(p) || p == "/dav" || strings.HasPrefix(p, "/dav/") || p == "/principals" || strings.HasPrefix(p, "/principals/")
+	return isWellKnown(p) || p == "/dav" || strings.HasPrefix(p, "/dav/") || p == "/principals" || strings.HasPrefix(p, "/principals/") ||
+		strings.HasPrefix(p, "/calendar/dav/") || p == "/remote.php/dav" || p == "/remote.php/dav/"
 }
