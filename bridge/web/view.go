@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -82,7 +83,8 @@ type viewEvent struct {
 }
 
 // viewOf makes the view that the query of an address asks for: view (month or week), date, zone. What it does not say or
-// says wrong is the month of now in zone. It shows what clients see of cals.
+// says wrong is the month of now in zone; where that is time.Local, for want of a better one, in the zone that most events
+// of these days are written in. It shows what clients see of cals.
 func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, q url.Values, zone *time.Location, now time.Time) (*view, error) {
 	v := &view{Week: q.Get("view") == "week"}
 	if k := q.Get("view"); k != "" && k != "week" && k != "month" {
@@ -93,6 +95,15 @@ func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calenda
 			zone, v.Zone = loc, iana
 		} else {
 			v.Problem = fmt.Sprintf("There is no time zone %q: write one like Europe/Berlin.", cut(name, 60))
+		}
+	}
+	if v.Zone == "" && zone == time.Local {
+		name, err := commonZone(ctx, store, cals, now)
+		if err != nil {
+			return nil, err
+		}
+		if loc, _, ok := convert.LoadZone(name); ok {
+			zone = loc
 		}
 	}
 	if v.Zone == "" && zone != time.Local {
@@ -143,6 +154,32 @@ func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calenda
 	}
 	v.lay(days)
 	return v, nil
+}
+
+// commonZone is the zone that most of the events around now are written in, "" where none is, by the first some hundred.
+func commonZone(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, now time.Time) (string, error) {
+	count := map[string]int{}
+	best, looked := "", 0
+	for _, cal := range cals {
+		q := bridge.ObjectQuery{WithData: true, Start: now.AddDate(0, -1, 0), End: now.AddDate(0, 1, 0)}
+		for o, err := range bridge.Objects(ctx, store, cal.ID, q) {
+			if err != nil {
+				return "", fmt.Errorf("view calendar: %w", err)
+			}
+			if looked++; looked > 300 {
+				return best, nil
+			}
+			_, after, ok := bytes.Cut(o.Data, []byte("\r\nDTSTART;TZID="))
+			name, _, found := bytes.Cut(after, []byte(":"))
+			if !ok || !found {
+				continue
+			}
+			if count[string(name)]++; count[string(name)] > count[best] {
+				best = string(name)
+			}
+		}
+	}
+	return best, nil
 }
 
 // address is the query of another view in the same zone.

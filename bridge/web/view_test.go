@@ -214,6 +214,18 @@ func TestViewProblems(t *testing.T) {
 	if v, err := viewOf(t.Context(), &shelf{}, nil, nil, time.Local, viewNow); err != nil || v.Zone != "" && v.Zone == "Local" || strings.Contains(v.Next, "zone") {
 		t.Errorf("the host's zone: %+v %v", v, err)
 	}
+	// Without a zone of the mailbox it is that of most events.
+	own := &shelf{}
+	own.put(t, 1, "SUMMARY:A", "DTSTART;TZID=America/New_York:20260304T100000")
+	own.put(t, 1, "SUMMARY:B", "DTSTART;TZID=Asia/Tokyo:20260305T100000")
+	own.put(t, 1, "SUMMARY:C", "DTSTART;TZID=Asia/Tokyo:20260306T100000")
+	own.put(t, 1, "SUMMARY:D", "DTSTART:20260306T110000Z")
+	if v, err := viewOf(t.Context(), own, []bridge.Calendar{{ID: 1}}, nil, time.Local, viewNow); err != nil || v.Zone != "Asia/Tokyo" || !strings.Contains(said(v), "03-06 10:00 C") {
+		t.Errorf("the events' zone: %+v %v", v, err)
+	}
+	if v, err := viewOf(t.Context(), own, []bridge.Calendar{{ID: 1}}, url.Values{"zone": {"UTC"}}, time.Local, viewNow); err != nil || v.Zone != "UTC" {
+		t.Errorf("the zone that was asked for: %+v %v", v, err)
+	}
 	s := &shelf{}
 	s.put(t, 1, "SUMMARY:Good", "DTSTART:20260304T100000Z")
 	s.put(t, 1, "SUMMARY:Bad zone", "DTSTART:20260304T100000Z")
