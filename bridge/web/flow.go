@@ -80,7 +80,7 @@ func (h *Handler) beginDevice(account string, code DeviceCode) {
 	}()
 }
 
-// device is the account's sign-in by code as it stands, and false where there is none. One that has ended is told once.
+// device is the account's sign-in by code as it stands, and false where there is none.
 func (f *flows) device(account string) (deviceFlow, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

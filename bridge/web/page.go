@@ -25,7 +25,7 @@ import (
 var files embed.FS
 
 // The pages work without script; what there is only copies and waits. Nothing comes from elsewhere.
-const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 const maxForm = 64 << 10
