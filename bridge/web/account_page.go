@@ -273,7 +273,7 @@ func setApp(v *visit) error {
 		return err
 	}
 	if len(list) == 0 {
-		return v.redirect("/accounts/new")
+		return v.redirect("/new-account")
 	}
 	return v.redirect("/?done=app")
 }

@@ -280,20 +280,20 @@ func TestAccounts(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	p := d.admin()
-	if got := p.post("/accounts/new", "name", "a name"); got.StatusCode != 400 || !strings.Contains(got.body, "That is no name.") || !strings.Contains(got.body, `value="a name"`) {
+	if got := p.post("/new-account", "name", "a name"); got.StatusCode != 400 || !strings.Contains(got.body, "That is no name.") || !strings.Contains(got.body, `value="a name"`) {
 		t.Errorf("%s\n%s", got.Status, got.body)
 	}
-	if got := p.post("/accounts/new", "name", " Bob "); got.Header.Get("Location") != "/accounts/bob/sign-in" {
+	if got := p.post("/new-account", "name", " Bob "); got.Header.Get("Location") != "/accounts/bob/sign-in" {
 		t.Errorf("%s to %s", got.Status, got.Header.Get("Location"))
 	}
-	if strings.Contains(p.get("/accounts/new").body, "app-only") {
+	if strings.Contains(p.get("/new-account").body, "app-only") {
 		t.Error("a mailbox is asked for though none could be read")
 	}
 	d.accounts.appOnly = true
-	if !strings.Contains(p.get("/accounts/new").body, "app-only") {
+	if !strings.Contains(p.get("/new-account").body, "app-only") {
 		t.Error("a mailbox is not asked for")
 	}
-	if got := p.post("/accounts/new", "name", "room", "mailbox", "room@contoso.example"); got.Header.Get("Location") != "/accounts/room" {
+	if got := p.post("/new-account", "name", "room", "mailbox", "room@contoso.example"); got.Header.Get("Location") != "/accounts/room" {
 		t.Errorf("%s to %s", got.Status, got.Header.Get("Location"))
 	}
 	if got := p.get("/accounts/room/sign-in"); got.StatusCode != 400 || !strings.Contains(got.body, "needs no sign-in") {
@@ -306,7 +306,7 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("removal: %s", got.Status)
 	}
 	d.accounts.client = ""
-	if got := p.get("/accounts/new"); got.Header.Get("Location") != "/app" {
+	if got := p.get("/new-account"); got.Header.Get("Location") != "/app" {
 		t.Errorf("a new account without an app registration: %s", got.Status)
 	}
 	if got := p.get("/"); !strings.Contains(got.body, "First, an app registration") {

@@ -35,8 +35,8 @@ func (h *Handler) pages() {
 		"POST /settings/sessions/{id}": endSession,
 		"GET /app":                     appForm,
 		"POST /app":                    setApp,
-		"GET /accounts/new":            newAccountForm,
-		"POST /accounts/new":           addAccount,
+		"GET /new-account":             newAccountForm,
+		"POST /new-account":            addAccount,
 
 		"GET /accounts/{user}":                        accountPage,
 		"GET /accounts/{user}/state":                  accountState,

@@ -79,7 +79,7 @@ func TestSetupCodes(t *testing.T) {
 // guarded are the pages and what can be done on them, all of which need a session.
 var guarded = []string{
 	"POST /sign-out", "GET /settings", "POST /settings/password", "POST /settings/sign-out", "POST /settings/sessions/1", "GET /app", "POST /app",
-	"GET /accounts/new", "POST /accounts/new", "GET /accounts/alice", "GET /accounts/alice/state", "POST /accounts/alice/sync", "GET /accounts/bob/remove", "POST /accounts/bob/remove",
+	"GET /new-account", "POST /new-account", "GET /accounts/alice", "GET /accounts/alice/state", "POST /accounts/alice/sync", "GET /accounts/bob/remove", "POST /accounts/bob/remove",
 	"GET /accounts/alice/sign-in", "POST /accounts/alice/sign-in", "POST /accounts/alice/sign-in/cancel", "GET /accounts/alice/sign-in/state",
 	"GET /accounts/alice/sign-in/browser", "GET /accounts/alice/passwords", "POST /accounts/alice/passwords", "POST /accounts/alice/passwords/1/revoke",
 	"GET /accounts/alice/feeds", "POST /accounts/alice/feeds", "GET /accounts/alice/feeds/1", "POST /accounts/alice/feeds/1",

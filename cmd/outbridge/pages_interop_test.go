@@ -83,7 +83,7 @@ func TestPages(t *testing.T) {
 	b.look("account")
 
 	// Another one, in the browser: declined first.
-	b.open(url + "/accounts/new")
+	b.open(url + "/new-account")
 	b.fill("name", "kim")
 	b.press("Go on")
 	b.press("Go to Microsoft")
