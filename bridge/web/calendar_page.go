@@ -1,7 +1,6 @@
 package web
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -43,46 +42,14 @@ func calendarPage(v *visit) error {
 	for i, c := range shown {
 		cals[i] = c.Calendar
 	}
-	zone, _, ok := convert.LoadZone(view.Zone)
-	if !ok {
-		if zone, err = v.usualZone(cals); err != nil {
-			return err
-		}
+	zone := time.Local // the view finds a better one
+	if loc, _, ok := convert.LoadZone(view.Zone); ok {
+		zone = loc
 	}
 	if data["View"], err = viewOf(v.r.Context(), v.h.Store, cals, v.r.URL.Query(), zone, v.h.now()); err != nil {
 		return err
 	}
 	return v.render("calendar", page{Title: title, Account: &a, Tab: "calendar", Script: true, Data: data})
-}
-
-// sampled is how many objects stand for a calendar when its usual time zone is looked for.
-const sampled = 200
-
-var startZone = regexp.MustCompile(`(?m)^DTSTART;TZID="?([^":;\r]+)`)
-
-// usualZone is the zone that most events are in, which is as a rule the one that Outlook shows them in; the server's own
-// where they name none.
-func (v *visit) usualZone(cals []bridge.Calendar) (*time.Location, error) {
-	count := map[string]int{}
-	best := ""
-	for _, c := range cals {
-		list, err := v.h.Store.Objects(v.r.Context(), c.ID, bridge.ObjectQuery{WithData: true, Limit: sampled})
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range list {
-			if m := startZone.FindSubmatch(o.Data); m != nil {
-				name := string(m[1])
-				if count[name]++; count[name] > count[best] {
-					best = name
-				}
-			}
-		}
-	}
-	if zone, _, ok := convert.LoadZone(best); ok {
-		return zone, nil
-	}
-	return time.Local, nil
 }
 
 // lossRow is an event with what was lost of it.
