@@ -110,6 +110,9 @@ func scheduleLines(data []byte) []byte {
 			}
 			continue
 		}
+		if kept = false; bytes.IndexByte([]byte("BDERbder"), line[0]) < 0 { // the first letters of all that matters here
+			continue
+		}
 		end := bytes.IndexAny(line, ":;")
 		if end < 0 {
 			end = len(line)

@@ -112,8 +112,10 @@ func TestCompare(t *testing.T) {
 			return "—"
 		case r.cpu == 0:
 			return fmt.Sprintf("%.0f/s", r.second)
+		case r.second < 100:
+			return fmt.Sprintf("%.2g/s, %.3g ms", r.second, r.cpu)
 		}
-		return fmt.Sprintf("%.3g/s, %.2g ms", r.second, r.cpu)
+		return fmt.Sprintf("%.0f/s, %.2g ms", r.second, r.cpu)
 	}
 	for _, r := range append(results, got) {
 		first := fmt.Sprintf("%.2f s, %.2f s", r.first.Seconds(), r.firstCPU.Seconds())
