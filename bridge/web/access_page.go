@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -118,6 +119,9 @@ func (v *visit) feedsPage(a Account, made *FeedLinks, form feedForm, trouble *Pr
 
 func (v *visit) calendars(a Account) ([]bridge.Calendar, error) {
 	row, err := v.h.Store.Account(v.r.Context(), a.Name)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return nil, nil // it has not met its first round
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -280,6 +280,12 @@ func TestAccounts(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	p := d.admin()
+	// Before its first round an account has pages as any other.
+	for _, path := range []string{"/accounts/alice", "/calendars/alice", "/accounts/alice/connect", "/accounts/alice/passwords", "/accounts/alice/feeds", "/accounts/alice/sign-in"} {
+		if got := p.get(path); got.StatusCode != 200 {
+			t.Errorf("%s: %s\n%s", path, got.Status, got.body)
+		}
+	}
 	if got := p.post("/new-account", "name", "a name"); got.StatusCode != 400 || !strings.Contains(got.body, "That is no name.") || !strings.Contains(got.body, `value="a name"`) {
 		t.Errorf("%s\n%s", got.Status, got.body)
 	}
