@@ -174,6 +174,7 @@ func batchOnce[T any](ctx context.Context, c *Client, op string, gets []batchGet
 			e.garbled, e.Message = true, "the batch came back without an answer for this part"
 		case r.Status/100 != 2:
 			e.read(r.header(), r.Body)
+			c.observePart(e)
 		default:
 			value, err := read(r.Body)
 			if err == nil {

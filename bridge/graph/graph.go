@@ -54,6 +54,9 @@ type Client struct {
 	PageSize  int          // events a page; 0: 50, which Graph is known to honour (its maximum is undocumented)
 	UserAgent string       // "": "outbridge"
 
+	// Observe is told of every HTTP request to Graph as it ends, for metrics. It must not block. nil: nobody looks.
+	Observe func(Observation)
+
 	Attempts int           // how often one request is sent before its error is returned; 0: 5
 	MaxWait  time.Duration // longest that one call waits in all between attempts; asked to wait longer, it returns; 0: 5 minutes
 	Timeout  time.Duration // of one request with its answer; 0: 2 minutes
@@ -127,6 +130,7 @@ type request struct {
 	url    string // absolute, on BaseURL's host
 	prefer string
 	body   []byte             // JSON, or nil
+	again  bool               // it is sent again after a failure
 	weight int64              // of the mailbox's four slots; 0: 1
 	cursor bool               // url holds a delta or skip token: see IsSyncStateLost
 	decode func([]byte) error // reads the body of a 2xx answer; its error means a garbled body
@@ -155,11 +159,10 @@ func (c *Client) do(ctx context.Context, r request) (token string, err error) {
 		if e.Status == http.StatusUnauthorized && !renewed && token != "" {
 			renewed = true
 			c.Tokens.Invalidate(token)
-			continue
-		}
-		if err := retry.wait(ctx, e); err != nil {
+		} else if err := retry.wait(ctx, e); err != nil {
 			return token, err
 		}
+		r.again = true
 	}
 }
 
@@ -224,8 +227,10 @@ func (c *Client) attempt(ctx context.Context, r request) (token string, err erro
 	default:
 		e.read(header, answer)
 	}
-	c.log().DebugContext(ctx, "graph request", "op", r.op, "status", status, "bytes", len(answer), "took", time.Since(began),
+	took := time.Since(began)
+	c.log().DebugContext(ctx, "graph request", "op", r.op, "status", status, "bytes", len(answer), "took", took,
 		"request_id", header.Get("Request-Id"), "client_request_id", clientRequestID)
+	c.observe(r, status, took, e)
 	if e != nil {
 		return token, e
 	}
