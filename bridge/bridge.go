@@ -16,6 +16,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"outbridge/bridge/graph"
@@ -98,6 +99,7 @@ type Bridge struct {
 	Progress func(Progress)   // called as long work advances; nil: nobody looks
 	// Published is called when clients can see a change of a calendar. It must not block. Nil: nobody looks.
 	Published func(CalendarID)
+	Metrics   *Metrics // nil: nothing is counted
 
 	mu      sync.Mutex
 	nudges  map[string]chan struct{}
@@ -111,6 +113,7 @@ type Bridge struct {
 	viewed  map[CalendarID]time.Time // when a calendar without a cursor was last listed
 
 	workers workers
+	number  atomic.Int64 // of the round begun last, for logs
 }
 
 // Progress tells how far one calendar's round has come.
@@ -190,18 +193,18 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 			case ctx.Err() != nil:
 				return
 			case err != nil && err.Error() == trouble:
-				log.Debug("round failed again", "err", err)
+				log.Debug("round failed again", "round", report.Round, "err", err)
 			case err != nil:
 				trouble = err.Error()
-				log.Warn("round failed; the last good calendars are served", "err", err)
+				log.Warn("round failed; the last good calendars are served", "round", report.Round, "err", err)
 			case trouble != "":
 				trouble = ""
-				log.Info("round good again", "changed", report.Changed(), "seconds", report.Seconds)
+				log.Info("round good again", "round", report.Round, "changed", report.Changed(), "seconds", report.Seconds)
 			case report.Changed() > 0 || report.Failed() > 0:
-				log.Info("round", "changed", report.Changed(), "requests", report.Requests, "failed_calendars", report.Failed(),
-					"seconds", report.Seconds)
+				log.Info("round", "round", report.Round, "changed", report.Changed(), "requests", report.Requests,
+					"failed_calendars", report.Failed(), "seconds", report.Seconds)
 			default:
-				log.Debug("round", "requests", report.Requests)
+				log.Debug("round", "round", report.Round, "requests", report.Requests)
 			}
 		}
 		// After a notification one more round follows soon: the delta may lag behind what was notified.

@@ -80,6 +80,7 @@ type Pusher struct {
 	Transport http.RoundTripper
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: slog.Default
+	Metrics   *Metrics         // nil: nothing is counted
 
 	public, private []byte
 	wake            chan struct{}
@@ -199,13 +200,16 @@ func (p *Pusher) deliver(ctx context.Context, s *PushSubscription) error {
 	ctx = context.WithoutCancel(ctx) // what has been sent is recorded even when the program ends now
 	switch {
 	case err == nil && status/100 == 2:
+		p.Metrics.Pushed("sent")
 		return p.Store.SetDelivery(ctx, s.ID, s.Now.Rev, 0, p.after(cmp.Or(p.Gap, 10*time.Second)))
 	case status == http.StatusNotFound || status == http.StatusGone:
+		p.Metrics.Pushed("dropped")
 		log.Info("push subscription dropped: the push service knows it no more")
 		return p.Store.DropPushSubscription(ctx, s.ID)
 	case err == nil:
 		err = fmt.Errorf("status %d", status)
 	}
+	p.Metrics.Pushed("failed")
 	s.Failures++
 	if wait == 0 {
 		wait = min(pushRetry<<min(s.Failures-1, 20), maxPushRetry)

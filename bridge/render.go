@@ -95,7 +95,7 @@ func (b *Bridge) Rebuild(ctx context.Context, account string) (Report, error) {
 	}
 	var errs error
 	for _, c := range cals {
-		r := b.newRound(Mailbox{Name: account}, c, a.Settings)
+		r := b.newRound(ctx, Mailbox{Name: account}, c, a.Settings)
 		errs = errors.Join(errs, r.do(ctx, func(ctx context.Context) error {
 			if c.Phase == PhaseNew || c.Phase == PhaseOpening {
 				return nil // its first round is to come, and shows it whole
@@ -125,7 +125,7 @@ func (b *Bridge) SeriesOf(ctx context.Context, id CalendarID, series graph.Event
 	if err != nil {
 		return convert.Series{}, err
 	}
-	s, ok, err := b.newRound(Mailbox{Name: a.Name}, c, a.Settings).series(rows, true)
+	s, ok, err := b.newRound(ctx, Mailbox{Name: a.Name}, c, a.Settings).series(rows, true)
 	if err == nil && !ok {
 		err = ErrNotFound
 	}

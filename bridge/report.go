@@ -1,11 +1,14 @@
 package bridge
 
+import "time"
+
 // Report sums up one round of an account.
 type Report struct {
 	Account   string           `json:"account"`
 	Requests  int64            `json:"requests"` // all to Graph: the list of calendars and those of each calendar
 	Seconds   float64          `json:"seconds"`
 	Calendars []CalendarReport `json:"calendars"`
+	Round     int64            `json:"-"` // its number since the program started, as in logs
 }
 
 // CalendarReport sums up one round of a calendar.
@@ -25,6 +28,9 @@ type CalendarReport struct {
 	Requests    int64   `json:"requests"`
 	Seconds     float64 `json:"seconds"`
 	Error       string  `json:"error,omitempty"`
+
+	id   CalendarID
+	good time.Time // end of its last good round, this one included
 }
 
 // Changed counts the objects that changed in all calendars.

@@ -41,7 +41,8 @@ type idleCursor struct {
 func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
 	defer b.lockRound(m.Name)()
 	begin := b.now()
-	report := Report{Account: m.Name}
+	report := Report{Account: m.Name, Round: b.number.Add(1)}
+	ctx = withLogAttrs(ctx, slog.Int64("round", report.Round))
 	a, err := b.Store.EnsureAccount(ctx, m.Name)
 	if err != nil {
 		return report, err
@@ -54,6 +55,7 @@ func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
 	if errors.Is(err, ErrBusy) {
 		return report, err
 	}
+	b.measure(ctx, m, report, err != nil, stateOf(err, m.Name))
 	if stateErr := b.setState(ctx, a, err); stateErr != nil {
 		err = errors.Join(err, stateErr)
 	}
@@ -76,7 +78,7 @@ func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Repo
 	var g errgroup.Group
 	g.SetLimit(parallelCals)
 	for i, c := range cals {
-		rounds[i] = b.newRound(m, c, settings)
+		rounds[i] = b.newRound(ctx, m, c, settings)
 		rounds[i].others = cals
 		g.Go(func() error {
 			errs[i] = rounds[i].do(ctx, rounds[i].run)
@@ -93,6 +95,9 @@ func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Repo
 		}
 	}
 	for i, r := range rounds {
+		if r.report.good = r.cal.Good; errs[i] == nil {
+			r.report.good = b.now()
+		}
 		report.Calendars = append(report.Calendars, r.report)
 		report.Requests += r.report.Requests
 		if errs[i] != nil {
@@ -106,11 +111,14 @@ func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Repo
 	return err
 }
 
-func (b *Bridge) newRound(m Mailbox, c Calendar, s Settings) *round {
+func (b *Bridge) newRound(ctx context.Context, m Mailbox, c Calendar, s Settings) *round {
+	log := b.log().With("account", m.Name, "calendar", c.DisplayName)
+	for _, a := range LogAttrs(ctx) {
+		log = log.With(a)
+	}
 	return &round{
 		b: b, graph: m.graphOf(c), cal: c, settings: s, arrived: map[CalendarID][]graph.EventID{},
-		account: m.Name, log: b.log().With("account", m.Name, "calendar", c.DisplayName),
-		report: CalendarReport{Calendar: c.DisplayName, Name: c.Name},
+		account: m.Name, log: log, report: CalendarReport{Calendar: c.DisplayName, Name: c.Name, id: c.ID},
 	}
 }
 
@@ -134,7 +142,7 @@ type round struct {
 // do runs one part of the round, and accounts for it.
 func (r *round) do(ctx context.Context, part func(context.Context) error) error {
 	begin := r.b.now()
-	counted, n := graph.CountRequests(ctx)
+	counted, n := graph.CountRequests(withLogAttrs(ctx, slog.String("calendar", r.cal.DisplayName)))
 	err := part(counted)
 	r.report.Requests += n.Load()
 	r.report.Seconds += r.b.now().Sub(begin).Seconds()

@@ -80,6 +80,7 @@ func (b *Bridge) Remove(name string) {
 	w.mu.Lock()
 	delete(w.pulses, name)
 	w.mu.Unlock()
+	b.Metrics.Forget(name)
 	// Ids of rows that are removed are given out again. What is forgotten of others costs them a look at the store.
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -41,6 +41,7 @@ type feedCache struct {
 	// present is the source as it is by now; errGone where the feed is removed or has another address.
 	present func(context.Context, bridge.Feed) (feedSource, error)
 	clock   func() time.Time
+	took    func(time.Duration) // is told how long each rendering took; nil: nobody looks
 
 	mu     sync.Mutex
 	making map[bridge.FeedID]*sync.Mutex
@@ -79,8 +80,12 @@ func (c *feedCache) open(ctx context.Context, src feedSource, as coding) (*os.Fi
 	if f, err := os.Open(c.path(src, as)); err == nil {
 		return f, nil
 	}
+	begin := time.Now()
 	if err := c.render(ctx, src); err != nil {
 		return nil, fmt.Errorf("render feed: %w", err)
+	}
+	if c.took != nil {
+		c.took(time.Since(begin))
 	}
 	return os.Open(c.path(src, as))
 }

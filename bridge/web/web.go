@@ -42,6 +42,8 @@ type Handler struct {
 
 	// Notify takes what Graph tells of changes, at /graph/notify, and must not block. nil: there is no such page.
 	Notify func([]bridge.Notification)
+	// Rendered is told how long each rendering of a feed took; nil: nobody looks.
+	Rendered func(time.Duration)
 
 	mux         *http.ServeMux
 	cache       feedCache
@@ -55,7 +57,7 @@ type Handler struct {
 // Handler returns the http.Handler. Call it once.
 func (h *Handler) Handler() http.Handler {
 	h.Store = forgetting{h.Store, h.CacheDir}
-	h.cache = feedCache{dir: h.CacheDir, store: h.Store, present: h.present, clock: h.now}
+	h.cache = feedCache{dir: h.CacheDir, store: h.Store, present: h.present, clock: h.now, took: h.Rendered}
 	h.mux = http.NewServeMux()
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {
