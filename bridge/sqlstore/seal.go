@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -38,7 +39,7 @@ func ReadKey(path string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("key file: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if info.Mode().Perm()&othersBits(path) != 0 {
 		return Key{}, fmt.Errorf("key file %s may be read by others (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 	secret, err := hex.DecodeString(strings.TrimSpace(string(b)))
@@ -46,6 +47,15 @@ func ReadKey(path string) (Key, error) {
 		return Key{}, fmt.Errorf("key file %s is damaged: it must hold %d hex digits; restore it from a backup", path, 2*keySize)
 	}
 	return newKey(secret)
+}
+
+// othersBits are the permissions that a key file must not give. systemd lets a service's user read a credential by an
+// access control list, whose mask shows as the group's bits; no group has them (systemd.exec(5), "Credentials").
+func othersBits(path string) fs.FileMode {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		return 0o037
+	}
+	return 0o077
 }
 
 func makeKey(path string) (Key, error) {
@@ -62,7 +72,7 @@ func makeKey(path string) (Key, error) {
 	if _, err := f.WriteString(hex.EncodeToString(secret) + "\n"); err != nil {
 		return Key{}, fmt.Errorf("make key file: %w", err)
 	}
-	if err := f.Sync(); err != nil {
+	if err := errors.Join(f.Sync(), OwnLikeFolder(path)); err != nil {
 		return Key{}, fmt.Errorf("make key file: %w", err)
 	}
 	return newKey(secret)

@@ -68,7 +68,11 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	r.SetMaxOpenConns(readers + 1) // one is the cache's
 	r.SetMaxIdleConns(readers + 1)
 	s := &Store{key: key, read: &db{DB: r}, write: &db{DB: w}}
-	if err := s.migrate(ctx); err != nil {
+	files, err := fs.Sub(migrations, "migrations")
+	if err == nil {
+		err = s.migrate(ctx, abs, files)
+	}
+	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, explain(err))
 	}
@@ -82,7 +86,12 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 // private makes the file, where it is missing, readable by its owner alone: SQLite would let everybody read it, and
 // gives the files beside it the same mode.
 func private(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, os.O_RDWR, 0)
+	} else if err == nil {
+		err = OwnLikeFolder(path)
+	}
 	if err != nil {
 		return err
 	}
@@ -104,11 +113,8 @@ func dsn(abs string, readOnly bool) string {
 	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String()
 }
 
-func (s *Store) migrate(ctx context.Context) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
+// migrate brings the schema up to date, and keeps a copy of a database as it was before, beside it.
+func (s *Store) migrate(ctx context.Context, path string, files fs.FS) error {
 	p, err := goose.NewProvider(goose.DialectSQLite3, s.write.DB, files)
 	if err != nil {
 		return err
@@ -119,6 +125,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	}
 	if have > want {
 		return fmt.Errorf("it was written by a newer outbridge (schema %d, this one knows %d): use that version", have, want)
+	}
+	if have > 0 && have < want {
+		if err := keepBefore(ctx, path, want); err != nil {
+			return err
+		}
 	}
 	_, err = p.Up(ctx)
 	return err

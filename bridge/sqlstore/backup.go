@@ -1,0 +1,226 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+)
+
+// Backup writes a copy of the database at path to the file to, of mode 0600, while other processes read and write it:
+// the copy is what one moment held. A file that is there already is only replaced where replace says so, and whole: a
+// copy that fails leaves it as it was.
+func Backup(ctx context.Context, path, to string, replace bool) error {
+	if _, err := os.Lstat(to); err == nil && !replace {
+		return fmt.Errorf("backup: %s exists already: choose another name, or replace it with --force", to)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("backup: there is nothing to copy: %w", err)
+	}
+	part, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".part-*") // of mode 0600; VACUUM takes an empty file
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	defer os.Remove(part.Name())
+	defer part.Close()
+	if err := vacuumInto(ctx, path, part.Name()); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if _, err := Check(ctx, part.Name()); err != nil {
+		return fmt.Errorf("backup: the copy is not good: %w", err)
+	}
+	if err := part.Sync(); err != nil { // VACUUM does not, for a copy
+		return fmt.Errorf("backup: %w", err)
+	}
+	if err := errors.Join(OwnLikeFolder(part.Name()), os.Rename(part.Name(), to)); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	return syncDir(to)
+}
+
+func vacuumInto(ctx context.Context, path, to string) error {
+	db, err := openFile(path, "ro")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(ctx, `VACUUM INTO ?`, to)
+	return err
+}
+
+// openFile opens an SQLite file without making or migrating it; mode is "ro" or "rw".
+func openFile(path, mode string) (*sql.DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String())
+	if err == nil {
+		db.SetMaxOpenConns(1)
+	}
+	return db, err
+}
+
+// Check reads the database file at path through, changing nothing, and returns the version of its schema. An error says
+// what is wrong: damage, another program's file, or a schema newer than Schema.
+func Check(ctx context.Context, path string) (schema int64, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return 0, err
+	}
+	db, err := openFile(path, "ro")
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	var result string
+	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&result); err != nil {
+		return 0, fmt.Errorf("%s cannot be read as a database: %w", path, err)
+	}
+	if result != "ok" {
+		return 0, fmt.Errorf("%s is damaged: %s", path, strings.Join(strings.Fields(result), " "))
+	}
+	err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM goose_db_version WHERE is_applied AND EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calendar')`).Scan(&schema)
+	if err != nil || schema == 0 {
+		return 0, fmt.Errorf("%s is no database of outbridge", path)
+	}
+	if schema > Schema() {
+		return schema, fmt.Errorf("%s was written by a newer outbridge (schema %d, this one knows %d): use that version", path, schema, Schema())
+	}
+	return schema, nil
+}
+
+// CheckKey reports, by an error, that the sign-ins in the database file at path were sealed with another key. A database
+// without any is content with every key.
+func CheckKey(ctx context.Context, path string, key Key) error {
+	db, err := openFile(path, "ro")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(ctx, `SELECT id, token FROM account WHERE token IS NOT NULL`)
+	if err != nil {
+		return fmt.Errorf("%s is no database of outbridge: %w", path, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id bridge.AccountID
+		var box []byte
+		if err := rows.Scan(&id, &box); err != nil {
+			return err
+		}
+		if _, err := key.open(box, tokens{id: id}.row()); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Schema is the version that Open brings a database to.
+func Schema() int64 {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		panic("there are no migrations in the program")
+	}
+	number, _, _ := strings.Cut(filepath.Base(files[len(files)-1]), "_")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		panic(err) // the name of a file of the program
+	}
+	return n
+}
+
+// Restore puts a copy of the backup from in the place of the database at path, which nobody may serve meanwhile, and
+// returns where the database that was there lies now, "" if there was none. The backup is checked first. Every calendar
+// gets a new epoch: its revs begin again from an earlier one, so what clients know of later ones must not count.
+func Restore(ctx context.Context, from, path string) (aside string, err error) {
+	if _, err := Check(ctx, from); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-*")
+	if err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	defer os.Remove(part.Name())
+	defer part.Close()
+	if err := vacuumInto(ctx, from, part.Name()); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	if err := newEpochs(ctx, part.Name()); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	if err := part.Sync(); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	if err := OwnLikeFolder(part.Name()); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		aside = path + ".before-restore-" + time.Now().UTC().Format("20060102T150405.000Z")
+		// The files beside it belong to it: left behind, SQLite would take them for the new one's.
+		for _, suffix := range []string{"-wal", "-shm", ""} {
+			if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return "", fmt.Errorf("restore: %w", err)
+			}
+		}
+	}
+	if err := os.Rename(part.Name(), path); err != nil {
+		return aside, fmt.Errorf("restore: %w", err)
+	}
+	return aside, syncDir(path)
+}
+
+func newEpochs(ctx context.Context, path string) error {
+	db, err := openFile(path, "rw")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	seed := make([]byte, 8)
+	rand.Read(seed)
+	// The id keeps the epochs of two calendars apart.
+	_, err = db.ExecContext(ctx, `UPDATE calendar SET epoch = ? || 'c' || id`, hex.EncodeToString(seed))
+	return err
+}
+
+// syncDir makes the names in the folder of path durable.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+// keepBefore copies the database as it is before the migrations to a version, beside it. It replaces the copy of an
+// earlier attempt.
+func keepBefore(ctx context.Context, path string, version int64) error {
+	to := fmt.Sprintf("%s.before-v%d", path, version)
+	part := fmt.Sprintf("%s.%d", to, os.Getpid())
+	defer os.Remove(part)
+	err := Backup(ctx, path, part, true)
+	var schema int64
+	if err == nil {
+		schema, err = Check(ctx, part)
+	}
+	// Another process may have migrated it a moment ago: then that one has the copy.
+	if err == nil && schema < version {
+		err = os.Rename(part, to)
+	}
+	if err != nil {
+		return fmt.Errorf("no copy could be made before its schema is changed: %w", err)
+	}
+	return nil
+}
