@@ -37,6 +37,10 @@ type config struct {
 	Push        bool `toml:"push"`
 	PushPrivate bool `toml:"push_private"`
 
+	TrustedProxy     any    `toml:"trusted_proxy"`
+	MetricsTokenFile string `toml:"metrics_token_file"`
+
+	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
 	Sync      syncConfig      `toml:"sync"`
 	Accounts  []accountConfig `toml:"account"`
@@ -49,7 +53,10 @@ type config struct {
 	level            slog.Level
 	gates            *gates
 	http             *http.Client // to Graph
-	attempts         int          // how often one Graph request is sent; 0: the client's default
+	proxies          proxies
+	plain            bool            // passwords may come over plain http: nothing real is behind them
+	metrics          *bridge.Metrics // nil: nothing is counted
+	attempts         int             // how often one Graph request is sent; 0: the client's default
 
 	added     map[string]bool // of Accounts, those that were added on a page
 	appOfPage bool            // client_id and tenant are those of a page, if any
@@ -92,6 +99,7 @@ type accountConfig struct {
 func defaultConfig() config {
 	return config{
 		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
+		TrustedProxy: false, TLS: tlsConfig{Domains: []string{}},
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		gates:     new(gates),
 		http:      &http.Client{Transport: graphTransport()},
@@ -108,8 +116,8 @@ type configFlag struct {
 // and none is there, it is that of a `serve` that ran without one; see withoutFile.
 func (f configFlag) load() (*config, error) {
 	if f.Config == "" {
-		f.Config = defaultFile
-		if _, err := os.Stat(defaultFile); errors.Is(err, fs.ErrNotExist) {
+		f.Config = f.file()
+		if !exists(f.Config) {
 			if c, err := withoutFile(); err != nil || exists(c.Database) {
 				return c, err
 			}
@@ -127,12 +135,31 @@ func (f configFlag) load() (*config, error) {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
 	dir := filepath.Dir(f.Config)
-	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile} {
+	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
+		&c.MetricsTokenFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
 		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
 			*path = filepath.Join(dir, *path)
 		}
 	}
+	for _, path := range []*string{&c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
+		&c.MetricsTokenFile, &c.TLS.KeyFile} {
+		*path = handedOver(*path)
+	}
 	return &c, nil
+}
+
+// handedOver is the file that systemd hands this service in place of the one at path (LoadCredential=, under the same
+// base name), and path itself where there is none: only the service manager has to be able to read secrets then.
+func handedOver(path string) string {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" || path == "" {
+		return path
+	}
+	given := filepath.Join(dir, filepath.Base(path))
+	if _, err := os.Stat(given); err != nil {
+		return path
+	}
+	return given
 }
 
 func parseConfig(b []byte, c *config) error {
@@ -162,8 +189,14 @@ func (c *config) check() (err error) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("listen = %q is no address: write it like 127.0.0.1:8080", c.Listen)
 	}
+	if err := c.TLS.check(); err != nil {
+		return err
+	}
+	if c.proxies, err = parseProxies(c.TrustedProxy); err != nil {
+		return err
+	}
 	if c.PublicURL == "" {
-		c.PublicURL = "http://" + c.Listen
+		c.PublicURL = c.ownURL()
 	}
 	if c.PublicURL, err = origin("public_url", c.PublicURL); err != nil {
 		return err
@@ -266,6 +299,29 @@ func origin(key, s string) (string, error) {
 	return u.String(), nil
 }
 
+// ownURL is the address to use where public_url is not set.
+func (c *config) ownURL() string {
+	if len(c.TLS.Domains) > 0 {
+		return "https://" + c.TLS.Domains[0]
+	}
+	return c.scheme() + "://" + fromHere(c.Listen)
+}
+
+// fromHere is where this machine itself reaches what listens at an address.
+func fromHere(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	switch host {
+	case "", "0.0.0.0":
+		host = "127.0.0.1"
+	case "::":
+		host = "::1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
 // names lists the accounts for messages.
 func (c *config) names() string {
 	var all []string
@@ -293,9 +349,9 @@ func (c *config) account(name string) (accountConfig, error) {
 func (c *config) logger(w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: c.level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(contextHandler{slog.NewJSONHandler(w, o)})
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(contextHandler{slog.NewTextHandler(w, o)})
 }
 
 // oneShot makes the configuration fit a command that somebody waits for: what it prints is its result, so the log has
@@ -341,7 +397,7 @@ func (c *config) scopes(a accountConfig) []string {
 func (c *config) bridge(store *sqlstore.Store, mailboxes []bridge.Mailbox, log *slog.Logger) *bridge.Bridge {
 	return &bridge.Bridge{
 		Store: store, Mailboxes: mailboxes, Interval: c.interval, History: c.history, Horizon: c.horizon,
-		Settings: c.Sync.MailboxSettings, HTML: c.Sync.HTML, Log: log,
+		Settings: c.Sync.MailboxSettings, HTML: c.Sync.HTML, Log: log, Metrics: c.metrics,
 	}
 }
 
@@ -429,7 +485,8 @@ func (g *gates) of(address string) *graph.Gate {
 
 func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (bridge.Mailbox, error) {
 	log = log.With("account", a.Name)
-	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, HTTP: c.http, Log: log, Attempts: c.attempts, UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-")}
+	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, HTTP: c.http, Log: log, Attempts: c.attempts,
+		UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-"), Observe: c.metrics.Graph(a.Name)}
 	scopes := c.scopes(a)
 	if a.Mailbox != "" {
 		scopes = graph.AppScopes(c.graphURL)
@@ -451,7 +508,7 @@ func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.L
 	m := bridge.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}
 	for _, address := range a.Shared {
 		// Of its own, since the limits of Graph are a mailbox's; with the sign-in of the account.
-		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, HTTP: c.http, Tokens: g.Tokens, Gate: c.gates.of(address), Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent}
+		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, HTTP: c.http, Tokens: g.Tokens, Gate: c.gates.of(address), Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent, Observe: g.Observe}
 		m.Shared = append(m.Shared, bridge.SharedMailbox{Address: address, Graph: other})
 	}
 	return m, nil

@@ -122,8 +122,11 @@ func (c *config) warnOfCredential(ctx context.Context, log *slog.Logger) error {
 	for {
 		if credential, err := c.Microsoft.credential(time.Now()); err != nil {
 			log.Warn("the app's credential cannot be read", "err", err)
-		} else if credential != nil && credential.Warning != "" {
-			log.Warn(credential.Warning, "expires", credential.Expires)
+		} else if credential != nil {
+			c.metrics.CredentialExpires(credential.Kind, credential.Expires)
+			if credential.Warning != "" {
+				log.Warn(credential.Warning, "expires", credential.Expires)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -52,6 +52,7 @@ func (d *demoCmd) Run(e *env) (err error) {
 	defer simServer.Close()
 
 	c := defaultConfig()
+	c.plain, c.metrics = true, bridge.NewMetrics(version())
 	c.Listen, c.PublicURL = l.Addr().String(), "http://"+l.Addr().String()
 	c.Database, c.KeyFile = filepath.Join(dir, "outbridge.db"), filepath.Join(dir, "outbridge.key")
 	c.Microsoft = microsoftConfig{Cloud: "custom", LoginURL: "http://" + sim.Addr().String(), GraphURL: "http://" + sim.Addr().String(),
@@ -61,6 +62,11 @@ func (d *demoCmd) Run(e *env) (err error) {
 	if err := c.check(); err != nil {
 		return err
 	}
+	unlock, err := c.lockDatabase()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	store, err := c.openStore(e.ctx)
 	if err != nil {

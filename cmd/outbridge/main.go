@@ -43,7 +43,16 @@ type cli struct {
 	Password passwordCmd `cmd:"" help:"App passwords for CalDAV clients."`
 	Feed     feedCmd     `cmd:"" help:"Feeds: .ics addresses to subscribe to."`
 	Export   exportCmd   `cmd:"" help:"Write a user's calendars as one .ics to standard output."`
+	Init     initCmd     `cmd:"" help:"Write a configuration and a key: three questions, or flags."`
+	Doctor   doctorCmd   `cmd:"" help:"Check everything that a client would meet, and say how to mend what is broken."`
+	Backup   backupCmd   `cmd:"" help:"Copy the database to a file, while the server runs."`
+	Restore  restoreCmd  `cmd:"" help:"Put a backup in the place of the database."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Healthcheck healthcheckCmd `cmd:"" help:"Ask the server on this machine whether it is well, for containers and monitors."`
+	Completion  completionCmd  `cmd:"" help:"Print the completion script for a shell."`
+	Complete    completeCmd    `cmd:"" hidden:"" help:"Print what may complete a command line."`
+	Man         manCmd         `cmd:"" hidden:"" help:"Print the manual page."`
 }
 
 // env is what a command works with.
@@ -100,8 +109,14 @@ func (versionCmd) Run(e *env) error {
 	return err
 }
 
-// version is the module's version where it was built as a module, else the commit that it was built from.
+// release is the version of a package or image, set when that is compiled.
+var release string
+
+// version is the release's, else the module's where it was built as a module, else the commit that it was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,19 @@ import (
 	"outbridge/bridge/web"
 )
 
-// defaultFile is the configuration file where none is named.
-const defaultFile = "outbridge.toml"
+// defaultFile is the configuration file where none is named, and systemFile, a package's, where that is not there.
+const (
+	defaultFile = "outbridge.toml"
+	systemFile  = "/etc/outbridge/outbridge.toml"
+)
+
+// file is the configuration file that is meant, whether or not it is there.
+func (f configFlag) file() string {
+	if f.Config == "" && !exists(defaultFile) && exists(systemFile) {
+		return systemFile
+	}
+	return cmp.Or(f.Config, defaultFile)
+}
 
 // dataFolder is where everything is kept without a configuration file: $XDG_DATA_HOME/outbridge, by default
 // ~/.local/share/outbridge.
@@ -53,7 +65,7 @@ func exists(path string) bool {
 
 // loadOrBegin is load for `serve`, which needs no file: it makes the folder for withoutFile, and says so on w.
 func (f configFlag) loadOrBegin(w io.Writer) (*config, error) {
-	if f.Config != "" || exists(defaultFile) {
+	if f.Config != "" || exists(f.file()) {
 		return f.load()
 	}
 	c, err := withoutFile()

@@ -43,19 +43,28 @@ func (s *serveCmd) Run(e *env) error {
 		return err
 	}
 	if s.Listen != "" {
-		if c.PublicURL == "http://"+c.Listen {
+		if c.PublicURL == c.ownURL() {
 			c.PublicURL = ""
 		}
 		if c.Listen = s.Listen; c.check() != nil {
 			return usageError{fmt.Errorf("--listen %s is no address: write it like 127.0.0.1:8080", s.Listen)}
 		}
 	}
+	if err := c.checkExposed(); err != nil {
+		return err
+	}
 	log := c.logger(e.stderr)
+	unlock, err := c.lockDatabase()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	store, err := c.openStore(e.ctx)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
+	c.metrics = bridge.NewMetrics(version())
 	var mailboxes []bridge.Mailbox
 	switch {
 	case c.Microsoft.ClientID == "":
@@ -71,15 +80,15 @@ func (s *serveCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w: choose another listen address in the configuration, or with --listen", err)
 	}
-	if strings.HasSuffix(c.Listen, ":0") && c.PublicURL == "http://"+c.Listen {
+	if strings.HasSuffix(c.Listen, ":0") && c.PublicURL == c.ownURL() {
 		c.Listen = l.Addr().String()
-		c.PublicURL = "http://" + c.Listen
+		c.PublicURL = c.ownURL()
 	}
 	code, err := c.setupCode(e.ctx, store, e.stderr)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "listen", "http://"+l.Addr().String(), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
+	log.Info("serving", "listen", c.scheme()+"://"+l.Addr().String(), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
 	return serve(e.ctx, c, store, mailboxes, l, log, code)
 }
 
@@ -96,9 +105,17 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	if push != nil {
 		b.Published = push.Published
 	}
+	l, beside, err := c.secure(ctx, l, log)
+	if err != nil {
+		return err
+	}
+	front, err := handler(c, store, b, push, setupCode, log)
+	if err != nil {
+		return err
+	}
 	srv := &http.Server{
 		DisableGeneralOptionsHandler: true, // OPTIONS * is for the DAV handler, after a sign-in
-		Handler:                      handler(c, store, b, push, setupCode, log),
+		Handler:                      front,
 		ReadHeaderTimeout:            10 * time.Second,
 		ReadTimeout:                  time.Minute,
 		IdleTimeout:                  2 * time.Minute,
@@ -111,6 +128,8 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	if push != nil {
 		g.Go(func() error { return push.Run(ctx) })
 	}
+	g.Go(func() error { return beside(ctx) })
+	g.Go(func() error { return watch(ctx, store, log) })
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -131,26 +150,29 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 }
 
 // handler joins DAV and everything else at one origin.
-func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, setupCode string, log *slog.Logger) http.Handler {
+func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, setupCode string, log *slog.Logger) (http.Handler, error) {
 	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log, TimeZone: convert.ZoneCalendar}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
 		Store: store, CacheDir: c.feedCache(), PublicURL: c.PublicURL, Version: version(), Log: log,
-		Accounts: &accounts{store: store, bridge: b, log: log, c: c}, SetupCode: setupCode,
+		Accounts: &accounts{store: store, bridge: b, log: log, c: c}, SetupCode: setupCode, Rendered: c.metrics.Rendered,
 	}
 	if b.NotifyURL != "" {
 		site.Notify = b.Notify
 	}
 	pages := site.Handler()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if dav.Handles(r) {
-			dav.ServeHTTP(w, r.WithContext(store.Once(r.Context())))
-			return
-		}
-		pages.ServeHTTP(w, r)
-	})
+	shown, err := c.metricsShown()
+	return &edge{dav: dav.Handles, proxies: c.proxies, plain: c.plain, metrics: c.metrics, shown: shown,
+		next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if dav.Handles(r) {
+				dav.ServeHTTP(w, r.WithContext(store.Once(r.Context())))
+				return
+			}
+			pages.ServeHTTP(w, r)
+		}),
+	}, err
 }
 
 // pusher tells clients of changes; nil where that is switched off or cannot be.
@@ -158,7 +180,7 @@ func (c *config) pusher(ctx context.Context, store *sqlstore.Store, log *slog.Lo
 	if !c.Push {
 		return nil
 	}
-	p := &bridge.Pusher{Store: store, Private: c.PushPrivate, Subject: c.PublicURL, Log: log}
+	p := &bridge.Pusher{Store: store, Private: c.PushPrivate, Subject: c.PublicURL, Log: log, Metrics: c.metrics}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme != "https" {
 		p.Subject = "outbridge@" + u.Hostname() // push services take a mail address or an https URL for who sends
 	}

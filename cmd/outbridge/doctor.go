@@ -1,0 +1,385 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"outbridge/bridge/graph"
+	"outbridge/bridge/sqlstore"
+)
+
+type doctorCmd struct {
+	configFlag
+	jsonFlag
+}
+
+// Results of a finding.
+const (
+	resultOK      = "ok"
+	resultWarning = "warning" // it works, but not for long or not well
+	resultBroken  = "broken"
+	resultSkipped = "skipped" // it cannot be tried before something else is mended
+)
+
+// finding is one thing that the doctor has looked at.
+type finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"`
+	Detail string `json:"detail"`
+	Mend   string `json:"mend,omitempty"` // what to do about it
+}
+
+// doctor looks at one installation.
+type doctor struct {
+	ctx      context.Context
+	log      func(finding) // told of each finding at once
+	findings []finding
+	c        *config
+	store    *sqlstore.Store // nil where the database cannot be used
+	stderr   io.Writer
+	http     *http.Client
+	serving  bool // a server has the database
+}
+
+func (d *doctor) add(f finding) {
+	f.Detail = oneLine(errors.New(f.Detail))
+	d.findings = append(d.findings, f)
+	d.log(f)
+}
+
+func (d *doctor) ok(check, format string, args ...any) {
+	d.add(finding{Check: check, Result: resultOK, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (d *doctor) skip(check, format string, args ...any) {
+	d.add(finding{Check: check, Result: resultSkipped, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (d *doctor) broken(check, mend, format string, args ...any) {
+	d.add(finding{check, resultBroken, fmt.Sprintf(format, args...), mend})
+}
+
+func (d *doctor) warn(check, mend, format string, args ...any) {
+	d.add(finding{check, resultWarning, fmt.Sprintf(format, args...), mend})
+}
+
+func (d *doctor) count(result string) (n int) {
+	for _, f := range d.findings {
+		if f.Result == result {
+			n++
+		}
+	}
+	return n
+}
+
+// Run looks at everything and fails where something is broken.
+func (cmd *doctorCmd) Run(e *env) error {
+	d := &doctor{ctx: e.ctx, stderr: e.stderr, log: func(f finding) {
+		if cmd.JSON {
+			return
+		}
+		line := fmt.Sprintf("%-8s %s: %s", f.Result, f.Check, f.Detail)
+		if f.Mend != "" {
+			line += "\n         → " + f.Mend
+		}
+		fmt.Fprintln(e.stdout, line)
+	}}
+	d.http = &http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	d.examine(cmd.configFlag)
+	if e.ctx.Err() != nil {
+		return e.ctx.Err()
+	}
+	broken := d.count(resultBroken)
+	if cmd.JSON {
+		report := struct {
+			OK       bool      `json:"ok"`
+			Findings []finding `json:"findings"`
+		}{broken == 0, d.findings}
+		if err := writeJSON(e.stdout, report); err != nil {
+			return err
+		}
+	}
+	switch {
+	case broken == 1:
+		return errors.New("doctor: one check has found something broken: see above what mends it")
+	case broken > 1:
+		return fmt.Errorf("doctor: %d checks have found something broken: see above what mends it", broken)
+	}
+	return nil
+}
+
+func (d *doctor) examine(f configFlag) {
+	c, err := f.load()
+	if err != nil {
+		d.broken("configuration", "Correct the file; config.example.toml explains every key.", "%v", err)
+		return
+	}
+	d.c = c
+	c.oneShot()
+	d.ok("configuration", "%s; accounts: %d", f.file(), len(c.Accounts))
+	d.exposure()
+	d.serving = c.served()
+	if d.keyAndDatabase(); d.store != nil {
+		defer d.store.Close()
+	}
+	d.app()
+	login, graph := d.login(), d.graph()
+	d.accounts(login && graph)
+	d.public()
+}
+
+// served reports whether a server has the database.
+func (c *config) served() bool {
+	if _, err := os.Stat(c.Database + ".lock"); err != nil {
+		return false
+	}
+	lock := flock.New(c.Database + ".lock")
+	free, err := lock.TryLock()
+	if free {
+		_ = lock.Unlock()
+	}
+	return err == nil && !free
+}
+
+func (d *doctor) exposure() {
+	const check = "listen"
+	if err := d.c.checkExposed(); err != nil {
+		d.broken(check, "Set [tls], or trusted_proxy, or listen = \"127.0.0.1:8080\".", "%v", err)
+		return
+	}
+	d.ok(check, "%s, %s", d.c.Listen, d.c.scheme())
+}
+
+// app looks at the app registration and the accounts, after those of the pages have been taken over from the database.
+func (d *doctor) app() {
+	const check = "app registration"
+	credential, err := d.c.Microsoft.credential(time.Now())
+	switch {
+	case d.c.Microsoft.ClientID == "":
+		d.broken(check, "Register an app as docs/admin.md says, and enter its Application (client) ID on the pages or in the configuration.", "there is no client_id: nobody can sign in")
+	case err != nil:
+		d.broken(check, "Do what it says.", "%v", err)
+	case credential != nil && time.Until(credential.Expires) <= 0:
+		d.broken(check, "Make a new one before the app works again.", "%s", credential.Warning)
+	case credential != nil && credential.Warning != "":
+		d.warn(check, "Make a new one in time.", "%s", credential.Warning)
+	case credential != nil:
+		d.ok(check, "%s; its %s ends on %s", d.c.Microsoft.ClientID, credential.Kind, credential.Expires.Format(time.DateOnly))
+	default:
+		d.ok(check, "%s", d.c.Microsoft.ClientID)
+	}
+	if len(d.c.Accounts) == 0 {
+		d.broken("accounts", "Add one on the pages, or an [[account]] to the configuration.", "there is no account: nothing is synced")
+	}
+}
+
+// keyAndDatabase opens the store, without making or migrating anything.
+func (d *doctor) keyAndDatabase() {
+	_, keyErr := os.Lstat(d.c.KeyFile)
+	if strings.Contains(d.c.Database, "://") {
+		d.openStore("")
+		return
+	}
+	schema, dbErr := sqlstore.Check(d.ctx, d.c.Database)
+	noKey, noDatabase := errors.Is(keyErr, fs.ErrNotExist), errors.Is(dbErr, fs.ErrNotExist)
+	switch {
+	case noKey && noDatabase:
+		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s and %s are not there yet: nothing has run here", d.c.KeyFile, d.c.Database)
+		return
+	case noKey:
+		d.broken("key", "Put the key back from your copy, with mode 0600. Without it, delete the database and begin anew.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
+		return
+	}
+	key, err := sqlstore.ReadKey(d.c.KeyFile)
+	if err != nil {
+		d.broken("key", "Do what it says; `outbridge restore` brings a key back that was kept with a backup.", "%v", err)
+		return
+	}
+	if noDatabase {
+		d.ok("key", "%s", d.c.KeyFile)
+		d.broken("database", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`; or `outbridge restore FILE` where there is a backup.", "%s is not there yet", d.c.Database)
+		return
+	}
+	if dbErr != nil {
+		d.ok("key", "%s", d.c.KeyFile)
+		d.broken("database", "Put a backup in its place with `outbridge restore FILE --force`. Without one, move the file away, run `outbridge login` for each account and `outbridge serve`: everything is read from Outlook again.", "%v", dbErr)
+		return
+	}
+	if err := sqlstore.CheckKey(d.ctx, d.c.Database, key); err != nil {
+		d.broken("key", "Put the right key back from your copy, or sign in anew with `outbridge login "+d.firstAccount()+"`.", "%v", err)
+		return
+	}
+	d.ok("key", "%s", d.c.KeyFile)
+	if schema < sqlstore.Schema() {
+		d.warn("database", "Restart the server; it keeps a copy beside before it changes anything.", "%s has the schema %d of an older version; this one uses %d", d.c.Database, schema, sqlstore.Schema())
+		return
+	}
+	d.openStore(fmt.Sprintf("%s, whole, schema %d", d.c.Database, schema))
+}
+
+func (d *doctor) openStore(detail string) {
+	store, err := d.c.openStore(d.ctx)
+	if err != nil {
+		d.broken("database", "Do what it says.", "%v", err)
+		return
+	}
+	d.store = store
+	if detail == "" {
+		detail = "it can be opened"
+	}
+	d.ok("database", "%s", detail)
+}
+
+func (d *doctor) firstAccount() string {
+	if len(d.c.Accounts) == 0 {
+		return "ACCOUNT"
+	}
+	return d.c.Accounts[0].Name
+}
+
+// get reads at most a MiB of what an address answers.
+func (d *doctor) get(url string) (*http.Response, string, error) {
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	resp, err := d.http.Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp, string(b), err
+}
+
+// login asks the login service for the tenant's own description, and reports whether it can be reached.
+func (d *doctor) login() bool {
+	const check = "login service"
+	tenant := d.c.Microsoft.Tenant
+	if tenant == "" {
+		tenant = "common"
+	}
+	resp, body, err := d.get(d.c.loginURL + "/" + tenant + "/v2.0/.well-known/openid-configuration")
+	if err != nil {
+		d.broken(check, "Check the network, its DNS, and a firewall or proxy on the way out (HTTPS_PROXY is obeyed).", "%s cannot be reached: %v", d.c.loginURL, err)
+		return false
+	}
+	var answer struct {
+		TokenEndpoint string `json:"token_endpoint"`
+		Error         string `json:"error"`
+	}
+	switch err := json.Unmarshal([]byte(body), &answer); {
+	case err == nil && answer.TokenEndpoint != "":
+		d.ok(check, "%s knows the tenant %s", d.c.loginURL, tenant)
+	case err == nil && answer.Error != "" && resp.StatusCode/100 == 4:
+		d.broken(check, "Correct microsoft.tenant: the organization's ID or domain, or common. Correct microsoft.cloud if it is in another cloud.", "%s does not know the tenant %s (%s)", d.c.loginURL, tenant, answer.Error)
+	case d.c.Microsoft.Cloud == "custom" && resp.StatusCode < 500:
+		d.ok(check, "%s answers", d.c.loginURL)
+	default:
+		d.broken(check, "Look for a proxy or a sign-in page of the network in between.", "%s answers %s, which is not the login service's own", d.c.loginURL, resp.Status)
+		return false
+	}
+	return true
+}
+
+// Skews of the clock: Microsoft takes assertions that are some minutes off.
+const (
+	skewWarning = time.Minute
+	skewBroken  = 4 * time.Minute
+)
+
+// graph asks Graph for anything, reports whether it can be reached, and compares the clocks.
+func (d *doctor) graph() bool {
+	begin := time.Now()
+	resp, _, err := d.get(d.c.graphURL + "/v1.0/")
+	if err != nil {
+		d.broken("Microsoft Graph", "Check the network, its DNS, and a firewall or proxy on the way out (HTTPS_PROXY is obeyed).", "%s cannot be reached: %v", d.c.graphURL, err)
+		return false
+	}
+	if d.c.Microsoft.Cloud != "custom" && resp.Header.Get("Request-Id") == "" {
+		d.broken("Microsoft Graph", "Look for a proxy or a sign-in page of the network in between.", "%s answers %s, which is not Graph's own", d.c.graphURL, resp.Status)
+		return false
+	}
+	d.ok("Microsoft Graph", "%s answers in %s", d.c.graphURL, time.Since(begin).Round(time.Millisecond))
+	at, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		d.skip("clock", "Graph's answer has no date to compare with")
+		return true
+	}
+	skew := begin.Sub(at)
+	const mend = "Set the clock, and keep it set: `timedatectl set-ntp true`."
+	switch off := skew.Abs().Round(time.Second); {
+	case off >= skewBroken:
+		d.broken("clock", mend, "this machine is %s %s Microsoft's clock: sign-ins fail, and windows are wrong", off, aheadOrBehind(skew))
+	case off >= skewWarning:
+		d.warn("clock", mend, "this machine is %s %s Microsoft's clock", off, aheadOrBehind(skew))
+	default:
+		d.ok("clock", "within %s of Microsoft's", max(off, 2*time.Second))
+	}
+	return true
+}
+
+func aheadOrBehind(skew time.Duration) string {
+	if skew > 0 {
+		return "ahead of"
+	}
+	return "behind"
+}
+
+// accounts tries the sign-in of each account with one request.
+func (d *doctor) accounts(reachable bool) {
+	for _, a := range d.c.Accounts {
+		check := "account " + a.Name
+		switch {
+		case d.store == nil:
+			d.skip(check, "not tried without the database")
+		case !reachable:
+			d.skip(check, "not tried without Microsoft's services")
+		default:
+			d.account(check, a)
+		}
+	}
+}
+
+func (d *doctor) account(check string, a accountConfig) {
+	m, err := d.c.mailbox(d.ctx, d.store, d.c.logger(d.stderr), a)
+	if err != nil {
+		d.broken(check, "Do what it says.", "%v", err)
+		return
+	}
+	client := m.Graph.(*graph.Client)
+	client.Attempts = 2
+	cals, err := client.Calendars(d.ctx)
+	var refused *graph.AuthError
+	switch {
+	case errors.As(err, &refused):
+		d.broken(check, strings.ReplaceAll(refused.Action, "ACCOUNT", a.Name), "%s", refused.Sentence)
+		return
+	case err != nil:
+		d.broken(check, "Do what it says.", "%v", forAccount(err, a.Name))
+		return
+	}
+	row, err := d.store.Account(d.ctx, a.Name)
+	if err != nil {
+		d.broken(check, "Do what it says.", "%v", err)
+		return
+	}
+	switch late := time.Since(row.LastGood); {
+	case row.LastGood.IsZero() && !d.serving:
+		d.ok(check, "signed in, not synced yet; calendars: %d", len(cals))
+	case d.serving && !row.LastGood.IsZero() && late > max(time.Hour, 10*d.c.interval):
+		d.warn(check, "See `outbridge status` and the log of the server.", "signed in, but the last good round was %s ago", late.Round(time.Minute))
+	default:
+		d.ok(check, "signed in; calendars: %d", len(cals))
+	}
+}

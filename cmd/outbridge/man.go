@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+type manCmd struct{}
+
+// Run prints the manual page outbridge(1) in the macros of man(7), from the same model that --help shows. It has no
+// date, so that the same program makes the same page.
+func (manCmd) Run(e *env, k *kong.Kong) error {
+	w := bufio.NewWriter(e.stdout)
+	p := manPage{w}
+	p.line(`.TH OUTBRIDGE 1 "" "outbridge %s" "User Commands"`, roffText(version()))
+	p.line(".SH NAME")
+	p.line(`outbridge \- %s`, roffText(strings.TrimSuffix(k.Model.Help, ".")))
+	p.line(".SH SYNOPSIS")
+	p.line(".B outbridge")
+	p.line(".I command")
+	p.line("[flags]")
+	p.line(".SH DESCRIPTION")
+	p.text("A self-hosted bridge that keeps Outlook calendars in step with every calendar program, by CalDAV and .ics feeds. `outbridge init` makes a configuration, `outbridge login` signs in, and `outbridge serve` serves; `outbridge doctor` says what is wrong and how to mend it.")
+	p.line(".SH COMMANDS")
+	for _, leaf := range k.Model.Leaves(true) {
+		p.command(leaf)
+	}
+	p.line(".SH FILES")
+	p.term("outbridge.toml", "The configuration, in the current folder where --config and OUTBRIDGE_CONFIG name none. config.example.toml explains every key.")
+	p.term("outbridge.db", "The database, beside it its -wal, -shm and .lock files and the folders feed-cache, which may be deleted, and tls.")
+	p.term("outbridge.key", "The key that seals sign-ins and hashes passwords in the database.")
+	p.line(".SH ENVIRONMENT")
+	p.term("OUTBRIDGE_CONFIG", "The configuration file.")
+	p.term("HTTPS_PROXY, NO_PROXY", "The proxy on the way to Microsoft.")
+	p.term("NOTIFY_SOCKET, WATCHDOG_USEC, CREDENTIALS_DIRECTORY", "Set by systemd: it is told how the service fares, and a key or secret that it hands over is taken in place of the file of the same name.")
+	p.line(".SH EXIT STATUS")
+	p.term("0", "Done.")
+	p.term("1", "Failed; one line on standard error says why and what to do.")
+	p.term("2", "Wrong usage.")
+	return w.Flush()
+}
+
+// manPage writes roff.
+type manPage struct{ io.Writer }
+
+func (p manPage) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
+
+// text writes a paragraph's words; none of its lines begins as a request does.
+func (p manPage) text(s string) { p.line("%s", roffText(s)) }
+
+func (p manPage) term(name, text string) {
+	p.line(".TP")
+	p.line(`.B %s`, roffText(name))
+	p.text(text)
+}
+
+func (p manPage) command(n *kong.Node) {
+	p.line(".SS %s", roffText(strings.TrimPrefix(n.FullPath(), "outbridge ")))
+	p.line(".nf")
+	p.line(`.B outbridge %s`, roffText(n.Summary()))
+	p.line(".fi")
+	p.line(".PP")
+	p.text(n.Help)
+	if n.Detail != "" {
+		p.line(".PP")
+		p.text(n.Detail)
+	}
+	for _, arg := range n.Positional {
+		p.term(arg.Summary(), arg.Help)
+	}
+	for _, f := range n.Flags {
+		if !f.Hidden {
+			p.term(f.String(), f.Help)
+		}
+	}
+}
+
+// roffText escapes what roff would take for its own: backslashes, hyphens that are to stay hyphens, and a point or an
+// apostrophe at the beginning.
+func roffText(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)
+	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
+		s = `\&` + s
+	}
+	return s
+}
