@@ -2,20 +2,26 @@
 
 GO ?= go
 
-.PHONY: demo test setup check bench lint generate
+# Of the package that `make package` builds.
+VERSION ?= $(shell git describe --tags --match 'v*' 2>/dev/null | sed 's/^v//' | grep . || echo 0.0.0)
+
+.PHONY: demo test setup check bench lint generate package
 
 demo: ## a simulated Outlook mailbox behind the real bridge; no account needed
 	$(GO) run ./cmd/outbridge demo
 
 # The tag interop adds the tests with real clients (Thunderbird, evolution-data-server, vdirsyncer, khal, python3-caldav,
-# curl) and with their engines (ical.js from npm, libical). `go test ./...` without it needs nothing but Go.
+# curl), with their engines (ical.js from npm, libical), with proxies (Caddy, nginx, Apache) and with shells. Last comes
+# the Debian package: built, installed, upgraded and removed. `go test ./...` without it needs nothing but Go.
 test: setup check
 	$(GO) test -race -tags interop -timeout 15m ./...
+	packaging/test
 
 # Debian packages that the tests need, where they are missing. The race detector needs a C compiler.
 setup:
 	@.ci/packages gcc libc6-dev curl vdirsyncer khal python3-caldav nodejs npm libical-dev \
-		thunderbird evolution-data-server gir1.2-ecal-2.0 python3-gi dbus-daemon chromium
+		thunderbird evolution-data-server gir1.2-ecal-2.0 python3-gi dbus-daemon chromium \
+		nginx-light apache2-bin caddy zsh fish
 
 check:
 	@unformatted=$$(gofmt -l bridge caldav cmd); \
@@ -33,6 +39,9 @@ bench:
 	@.ci/packages radicale xandikos nginx-light git
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	$(GO) test -tags load -count 1 -timeout 30m -run 'TestLoad|TestCompare|TestServeMemory' -v ./cmd/outbridge
+
+package: ## dist/outbridge_VERSION_ARCH.deb
+	packaging/build $(VERSION)
 
 generate:
 	$(GO) generate ./...
