@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -41,8 +42,14 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(answer, "Passwords are not taken over plain http from another machine: use https. Whoever runs this bridge behind a proxy with TLS sets trusted_proxy.")
 		return
 	}
-	if from := peer(r); client != from && e.proxies.trusts(from) {
-		r.RemoteAddr = netip.AddrPortFrom(client, 0).String()
+	if from := peer(r); e.proxies.trusts(from) {
+		// The rest sees the request as the proxy got it.
+		if client != from {
+			r.RemoteAddr = netip.AddrPortFrom(client, 0).String()
+		}
+		if r.TLS == nil && forwardedProto(r) == "https" {
+			r.TLS = new(tls.ConnectionState)
+		}
 	}
 	e.next.ServeHTTP(answer, r)
 }
@@ -178,8 +185,7 @@ func (p proxies) origin(r *http.Request) (client netip.Addr, safe bool) {
 	if trusted || from.IsLoopback() {
 		client = p.forwardedFor(r, from)
 	}
-	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
-	switch proto = strings.ToLower(strings.TrimSpace(proto)); {
+	switch proto := forwardedProto(r); {
 	case r.TLS != nil:
 		return client, true
 	case trusted && proto != "http", from.IsLoopback() && proto == "":
@@ -188,6 +194,12 @@ func (p proxies) origin(r *http.Request) (client netip.Addr, safe bool) {
 		return client, proto == "https" || client.IsLoopback()
 	}
 	return client, false
+}
+
+// forwardedProto is "http" or "https" as a proxy says it, or "".
+func forwardedProto(r *http.Request) string {
+	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return strings.ToLower(strings.TrimSpace(proto))
 }
 
 // forwardedFor is the last address of X-Forwarded-For that no trusted proxy has: what lies before it anybody can write.

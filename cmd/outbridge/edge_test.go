@@ -55,12 +55,12 @@ func TestEdge(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		reached := ""
+		reached, secure := "", false
 		e := &edge{proxies: proxies,
 			dav: func(r *http.Request) bool {
 				return strings.HasPrefix(r.URL.Path, "/dav/") || strings.HasPrefix(r.URL.Path, "/.well-known/")
 			},
-			next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reached = r.RemoteAddr })}
+			next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reached, secure = r.RemoteAddr, r.TLS != nil })}
 		if c.path == "" {
 			c.path = "/dav/"
 		}
@@ -81,6 +81,9 @@ func TestEdge(t *testing.T) {
 		}
 		if rec.Code == 403 && (rec.Header().Get("WWW-Authenticate") != "" || !strings.Contains(rec.Body.String(), "https")) {
 			t.Errorf("%s: the refusal asks for a password or says nothing: %s", name, rec.Body)
+		}
+		if want := c.tls || c.trusted != nil && c.proto == "https" && c.want == 200; secure != want {
+			t.Errorf("%s: for the handlers it came by https: %t", name, secure)
 		}
 		if c.client == "" && c.want == 200 {
 			c.client = c.peer
