@@ -198,14 +198,10 @@ func (x *exchange) propfind() error {
 	default:
 		return badRequest("malformed Depth header")
 	}
-	n, err := readXML(x.rw, x.req)
+	q, err := x.propfindBody()
 	if err != nil {
 		return err
 	}
-	if n != nil && n.name != dav("propfind") {
-		return badRequest("the request body is not a DAV:propfind")
-	}
-	q := parsePropRequest(n)
 	r, err := x.resource()
 	if err != nil {
 		return err
@@ -224,6 +220,27 @@ func (x *exchange) propfind() error {
 	}
 	x.endMultistatus()
 	return nil
+}
+
+// propfindBody reads a DAV:propfind (RFC 4918 §14.20); an empty one, or none, means allprop.
+func (x *exchange) propfindBody() (*propRequest, error) {
+	n, err := readXML(x.rw, x.req)
+	if err != nil || n == nil {
+		return parsePropRequest(n), err
+	}
+	if n.name != dav("propfind") {
+		return nil, badRequest("the request body is not a DAV:propfind")
+	}
+	kinds := 0
+	for _, name := range []string{"prop", "allprop", "propname"} {
+		if n.child(dav(name)) != nil {
+			kinds++
+		}
+	}
+	if kinds != 1 && len(n.children) > 0 {
+		return nil, badRequest("a DAV:propfind holds one of DAV:prop, DAV:allprop and DAV:propname")
+	}
+	return parsePropRequest(n), nil
 }
 
 // members calls f for each member of r, in order.

@@ -166,6 +166,9 @@ func parseXML(body []byte) (*node, error) {
 				return nil, badRequest("XML in the request body is nested too deeply")
 			}
 			for _, a := range t.Attr {
+				if a.Name.Space == "xmlns" && a.Value == "" { // Namespaces in XML 1.0 §5
+					return nil, badRequest("an XML prefix in the request body is bound to nothing")
+				}
 				if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
 					declared[a.Value] = true
 				}
