@@ -12,6 +12,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"log/slog"
@@ -77,9 +78,11 @@ type Bridge struct {
 	// AuditAlways does so in every round.
 	AuditAlways bool
 
-	// NotifyURL is the https address at which Graph can tell of changes, to be passed on to Notify. While it does,
-	// rounds are 15 minutes apart. "": changes are polled for.
+	// NotifyURL is the https address at which Graph can tell of changes, to be passed on to Notify. "": changes are
+	// polled for.
 	NotifyURL string
+	// SafetyNet is the time between rounds while Graph tells of changes by itself; 0: 15 minutes.
+	SafetyNet time.Duration
 
 	// Settings reads the mailbox's own time zone and category colours, which takes the permission
 	// MailboxSettings.Read.
@@ -210,7 +213,7 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 		// After a notification one more round follows soon: the delta may lag behind what was notified.
 		wait := interval
 		if b.healthy(m.Name) && !nudged && !failed && len(m.Shared) == 0 {
-			wait = max(interval, safetyNet)
+			wait = max(interval, cmp.Or(b.SafetyNet, 15*time.Minute))
 		}
 		if nudged {
 			select {

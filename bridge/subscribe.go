@@ -17,8 +17,6 @@ const (
 	subscriptionLife = 6 * 24 * time.Hour
 	// subscribeRetry is how long a refused subscription is not asked for again.
 	subscribeRetry = 15 * time.Minute
-	// safetyNet is the interval of rounds while Graph tells of changes by itself.
-	safetyNet = 15 * time.Minute
 	// nudgeGap keeps a burst of notifications from becoming a burst of rounds.
 	nudgeGap = time.Second
 )

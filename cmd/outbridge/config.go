@@ -48,6 +48,7 @@ type config struct {
 	history, horizon bridge.Period
 	interval         time.Duration
 	audit            time.Duration // 0: never
+	notifiedInterval time.Duration
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
@@ -81,7 +82,8 @@ type syncConfig struct {
 	Horizon  string `toml:"horizon"`
 	Audit    string `toml:"audit"`
 
-	Notifications bool `toml:"notifications"`
+	Notifications    bool   `toml:"notifications"`
+	NotifiedInterval string `toml:"notified_interval"`
 
 	MailboxSettings bool `toml:"mailbox_settings"`
 	HTML            bool `toml:"html"`
@@ -103,7 +105,7 @@ func defaultConfig() config {
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		gates:     new(gates),
 		http:      &http.Client{Transport: graphTransport()},
-		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h"},
+		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
 	}
 }
 
@@ -220,6 +222,9 @@ func (c *config) check() (err error) {
 		if c.audit, err = time.ParseDuration(c.Sync.Audit); err != nil || c.audit < time.Hour {
 			return fmt.Errorf("sync.audit = %q: write a time of at least one hour like 24h, or never", c.Sync.Audit)
 		}
+	}
+	if c.notifiedInterval, err = time.ParseDuration(c.Sync.NotifiedInterval); err != nil || c.notifiedInterval < time.Minute {
+		return fmt.Errorf("sync.notified_interval = %q: write a time of at least one minute like 15m", c.Sync.NotifiedInterval)
 	}
 	if c.Sync.Notifications && !strings.HasPrefix(c.PublicURL, "https://") && c.Microsoft.Cloud != "custom" {
 		return fmt.Errorf("sync.notifications needs a public_url that Microsoft reaches by https, not %s", c.PublicURL)

@@ -99,7 +99,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	b.CheckpointAfter, b.Progress = checkpointAfter, progressLog(log)
 	b.ListEvery, b.AuditEvery = listRounds*c.interval, c.audit
 	if c.Sync.Notifications {
-		b.NotifyURL = c.PublicURL + notifyPath
+		b.NotifyURL, b.SafetyNet = c.PublicURL+notifyPath, c.notifiedInterval
 	}
 	push := c.pusher(ctx, store, log)
 	if push != nil {
