@@ -11,6 +11,26 @@ import (
 	"outbridge/bridge/graph"
 )
 
+// auditRetry is how long after an audit that could not be done another is tried.
+const auditRetry = time.Hour
+
+// auditIfDue audits the calendar when it is time. The round is good whether Graph shows its view or not.
+func (r *round) auditIfDue(ctx context.Context) error {
+	due, err := r.auditDue(ctx)
+	if err != nil || !due {
+		return err
+	}
+	err = r.audit(ctx)
+	var refused *graph.Error
+	if r.b.AuditAlways || !errors.As(err, &refused) {
+		return err
+	}
+	r.log.Warn("the audit could not be done; it is tried again in an hour", "err", err)
+	later := r.cal.Audit
+	later.Due = r.b.now().Add(auditRetry)
+	return r.b.Store.SetAudit(ctx, r.cal.ID, later)
+}
+
 // auditDue reports whether the calendar's mirror is to be held against Outlook's view in this round. The first time is
 // put off, and by another while for every calendar, so that they do not all fall into one minute.
 func (r *round) auditDue(ctx context.Context) (bool, error) {

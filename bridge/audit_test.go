@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
+	"outbridge/bridge/graph/graphsim"
 )
 
 // audit runs a round with an audit, and requires the number of differences that it finds.
@@ -103,4 +105,35 @@ func TestAuditEvery(t *testing.T) {
 	if c.Audit.At.IsZero() || c.Audit.Found != 0 {
 		t.Errorf("audit %+v", c.Audit)
 	}
+}
+
+// TestAuditRefused keeps good rounds good where Graph does not show its view, and tries again an hour later.
+func TestAuditRefused(t *testing.T) {
+	w := newWorld(t)
+	w.b.AuditEvery = 24 * time.Hour
+	w.box.Calendar().Create(meeting("Kept", 1, 9))
+	views := 0
+	w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.HasSuffix(r.URL.Path, "/calendarView") {
+			views++
+			return &graphsim.Fault{Status: 403, Code: "ErrorAccessDenied"}
+		}
+		return nil
+	}
+	w.round()
+	w.pass(24 * time.Hour)
+	for range 65 {
+		w.round()
+	}
+	if views != 2 {
+		t.Errorf("%d views in an hour, want one and another after an hour", views)
+	}
+	a, err := w.store.Account(w.ctx, "alice")
+	w.must(err)
+	if a.State.Code != bridge.StateOK {
+		t.Errorf("state %+v", a.State)
+	}
+	w.sim.Fault = nil
+	w.b.AuditAlways = true
+	w.round()
 }

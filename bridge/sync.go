@@ -177,11 +177,7 @@ func (r *round) run(ctx context.Context) error {
 	if err := errors.Join(err, r.rerender(ctx), r.settle(ctx)); err != nil {
 		return err
 	}
-	due, err := r.auditDue(ctx)
-	if err != nil || !due {
-		return err
-	}
-	return r.audit(ctx)
+	return r.auditIfDue(ctx)
 }
 
 // complete does what an opened window still waits for. Should Graph fail here, what the window lists is published all

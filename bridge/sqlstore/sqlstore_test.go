@@ -359,6 +359,31 @@ func TestCalendarsFollowTheList(t *testing.T) {
 	}
 }
 
+// TestCalendarsOfTwoMailboxes: ids are a mailbox's own, so two may have the same.
+func TestCalendarsOfTwoMailboxes(t *testing.T) {
+	s := open(t)
+	own := calendar(t, s)
+	guest := bridge.Calendar{Mailbox: "boss@contoso.example", GraphID: own.GraphID, Name: "calendar", DisplayName: "The Boss", Modified: now}
+	must(s.SetCalendars(t.Context(), own.Account, []bridge.Calendar{own, guest}))(t)
+	cals := must(s.Calendars(t.Context(), own.Account))(t)
+	if len(cals) != 2 || cals[0].ID != own.ID || cals[1].Mailbox != guest.Mailbox || cals[1].GraphID != own.GraphID || cals[1].Name != "calendar-2" {
+		t.Fatalf("calendars %+v", cals)
+	}
+	if changed := must(s.SetCalendars(t.Context(), own.Account, []bridge.Calendar{own, guest}))(t); changed {
+		t.Error("the same list is a change")
+	}
+	for _, c := range cals {
+		must(s.Mirror(t.Context(), bridge.MirrorPage{Calendar: c.ID, Seq: c.Seq, Rows: []bridge.Row{row("e", "e", bridge.KindSingle, 1)}}))(t)
+	}
+	if found := must(s.Elsewhere(t.Context(), own.ID, []graph.EventID{"e"}))(t); len(found) != 0 {
+		t.Errorf("an event of another mailbox is taken for one that has moved: %v", found)
+	}
+	must(s.SetCalendars(t.Context(), own.Account, []bridge.Calendar{own}))(t)
+	if cals := must(s.Calendars(t.Context(), own.Account))(t); len(cals) != 1 || cals[0].Mailbox != "" {
+		t.Errorf("calendars %+v", cals)
+	}
+}
+
 func TestPropertiesGoWithTheCalendar(t *testing.T) {
 	s := open(t)
 	c := calendar(t, s)
