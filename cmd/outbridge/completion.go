@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -166,11 +167,12 @@ func (c *completion) candidates(word string) []string {
 		return list
 	}
 	flagValue := func(f *kong.Flag, prefix string) []string {
-		var enum []string
-		if f.Enum != "" {
-			enum = f.EnumSlice()
+		// The tag complete is for flags that are optional, which an enum cannot be.
+		words := strings.Split(cmp.Or(f.Enum, f.Tag.Get("complete")), ",")
+		if words[0] == "" {
+			words = nil
 		}
-		return value(f.FormatPlaceHolder(), enum, prefix)
+		return value(f.FormatPlaceHolder(), words, prefix)
 	}
 	if c.waiting != nil {
 		return flagValue(c.waiting, "")

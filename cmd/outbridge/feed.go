@@ -25,12 +25,12 @@ type feedCmd struct {
 // feedFlags are what a feed is made of. nil is what it was, in a new feed the default.
 type feedFlags struct {
 	Calendar    []string `help:"A calendar to include; may be given several times. All without it." placeholder:"C"`
-	Detail      *string  `help:"How much it tells: full (the default), limited (title, time, place) or busy (time only)." placeholder:"LEVEL"`
+	Detail      *string  `help:"How much it tells: full (the default), limited (title, time, place) or busy (time only)." placeholder:"LEVEL" complete:"full,limited,busy"`
 	Name        *string  `help:"Name that subscribers see." placeholder:"TEXT"`
-	Private     *string  `help:"Private events: show, blur (only \"Private\" and the time) or hide. Limited feeds blur them, full ones show them by default." placeholder:"HOW"`
-	Free        *string  `help:"Events shown as free: show (the default) or hide." placeholder:"HOW"`
-	Declined    *string  `help:"Meetings that the account has declined: show (the default) or hide." placeholder:"HOW"`
-	Cancelled   *string  `help:"Cancelled events: hide (the default) or show." placeholder:"HOW"`
+	Private     *string  `help:"Private events: show, blur (only \"Private\" and the time) or hide. Limited feeds blur them, full ones show them by default." placeholder:"HOW" complete:"show,blur,hide"`
+	Free        *string  `help:"Events shown as free: show (the default) or hide." placeholder:"HOW" complete:"show,hide"`
+	Declined    *string  `help:"Meetings that the account has declined: show (the default) or hide." placeholder:"HOW" complete:"show,hide"`
+	Cancelled   *string  `help:"Cancelled events: hide (the default) or show." placeholder:"HOW" complete:"show,hide"`
 	Category    []string `help:"Only events of this category; may be given several times." placeholder:"NAME" sep:"none"`
 	NotCategory []string `help:"No events of this category; may be given several times." placeholder:"NAME" sep:"none"`
 	Alarms      *bool    `help:"Include reminders; without it there are none." negatable:""`
