@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"flag"
 	"log/slog"
 	"net/http"
 	"os"
@@ -14,6 +15,15 @@ import (
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 )
+
+// TestMain runs fewer storms than rapid does by itself, since one of them takes a second with the race detector;
+// -rapid.checks has more.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // TestStorm edits a mailbox at random, with random faults, page sizes and kills in between, and requires after each
 // quiet round that clients see what Outlook shows, that no rev repeats and that no unchanged object changes its ETag.

@@ -50,6 +50,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files = append(files, "../../README.md")
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	for _, file := range files {
 		for _, m := range link.FindAllStringSubmatch(read(t, file), -1) {

@@ -155,7 +155,7 @@ func TestLoginAsSomebodyElse(t *testing.T) {
 	if s := outbridge(t, dir, "status"); !strings.Contains(s, "signed in as alice@contoso.example") {
 		t.Errorf("status %s", s)
 	}
-	o.box = boss
+	o.person.Store(boss)
 	p := start(t, dir, "login", "alice")
 	p.waitFor("belongs to alice@contoso.example, and this sign-in is of boss@contoso.example.*--switch")
 	<-p.done

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -19,7 +20,8 @@ const testClientID = "11111111-2222-3333-4444-555555555555"
 // outlook is a simulated Outlook at an address on this machine, and the person who signs in at it.
 type outlook struct {
 	*graphsim.Server
-	box     *graphsim.Mailbox // the mailbox of whoever signs in
+	box     *graphsim.Mailbox                // the first mailbox
+	person  atomic.Pointer[graphsim.Mailbox] // that of whoever signs in; nil: box
 	url     string
 	decline atomic.Bool // the person declines the sign-in
 	server  *http.Server
@@ -64,7 +66,7 @@ func (o *outlook) serve(w http.ResponseWriter, r *http.Request) {
 		if o.decline.Load() {
 			_ = o.DeclineDevice(answer.UserCode)
 		} else {
-			_ = o.ApproveDevice(answer.UserCode, o.box)
+			_ = o.ApproveDevice(answer.UserCode, cmp.Or(o.person.Load(), o.box))
 		}
 	}
 	w.Header().Set("Content-Type", rec.Header().Get("Content-Type"))
