@@ -14,7 +14,7 @@ demo: ## a simulated Outlook mailbox behind the real bridge; no account needed
 # curl), with their engines (ical.js from npm, libical), with proxies (Caddy, nginx, Apache) and with shells. Last comes
 # the Debian package: built, installed, upgraded and removed. `go test ./...` without it needs nothing but Go.
 test: setup check
-	$(GO) test -race -tags interop -timeout 15m ./...
+	$(GO) test -race -tags interop -timeout 15m -parallel 4 ./...
 	packaging/test
 
 # Debian packages that the tests need, where they are missing. The race detector needs a C compiler.

@@ -144,6 +144,7 @@ func TestLoginInBrowserTimesOut(t *testing.T) {
 
 // The account of one mailbox does not silently become another's.
 func TestLoginAsSomebodyElse(t *testing.T) {
+	t.Parallel()
 	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
 	box, _ := officeWeek(sim)
 	boss := sim.AddMailbox("boss@contoso.example", "Boss", "UTC")
@@ -177,6 +178,7 @@ func TestLoginAsSomebodyElse(t *testing.T) {
 
 // What a refusal asks for goes into the next sign-in, whichever way that is.
 func TestLoginMeetsTheClaims(t *testing.T) {
+	t.Parallel()
 	claims := `{"access_token":{"acrs":{"essential":true,"value":"c1"}}}`
 	var refusing atomic.Bool
 	var mu sync.Mutex
@@ -226,6 +228,7 @@ func TestLoginMeetsTheClaims(t *testing.T) {
 
 // Two programs on one database, both in need of a new access token, spend the refresh token once.
 func TestTwoProcessesRenewOnce(t *testing.T) {
+	t.Parallel()
 	var on atomic.Bool
 	var now, most, renewals atomic.Int64
 	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
@@ -264,6 +267,7 @@ func pemOf(kind string, der []byte) []byte {
 }
 
 func TestAppWithCertificate(t *testing.T) {
+	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -374,6 +378,7 @@ func matches(pattern, text string) bool { return regexp.MustCompile(pattern).Mat
 // A permission is asked for with the feature that takes it; one that comes later waits for the next sign-in, and only what
 // needs it waits.
 func TestScopesFollowTheConfiguration(t *testing.T) {
+	t.Parallel()
 	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
 	var mu sync.Mutex
 	asked := ""
@@ -429,6 +434,7 @@ func TestScopesFollowTheConfiguration(t *testing.T) {
 
 // However many mailboxes an app reads, it asks for one token.
 func TestAppAccountsShareAToken(t *testing.T) {
+	t.Parallel()
 	var tokens atomic.Int64
 	sim := &graphsim.Server{ClientID: testClientID, ClientSecret: "right", Fault: func(r *http.Request) *graphsim.Fault {
 		if strings.HasSuffix(r.URL.Path, "/token") {

@@ -22,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The ACME server of the tests is to answer at once and to refuse nothing that is right.
+	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
+	os.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	testscript.Main(m, map[string]func(){"outbridge": main})
 }
 

@@ -167,8 +167,6 @@ func TestCertFileChanges(t *testing.T) {
 // the ports given. It returns the address of its directory, and its own root and the one that it issues under.
 func acmeServer(t *testing.T, httpPort, tlsPort int) (directory, rootsFile string, issued *x509.CertPool) {
 	t.Helper()
-	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_WFE_NONCEREJECT", "0")
 	resolver, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -213,8 +211,10 @@ func anyPort(t *testing.T) int {
 
 // TestACME gets a certificate from a real ACME authority, by either challenge, and keeps it for the next start.
 func TestACME(t *testing.T) {
+	t.Parallel()
 	for _, challenge := range []string{"tls-alpn-01", "http-01"} {
 		t.Run(challenge, func(t *testing.T) {
+			t.Parallel()
 			httpsPort, httpPort := anyPort(t), anyPort(t)
 			config := fmt.Sprintf("listen = \"127.0.0.1:%d\"\nlog_level = \"debug\"\n[tls]\ndomains = [\"calendar.example.com\"]\nemail = \"admin@example.com\"\n", httpsPort)
 			asked := httpsPort // where the authority looks for the TLS challenge
