@@ -190,8 +190,9 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 					p.Good = b.now()
 				}
 			})
-			b.overheard(m.Name, nudged, report)
-			failed = err != nil
+			if failed = err != nil; !failed {
+				b.overheard(m.Name, nudged, report)
+			}
 			switch {
 			case ctx.Err() != nil:
 				return

@@ -74,6 +74,7 @@ type ear struct {
 	tried       time.Time // when a subscription was last asked for in vain
 	removed     bool      // Graph says that it has removed it
 	reauthorize bool      // Graph asks for it
+	listening   bool      // a round has begun and ended since the subscription was made
 	deaf        bool      // a round found changes that nobody had told of
 }
 
@@ -97,16 +98,21 @@ func (b *Bridge) healthy(account string) bool {
 	return b.NotifyURL != "" && e.sub.GraphID != "" && !e.deaf && !e.removed && b.now().Before(e.sub.Expires)
 }
 
-// overheard takes note of a round that nobody nudged: where it found changes, notifications do not arrive.
+// overheard takes note of a good round. Where nobody nudged it and it found changes all the same, notifications do not
+// arrive; what the first round after a subscription finds is older than that.
 func (b *Bridge) overheard(account string, nudged bool, r Report) {
-	if nudged || r.Changed() == 0 || !b.healthy(account) {
+	if !b.healthy(account) {
 		return
 	}
 	e := b.ear(account)
 	b.mu.Lock()
-	e.deaf = true
+	e.deaf = e.listening && !nudged && r.Changed() > 0
+	e.listening = true
+	deaf := e.deaf
 	b.mu.Unlock()
-	b.log().Warn("a change was not notified; polling at the usual interval until notifications arrive", "account", account)
+	if deaf {
+		b.log().Warn("a change was not notified; polling at the usual interval until notifications arrive", "account", account)
+	}
 }
 
 // listen keeps the account's subscription alive: made when it is missing, renewed when half its life is over, and ended
@@ -178,6 +184,7 @@ func (b *Bridge) listen(ctx context.Context, m Mailbox) {
 
 func (b *Bridge) keepSubscription(ctx context.Context, e *ear, sub Subscription, log *slog.Logger) {
 	b.mu.Lock()
+	e.listening = e.listening && e.sub.GraphID == sub.GraphID
 	e.sub = sub
 	b.mu.Unlock()
 	if err := b.Store.SetSubscription(ctx, sub); err != nil {

@@ -86,7 +86,7 @@ func (w *world) polls(during time.Duration) int {
 }
 
 func TestNotifications(t *testing.T) {
-	listening(t, nil, func(w *world, hook *webhook) {
+	listening(t, func(w *world) { w.box.Calendar().Create(meeting("Before", 2, 9)) }, func(w *world, hook *webhook) {
 		w.check()
 		if n := len(w.sim.Subscriptions()); n != 1 {
 			t.Fatalf("%d subscriptions", n)
