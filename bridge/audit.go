@@ -44,9 +44,11 @@ func (r *round) auditDue(ctx context.Context) (bool, error) {
 	if every <= 0 {
 		return false, nil
 	}
-	if r.cal.Audit.Due.IsZero() {
+	if due := r.cal.Audit.Due; due.IsZero() || due.Sub(r.b.now()) > 2*every { // the latter: the clock was set back
 		share := time.Duration(int64(r.cal.ID)%16) * every / 32
-		return false, r.b.Store.SetAudit(ctx, r.cal.ID, Audit{Due: r.b.now().Add(every/2 + share)})
+		next := r.cal.Audit
+		next.Due = r.b.now().Add(every/2 + share)
+		return false, r.b.Store.SetAudit(ctx, r.cal.ID, next)
 	}
 	return !r.b.now().Before(r.cal.Audit.Due), nil
 }

@@ -137,3 +137,28 @@ func TestAuditRefused(t *testing.T) {
 	w.b.AuditAlways = true
 	w.round()
 }
+
+// TestClockSetBack keeps listing calendars and auditing when the clock of the machine is set back by a year.
+func TestClockSetBack(t *testing.T) {
+	w := newWorld(t)
+	w.b.ListEvery, w.b.AuditEvery = 5*time.Minute, 24*time.Hour
+	w.box.Calendar().Create(meeting("One", 1, 9))
+	w.round()
+	w.pass(-365 * 24 * time.Hour)
+	w.box.AddCalendar("New", "")
+	w.round()
+	w.sim.ResetRequests()
+	for range 40 {
+		w.pass(time.Hour)
+		w.round()
+	}
+	views := 0
+	for _, r := range w.sim.Requests() {
+		if strings.Contains(r.Path, "/calendarView?") {
+			views++
+		}
+	}
+	if views < 2 {
+		t.Errorf("%d audits of two calendars in forty hours", views)
+	}
+}

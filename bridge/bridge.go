@@ -16,6 +16,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -180,7 +181,7 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 	for {
 		if wait, err := b.waitsForPerson(ctx, m); err != nil {
 			log.Error("account state", "err", err)
-		} else if !wait || tried.IsZero() || b.now().Sub(tried) >= hopelessRetry {
+		} else if !wait || elapsed(b.now(), tried) >= hopelessRetry {
 			tried = b.now()
 			b.listen(ctx, m)
 			b.workers.note(m.Name, func(p *Pulse) { p.Busy = true })
@@ -249,6 +250,14 @@ func (b *Bridge) now() time.Time {
 		return b.Now().UTC()
 	}
 	return time.Now().UTC()
+}
+
+// elapsed is the time since then: for ever where then is the zero time, or ahead because the clock was set back.
+func elapsed(now, then time.Time) time.Duration {
+	if then.IsZero() || now.Before(then) {
+		return math.MaxInt64
+	}
+	return now.Sub(then)
 }
 
 func (b *Bridge) log() *slog.Logger {

@@ -31,7 +31,7 @@ func (b *Bridge) calendars(ctx context.Context, m Mailbox, a Account) (cals []Ca
 	b.mu.Lock()
 	last, ok := b.listed[a.ID]
 	b.mu.Unlock()
-	if ok && len(known) > 0 && b.now().Sub(last) < b.ListEvery {
+	if ok && len(known) > 0 && elapsed(b.now(), last) < b.ListEvery {
 		return known, 0, nil
 	}
 	counted, n := graph.CountRequests(ctx)
@@ -125,7 +125,7 @@ func (l *listing) grouped(ctx context.Context, a Account) ([]graph.Calendar, err
 	l.b.mu.Lock()
 	tried := l.b.grouped[a.ID]
 	l.b.mu.Unlock()
-	if now.Sub(a.Grouped) < groupsAge || !tried.IsZero() && now.Sub(tried) < groupsRetry {
+	if elapsed(now, a.Grouped) < groupsAge || elapsed(now, tried) < groupsRetry {
 		return nil, nil
 	}
 	groups, err := l.m.Graph.GroupCalendars(ctx)

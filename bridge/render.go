@@ -22,7 +22,7 @@ func (b *Bridge) settings(ctx context.Context, m Mailbox, a Account) (s Settings
 		return Settings{}, 0, nil
 	}
 	b.mu.Lock()
-	due := b.asked[a.ID].IsZero() || b.now().Sub(b.asked[a.ID]) >= settingsAge
+	due := elapsed(b.now(), b.asked[a.ID]) >= settingsAge
 	if due {
 		if b.asked == nil {
 			b.asked = map[AccountID]time.Time{}

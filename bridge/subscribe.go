@@ -152,7 +152,7 @@ func (b *Bridge) listen(ctx context.Context, m Mailbox) {
 	gone := sub.GraphID == "" || removed || !now.Before(sub.Expires) || sub.URL != b.NotifyURL
 	var err error
 	switch {
-	case gone && !e.tried.IsZero() && now.Sub(e.tried) < subscribeRetry && !removed:
+	case gone && elapsed(now, e.tried) < subscribeRetry && !removed:
 		return
 	case gone:
 		sub, err = b.subscribe(ctx, m, sub)

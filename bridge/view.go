@@ -34,7 +34,7 @@ func (r *round) isForeign() bool {
 // page of the window in each round, so rounds of a running bridge do it every viewEvery only.
 func (r *round) followView(ctx context.Context) error {
 	now := r.b.now()
-	if r.b.ListEvery > 0 && now.Sub(r.b.lastView(r.cal.ID)) < viewEvery {
+	if r.b.ListEvery > 0 && elapsed(now, r.b.lastView(r.cal.ID)) < viewEvery {
 		return nil
 	}
 	cur := r.cursor(r.cal.Pending)
