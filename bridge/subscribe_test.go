@@ -141,7 +141,7 @@ func TestNotificationsFromStrangers(t *testing.T) {
 func TestSubscriptionLives(t *testing.T) {
 	listening(t, nil, func(w *world, hook *webhook) {
 		first := w.sim.Subscriptions()[0].ID
-		for range 30 {
+		for range 12 {
 			time.Sleep(24 * time.Hour)
 			subs := w.sim.Subscriptions()
 			if len(subs) != 1 || subs[0].ID != first {
