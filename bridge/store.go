@@ -25,8 +25,9 @@ var (
 )
 
 // Store keeps everything. Calls on one calendar are serializable, also across processes. A write is durable when
-// its call returns. No transaction, lock or query outlives a call, so nothing is held while the bridge talks to
-// Graph or to a client; lists come in pages.
+// its call returns, but for Mirror and Stage: a power cut may take the latest of these back, whole and in order, and the
+// next round makes them once more from the cursor that is left. No transaction, lock or query outlives a call, so nothing
+// is held while the bridge talks to Graph or to a client; lists come in pages.
 type Store interface {
 	AccountStore
 	SubscriptionStore

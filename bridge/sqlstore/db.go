@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -104,23 +105,57 @@ func explain(err error) error {
 }
 
 func (d *db) attempt(ctx context.Context, f func(tx) error) error {
-	t, err := d.BeginTx(ctx, nil)
+	missed, err := d.begin(ctx, d.DB, f)
+	d.keep(ctx, missed)
+	return err
+}
+
+// relaxed runs f in one transaction that a power cut may take back, with those of its kind since the last full one; the
+// end of the process takes none. It saves waiting for the disk, for what is made once more by itself.
+func (d *db) relaxed(ctx context.Context, f func(tx) error) error {
+	missed, err := d.relax(ctx, f)
+	d.keep(ctx, missed)
+	return explain(err)
+}
+
+func (d *db) relax(ctx context.Context, f func(tx) error) (missed []string, err error) {
+	conn, err := d.Conn(ctx)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, `PRAGMA synchronous = normal`); err != nil {
+		return nil, err
+	}
+	missed, err = d.begin(ctx, conn, f)
+	if _, resetErr := conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA synchronous = full`); resetErr != nil {
+		// No connection that would forget to wait for the disk is used again.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		return nil, errors.Join(err, resetErr)
+	}
+	return missed, err
+}
+
+// begin runs f in a transaction and tells which statements it had to prepare.
+func (d *db) begin(ctx context.Context, on interface {
+	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+}, f func(tx) error) (missed []string, err error) {
+	t, err := on.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
 	}
 	defer t.Rollback()
-	var missed []string
 	if err := f(tx{t, d, &missed}); err != nil {
-		return err
+		return nil, err
 	}
-	if err := t.Commit(); err != nil {
-		return err
-	}
-	for _, query := range missed {
-		// The next transaction finds it; should it fail here, that one prepares it again.
+	return missed, t.Commit()
+}
+
+// keep prepares statements for the next transaction. Should it fail here, that one prepares them again.
+func (d *db) keep(ctx context.Context, queries []string) {
+	for _, query := range queries {
 		_, _ = d.prepared(ctx, query)
 	}
-	return nil
 }
 
 // stmt binds a statement to the transaction. A new one is prepared on the transaction's own connection, since the

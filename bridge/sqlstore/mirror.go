@@ -20,7 +20,7 @@ func scanRow(rows *sql.Rows) (bridge.Row, error) {
 }
 
 func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) {
-	err := s.write.transact(ctx, func(t tx) error {
+	err := s.write.relaxed(ctx, func(t tx) error {
 		if err := checkSeq(ctx, t, p.Calendar, p.Seq); err != nil {
 			return err
 		}

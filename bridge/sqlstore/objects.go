@@ -43,7 +43,7 @@ func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph
 }
 
 func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list []bridge.Derived) error {
-	err := s.write.transact(ctx, func(t tx) error {
+	err := s.write.relaxed(ctx, func(t tx) error {
 		if err := checkSeq(ctx, t, id, seq); err != nil {
 			return err
 		}

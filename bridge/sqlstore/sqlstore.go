@@ -2,6 +2,8 @@
 //
 // It is dumb: it keeps rows and knows nothing of Graph, conversion or DAV. SQLite runs in WAL mode with
 // synchronous=FULL, so that a write is on the disk when its call returns and readers never wait for the writer.
+// Only the pages of a round (Mirror, Stage) do not wait for the disk, since each of them holds the cursor that makes what
+// follows again; what is published does, and with it everything before.
 // All writes go through one connection that begins its transactions IMMEDIATE, so they never fail halfway on a
 // lock that another process holds; they wait for it up to busyTimeout.
 package sqlstore
