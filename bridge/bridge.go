@@ -191,9 +191,8 @@ func (b *Bridge) work(ctx context.Context, m Mailbox) {
 					p.Good = b.now()
 				}
 			})
-			if failed = err != nil; !failed {
-				b.overheard(m.Name, nudged, report)
-			}
+			b.overheard(m, nudged, report, err)
+			failed = err != nil
 			switch {
 			case ctx.Err() != nil:
 				return

@@ -74,7 +74,7 @@ type ear struct {
 	tried       time.Time // when a subscription was last asked for in vain
 	removed     bool      // Graph says that it has removed it
 	reauthorize bool      // Graph asks for it
-	listening   bool      // a round has begun and ended since the subscription was made
+	listening   bool      // the last round was good, and whatever has changed since is to be told of
 	deaf        bool      // a round found changes that nobody had told of
 }
 
@@ -98,21 +98,21 @@ func (b *Bridge) healthy(account string) bool {
 	return b.NotifyURL != "" && e.sub.GraphID != "" && !e.deaf && !e.removed && b.now().Before(e.sub.Expires)
 }
 
-// overheard takes note of a good round. Where nobody nudged it and it found changes all the same, notifications do not
-// arrive; what the first round after a subscription finds is older than that.
-func (b *Bridge) overheard(account string, nudged bool, r Report) {
-	if !b.healthy(account) {
+// overheard takes note of a round: where nobody nudged it and it found changes since a good one, notifications do not
+// arrive. What it found after a start, a fault or a new subscription may have been there before, and of calendars of
+// other people nobody tells.
+func (b *Bridge) overheard(m Mailbox, nudged bool, r Report, err error) {
+	healthy := b.healthy(m.Name) && len(m.Shared) == 0
+	e := b.ear(m.Name)
+	b.mu.Lock()
+	missed := healthy && e.listening && !nudged && r.Changed() > 0
+	e.listening = healthy && err == nil
+	e.deaf = e.deaf || missed
+	b.mu.Unlock()
+	if !missed {
 		return
 	}
-	e := b.ear(account)
-	b.mu.Lock()
-	e.deaf = e.listening && !nudged && r.Changed() > 0
-	e.listening = true
-	deaf := e.deaf
-	b.mu.Unlock()
-	if deaf {
-		b.log().Warn("a change was not notified; polling at the usual interval until notifications arrive", "account", account)
-	}
+	b.log().Warn("a change was not notified; polling at the usual interval until notifications arrive", "account", m.Name)
 }
 
 // listen keeps the account's subscription alive: made when it is missing, renewed when half its life is over, and ended
@@ -174,6 +174,9 @@ func (b *Bridge) listen(ctx context.Context, m Mailbox) {
 		log.Warn("Microsoft Graph takes no subscription to changes; they are polled for", "err", err)
 		e.tried = now
 		sub.Fault = sentence(err)
+		b.mu.Lock()
+		e.reauthorize = e.reauthorize || reauthorize && sub.GraphID != ""
+		b.mu.Unlock()
 	} else {
 		log.Info("subscribed to changes", "until", sub.Expires)
 		e.tried = time.Time{}

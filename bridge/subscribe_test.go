@@ -170,6 +170,28 @@ func TestSubscriptionLives(t *testing.T) {
 	})
 }
 
+// TestReauthorizeFails asks for it again, since without it Graph stops to tell.
+func TestReauthorizeFails(t *testing.T) {
+	var refuse atomic.Bool
+	listening(t, func(w *world) {
+		w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+			if refuse.Load() && r.Method == http.MethodPatch {
+				return &graphsim.Fault{Status: 503}
+			}
+			return nil
+		}
+	}, func(w *world, hook *webhook) {
+		refuse.Store(true)
+		w.sim.Lifecycle(w.box, "reauthorizationRequired")
+		time.Sleep(time.Hour)
+		refuse.Store(false)
+		time.Sleep(time.Hour)
+		if w.sim.Subscriptions()[0].Paused {
+			t.Error("it is not reauthorized")
+		}
+	})
+}
+
 // TestSubscriptionRefused polls as ever, and tries again later.
 func TestSubscriptionRefused(t *testing.T) {
 	var refuse atomic.Bool
