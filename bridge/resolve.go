@@ -70,6 +70,10 @@ func (r *round) answer(ctx context.Context, p *page, res graph.Result, have Row,
 	e := res.Event
 	e.ID = res.ID
 	row := rowOf(e, r.cal.Round)
+	here, err := r.isHere(ctx, e, false, elsewhere)
+	if err != nil {
+		return err
+	}
 	switch {
 	case have.Kind == KindOrphan:
 		row.Kind, row.Series = KindOrphan, e.ID
@@ -78,7 +82,7 @@ func (r *round) answer(ctx context.Context, p *page, res graph.Result, have Row,
 	case row.Kind == KindOccurrence || row.Kind == KindException:
 		p.take(row)
 		p.mark(e.ID, StageDerive) // nothing of its own: the series that it belongs to shows it
-	case !r.isHere(e, false, elsewhere), row.Kind == KindSingle && r.isPast(row.Span.End) && !r.isPast(have.Span.End):
+	case !here, row.Kind == KindSingle && r.isPast(row.Span.End) && !r.isPast(have.Span.End):
 		p.drop(e.ID, []Row{row})
 	default:
 		p.take(row)
@@ -203,7 +207,11 @@ func (r *round) readSeries(ctx context.Context, p *page, res graph.Result, rows 
 	}
 	e := res.Event
 	e.ID = res.ID
-	if !r.isHere(e, listed, elsewhere) {
+	here, err := r.isHere(ctx, e, listed, elsewhere)
+	if err != nil {
+		return err
+	}
+	if !here {
 		p.drop(e.ID, rows)
 		return nil
 	}

@@ -161,6 +161,27 @@ func TestIncludeAndExclude(t *testing.T) {
 	}
 }
 
+// TestMoveToExcluded: what is moved into a calendar that is not served leaves the one that is.
+func TestMoveToExcluded(t *testing.T) {
+	w := newWorld(t)
+	private := w.box.AddCalendar("Private", "")
+	w.m.Exclude = []string{"private"}
+	cal := w.box.Calendar()
+	single, series := cal.Create(meeting("Doctor", 3, 9)), cal.Create(weekly("Therapy", 1, 9, "monday", "thursday"))
+	cal.Create(meeting("Stays", 3, 9))
+	if _, err := w.b.Round(w.ctx, w.m); err != nil {
+		t.Fatal(err)
+	}
+	w.must(cal.Move(single, private))
+	w.must(cal.Move(series, private))
+	w.pass(time.Minute)
+	r, err := w.b.Round(w.ctx, w.m)
+	w.must(err)
+	if n := r.Calendars[0].Removed; n != 2 {
+		t.Errorf("%d objects removed, want 2", n)
+	}
+}
+
 // TestShortList keeps calendars that Graph left out of its list by mistake.
 func TestShortList(t *testing.T) {
 	w := newWorld(t)

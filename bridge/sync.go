@@ -127,7 +127,8 @@ type round struct {
 	b        *Bridge
 	graph    Graph
 	cal      Calendar   // as last written
-	others   []Calendar // all of the mailbox
+	others   []Calendar // all of the account
+	unserved map[graph.CalendarID]bool
 	settings Settings
 	account  string
 	log      *slog.Logger
@@ -540,16 +541,44 @@ func (r *round) sweep(ctx context.Context) error {
 var calendarInLink = regexp.MustCompile(`(?i)calendars(?:\('([^']+)'\)|/([^/?]+))`)
 
 // isHere reports whether an event that Graph has is in this calendar. listed: this round's pages named it here.
-func (r *round) isHere(e graph.Event, listed bool, elsewhere map[graph.EventID]CalendarID) bool {
+func (r *round) isHere(ctx context.Context, e graph.Event, listed bool, elsewhere map[graph.EventID]CalendarID) (bool, error) {
 	if m := calendarInLink.FindStringSubmatch(e.CalendarLink); m != nil {
-		id, err := url.PathUnescape(m[1] + m[2])
-		i := slices.IndexFunc(r.others, func(c Calendar) bool { return c.Mailbox == r.cal.Mailbox && c.GraphID == graph.CalendarID(id) })
+		text, err := url.PathUnescape(m[1] + m[2])
+		id := graph.CalendarID(text)
+		i := slices.IndexFunc(r.others, func(c Calendar) bool { return c.Mailbox == r.cal.Mailbox && c.GraphID == id })
 		if err == nil && i >= 0 {
-			return r.others[i].ID == r.cal.ID
+			return r.others[i].ID == r.cal.ID, nil
+		}
+		if err == nil && !listed {
+			if unserved, err := r.isUnserved(ctx, id); err != nil || unserved {
+				return false, err
+			}
 		}
 	}
 	_, moved := elsewhere[e.ID]
-	return listed || !moved
+	return listed || !moved, nil
+}
+
+// isUnserved reports whether an id that an event names is that of a calendar which is not served, because the
+// configuration leaves it out or it is not shared, and not just another form of the id of one that is.
+func (r *round) isUnserved(ctx context.Context, id graph.CalendarID) (bool, error) {
+	if unserved, ok := r.unserved[id]; ok {
+		return unserved, nil
+	}
+	c, err := r.graph.Calendar(ctx, id)
+	unserved := err == nil && !slices.ContainsFunc(r.others, func(o Calendar) bool { return o.Mailbox == r.cal.Mailbox && o.GraphID == c.ID })
+	switch {
+	case err == nil, isGone(err):
+	case graph.IsAccessDenied(err):
+		unserved = true // this calendar may be read
+	default:
+		return false, err
+	}
+	if r.unserved == nil {
+		r.unserved = map[graph.CalendarID]bool{}
+	}
+	r.unserved[id] = unserved
+	return unserved, nil
 }
 
 // askAgain asks for events that have turned up in another calendar.
