@@ -484,10 +484,34 @@ func (r *round) cursor(pending string) *Cursor {
 	return &Cursor{Link: r.cal.Cursor, Phase: r.cal.Phase, Pending: pending, Round: r.cal.Round, Opened: r.cal.Opened, Window: r.cal.Window}
 }
 
-// look mirrors the single events and series that begin after the window, once each time that it is opened. Later
+// look mirrors the single events and series that come after the window, once each time that it is opened. Later
 // ones are found by the tombstones that Graph sends for events outside the window.
 func (r *round) look(ctx context.Context) error {
 	p := newPage(r.cal)
+	var older []graph.Event // series that began earlier; mostly the window has listed them
+	take := func(e graph.Event) {
+		p.take(rowOf(e, r.cal.Round))
+		r.report.Items++
+	}
+	write := func() error {
+		var ids []graph.EventID
+		for _, e := range older {
+			ids = append(ids, e.ID)
+		}
+		known, err := r.b.Store.Rows(ctx, r.cal.ID, ids)
+		if err != nil {
+			return err
+		}
+		for _, e := range older {
+			if _, ok := known[e.ID]; !ok {
+				take(e)
+			}
+		}
+		older = older[:0]
+		err = r.write(ctx, p)
+		p = newPage(r.cal)
+		return err
+	}
 	for e, err := range r.graph.EventsFrom(ctx, r.cal.GraphID, r.cal.Window.End) {
 		if err != nil && graph.IsUnavailable(err) || ctx.Err() != nil {
 			return err
@@ -499,14 +523,19 @@ func (r *round) look(ctx context.Context) error {
 		if e.ID == "" || e.Removed != nil {
 			continue
 		}
-		p.take(rowOf(e, r.cal.Round))
-		r.report.Items++
-		if len(p.rows) >= askPage {
-			if err := r.write(ctx, p); err != nil {
+		if start := spanOf(e).Start; e.Type == graph.SeriesMaster && start.Before(r.cal.Window.End) {
+			older = append(older, e)
+		} else {
+			take(e)
+		}
+		if len(p.rows)+len(older) >= askPage {
+			if err := write(); err != nil {
 				return err
 			}
-			p = newPage(r.cal)
 		}
+	}
+	if err := write(); err != nil {
+		return err
 	}
 	p.cursor = r.cursor(PendingSweep)
 	return r.write(ctx, p)

@@ -533,6 +533,28 @@ func TestLongSeries(t *testing.T) {
 	}
 }
 
+// TestSeriesThatPause: a series with no occurrence in the window is served when it goes on after it, and not when it is over.
+func TestSeriesThatPause(t *testing.T) {
+	w := newWorld(t)
+	yearly := func(subject string, start time.Time, interval int, r graph.RecurrenceRange) graphsim.Event {
+		return graphsim.Event{Subject: subject, Start: start, End: start.Add(time.Hour), Recurrence: &graph.Recurrence{
+			Pattern: graph.RecurrencePattern{Type: "absoluteYearly", Interval: interval, Month: int(start.Month()), DayOfMonth: start.Day()}, Range: r}}
+	}
+	cal := w.box.Calendar()
+	before := at(-200, 9, 0)
+	cal.Create(yearly("Every third year", before, 3, graph.RecurrenceRange{Type: "noEnd"}))
+	cal.Create(yearly("Three more", before, 3, graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 4}))
+	cal.Create(yearly("Over", before, 3, graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 1}))
+	cal.Create(yearly("Ended", before, 3, graph.RecurrenceRange{Type: "endDate", EndDate: before.AddDate(1, 0, 0).Format(time.DateOnly)}))
+	cal.Create(weekly("Usual", 0, 9, "monday"))
+	w.changes(3)
+	w.object("Every third year")
+	w.object("Three more")
+	w.changes(0)
+	w.b.Horizon = bridge.Period{Months: 15}
+	w.changes(0)
+}
+
 // TestLookFails: where Graph cannot list what lies beyond the window, the window itself is served all the same, and
 // the rest follows as soon as Graph can.
 func TestLookFails(t *testing.T) {

@@ -14,28 +14,41 @@ import (
 
 // EventsFrom reads the single events and series masters of cal that start at or after from, page by page, with times
 // in UTC: GET calendars/{id}/events, which has no window and knows nothing of occurrences. Where Graph will not filter
-// them, all are read and those before from are left out here. It ends at the first error.
+// them, all are read and the others are left out here. Masters of series that started earlier and may go on after from
+// follow: one that pauses for years is in no window before its next occurrence. Where Graph will not filter by type
+// these are left out. It ends at the first error.
 func (c *Client) EventsFrom(ctx context.Context, cal CalendarID, from time.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		// The filter compares wall clocks in UTC and takes no offset.
 		begin := from.UTC().Format("2006-01-02T15:04:05")
 		list := fmt.Sprintf("%s%s/calendars/%s/events?", c.BaseURL, c.root(), escape(string(cal)))
-		filter := "$filter=" + escape(fmt.Sprintf("start/dateTime ge '%s'", begin))
 		top := fmt.Sprintf("$top=%d", c.pageSize())
-		began := false
-		each := func(events []Event) bool {
-			began = true
-			for _, e := range events {
-				if at := e.Start.DateTime; (at == "" || at >= begin) && !yield(e, nil) {
-					return false
-				}
+		began, left := false, false
+		read := func(filter string, take func(Event) bool) error {
+			if filter != "" {
+				filter = "$filter=" + escape(filter) + "&"
 			}
-			return true
+			return pages(ctx, c, "read events ahead", list+filter+top, c.pagePrefer("UTC"), func(events []Event) bool {
+				began = true
+				for _, e := range events {
+					if take(e) && !yield(e, nil) {
+						left = true
+						return false
+					}
+				}
+				return true
+			})
 		}
-		const op = "read events ahead"
-		err := pages(ctx, c, op, list+filter+"&"+top, c.pagePrefer("UTC"), each)
+		starts := func(e Event) bool { return e.Start.DateTime == "" || e.Start.DateTime >= begin }
+		err := read(fmt.Sprintf("start/dateTime ge '%s'", begin), starts)
 		if refusesFilter(err) && !began {
-			if pages(ctx, c, op, list+top, c.pagePrefer("UTC"), each) == nil {
+			if read("", func(e Event) bool { return starts(e) || e.goesOn(from) }) == nil {
+				return
+			}
+		}
+		if err == nil && !left {
+			err = read("type eq 'seriesMaster'", func(e Event) bool { return !starts(e) && e.goesOn(from) })
+			if refusesFilter(err) {
 				return
 			}
 		}
@@ -43,6 +56,39 @@ func (c *Client) EventsFrom(ctx context.Context, cal CalendarID, from time.Time)
 			yield(Event{}, err)
 		}
 	}
+}
+
+// goesOn reports whether e is the master of a series that may have occurrences at or after t, to the day. Of one that
+// ends after a number of occurrences none is taken to be skipped.
+func (e *Event) goesOn(t time.Time) bool {
+	if e.Type != SeriesMaster || e.Recurrence == nil {
+		return false
+	}
+	p, r := e.Recurrence.Pattern, e.Recurrence.Range
+	var last time.Time
+	var err error
+	switch {
+	case strings.EqualFold(r.Type, "endDate"):
+		last, err = time.Parse(time.DateOnly, r.EndDate)
+	case strings.EqualFold(r.Type, "numbered"):
+		// Thousands of years on, nothing is to overflow.
+		n, interval := min(max(r.NumberOfOccurrences, 0), 9999), min(max(p.Interval, 1), 9999)
+		last, err = time.Parse(time.DateOnly, r.StartDate)
+		switch kind := strings.ToLower(p.Type); {
+		case kind == "daily":
+			last = last.AddDate(0, 0, n*interval)
+		case kind == "weekly":
+			days := max(len(p.DaysOfWeek), 1)
+			last = last.AddDate(0, 0, 7*interval*((n+days-1)/days))
+		case strings.HasSuffix(kind, "monthly"):
+			last = last.AddDate(0, n*interval, 0)
+		default:
+			last = last.AddDate(n*interval, 0, 0)
+		}
+	default:
+		return true
+	}
+	return err == nil && !last.AddDate(0, 0, 1).Before(t.Truncate(24*time.Hour))
 }
 
 // viewSelect is what View asks of each event: enough to tell whether a copy of it is the newest. A view does not give
