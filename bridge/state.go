@@ -78,6 +78,16 @@ func stateOf(err error, account string) State {
 	return State{Code: StateError, Sentence: sentence(err), Action: "It is tried again; look into the log if it stays."}
 }
 
+// accountError is an error in which the account's name stands where graph.AuthError says ACCOUNT.
+type accountError struct {
+	account string
+	err     error
+}
+
+func (e *accountError) Error() string { return strings.ReplaceAll(e.err.Error(), "ACCOUNT", e.account) }
+
+func (e *accountError) Unwrap() error { return e.err }
+
 // sentence is an error as one line for a person.
 func sentence(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")

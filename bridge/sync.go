@@ -47,7 +47,9 @@ func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	err = b.roundOf(ctx, m, a, &report)
+	if err = b.roundOf(ctx, m, a, &report); err != nil {
+		err = &accountError{m.Name, err}
+	}
 	report.Seconds = b.now().Sub(begin).Seconds()
 	if ctx.Err() != nil {
 		return report, ctx.Err()
@@ -156,7 +158,7 @@ func (r *round) do(ctx context.Context, part func(context.Context) error) error 
 		r.report.Events, r.report.Series, r.report.Losses = counts.Events, counts.Series, counts.Losses
 	}
 	if err != nil {
-		r.report.Error = sentence(err)
+		r.report.Error = sentence(&accountError{r.account, err})
 	}
 	if errors.Is(err, ErrBusy) {
 		return err // so is writing down why
