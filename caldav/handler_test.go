@@ -418,6 +418,9 @@ func TestHostile(t *testing.T) {
 	s := serve(t, fixture())
 	const work = "/dav/calendars/alice/work/"
 	many := `<propfind xmlns="DAV:"><prop>` + strings.Repeat("<a/>", 50000) + `</prop></propfind>`
+	longName := func(root, inside string) string {
+		return `<D:` + root + ` xmlns:D="DAV:" xmlns:x="` + strings.Repeat("u", 2000) + `">` + fmt.Sprintf(inside, strings.Repeat("<x:a/>", 200)) + `</D:` + root + `>`
+	}
 	bomb := `<!DOCTYPE p [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><propfind xmlns="DAV:"><prop>&b;</prop></propfind>`
 	query := func(filter string) string {
 		return `<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/></D:prop>` + filter + `</C:calendar-query>`
@@ -433,6 +436,9 @@ func TestHostile(t *testing.T) {
 		{"undefined entity", "PROPFIND", work, `<propfind xmlns="DAV:">&x;</propfind>`, 400},
 		{"many elements", "PROPFIND", work, many, 400},
 		{"depth", "PROPFIND", work, strings.Repeat("<a>", 1000), 400},
+		{"names that grow", "PROPFIND", work, longName("propfind", `<D:prop>%s</D:prop>`), 400},
+		{"a value that grows", "PROPPATCH", work, longName("propertyupdate", `<D:set><D:prop><x:p>%s</x:p></D:prop></D:set>`), 400},
+		{"attributes that grow", "PROPPATCH", work, longName("propertyupdate", `<D:set><D:prop><D:p>`+strings.Repeat(`<D:a x:b=""/>`, 200)+`</D:p></D:prop></D:set>%.0s`), 400},
 		{"huge", "PROPFIND", work, `<propfind xmlns="DAV:">` + strings.Repeat(" ", 5<<20) + `</propfind>`, 413},
 		{"not closed", "PROPFIND", work, `<propfind xmlns="DAV:"><prop>`, 400},
 		{"no XML", "PROPFIND", work, "hello", 400},

@@ -35,6 +35,9 @@ const (
 	maxXMLBody     = 4 << 20
 	maxXMLDepth    = 32
 	maxXMLElements = 40000
+	// maxXMLNames is how many octets the names have with their namespaces written out, as an answer writes them
+	// for every resource: one long namespace that is declared once would make gigabytes of a small request.
+	maxXMLNames = 256 << 10
 )
 
 // node is one element of a request body.
@@ -147,7 +150,7 @@ func parseXML(body []byte) (*node, error) {
 	dec.CharsetReader = charsetReader
 	var root *node
 	var open []*node
-	elements := 0
+	elements, names := 0, 0
 	declared := map[string]bool{"": true, "http://www.w3.org/XML/1998/namespace": true} // namespaces met so far
 	for {
 		tok, err := dec.Token()
@@ -176,6 +179,9 @@ func parseXML(body []byte) (*node, error) {
 			// The decoder takes an undeclared prefix for a namespace, and a stray colon for part of a name.
 			if !declared[t.Name.Space] || strings.Contains(t.Name.Local, ":") {
 				return nil, badRequest("an XML name in the request body has an undeclared prefix")
+			}
+			if names += nameSize(t); names > maxXMLNames {
+				return nil, badRequest("the XML names in the request body are too long")
 			}
 			n := &node{name: t.Name, attrs: t.Attr}
 			switch {
@@ -213,6 +219,22 @@ func parseXML(body []byte) (*node, error) {
 		return nil, badRequest("no root element in the request body")
 	}
 	return root, nil
+}
+
+// nameSize is what an element's name, and those of its attributes, count of maxXMLNames.
+func nameSize(t xml.StartElement) int {
+	size := len(t.Name.Local)
+	switch t.Name.Space {
+	case nsDAV, nsCalDAV, nsCS, nsApple: // an answer declares these once
+	default:
+		size += len(t.Name.Space)
+	}
+	for _, a := range t.Attr {
+		if a.Name.Space != "xmlns" {
+			size += len(a.Name.Space) + len(a.Name.Local)
+		}
+	}
+	return size
 }
 
 // startTag returns the opening and the closing tag of a property. A name from an unknown namespace declares it.
