@@ -41,7 +41,7 @@ func TestDeadProperties(t *testing.T) {
 	}
 	find := func(path, body string) answer { return s.do("PROPFIND", path, body, "Depth: 0") }
 	const ask = `<propfind xmlns="DAV:" xmlns:q="urn:q&amp;'"><prop><details/><q:mixed/></prop></propfind>`
-	a := update("set", `<D:details xml:lang="en">My Name</D:details><q:mixed q:a='1"' b="2">a<q:x>1<D:y/></q:x>b &lt; c<z xmlns="">d</z></q:mixed>`)
+	a := update("set", `<D:details xml:lang="en">My Name</D:details><q:mixed q:a='1"' b="2&#10;3&#9;">a<q:x>1<D:y/></q:x>b &lt; c<z xmlns="">d</z></q:mixed>`)
 	if strings.Count(a.body, "200 OK") != 2 {
 		t.Fatal(a.body)
 	}
@@ -54,7 +54,7 @@ func TestDeadProperties(t *testing.T) {
 	if want := `a<x xmlns="urn:q&amp;&apos;">1<y xmlns="DAV:"></y></x>b &lt; c<z xmlns="">d</z>`; mixed.Inner != want {
 		t.Errorf("mixed: %s, want %s", mixed.Inner, want)
 	}
-	if !strings.Contains(a.body, `xmlns:a0='urn:q&amp;&apos;' a0:a='1&quot;' b='2'`) {
+	if !strings.Contains(a.body, `xmlns:a0='urn:q&amp;&apos;' a0:a='1&quot;' b='2&#10;3&#9;'`) {
 		t.Errorf("attributes: %s", a.body)
 	}
 	for body, want := range map[string]bool{"": true, `<propfind xmlns="DAV:"><propname/></propfind>`: false} {

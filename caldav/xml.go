@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -19,6 +20,9 @@ const (
 	nsCalDAV = "urn:ietf:params:xml:ns:caldav"
 	nsCS     = "http://calendarserver.org/ns/"
 	nsApple  = "http://apple.com/ns/ical/"
+
+	nsXML   = "http://www.w3.org/XML/1998/namespace"
+	nsXMLNS = "http://www.w3.org/2000/xmlns/"
 )
 
 // rootNamespaces declares every prefix once, on the root element of an answer.
@@ -151,7 +155,7 @@ func parseXML(body []byte) (*node, error) {
 	var root *node
 	var open []*node
 	elements, names := 0, 0
-	declared := map[string]bool{"": true, "http://www.w3.org/XML/1998/namespace": true} // namespaces met so far
+	declared := map[string]bool{"": true} // namespaces met so far
 	for {
 		tok, err := dec.Token()
 		if err == io.EOF {
@@ -168,17 +172,8 @@ func parseXML(body []byte) (*node, error) {
 			if len(open) == maxXMLDepth {
 				return nil, badRequest("XML in the request body is nested too deeply")
 			}
-			for _, a := range t.Attr {
-				if a.Name.Space == "xmlns" && a.Value == "" { // Namespaces in XML 1.0 §5
-					return nil, badRequest("an XML prefix in the request body is bound to nothing")
-				}
-				if a.Name.Space == "xmlns" || a.Name.Space == "" && a.Name.Local == "xmlns" {
-					declared[a.Value] = true
-				}
-			}
-			// The decoder takes an undeclared prefix for a namespace, and a stray colon for part of a name.
-			if !declared[t.Name.Space] || strings.Contains(t.Name.Local, ":") {
-				return nil, badRequest("an XML name in the request body has an undeclared prefix")
+			if err := checkNames(t, declared); err != nil {
+				return nil, err
 			}
 			if names += nameSize(t); names > maxXMLNames {
 				return nil, badRequest("the XML names in the request body are too long")
@@ -219,6 +214,49 @@ func parseXML(body []byte) (*node, error) {
 		return nil, badRequest("no root element in the request body")
 	}
 	return root, nil
+}
+
+// checkNames holds a start tag to Namespaces in XML 1.0, which the decoder does not, and notes what it declares. A name
+// is sent back and kept, and one that is none would make what is said later unreadable.
+func checkNames(t xml.StartElement, declared map[string]bool) error {
+	for _, a := range t.Attr {
+		prefixed := a.Name.Space == "xmlns"
+		if !prefixed && a.Name != (xml.Name{Local: "xmlns"}) {
+			continue
+		}
+		switch {
+		case prefixed && a.Value == "": // §5
+			return badRequest("an XML prefix in the request body is bound to nothing")
+		case a.Value == nsXMLNS, a.Value == nsXML && !(prefixed && a.Name.Local == "xml"): // §3
+			return badRequest("a namespace of XML itself is declared in the request body")
+		}
+		declared[a.Value] = true
+	}
+	// The decoder takes an undeclared prefix for a namespace, and a stray colon for part of a name.
+	if !declared[t.Name.Space] || t.Name.Space == nsXML {
+		return badRequest("an XML name in the request body has an undeclared prefix")
+	}
+	if !isLocalName(t.Name.Local) {
+		return badRequest("malformed XML name in the request body")
+	}
+	seen := make(map[xml.Name]bool, len(t.Attr))
+	for _, a := range t.Attr {
+		if !declared[a.Name.Space] && a.Name.Space != nsXML && a.Name.Space != "xmlns" {
+			return badRequest("an XML name in the request body has an undeclared prefix")
+		}
+		if !isLocalName(a.Name.Local) || seen[a.Name] {
+			return badRequest("malformed or repeated XML attribute in the request body")
+		}
+		seen[a.Name] = true
+	}
+	return nil
+}
+
+// isLocalName tells, of a name that the decoder has let pass, whether its local part can be one: without a colon, and
+// its first character one that may begin a name (Namespaces in XML 1.0 §4).
+func isLocalName(s string) bool {
+	first, _ := utf8.DecodeRuneInString(s)
+	return (unicode.IsLetter(first) || first == '_') && !strings.Contains(s, ":")
 }
 
 // nameSize is what an element's name, and those of its attributes, count of maxXMLNames.
@@ -272,9 +310,9 @@ var needsEscape = func() (t [256]bool) {
 	return
 }()
 
-var quotes = strings.NewReplacer(`"`, "&quot;", "'", "&apos;")
+var quotes = strings.NewReplacer(`"`, "&quot;", "'", "&apos;", "\t", "&#9;", "\n", "&#10;")
 
-// attributeValue escapes s for an attribute in quotes of either kind.
+// attributeValue escapes s for an attribute in quotes of either kind, where a parser makes spaces of bare tabs and lines.
 func attributeValue(s string) string { return quotes.Replace(string(appendText(nil, s))) }
 
 // appendText appends s as XML character data.
