@@ -136,8 +136,8 @@ func TestBoundsSettle(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.filter, got, c.want)
 		}
 	}
-	// One listing each, and one look at what the closed range left open.
-	if m.calls["Objects"] != 6 || m.calls["Object"] != 0 {
+	// One listing each, and one look at what the ranges with an end leave open: an endless series may have lost its first.
+	if m.calls["Objects"] != 7 || m.calls["Object"] != 0 {
 		t.Errorf("calls: %v", m.calls)
 	}
 }
@@ -343,5 +343,36 @@ func TestExpansionBomb(t *testing.T) {
 	given := strings.Count(a.body, "BEGIN:VCALENDAR")
 	if len(ms.Responses) != bombs || given == bombs || given+strings.Count(a.body, "<C:max-instances/>") != bombs {
 		t.Errorf("%d responses, %d with data", len(ms.Responses), given)
+	}
+}
+
+// The bounds of an object are those of its rule. Where the instances at its ends have been deleted, or moved inside, they are
+// no instances.
+func TestBoundsAreWide(t *testing.T) {
+	const days = "DTSTART:20260803T100000Z\nDURATION:PT1H\nEXDATE:20260803T100000Z,20260810T100000Z,20260907T100000Z\n"
+	m := &memory{}
+	m.add(caldav.Calendar{Name: "work", DisplayName: "Work"})
+	first, last := time.Date(2026, 8, 3, 10, 0, 0, 0, time.UTC), time.Date(2026, 9, 7, 11, 0, 0, 0, time.UTC)
+	m.publishBounded("work", "ends.ics", event("UID:ends\n"+days+"RRULE:FREQ=WEEKLY;COUNT=6"), first, last)
+	m.publishBounded("work", "forever.ics", event("UID:forever\n"+days+"RRULE:FREQ=WEEKLY"), first, time.Time{})
+	s := serve(t, m)
+	for _, c := range []struct {
+		start, end string
+		want       []string
+	}{
+		{"20260801T000000Z", "20260815T000000Z", nil},
+		{"", "20260815T000000Z", nil},
+		{"20260901T000000Z", "20260912T000000Z", nil},
+		{"20260901T000000Z", "", []string{"forever.ics"}},
+		{"20260801T000000Z", "", []string{"ends.ics", "forever.ics"}},
+		{"", "20260818T000000Z", []string{"ends.ics", "forever.ics"}},
+		{"20260801T000000Z", "20260912T000000Z", []string{"ends.ics", "forever.ics"}},
+	} {
+		for _, prop := range []string{"<D:getetag/>", "<C:calendar-data/>"} {
+			a := s.do("REPORT", workPath, queryBody(prop, eventsWithin(c.start, c.end)))
+			if got := a.multistatus(t).hrefs(); !slices.Equal(got, c.want) {
+				t.Errorf("%s to %s, %s: %v, want %v", c.start, c.end, prop, got, c.want)
+			}
+		}
 	}
 }

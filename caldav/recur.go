@@ -57,7 +57,8 @@ const (
 )
 
 // judge tells from an object's bounds alone whether it has an instance in the range, where they are far enough
-// from the range's edges. Only what is left over has to be parsed.
+// from the range's edges. Only what is left over has to be parsed. That there is an instance at a bound is not
+// known: the first or the last of a series may have been deleted.
 func (r timeRange) judge(o Object) verdict {
 	if o.First.IsZero() {
 		return unsure
@@ -68,12 +69,9 @@ func (r timeRange) judge(o Object) verdict {
 		!r.start.IsZero() && !unbounded && o.Last.Before(r.start.Add(-zoneSlack)):
 		return outside
 	}
-	lateFirst := r.start.IsZero() || !o.First.Before(r.start.Add(zoneSlack))
-	lateLast := r.start.IsZero() || unbounded || o.Last.After(r.start.Add(zoneSlack))
-	switch {
-	case lateFirst && (r.end.IsZero() || o.First.Before(r.end.Add(-zoneSlack))), // its first instance begins in the range
-		lateLast && r.end.IsZero(),
-		lateLast && !unbounded && !o.Last.After(r.end.Add(-zoneSlack)): // its last instance ends in the range
+	within := (r.start.IsZero() || !o.First.Before(r.start.Add(zoneSlack))) &&
+		(r.end.IsZero() || !unbounded && !o.Last.After(r.end.Add(-zoneSlack)))
+	if within || unbounded && r.end.IsZero() { // all of its instances, or all but some
 		return inside
 	}
 	return unsure
