@@ -142,7 +142,11 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 			v.fail(http.StatusForbidden, &Problem{"The request does not come from a page of this bridge.", "Go back, load the page anew, and try again."})
 			return
 		}
-		err := v.readSession()
+		// A form that cannot be read wholly counts for nothing: what it lacks would be taken for an empty choice.
+		err := readForm(r)
+		if err == nil {
+			err = v.readSession()
+		}
 		if err == nil {
 			err = serve(v)
 		}
@@ -161,6 +165,18 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 			v.fail(http.StatusInternalServerError, &Problem{"Something went wrong here.", "The log says what. Try again."})
 		}
 	}
+}
+
+func readForm(r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	err := r.ParseForm()
+	var tooLarge *http.MaxBytesError
+	if err == nil || errors.As(err, &tooLarge) {
+		return err
+	}
+	return &Problem{"The form cannot be read.", "Go back, load the page anew, and try again."}
 }
 
 func (h *Handler) admin(serve func(*visit) error) http.HandlerFunc {
