@@ -101,30 +101,42 @@ func Check(ctx context.Context, path string) (schema int64, err error) {
 	return schema, nil
 }
 
-// CheckKey reports, by an error, that the sign-ins in the database file at path were sealed with another key. A database
-// without any is content with every key.
+// CheckKey reports, by an error, that the sign-ins in the database file at path were sealed with another key, each of them: where one
+// is made anew, the new key counts. A database without any is content with every key.
 func CheckKey(ctx context.Context, path string, key Key) error {
 	db, err := openFile(path, "ro")
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(ctx, `SELECT id, token FROM account WHERE token IS NOT NULL`)
-	if err != nil {
+	err = checkKey(ctx, db, key)
+	if err != nil && !errors.Is(err, errOtherKey) {
 		return fmt.Errorf("%s is no database of outbridge: %w", path, err)
 	}
+	return err
+}
+
+// CheckKey is the function of that name for a store that is open.
+func (s *Store) CheckKey(ctx context.Context) error { return checkKey(ctx, s.read.DB, s.key) }
+
+func checkKey(ctx context.Context, db *sql.DB, key Key) error {
+	rows, err := db.QueryContext(ctx, `SELECT id, token FROM account WHERE token IS NOT NULL`)
+	if err != nil {
+		return err
+	}
 	defer rows.Close()
+	var other error
 	for rows.Next() {
 		var id bridge.AccountID
 		var box []byte
 		if err := rows.Scan(&id, &box); err != nil {
 			return err
 		}
-		if _, err := key.open(box, tokens{id: id}.row()); err != nil {
-			return err
+		if _, other = key.open(box, tokens{id: id}.row()); other == nil {
+			return nil
 		}
 	}
-	return rows.Err()
+	return errors.Join(rows.Err(), other)
 }
 
 // Schema is the version that Open brings a database to.

@@ -165,8 +165,14 @@ func TestTokens(t *testing.T) {
 	if _, err := tokens.LoadToken(t.Context()); err == nil || !strings.Contains(err.Error(), "key file") {
 		t.Errorf("another key: %v", err)
 	}
+	if err := s.CheckKey(t.Context()); err == nil || !strings.Contains(err.Error(), "key file") {
+		t.Errorf("another key: %v", err)
+	}
 	if err := tokens.SaveToken(t.Context(), nil, first); err != nil {
 		t.Errorf("signing in anew after a lost key: %v", err)
+	}
+	if err := s.CheckKey(t.Context()); err != nil {
+		t.Errorf("after signing in anew: %v", err)
 	}
 }
 

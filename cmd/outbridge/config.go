@@ -370,6 +370,9 @@ func (c *config) oneShot() {
 
 // openStore opens the database, and takes over what was set on its pages.
 func (c *config) openStore(ctx context.Context) (*sqlstore.Store, error) {
+	if err := c.keyOfDatabase(); err != nil {
+		return nil, err
+	}
 	key, err := sqlstore.ReadKey(c.KeyFile)
 	if err != nil {
 		return nil, err
@@ -383,6 +386,18 @@ func (c *config) openStore(ctx context.Context) (*sqlstore.Store, error) {
 		return nil, err
 	}
 	return store, nil
+}
+
+// keyOfDatabase refuses to make a new key for a database that there is: every password and feed address would be unknown,
+// and clients would be told that their calendars are gone.
+func (c *config) keyOfDatabase() error {
+	if _, err := os.Lstat(c.KeyFile); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if info, err := os.Stat(c.Database); err != nil || info.Size() == 0 {
+		return nil
+	}
+	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; without one, delete the database and begin anew", c.KeyFile, c.Database)
 }
 
 // scopes are the permissions that the person of an account is asked for: no more than what is switched on takes. A

@@ -49,6 +49,7 @@ type doctor struct {
 	stderr   io.Writer
 	http     *http.Client
 	serving  bool // a server has the database
+	began    bool // there is a database, whether it can be used or not
 }
 
 func (d *doctor) add(f finding) {
@@ -163,6 +164,11 @@ func (d *doctor) exposure() {
 // app looks at the app registration and the accounts, after those of the pages have been taken over from the database.
 func (d *doctor) app() {
 	const check = "app registration"
+	if d.store == nil && d.began && d.c.Microsoft.ClientID == "" {
+		d.skip(check, "that of the pages is not known without the database")
+		d.skip("accounts", "those of the pages are not known without the database")
+		return
+	}
 	credential, err := d.c.Microsoft.credential(time.Now())
 	switch {
 	case d.c.Microsoft.ClientID == "":
@@ -192,6 +198,7 @@ func (d *doctor) keyAndDatabase() {
 	}
 	schema, dbErr := sqlstore.Check(d.ctx, d.c.Database)
 	noKey, noDatabase := errors.Is(keyErr, fs.ErrNotExist), errors.Is(dbErr, fs.ErrNotExist)
+	d.began = !noDatabase
 	switch {
 	case noKey && noDatabase:
 		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s and %s are not there yet: nothing has run here", d.c.KeyFile, d.c.Database)

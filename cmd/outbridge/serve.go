@@ -64,6 +64,10 @@ func (s *serveCmd) Run(e *env) error {
 		return err
 	}
 	defer store.Close()
+	// With another key no password and no feed address is known: clients would be told that their calendars are gone.
+	if err := store.CheckKey(e.ctx); err != nil {
+		return err
+	}
 	c.metrics = bridge.NewMetrics(version())
 	var mailboxes []bridge.Mailbox
 	switch {

@@ -78,7 +78,7 @@ func (s *statusCmd) Run(e *env) error {
 		fmt.Fprintln(e.stdout, "Warning: "+report.Credential.Warning+".")
 	}
 	if len(report.Accounts) == 0 {
-		fmt.Fprintln(e.stdout, "There is no [[account]] in the configuration.")
+		fmt.Fprintln(e.stdout, "There is no account yet: add one on the pages of `outbridge serve`, or an [[account]] to the configuration.")
 		return nil
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
