@@ -162,6 +162,8 @@ func TestPages(t *testing.T) {
 	if status, body := fetch(t, "GET", feed, "", ""); status != 200 || !strings.Contains(body, "SUMMARY:Stand-up") {
 		t.Errorf("the changed feed is answered %d", status)
 	}
+	b.unfold("end-1")
+	b.look("feed-end")
 	b.press("New address for the feed")
 	if b.value("new-secret") == feed {
 		t.Error("the feed has its old address")
@@ -169,6 +171,7 @@ func TestPages(t *testing.T) {
 	if status, _ := fetch(t, "GET", feed, "", ""); status != 404 {
 		t.Errorf("the old address is answered %d", status)
 	}
+	b.unfold("end-1")
 	b.press("Remove the feed")
 	b.shows("The feed is removed.")
 
