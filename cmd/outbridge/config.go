@@ -334,7 +334,7 @@ func (c *config) names() string {
 		all = append(all, a.Name)
 	}
 	if len(all) == 0 {
-		return "there is no [[account]] in the configuration, and none was added on the pages"
+		return "there is no account yet, so add one on the pages, or an [[account]] to the configuration"
 	}
 	if len(c.added) > 0 {
 		return "there are " + strings.Join(all, ", ")

@@ -47,13 +47,8 @@ func (m *microsoftConfig) certificate() (*graph.Certificate, error) {
 		}
 		b = append(append(b, '\n'), keyPEM...)
 	}
-	info, err := os.Stat(secret)
-	if err != nil {
+	if err := notForEverybody(secret); err != nil {
 		return nil, fmt.Errorf("microsoft.%s: %w", key, err)
-	}
-	// Windows keeps no such bits.
-	if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("microsoft.%s: everybody may read the private key in %s (mode %04o): run chmod 600 %s", key, secret, mode, secret)
 	}
 	c, err := graph.ParseCertificate(b)
 	if err != nil {
@@ -134,4 +129,17 @@ func (c *config) warnOfCredential(ctx context.Context, log *slog.Logger) error {
 		case <-time.After(24 * time.Hour):
 		}
 	}
+}
+
+// notForEverybody refuses a file with a private key that anybody on this machine may read.
+func notForEverybody(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	// Windows keeps no such bits.
+	if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" {
+		return fmt.Errorf("everybody may read the private key in %s (mode %04o): run chmod 600 %s", path, mode, path)
+	}
+	return nil
 }

@@ -127,7 +127,11 @@ func (d *doctor) examine(f configFlag) {
 	}
 	d.c = c
 	c.oneShot()
-	d.ok("configuration", "%s; accounts: %d", f.file(), len(c.Accounts))
+	file := f.file()
+	if !exists(file) {
+		file = "there is no file, so everything has its default"
+	}
+	d.ok("configuration", "%s; accounts in it: %d", file, len(c.Accounts))
 	d.exposure()
 	d.serving = c.served()
 	if d.keyAndDatabase(); d.store != nil {

@@ -191,6 +191,9 @@ const certCheck = time.Minute
 
 // fileTLS serves the certificate of two files, and the new one after they have changed.
 func fileTLS(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
+	if err := notForEverybody(keyFile); err != nil {
+		return nil, fmt.Errorf("tls.key_file: %w", err)
+	}
 	f := &fileCert{cert: certFile, key: keyFile, log: log}
 	if err := f.load(); err != nil {
 		return nil, fmt.Errorf("tls.cert_file and key_file: %w", err)

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -82,6 +83,18 @@ func TestCertFile(t *testing.T) {
 	roots := writeCert(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "tls.key"), 1)
 	config := "listen = \"127.0.0.1:0\"\npublic_url = \"https://calendar.example.com\"\n[tls]\ncert_file = \"cert.pem\"\nkey_file = \"tls.key\"\nhttp_listen = \"127.0.0.1:0\"\n"
 	if err := os.WriteFile(filepath.Join(dir, "outbridge.toml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(dir, "tls.key")
+	if err := os.Chmod(key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused := exec.Command("outbridge", "serve")
+	refused.Dir = dir
+	if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "tls.key_file: everybody may read the private key in tls.key (mode 0644): run chmod 600 tls.key") {
+		t.Errorf("with a key for everybody: %v\n%s", err, out)
+	}
+	if err := os.Chmod(key, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := start(t, dir, "serve")
