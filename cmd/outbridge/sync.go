@@ -19,6 +19,9 @@ import (
 // syncAttempts is how often `sync` sends a request before it gives up: somebody waits for it, unlike for serve.
 const syncAttempts = 4
 
+// roundAttempts is how often it begins a round that another process writes into.
+const roundAttempts = 5
+
 type syncCmd struct {
 	configFlag
 	jsonFlag
@@ -73,7 +76,12 @@ func (s *syncCmd) Run(e *env) error {
 	begin := time.Now()
 	for i, m := range mailboxes {
 		wg.Go(func() {
-			reports[i].Report, errs[i] = b.Round(e.ctx, m)
+			for range roundAttempts {
+				// Beside a running server, whoever writes second begins anew.
+				if reports[i].Report, errs[i] = b.Round(e.ctx, m); !errors.Is(errs[i], bridge.ErrConflict) {
+					break
+				}
+			}
 			if errs[i] != nil {
 				errs[i] = forAccount(fmt.Errorf("account %s: %w", m.Name, errs[i]), m.Name)
 				reports[i].Error = oneLine(errs[i])
