@@ -397,7 +397,7 @@ func (c *config) keyOfDatabase() error {
 	if info, err := os.Stat(c.Database); err != nil || info.Size() == 0 {
 		return nil
 	}
-	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; without one, delete the database and begin anew", c.KeyFile, c.Database)
+	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; where it is lost, make another one with `outbridge init --key-only` and sign in anew with `outbridge login`", c.KeyFile, c.Database)
 }
 
 // scopes are the permissions that the person of an account is asked for: no more than what is switched on takes. A

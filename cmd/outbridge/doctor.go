@@ -208,7 +208,7 @@ func (d *doctor) keyAndDatabase() {
 		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s and %s are not there yet: nothing has run here", d.c.KeyFile, d.c.Database)
 		return
 	case noKey:
-		d.broken("key", "Put the key back from your copy, with mode 0600. Without it, delete the database and begin anew.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
+		d.broken("key", "Put the key back from your copy, with mode 0600. Where it is lost, make another one with `outbridge init --key-only` and sign in anew with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
 		return
 	}
 	key, err := sqlstore.ReadKey(d.c.KeyFile)

@@ -29,6 +29,14 @@ func (l *loginCmd) Run(e *env) error {
 		return err
 	}
 	c.oneShot()
+	if _, err := c.account(l.Account); err != nil && !exists(c.Database) {
+		return err
+	}
+	store, err := c.openStore(e.ctx) // which also knows the accounts of the pages
+	if err != nil {
+		return err
+	}
+	defer store.Close()
 	account, err := c.account(l.Account)
 	if err != nil {
 		return err
@@ -36,11 +44,6 @@ func (l *loginCmd) Run(e *env) error {
 	if account.Mailbox != "" {
 		return fmt.Errorf("account %s is app-only (it has a mailbox in the configuration): it needs no sign-in, run `outbridge sync`", account.Name)
 	}
-	store, err := c.openStore(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
 	authority, err := c.authority(c.scopes(account))
 	if err != nil {
 		return err

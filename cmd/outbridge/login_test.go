@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/sqlstore"
 )
 
 // visit opens an address as a browser does, and returns the page at the end of all redirects.
@@ -458,5 +459,29 @@ func TestAppAccountsShareAToken(t *testing.T) {
 	outbridge(t, dir, "sync")
 	if s := outbridge(t, dir, "status"); tokens.Load() != 1 || strings.Count(s, ": ok") != 2 {
 		t.Errorf("%d requests for tokens; status %s", tokens.Load(), s)
+	}
+}
+
+// TestLoginOfPages signs in an account that was added on the pages, as `status` and `doctor` say it is done.
+func TestLoginOfPages(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID, AutoApprove: true, DeviceInterval: time.Second}
+	box, _ := officeWeek(sim)
+	dir := writeConfig(t, newOutlook(t, sim, box))
+	outbridge(t, dir, "status")
+	key, err := sqlstore.ReadKey(filepath.Join(dir, "outbridge.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlstore.Open(t.Context(), filepath.Join(dir, "outbridge.db"), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.AddAccount(t.Context(), "kim", ""); err != nil {
+		t.Fatal(err)
+	}
+	store.Close()
+	if out := outbridge(t, dir, "login", "kim"); !strings.Contains(out, "Signed in as "+box.Address()) {
+		t.Errorf("login kim: %s", out)
 	}
 }
