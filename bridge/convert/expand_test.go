@@ -75,7 +75,7 @@ func TestExpandErrors(t *testing.T) {
 	}
 	start := time.Now()
 	_, err := Expand(decode(t, []byte(calendarOf("DTSTART:20000101T000000Z\nRRULE:FREQ=SECONDLY"))), Span{date(2026, 1, 1), date(2026, 2, 1)})
-	if !errors.Is(err, ErrTooMany) || time.Since(start) > 5*time.Second {
+	if !errors.Is(err, ErrTooMany) || time.Since(start) > 30*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 }

@@ -497,6 +497,9 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 	return comps, live
 }
 
+// farthest is the year in which a plan is not followed any further: a wanted date may be anything that somebody wrote.
+const farthest = 2300
+
 // find tells which of the wanted dates the plan has, and whether any of its dates is not removed.
 func (p plan) find(wanted []time.Time, removed func(time.Time) bool) (hits map[time.Time]bool, live bool) {
 	hits = make(map[time.Time]bool, len(wanted))
@@ -509,7 +512,7 @@ func (p plan) find(wanted []time.Time, removed func(time.Time) bool) (hits map[t
 		}
 	}
 	for t := range p.dates {
-		if live && t.After(last) {
+		if live && t.After(last) || t.Year() > farthest {
 			break
 		}
 		if want[t] {

