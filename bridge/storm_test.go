@@ -16,10 +16,10 @@ import (
 	"outbridge/bridge/graph/graphsim"
 )
 
-// TestMain runs fewer storms than rapid does by itself, since one of them takes a second with the race detector;
+// TestMain runs fewer storms than rapid does by itself, since one takes a second or two with the race detector;
 // -rapid.checks has more.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "40"); err != nil {
+	if err := flag.Set("rapid.checks", "25"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
