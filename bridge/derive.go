@@ -30,22 +30,36 @@ func (r *round) derive(ctx context.Context) error {
 		return err
 	}
 	done := 0
-	for {
-		marks, err := r.b.Store.Marked(ctx, r.cal.ID, StageDerive, "", derivePage)
-		if err != nil || len(marks) == 0 {
+	marks, drafts, err := r.nextDrafts(ctx, "")
+	for err == nil && len(marks) > 0 {
+		var list []Derived
+		if list, err = r.decide(ctx, drafts); err != nil {
 			return err
 		}
-		list, err := r.deriveBatch(ctx, marks)
-		if err != nil {
+		// While these are written the next ones are made.
+		var g errgroup.Group
+		g.Go(func() error { return r.b.Store.Stage(ctx, r.cal.ID, r.cal.Seq, list) })
+		last := marks[len(marks)-1].Series
+		g.Go(func() (err error) {
+			marks, drafts, err = r.nextDrafts(ctx, last)
 			return err
-		}
-		if err := r.b.Store.Stage(ctx, r.cal.ID, r.cal.Seq, list); err != nil {
-			return err
-		}
+		})
+		err = g.Wait()
 		done += len(list)
 		r.b.progress(Progress{Account: r.account, Calendar: r.cal.DisplayName, Phase: "convert", Pages: r.report.Pages,
 			Events: r.report.Items, Done: done, Total: max(total, done)})
 	}
+	return err
+}
+
+// nextDrafts makes the objects of the marked series that follow one.
+func (r *round) nextDrafts(ctx context.Context, after graph.EventID) ([]Mark, []draft, error) {
+	marks, err := r.b.Store.Marked(ctx, r.cal.ID, StageDerive, after, derivePage)
+	if err != nil || len(marks) == 0 {
+		return nil, nil, err
+	}
+	drafts, err := r.drafts(ctx, marks)
+	return marks, drafts, err
 }
 
 // deriveRefused serves series that Graph lists but whose masters it will not show, and that clients have not seen
@@ -65,7 +79,11 @@ func (r *round) deriveRefused(ctx context.Context) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	list, err := r.deriveBatch(ctx, marks)
+	drafts, err := r.drafts(ctx, marks)
+	if err != nil {
+		return err
+	}
+	list, err := r.decide(ctx, drafts)
 	if err != nil {
 		return err
 	}
@@ -85,8 +103,8 @@ type draft struct {
 	content *ical.Calendar // of object
 }
 
-// deriveBatch makes the objects of some series, converting on all cores.
-func (r *round) deriveBatch(ctx context.Context, marks []Mark) ([]Derived, error) {
+// drafts makes the objects of some series, converting on all cores.
+func (r *round) drafts(ctx context.Context, marks []Mark) ([]draft, error) {
 	drafts := make([]draft, len(marks))
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -96,10 +114,12 @@ func (r *round) deriveBatch(ctx context.Context, marks []Mark) ([]Derived, error
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	list := make([]Derived, len(marks))
+	return drafts, g.Wait()
+}
+
+// decide holds drafts against the objects that there are, all earlier ones being staged, and tells what is to change.
+func (r *round) decide(ctx context.Context, drafts []draft) ([]Derived, error) {
+	list := make([]Derived, len(drafts))
 	uids := map[string]bool{} // of this batch, which is not staged yet
 	for i, d := range drafts {
 		if d.object != nil {
