@@ -16,7 +16,6 @@ import (
 	"context"
 	"iter"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,16 +104,17 @@ type Bridge struct {
 	Published func(CalendarID)
 	Metrics   *Metrics // nil: nothing is counted
 
-	mu      sync.Mutex
-	nudges  map[string]chan struct{}
-	rounds  map[string]*sync.Mutex
-	stuck   map[CalendarID]int
-	asked   map[AccountID]time.Time // when the mailbox's settings were last asked for
-	idle    map[CalendarID]idleCursor
-	ears    map[string]*ear
-	grouped map[AccountID]time.Time  // when calendar groups were last asked for in vain
-	listed  map[AccountID]time.Time  // when the calendars were last listed
-	viewed  map[CalendarID]time.Time // when a calendar without a cursor was last listed
+	mu     sync.Mutex
+	nudges map[string]chan struct{}
+	rounds map[string]*sync.Mutex
+	stuck  map[CalendarID]int
+	idle   map[CalendarID]idleCursor
+	ears   map[string]*ear
+
+	asked   times[AccountID]  // for the mailbox's settings
+	listed  times[AccountID]  // the calendars; forgotten after a round that failed
+	grouped times[AccountID]  // for calendar groups, in vain
+	viewed  times[CalendarID] // a calendar without a cursor
 
 	workers workers
 	number  atomic.Int64 // of the round begun last, for logs
@@ -249,14 +249,6 @@ func (b *Bridge) now() time.Time {
 		return b.Now().UTC()
 	}
 	return time.Now().UTC()
-}
-
-// elapsed is the time since then: for ever where then is the zero time, or ahead because the clock was set back.
-func elapsed(now, then time.Time) time.Duration {
-	if then.IsZero() || now.Before(then) {
-		return math.MaxInt64
-	}
-	return now.Sub(then)
 }
 
 func (b *Bridge) log() *slog.Logger {

@@ -28,10 +28,7 @@ func (b *Bridge) calendars(ctx context.Context, m Mailbox, a Account) (cals []Ca
 	if err != nil {
 		return nil, 0, err
 	}
-	b.mu.Lock()
-	last, ok := b.listed[a.ID]
-	b.mu.Unlock()
-	if ok && len(known) > 0 && elapsed(b.now(), last) < b.ListEvery {
+	if len(known) > 0 && elapsed(b.now(), b.listed.of(a.ID)) < b.ListEvery {
 		return known, 0, nil
 	}
 	counted, n := graph.CountRequests(ctx)
@@ -46,25 +43,11 @@ func (b *Bridge) calendars(ctx context.Context, m Mailbox, a Account) (cals []Ca
 	if cals, err = b.Store.Calendars(ctx, a.ID); err != nil {
 		return nil, n.Load(), err
 	}
-	b.setListed(a.ID, b.now())
+	b.listed.set(a.ID, b.now())
 	if len(cals) == 0 {
 		err = errors.New("no calendar is left by include and exclude of the configuration")
 	}
 	return cals, n.Load(), errors.Join(append(list.errs, err)...)
-}
-
-// setListed remembers when the calendars of an account were listed; the zero time asks for them at the next round.
-func (b *Bridge) setListed(id AccountID, at time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.listed == nil {
-		b.listed = map[AccountID]time.Time{}
-	}
-	if at.IsZero() {
-		delete(b.listed, id)
-		return
-	}
-	b.listed[id] = at
 }
 
 // listing gathers the calendars that an account is to have.
@@ -122,10 +105,7 @@ func (l *listing) own(ctx context.Context, a Account) error {
 // does without until later.
 func (l *listing) grouped(ctx context.Context, a Account) ([]graph.Calendar, error) {
 	now := l.b.now()
-	l.b.mu.Lock()
-	tried := l.b.grouped[a.ID]
-	l.b.mu.Unlock()
-	if elapsed(now, a.Grouped) < groupsAge || elapsed(now, tried) < groupsRetry {
+	if elapsed(now, a.Grouped) < groupsAge || elapsed(now, l.b.grouped.of(a.ID)) < groupsRetry {
 		return nil, nil
 	}
 	groups, err := l.m.Graph.GroupCalendars(ctx)
@@ -134,12 +114,7 @@ func (l *listing) grouped(ctx context.Context, a Account) ([]graph.Calendar, err
 	}
 	if err != nil && !graph.IsNotOffered(err) {
 		l.b.log().Info("calendar groups cannot be read now; the calendars of the plain list are taken", "account", l.m.Name, "err", err)
-		l.b.mu.Lock()
-		if l.b.grouped == nil {
-			l.b.grouped = map[AccountID]time.Time{}
-		}
-		l.b.grouped[a.ID] = now
-		l.b.mu.Unlock()
+		l.b.grouped.set(a.ID, now)
 		return nil, nil
 	}
 	return groups, l.b.Store.SetGrouped(ctx, a.ID, now)

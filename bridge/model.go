@@ -133,6 +133,9 @@ type Row struct {
 	Raw    []byte
 }
 
+// isInstance reports whether it is one of the occurrences of a series.
+func (r Row) isInstance() bool { return r.Kind == KindOccurrence || r.Kind == KindException }
+
 // Stages of a series, in the order of work.
 const (
 	StageClean  = 0

@@ -46,7 +46,7 @@ func (p *page) take(r Row) {
 
 // doubt has a row that a listing does not name asked for anew: an event by its id, an occurrence by its series.
 func (p *page) doubt(r Row) {
-	if r.Kind == KindOccurrence || r.Kind == KindException {
+	if r.isInstance() {
 		p.remove(r.ID)
 		p.mark(r.Series, StageRead)
 		return

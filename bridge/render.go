@@ -21,18 +21,10 @@ func (b *Bridge) settings(ctx context.Context, m Mailbox, a Account) (s Settings
 	if !b.Settings {
 		return Settings{}, 0, nil
 	}
-	b.mu.Lock()
-	due := elapsed(b.now(), b.asked[a.ID]) >= settingsAge
-	if due {
-		if b.asked == nil {
-			b.asked = map[AccountID]time.Time{}
-		}
-		b.asked[a.ID] = b.now()
-	}
-	b.mu.Unlock()
-	if !due {
+	if elapsed(b.now(), b.asked.of(a.ID)) < settingsAge {
 		return a.Settings, 0, nil
 	}
+	b.asked.set(a.ID, b.now())
 	counted, n := graph.CountRequests(ctx)
 	s = Settings{Colors: map[string]string{}}
 	zone, err := m.Graph.MailboxZone(counted)

@@ -79,7 +79,7 @@ func (r *round) answer(ctx context.Context, p *page, res graph.Result, have Row,
 		row.Kind, row.Series = KindOrphan, e.ID
 		p.put(row)
 		p.mark(e.ID, StageDerive)
-	case row.Kind == KindOccurrence || row.Kind == KindException:
+	case row.isInstance():
 		p.take(row)
 		p.mark(e.ID, StageDerive) // nothing of its own: the series that it belongs to shows it
 	case !here, row.Kind == KindSingle && r.isPast(row.Span.End) && !r.isPast(have.Span.End):
@@ -264,7 +264,7 @@ func (r *round) orphans(ctx context.Context, p *page, master graph.EventID, rows
 func (r *round) reconcile(ctx context.Context, p *page, e graph.Event, rows []Row, resent bool) error {
 	var listed []Row
 	for _, row := range rows {
-		if row.Kind == KindOccurrence || row.Kind == KindException {
+		if row.isInstance() {
 			listed = append(listed, row)
 		}
 	}

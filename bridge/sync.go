@@ -108,7 +108,7 @@ func (b *Bridge) roundOf(ctx context.Context, m Mailbox, a Account, report *Repo
 	}
 	err = errors.Join(append(errs, listErr)...)
 	if err != nil {
-		b.setListed(a.ID, time.Time{}) // perhaps a calendar is not there any more
+		b.listed.set(a.ID, time.Time{}) // perhaps a calendar is not there any more
 	}
 	return err
 }
@@ -420,9 +420,8 @@ func (r *round) mirrorEvents(ctx context.Context, events []graph.Event, next *Cu
 		if e.Removed != nil {
 			// A tombstone is a question: it also comes for events outside the window that were added or changed.
 			switch {
-			case known && (have.Kind == KindOccurrence || have.Kind == KindException):
-				p.remove(e.ID)
-				p.mark(have.Series, StageRead)
+			case known && have.isInstance():
+				p.doubt(have)
 				delete(rows, e.ID)
 			default:
 				p.mark(e.ID, StageAsk)

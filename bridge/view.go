@@ -34,7 +34,7 @@ func (r *round) isForeign() bool {
 // page of the window in each round, so rounds of a running bridge do it every viewEvery only.
 func (r *round) followView(ctx context.Context) error {
 	now := r.b.now()
-	if r.b.ListEvery > 0 && elapsed(now, r.b.lastView(r.cal.ID)) < viewEvery {
+	if r.b.ListEvery > 0 && elapsed(now, r.b.viewed.of(r.cal.ID)) < viewEvery {
 		return nil
 	}
 	cur := r.cursor(r.cal.Pending)
@@ -86,7 +86,7 @@ func (r *round) followView(ctx context.Context) error {
 	if err := r.write(ctx, p); err != nil {
 		return err
 	}
-	r.b.setView(r.cal.ID, now)
+	r.b.viewed.set(r.cal.ID, now)
 	return nil
 }
 
@@ -133,21 +133,6 @@ func (r *round) compare(ctx context.Context, events []graph.Event, cur *Cursor) 
 func sameVersion(e graph.Event, have Row) bool {
 	old, err := decode(have)
 	return err == nil && spanOf(e) == have.Span && e.ETag == old.ETag && (e.ChangeKey == old.ChangeKey || old.ChangeKey == "")
-}
-
-func (b *Bridge) lastView(id CalendarID) time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.viewed[id]
-}
-
-func (b *Bridge) setView(id CalendarID, at time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.viewed == nil {
-		b.viewed = map[CalendarID]time.Time{}
-	}
-	b.viewed[id] = at
 }
 
 // listedRows yields the rows of the mirror that a listing of span is to name, without what Graph said of them.

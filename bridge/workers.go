@@ -82,14 +82,14 @@ func (b *Bridge) Remove(name string) {
 	w.mu.Unlock()
 	b.Metrics.Forget(name)
 	// Ids of rows that are removed are given out again. What is forgotten of others costs them a look at the store.
+	for _, t := range []interface{ forget() }{&b.asked, &b.listed, &b.grouped, &b.viewed} {
+		t.forget()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.ears, name)
 	clear(b.stuck)
-	clear(b.asked)
 	clear(b.idle)
-	clear(b.listed)
-	clear(b.viewed)
 }
 
 // Pulse tells what the worker of the account is at.
