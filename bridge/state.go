@@ -44,7 +44,7 @@ func stateOf(err error, account string) State {
 	case err == nil:
 		return State{Code: StateOK}
 	case errors.As(err, &auth):
-		s := State{Code: StateConfiguration, Sentence: auth.Sentence, Action: strings.ReplaceAll(auth.Action, "ACCOUNT", account), Final: true, Claims: auth.Claims}
+		s := State{Code: StateConfiguration, Sentence: auth.Sentence, Action: auth.ActionFor(account), Final: true, Claims: auth.Claims}
 		switch {
 		case auth.SignIn:
 			s.Code = StateSignIn
@@ -77,16 +77,6 @@ func stateOf(err error, account string) State {
 	}
 	return State{Code: StateError, Sentence: sentence(err), Action: "It is tried again; look into the log if it stays."}
 }
-
-// accountError is an error in which the account's name stands where graph.AuthError says ACCOUNT.
-type accountError struct {
-	account string
-	err     error
-}
-
-func (e *accountError) Error() string { return strings.ReplaceAll(e.err.Error(), "ACCOUNT", e.account) }
-
-func (e *accountError) Unwrap() error { return e.err }
 
 // sentence is an error as one line for a person.
 func sentence(err error) string {

@@ -48,7 +48,7 @@ func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
 		return report, err
 	}
 	if err = b.roundOf(ctx, m, a, &report); err != nil {
-		err = &accountError{m.Name, err}
+		err = graph.ForAccount(err, m.Name)
 	}
 	report.Seconds = b.now().Sub(begin).Seconds()
 	if ctx.Err() != nil {
@@ -158,7 +158,7 @@ func (r *round) do(ctx context.Context, part func(context.Context) error) error 
 		r.report.Events, r.report.Series, r.report.Losses = counts.Events, counts.Series, counts.Losses
 	}
 	if err != nil {
-		r.report.Error = sentence(&accountError{r.account, err})
+		r.report.Error = sentence(graph.ForAccount(err, r.account))
 	}
 	if errors.Is(err, ErrBusy) {
 		return err // so is writing down why

@@ -27,6 +27,27 @@ type AuthError struct {
 	CorrelationID string
 }
 
+// ActionFor is Action with the account's name where it says ACCOUNT.
+func (e *AuthError) ActionFor(account string) string {
+	return strings.ReplaceAll(e.Action, accountHere, account)
+}
+
+// accountHere stands for the account's name, which this package does not know.
+const accountHere = "ACCOUNT"
+
+// ForAccount is err with the account's name in its advice. It wraps err.
+func ForAccount(err error, account string) error { return &accountError{err, account} }
+
+type accountError struct {
+	err     error
+	account string
+}
+
+func (e *accountError) Error() string {
+	return strings.ReplaceAll(e.err.Error(), accountHere, e.account)
+}
+func (e *accountError) Unwrap() error { return e.err }
+
 // Error says what happened and what to do, in one line.
 func (e *AuthError) Error() string {
 	code := e.Code

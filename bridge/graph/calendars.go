@@ -25,9 +25,18 @@ func (c *Client) Calendars(ctx context.Context) ([]Calendar, error) {
 
 // PrimaryCalendar reads the mailbox's own, default calendar, the one that sharing a calendar is about as a rule.
 func (c *Client) PrimaryCalendar(ctx context.Context) (Calendar, error) {
-	const op = "read the primary calendar"
+	return c.calendar(ctx, "read the primary calendar", "/calendar")
+}
+
+// Calendar reads one calendar of the mailbox (learn.microsoft.com/graph/api/calendar-get). IsNotFound tells that it is
+// gone.
+func (c *Client) Calendar(ctx context.Context, id CalendarID) (Calendar, error) {
+	return c.calendar(ctx, "read a calendar", "/calendars/"+escape(string(id)))
+}
+
+func (c *Client) calendar(ctx context.Context, op, path string) (Calendar, error) {
 	var cal Calendar
-	_, err := c.do(ctx, request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + "/calendar", prefer: prefer("UTC"), decode: func(b []byte) error {
+	_, err := c.do(ctx, request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + path, prefer: prefer("UTC"), decode: func(b []byte) error {
 		if err := json.Unmarshal(b, &cal); err != nil {
 			return fmt.Errorf("the answer is not a calendar: %w", err)
 		}

@@ -374,10 +374,10 @@ func (d *doctor) account(check string, a accountConfig) {
 	var refused *graph.AuthError
 	switch {
 	case errors.As(err, &refused):
-		d.broken(check, strings.ReplaceAll(refused.Action, "ACCOUNT", a.Name), "%s", refused.Sentence)
+		d.broken(check, refused.ActionFor(a.Name), "%s", refused.Sentence)
 		return
 	case err != nil:
-		d.broken(check, "Do what it says.", "%v", forAccount(err, a.Name))
+		d.broken(check, "Do what it says.", "%v", graph.ForAccount(err, a.Name))
 		return
 	}
 	row, err := d.store.Account(d.ctx, a.Name)

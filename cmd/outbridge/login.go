@@ -69,7 +69,7 @@ func (l *loginCmd) Run(e *env) error {
 		}, keep)
 	}
 	if err != nil {
-		return forAccount(err, account.Name)
+		return graph.ForAccount(err, account.Name)
 	}
 	m, err := c.mailbox(e.ctx, store, c.logger(e.stderr), account)
 	if err != nil {
@@ -77,7 +77,7 @@ func (l *loginCmd) Run(e *env) error {
 	}
 	cals, err := m.Graph.Calendars(e.ctx)
 	if err != nil {
-		return fmt.Errorf("signed in as %s, but the calendars cannot be read: %w", who.Address, forAccount(err, account.Name))
+		return fmt.Errorf("signed in as %s, but the calendars cannot be read: %w", who.Address, graph.ForAccount(err, account.Name))
 	}
 	var names []string
 	for _, cal := range cals {
@@ -138,16 +138,3 @@ type oneToken string
 
 func (t oneToken) Token(context.Context) (string, error) { return string(t), nil }
 func (oneToken) Invalidate(string)                       {}
-
-// forAccount is a sign-in error with the account's name in its advice.
-func forAccount(err error, name string) error {
-	return accountError{err, name}
-}
-
-type accountError struct {
-	error
-	name string
-}
-
-func (e accountError) Error() string { return strings.ReplaceAll(e.error.Error(), "ACCOUNT", e.name) }
-func (e accountError) Unwrap() error { return e.error }

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -143,7 +142,7 @@ func (b *comeback) finish(q url.Values) error {
 func inWords(err error, account string) (sentence, action string) {
 	var refused *graph.AuthError
 	if errors.As(err, &refused) {
-		return refused.Sentence, strings.ReplaceAll(refused.Action, "ACCOUNT", account)
+		return refused.Sentence, refused.ActionFor(account)
 	}
 	return err.Error(), ""
 }

@@ -244,7 +244,7 @@ func problem(err error, account string) error {
 		return &web.Problem{Sentence: fmt.Sprintf("This account belongs to %s, and that sign-in was of %s.", other.Before.Address, other.Now.Address),
 			Action: "Sign in as the same person, or tick that somebody else may sign in, whose calendars then replace all of the account's."}
 	case errors.As(err, &refused):
-		return &web.Problem{Sentence: numbered(refused), Action: strings.ReplaceAll(refused.Action, "ACCOUNT", account)}
+		return &web.Problem{Sentence: numbered(refused), Action: refused.ActionFor(account)}
 	case graph.IsUnavailable(err), errors.Is(err, context.DeadlineExceeded):
 		return &web.Problem{Sentence: "Microsoft's login service does not answer properly at the moment.", Action: "Try again in a while."}
 	}

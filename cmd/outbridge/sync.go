@@ -83,7 +83,7 @@ func (s *syncCmd) Run(e *env) error {
 				}
 			}
 			if errs[i] != nil {
-				errs[i] = forAccount(fmt.Errorf("account %s: %w", m.Name, errs[i]), m.Name)
+				errs[i] = fmt.Errorf("account %s: %w", m.Name, errs[i])
 				reports[i].Error = oneLine(errs[i])
 			}
 		})
