@@ -1,8 +1,10 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,4 +123,17 @@ func (f Feed) Window(now time.Time) convert.Span {
 		w.End = p.After(today).AddDate(0, 0, 1)
 	}
 	return w
+}
+
+// FindFeed finds a feed of a user, or ErrNotFound.
+func FindFeed(ctx context.Context, store AccessStore, user string, id FeedID) (Feed, error) {
+	list, err := store.Feeds(ctx, user)
+	if err != nil {
+		return Feed{}, err
+	}
+	i := slices.IndexFunc(list, func(f Feed) bool { return f.ID == id && f.User == user })
+	if i < 0 {
+		return Feed{}, ErrNotFound
+	}
+	return list[i], nil
 }

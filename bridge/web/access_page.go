@@ -30,19 +30,11 @@ func label(v *visit) string {
 	return text
 }
 
-func passwords(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func passwords(v *visit, a Account) error {
 	return v.passwordsPage(a, "")
 }
 
-func addPassword(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func addPassword(v *visit, a Account) error {
 	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, label(v), v.h.now())
 	if err != nil {
 		return err
@@ -50,11 +42,7 @@ func addPassword(v *visit) error {
 	return v.passwordsPage(a, secret)
 }
 
-func revokePassword(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func revokePassword(v *visit, a Account) error {
 	id, err := v.id()
 	if err != nil {
 		return err
@@ -155,11 +143,7 @@ func feedTitle(f bridge.Feed, cals []bridge.Calendar) string {
 	return calendarNames(f, cals)
 }
 
-func feeds(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func feeds(v *visit, a Account) error {
 	return v.feedsPage(a, nil, formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
 }
 
@@ -223,11 +207,7 @@ func (v *visit) linksOf(secret string, f bridge.Feed) *FeedLinks {
 	return &links
 }
 
-func addFeed(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func addFeed(v *visit, a Account) error {
 	f, trouble, err := v.checked(a)
 	if err != nil {
 		return err
@@ -250,15 +230,7 @@ func (v *visit) feedOf(a Account) (bridge.Feed, error) {
 	if err != nil {
 		return bridge.Feed{}, err
 	}
-	list, err := v.h.Store.Feeds(v.r.Context(), a.Name)
-	if err != nil {
-		return bridge.Feed{}, err
-	}
-	i := slices.IndexFunc(list, func(f bridge.Feed) bool { return f.ID == bridge.FeedID(id) })
-	if i < 0 {
-		return bridge.Feed{}, bridge.ErrNotFound
-	}
-	return list[i], nil
+	return bridge.FindFeed(v.r.Context(), v.h.Store, a.Name, bridge.FeedID(id))
 }
 
 func (v *visit) feedPage(a Account, form feedForm, trouble *Problem) error {
@@ -270,11 +242,7 @@ func (v *visit) feedPage(a Account, form feedForm, trouble *Problem) error {
 		Data: map[string]any{"Form": form, "Calendars": cals, "User": a.Name, "New": false}})
 }
 
-func changeFeedForm(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func changeFeedForm(v *visit, a Account) error {
 	f, err := v.feedOf(a)
 	if err != nil {
 		return err
@@ -282,11 +250,7 @@ func changeFeedForm(v *visit) error {
 	return v.feedPage(a, formOf(f), nil)
 }
 
-func changeFeed(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func changeFeed(v *visit, a Account) error {
 	old, err := v.feedOf(a)
 	if err != nil {
 		return err
@@ -306,11 +270,7 @@ func changeFeed(v *visit) error {
 	return v.redirect(accountPath(a.Name) + "/feeds?done=feed")
 }
 
-func rotateFeed(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func rotateFeed(v *visit, a Account) error {
 	f, err := v.feedOf(a)
 	if err != nil {
 		return err
@@ -322,11 +282,7 @@ func rotateFeed(v *visit) error {
 	return v.feedsPage(a, v.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
 }
 
-func removeFeed(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func removeFeed(v *visit, a Account) error {
 	id, err := v.id()
 	if err != nil {
 		return err

@@ -16,6 +16,17 @@ func accountPath(name string) string { return "/accounts/" + name }
 // account is the one that the address names.
 func (v *visit) account() (Account, error) { return v.accountNamed(v.r.PathValue("user")) }
 
+// ofAccount serves a page of the account that the address names.
+func ofAccount(serve func(*visit, Account) error) func(*visit) error {
+	return func(v *visit) error {
+		a, err := v.account()
+		if err != nil {
+			return err
+		}
+		return serve(v, a)
+	}
+}
+
 func (v *visit) accountNamed(name string) (Account, error) {
 	list, err := v.h.Accounts.List(v.r.Context())
 	if err != nil {
@@ -158,11 +169,7 @@ func front(v *visit) error {
 	return v.render("accounts", page{Title: "Accounts", Data: map[string]any{"Accounts": views, "App": app}})
 }
 
-func accountPage(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func accountPage(v *visit, a Account) error {
 	view, err := v.h.accountView(v.r.Context(), a)
 	if err != nil {
 		return err
@@ -171,11 +178,7 @@ func accountPage(v *visit) error {
 }
 
 // accountState tells the script of the account's page how it fares by now.
-func accountState(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func accountState(v *visit, a Account) error {
 	view, err := v.h.accountView(v.r.Context(), a)
 	if err != nil {
 		return err
@@ -214,19 +217,11 @@ func addAccount(v *visit) error {
 	return v.redirect(accountPath(name) + "/sign-in")
 }
 
-func removeAccountForm(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func removeAccountForm(v *visit, a Account) error {
 	return v.render("account-remove", page{Title: "Remove " + a.Name, Account: &a})
 }
 
-func removeAccount(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func removeAccount(v *visit, a Account) error {
 	v.h.flows.endDevice(a.Name)
 	if err := v.h.Accounts.Remove(v.r.Context(), a.Name); err != nil {
 		return err
@@ -234,11 +229,7 @@ func removeAccount(v *visit) error {
 	return v.redirect("/?done=removed")
 }
 
-func syncNow(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func syncNow(v *visit, a Account) error {
 	v.h.Accounts.Nudge(a.Name)
 	return v.redirect(accountPath(a.Name) + "?done=synced")
 }

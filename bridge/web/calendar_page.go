@@ -13,11 +13,7 @@ import (
 const maxLosses = 500
 
 // calendarPage shows the month or week of one calendar, or of all of an account, as clients see it.
-func calendarPage(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func calendarPage(v *visit, a Account) error {
 	view, err := v.h.accountView(v.r.Context(), a)
 	if err != nil {
 		return err

@@ -29,20 +29,12 @@ func (v *visit) connectPage(a Account, link string) error {
 		"Calendars": view.Calendars, "First": first, "Profile": link, "Life": int(profileLife / time.Minute)}})
 }
 
-func connect(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func connect(v *visit, a Account) error {
 	return v.connectPage(a, "")
 }
 
 // makeProfile makes a link to a configuration profile. The app password in it is made when the link is followed.
-func makeProfile(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func makeProfile(v *visit, a Account) error {
 	secret, err := v.h.Store.AddTicket(v.r.Context(), bridge.Ticket{User: a.Name, Label: "Apple profile", Expires: v.h.now().Add(profileLife)})
 	if err != nil {
 		return err

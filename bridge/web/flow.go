@@ -163,11 +163,7 @@ func (v *visit) here() string {
 }
 
 // signInChoice shows the ways to sign an account in to Microsoft, or how the one that was begun stands.
-func signInChoice(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func signInChoice(v *visit, a Account) error {
 	app, err := v.h.Accounts.App(v.r.Context())
 	if err != nil {
 		return err
@@ -195,11 +191,7 @@ func signInChoice(v *visit) error {
 	return v.render("microsoft", p)
 }
 
-func signInDevice(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func signInDevice(v *visit, a Account) error {
 	v.back = accountPath(a.Name) + "/sign-in"
 	code, err := v.h.Accounts.DeviceCode(v.r.Context(), a.Name, v.r.PostFormValue("other") != "")
 	if err != nil {
@@ -209,21 +201,13 @@ func signInDevice(v *visit) error {
 	return v.redirect(accountPath(a.Name) + "/sign-in")
 }
 
-func signInCancel(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func signInCancel(v *visit, a Account) error {
 	v.h.flows.endDevice(a.Name)
 	return v.redirect(accountPath(a.Name))
 }
 
 // signInState tells the script of the waiting page how it stands.
-func signInState(v *visit) error {
-	a, err := v.account()
-	if err != nil {
-		return err
-	}
+func signInState(v *visit, a Account) error {
 	f, _ := v.h.flows.device(a.Name)
 	plain(v.w, 200, f.state)
 	return nil

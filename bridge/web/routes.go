@@ -38,6 +38,11 @@ func (h *Handler) pages() {
 		"GET /new-account":             newAccountForm,
 		"POST /new-account":            addAccount,
 
+		"GET /accounts/{user}/sign-in/browser": signInBrowser,
+	} {
+		h.mux.HandleFunc(pattern, h.admin(serve))
+	}
+	for pattern, serve := range map[string]func(*visit, Account) error{
 		"GET /accounts/{user}":                        accountPage,
 		"GET /accounts/{user}/state":                  accountState,
 		"POST /accounts/{user}/sync":                  syncNow,
@@ -47,7 +52,6 @@ func (h *Handler) pages() {
 		"POST /accounts/{user}/sign-in":               signInDevice,
 		"POST /accounts/{user}/sign-in/cancel":        signInCancel,
 		"GET /accounts/{user}/sign-in/state":          signInState,
-		"GET /accounts/{user}/sign-in/browser":        signInBrowser,
 		"GET /accounts/{user}/passwords":              passwords,
 		"POST /accounts/{user}/passwords":             addPassword,
 		"POST /accounts/{user}/passwords/{id}/revoke": revokePassword,
@@ -62,6 +66,6 @@ func (h *Handler) pages() {
 		"GET /calendars/{user}":                       calendarPage,
 		"GET /calendars/{user}/{calendar}":            calendarPage,
 	} {
-		h.mux.HandleFunc(pattern, h.admin(serve))
+		h.mux.HandleFunc(pattern, h.admin(ofAccount(serve)))
 	}
 }

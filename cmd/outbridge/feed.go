@@ -194,16 +194,8 @@ func (f *feedChangeCmd) Run(e *env) error {
 }
 
 func findFeed(e *env, store *sqlstore.Store, user string, id bridge.FeedID) (bridge.Feed, error) {
-	list, err := store.Feeds(e.ctx, user)
-	if err != nil {
-		return bridge.Feed{}, err
-	}
-	for _, feed := range list {
-		if feed.ID == id && feed.User == user {
-			return feed, nil
-		}
-	}
-	return bridge.Feed{}, noFeed(bridge.ErrNotFound, user, id)
+	feed, err := bridge.FindFeed(e.ctx, store, user, id)
+	return feed, noFeed(err, user, id)
 }
 
 type feedListCmd struct {

@@ -37,10 +37,7 @@ type loadWorld struct {
 func newLoadWorld(t *testing.T, fill func(*graphsim.Calendar)) *loadWorld {
 	t.Helper()
 	w := &loadWorld{t: t, dir: t.TempDir()}
-	w.binary, w.conf = filepath.Join(w.dir, "outbridge"), filepath.Join(w.dir, "outbridge.toml")
-	if out, err := exec.Command("go", "build", "-o", w.binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	w.binary, w.conf = buildBinary(t, w.dir), filepath.Join(w.dir, "outbridge.toml")
 	w.sim = &graphsim.Server{AutoApprove: true, DeviceInterval: time.Second, MaxPage: 200}
 	fill(w.sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time").Calendar())
 	outlook := httptest.NewServer(w.sim)
@@ -53,6 +50,16 @@ func newLoadWorld(t *testing.T, fill func(*graphsim.Calendar)) *loadWorld {
 	}
 	w.tool("login", "alice")
 	return w
+}
+
+// buildBinary builds the program into dir.
+func buildBinary(t *testing.T, dir string) string {
+	t.Helper()
+	binary := filepath.Join(dir, "outbridge")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
 }
 
 // freeAddress is one that nobody listens on.

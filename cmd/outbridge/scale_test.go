@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -29,22 +28,13 @@ const scaleEvents = 500 // of each mailbox, a tenth of them series
 // idle polls of all of them take. It fails where a mailbox is not polled within the interval.
 func TestScale(t *testing.T) {
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "outbridge")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary := buildBinary(t, dir)
 	sim := &graphsim.Server{ClientSecret: "secret", MaxPage: 200}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
 	outlook := httptest.NewServer(sim)
 	defer outlook.Close()
 	var conf strings.Builder
 	fmt.Fprintf(&conf, "listen = %q\n[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\nclient_id = \"load\"\ntenant = \"contoso.example\"\nclient_secret_file = \"secret\"\n",
-		address, outlook.URL, outlook.URL)
+		freeAddress(t), outlook.URL, outlook.URL)
 	for i := range *scaleMailboxes {
 		name := fmt.Sprintf("user%d", i)
 		fillScale(sim.AddMailbox(name+"@contoso.example", name, "W. Europe Standard Time").Calendar(), i)

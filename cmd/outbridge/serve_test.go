@@ -235,12 +235,7 @@ func TestServe(t *testing.T) {
 // freePort has the configuration of a folder listen at a port of its own, which public_url names too.
 func freePort(t *testing.T, dir string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	editConfig(t, dir, "127.0.0.1:0", l.Addr().String())
-	l.Close()
+	editConfig(t, dir, "127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", anyPort(t)))
 }
 
 // editConfig replaces a text of the configuration of a folder.
