@@ -126,7 +126,7 @@ func (f Feed) Window(now time.Time) convert.Span {
 }
 
 // FindFeed finds a feed of a user, or ErrNotFound.
-func FindFeed(ctx context.Context, store AccessStore, user string, id FeedID) (Feed, error) {
+func FindFeed(ctx context.Context, store FeedStore, user string, id FeedID) (Feed, error) {
 	list, err := store.Feeds(ctx, user)
 	if err != nil {
 		return Feed{}, err

@@ -153,8 +153,8 @@ const (
 type Mark struct {
 	Series graph.EventID
 	Stage  int
-	// Listed: the series' rows are everything that Graph lists in the window. Only read with StageDerive.
-	Listed bool
+	// Complete: the series' rows are all that Graph lists of it in the window. Only read with StageDerive.
+	Complete bool
 }
 
 // MirrorPage is one write to a mirror: everything in it happens, or nothing.

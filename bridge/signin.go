@@ -28,7 +28,7 @@ func (e *OtherMailboxError) Error() string {
 
 // SignIn keeps the outcome of a sign-in. As somebody else than before only where other is true; otherwise the error is an
 // *OtherMailboxError, and the old sign-in stays.
-func SignIn(ctx context.Context, s Store, a Account, who Identity, token *oauth2.Token, other bool) error {
+func SignIn(ctx context.Context, s SignInStore, a Account, who Identity, token *oauth2.Token, other bool) error {
 	if a.Identity.ID != "" && a.Identity.ID != who.ID && !other {
 		return &OtherMailboxError{a.Name, a.Identity, who}
 	}

@@ -24,20 +24,10 @@ var (
 	ErrExists = errors.New("it exists already")
 )
 
-// Store keeps everything. Calls on one calendar are serializable, also across processes. A write is durable when
-// its call returns, but for Mirror and Stage: a power cut may take the latest of these back, whole and in order, and the
-// next round makes them once more from the cursor that is left. No transaction, lock or query outlives a call, so nothing
-// is held while the bridge talks to Graph or to a client; lists come in pages.
-type Store interface {
-	AccountStore
-	SubscriptionStore
-	MirrorStore
-	ObjectStore
-	AccessStore
-	PropertyStore
-	PushStore
-	PageStore
-}
+// What follows is the contract of the store, in parts by who uses them; one store is all of them. Calls on one calendar are
+// serializable, also across processes. A write is durable when its call returns, but for Mirror and Stage: a power cut may take
+// the latest of these back, whole and in order, and the next round makes them once more from the cursor that is left. No
+// transaction, lock or query outlives a call, so nothing is held while anyone talks to Graph or to a client; lists come in pages.
 
 // AccountStore keeps accounts and their tokens.
 type AccountStore interface {
@@ -52,6 +42,10 @@ type AccountStore interface {
 	SetGrouped(ctx context.Context, id AccountID, at time.Time) error
 	// SetState records how the account fares.
 	SetState(ctx context.Context, id AccountID, s State) error
+}
+
+// SignInStore keeps the sign-ins of accounts.
+type SignInStore interface {
 	// Tokens keeps the account's OAuth token, sealed. It is a graph.TokenLocker.
 	Tokens(id AccountID) graph.TokenStore
 	// SaveSignIn keeps a new sign-in, whatever there was: the token and who it is of.
@@ -66,52 +60,77 @@ type SubscriptionStore interface {
 	SetSubscription(ctx context.Context, s Subscription) error
 }
 
-// MirrorStore keeps calendars and their mirrors.
-type MirrorStore interface {
+// CalendarStore keeps the calendars of accounts.
+type CalendarStore interface {
 	// Calendars lists those of an account in display order.
 	Calendars(ctx context.Context, id AccountID) ([]Calendar, error)
 	Calendar(ctx context.Context, id CalendarID) (Calendar, error)
-	// UserCalendar finds a calendar of the account of that name by its path segment, or ErrNotFound. One row read.
-	UserCalendar(ctx context.Context, account, name string) (Calendar, error)
 	// SetCalendars makes the account's calendars those of list, matched by Mailbox and GraphID: new ones are made (Name is the
 	// wished path segment, made unique), known ones take the list's DisplayName, Color, CanEdit, Default, Owner and
 	// Order, and others are removed with all that is theirs, what clients have set of them included (PropertyPath). It
 	// reports whether anything changed.
 	SetCalendars(ctx context.Context, id AccountID, list []Calendar) (bool, error)
+}
+
+// MirrorStore keeps mirrors.
+type MirrorStore interface {
 	// Mirror writes one page and returns the calendar's new Seq.
 	Mirror(ctx context.Context, p MirrorPage) (seq int64, err error)
 	// Rows finds rows by id; those that the mirror does not have are absent.
 	Rows(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]Row, error)
 	// SeriesRows lists the rows of one series, ordered by id.
 	SeriesRows(ctx context.Context, id CalendarID, series graph.EventID) ([]Row, error)
+	// RowsIn lists up to limit rows without Raw, masters left out, that touch span, ordered by id, beginning after the id
+	// given ("" from the start).
+	RowsIn(ctx context.Context, id CalendarID, span convert.Span, after graph.EventID, limit int) ([]Row, error)
+	// Unlisted lists up to limit rows of singles, masters and orphans whose Round is before round.
+	Unlisted(ctx context.Context, id CalendarID, round int64, limit int) ([]Row, error)
+	// Elsewhere tells which of ids another calendar of the same mailbox mirrors.
+	Elsewhere(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]CalendarID, error)
 	// Marked lists up to limit series of a stage, ordered by id, beginning after the id given ("" from the start).
 	Marked(ctx context.Context, id CalendarID, stage int, after graph.EventID, limit int) ([]Mark, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
-	// Unlisted lists up to limit rows of singles, masters and orphans whose Round is before round.
-	Unlisted(ctx context.Context, id CalendarID, round int64, limit int) ([]Row, error)
-	// Listed lists up to limit rows without Raw, masters left out, that touch span, ordered by id, beginning after the id
-	// given ("" from the start).
-	Listed(ctx context.Context, id CalendarID, span convert.Span, after graph.EventID, limit int) ([]Row, error)
-	// Elsewhere tells which of ids another calendar of the same mailbox mirrors.
-	Elsewhere(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]CalendarID, error)
-	// MarkAll sets every clean series of a calendar to StageDerive, so that its objects become of that rendering.
-	MarkAll(ctx context.Context, id CalendarID, rendering string) error
-	// FindSeries lists up to limit series of an account ("": of all) that have a row whose id, iCalUId or subject is
-	// text, or holds it in its subject.
-	FindSeries(ctx context.Context, account, text string, limit int) ([]Found, error)
+}
+
+// ProgressStore keeps how the rounds of a calendar fare.
+type ProgressStore interface {
 	// SetGood records a good round and, when link is not "", the cursor that it ended with, unless seq moved on.
 	SetGood(ctx context.Context, id CalendarID, seq int64, link string, at time.Time) error
+	// SetFault records why a round failed.
+	SetFault(ctx context.Context, id CalendarID, fault string) error
 	// SetAudit records an audit.
 	SetAudit(ctx context.Context, id CalendarID, a Audit) error
 	// SetWay records how changes of the calendar are learnt.
 	SetWay(ctx context.Context, id CalendarID, way string) error
-	// SetFault records why a round failed.
-	SetFault(ctx context.Context, id CalendarID, fault string) error
+}
+
+// StagingStore takes what is derived from a mirror: Stage keeps it, Publish shows it.
+type StagingStore interface {
+	// MarkAll sets every clean series of a calendar to StageDerive, so that its objects become of that rendering.
+	MarkAll(ctx context.Context, id CalendarID, rendering string) error
+	// SeriesObject is the object of a series as the next Publish would leave it, or ErrNotFound.
+	SeriesObject(ctx context.Context, id CalendarID, series graph.EventID) (Object, error)
+	// UIDTaken reports whether another series of the calendar has an object of that UID, staged or published.
+	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
+	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.
+	Stage(ctx context.Context, id CalendarID, seq int64, list []Derived) error
+	// Publish shows at once all staged objects, or those of the series named, each with a rev of its own. It returns how many
+	// changed and how many of these are tombstones. Nothing staged: nothing is written.
+	Publish(ctx context.Context, id CalendarID, at time.Time, series ...graph.EventID) (changed, removed int, err error)
+}
+
+// StatusStore tells what a calendar holds.
+type StatusStore interface {
 	// Counts sums up a calendar for status.
 	Counts(ctx context.Context, id CalendarID) (Counts, error)
 	// Losses lists up to limit recorded losses of a calendar.
 	Losses(ctx context.Context, id CalendarID, limit int) ([]convert.Loss, error)
+	// EventLosses lists them with the events that they are of, by time.
+	EventLosses(ctx context.Context, id CalendarID, limit int) ([]EventLoss, error)
+	// FindSeries lists up to limit series of an account ("": of all) that have a row whose id, iCalUId or subject is
+	// text, or holds it in its subject.
+	FindSeries(ctx context.Context, account, text string, limit int) ([]Found, error)
 }
 
 // Found is a series that a search came upon.
@@ -132,18 +151,10 @@ type Counts struct {
 	Adjusted int `json:"adjusted"`
 }
 
-// ObjectStore keeps objects. Derive stages them, Publish shows them.
+// ObjectStore reads the objects that clients see.
 type ObjectStore interface {
-	// SeriesObject is the object of a series as the next Publish would leave it, or ErrNotFound.
-	SeriesObject(ctx context.Context, id CalendarID, series graph.EventID) (Object, error)
-	// UIDTaken reports whether another series of the calendar has an object of that UID, staged or published.
-	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
-	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.
-	Stage(ctx context.Context, id CalendarID, seq int64, list []Derived) error
-	// Publish shows all staged objects at once, each with a rev of its own, and returns how many changed and how many
-	// of these are tombstones. Nothing staged: nothing is written.
-	Publish(ctx context.Context, id CalendarID, at time.Time) (changed, removed int, err error)
-
+	// UserCalendar finds a calendar of the account of that name by its path segment, or ErrNotFound. One row read.
+	UserCalendar(ctx context.Context, account, name string) (Calendar, error)
 	// Object finds one by name with its data; deleted ones are ErrNotFound.
 	Object(ctx context.Context, id CalendarID, name string) (Object, error)
 	// Objects lists up to q.Limit objects by name, beginning after q.After.
@@ -161,15 +172,18 @@ type ObjectQuery struct {
 	Limit      int
 }
 
-// AccessStore keeps app passwords and feeds by a keyed hash of their secrets.
-type AccessStore interface {
+// PasswordStore keeps app passwords by a keyed hash.
+type PasswordStore interface {
 	// AddPassword makes a password and returns it, the only time that it is seen.
 	AddPassword(ctx context.Context, user, label string, at time.Time) (Password, string, error)
 	Passwords(ctx context.Context, user string) ([]Password, error)
 	RevokePassword(ctx context.Context, user string, id int64) error
 	// CheckPassword reports whether the password is one of user's. One row read.
 	CheckPassword(ctx context.Context, user, password string) (bool, error)
+}
 
+// FeedStore keeps feeds by a keyed hash of their secrets.
+type FeedStore interface {
 	// AddFeed makes a feed and returns its secret, the only time that it is seen.
 	AddFeed(ctx context.Context, f Feed) (Feed, string, error)
 	Feeds(ctx context.Context, user string) ([]Feed, error)
@@ -214,9 +228,8 @@ type PushStore interface {
 	SetDelivery(ctx context.Context, id string, rev int64, failures int, notBefore time.Time) error
 }
 
-// PageStore keeps what only the pages need: their administrator, sessions, the app registration, and the accounts that
-// were added there.
-type PageStore interface {
+// AdministratorStore keeps who may use the pages: the administrator and the browsers that are signed in.
+type AdministratorStore interface {
 	// Administrator is the hash of the administrator's password, or ErrNotFound while there is none.
 	Administrator(ctx context.Context) (hash string, err error)
 	// SetAdministrator sets that hash and ends all sessions. With first it only ever sets one where there is none, and
@@ -233,7 +246,10 @@ type PageStore interface {
 	Sessions(ctx context.Context, now time.Time) ([]Session, error)
 	// EndSessions ends those of the ids, or all where there are none, and forgets expired ones.
 	EndSessions(ctx context.Context, now time.Time, ids ...int64) error
+}
 
+// PageStore keeps what was set on the pages in place of the configuration.
+type PageStore interface {
 	// Registration is what SetRegistration has kept; the zero value where that is nothing.
 	Registration(ctx context.Context) (Registration, error)
 	SetRegistration(ctx context.Context, r Registration) error
@@ -245,12 +261,12 @@ type PageStore interface {
 	AddedAccounts(ctx context.Context) ([]Account, error)
 	// RemoveAccount removes an account of a page with its calendars, sign-in, passwords and feeds, or ErrNotFound.
 	RemoveAccount(ctx context.Context, name string) error
+}
 
+// TicketStore keeps one-time links by a keyed hash.
+type TicketStore interface {
 	// AddTicket makes a one-time link and returns its secret.
 	AddTicket(ctx context.Context, t Ticket) (string, error)
 	// TakeTicket finds a ticket that has not expired at now and removes it, or ErrNotFound.
 	TakeTicket(ctx context.Context, secret string, now time.Time) (Ticket, error)
-
-	// EventLosses lists up to limit recorded losses of a calendar with the events that they are of, by time.
-	EventLosses(ctx context.Context, id CalendarID, limit int) ([]EventLoss, error)
 }

@@ -21,8 +21,17 @@ const listPage = 500
 
 // Backend serves the published calendars to caldav.Handler.
 type Backend struct {
-	Store bridge.Store
+	Store Store
 	Push  Push // nil: clients are offered no push
+}
+
+// Store is what clients see.
+type Store interface {
+	Account(ctx context.Context, name string) (bridge.Account, error)
+	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
+	CheckPassword(ctx context.Context, user, password string) (bool, error)
+	bridge.ObjectStore
+	bridge.PropertyStore
 }
 
 // Push keeps subscriptions of clients to calendars; see caldav.PushBackend.

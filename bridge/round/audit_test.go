@@ -46,7 +46,7 @@ func TestAuditHeals(t *testing.T) {
 	w.Must(err)
 	for _, row := range rows {
 		if row.Kind == bridge.KindOccurrence && row.Span.Start.Equal(at(8, 10, 0)) {
-			w.Damage(bridge.MirrorPage{Gone: []graph.EventID{row.ID}, Marks: []bridge.Mark{{Series: series, Stage: bridge.StageDerive, Listed: true}}})
+			w.Damage(bridge.MirrorPage{Gone: []graph.EventID{row.ID}, Marks: []bridge.Mark{{Series: series, Stage: bridge.StageDerive, Complete: true}}})
 		}
 	}
 	if r := w.audit(1); r.Changed() != 2 {

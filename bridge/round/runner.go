@@ -13,58 +13,35 @@ package round
 
 import (
 	"context"
-	"iter"
+	"errors"
+	"fmt"
 	"log/slog"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 )
 
-// Graph is what the bridge asks of one mailbox; *graph.Client is the real one. It retries by itself, so an error
-// is final for this round.
-type Graph interface {
-	Calendars(ctx context.Context) ([]graph.Calendar, error)
-	GroupCalendars(ctx context.Context) ([]graph.Calendar, error)
-	PrimaryCalendar(ctx context.Context) (graph.Calendar, error)
-	Calendar(ctx context.Context, id graph.CalendarID) (graph.Calendar, error)
-	DeltaURL(cal graph.CalendarID, start, end time.Time) string
-	Delta(ctx context.Context, link string) (graph.DeltaPage, error)
-	Events(ctx context.Context, ids []graph.EventID) []graph.Result
-	Masters(ctx context.Context, refs []graph.MasterRef) []graph.Result
-	EventsFrom(ctx context.Context, cal graph.CalendarID, from time.Time) iter.Seq2[graph.Event, error]
-	View(ctx context.Context, cal graph.CalendarID, start, end time.Time) iter.Seq2[graph.Event, error]
-	Instances(ctx context.Context, master graph.EventID, start, end time.Time) ([]graph.Event, error)
-	Subscribe(ctx context.Context, s graph.Subscription) (graph.Subscription, error)
-	Subscriptions(ctx context.Context) ([]graph.Subscription, error)
-	RenewSubscription(ctx context.Context, id string, expires time.Time) (graph.Subscription, error)
-	DeleteSubscription(ctx context.Context, id string) error
-	MailboxZone(ctx context.Context) (string, error)
-	Categories(ctx context.Context) ([]graph.Category, error)
-}
+// parallelCals is how many calendars of one mailbox are in work at once; the client holds the request limit.
+const parallelCals = 4
 
-// Mailbox is one account's way to Graph, and what it is to serve.
-type Mailbox struct {
-	Name  string // the account's name, also the CalDAV user
-	Graph Graph
-	// Shared are mailboxes of other people and rooms, whose default calendars are served too.
-	Shared []SharedMailbox
-	// Include and Exclude choose the mailbox's own calendars by their names in Outlook, whatever the case, "*" being
-	// any text. No Include is all.
-	Include, Exclude []string
-}
-
-// SharedMailbox is an account's way to the mailbox of somebody else.
-type SharedMailbox struct {
-	Address string
-	Graph   Graph
+// Store is what rounds keep and read.
+type Store interface {
+	bridge.AccountStore
+	bridge.CalendarStore
+	bridge.MirrorStore
+	bridge.ProgressStore
+	bridge.StagingStore
+	bridge.StatusStore
 }
 
 // Runner does the rounds of mailboxes. All fields are set before the first call.
 type Runner struct {
-	Store bridge.Store
+	Store Store
 
 	History bridge.Period // how far back the window reaches; zero: 4 months
 	Horizon bridge.Period // how far ahead; zero: 12 months
@@ -97,16 +74,7 @@ type Runner struct {
 	// Done is called at the end of each round that was not cut short. Nil: not called.
 	Done func(context.Context, bridge.Report)
 
-	mu     sync.Mutex
-	rounds map[string]*sync.Mutex
-	stuck  map[bridge.CalendarID]int
-	idle   map[bridge.CalendarID]idleCursor
-
-	asked   times[bridge.AccountID]  // for the mailbox's settings
-	listed  times[bridge.AccountID]  // the calendars; forgotten after a round that failed
-	grouped times[bridge.AccountID]  // for calendar groups, in vain
-	viewed  times[bridge.CalendarID] // a calendar without a cursor
-
+	memory memory
 	number atomic.Int64 // of the round begun last, for logs
 }
 
@@ -118,56 +86,133 @@ type Progress struct {
 	Done, Total       int    // of the phase; Total 0 where it is not known
 }
 
-// lockRound keeps the rounds of one account in this process one after another; between processes the mirror's seq does.
-func (b *Runner) lockRound(account string) func() {
-	b.mu.Lock()
-	if b.rounds == nil {
-		b.rounds = map[string]*sync.Mutex{}
+// Round brings all calendars of one mailbox up to date. The report is filled in as far as the round came; the
+// error joins those of its calendars. Rounds of one calendar run one after another.
+func (r *Runner) Round(ctx context.Context, m Mailbox) (bridge.Report, error) {
+	begin := r.now()
+	report := bridge.Report{Account: m.Name, Round: r.number.Add(1)}
+	ctx = bridge.WithLogAttrs(ctx, slog.Int64("round", report.Round))
+	a, err := r.Store.EnsureAccount(ctx, m.Name)
+	if err != nil {
+		return report, err
 	}
-	if b.rounds[account] == nil {
-		b.rounds[account] = new(sync.Mutex)
+	if err = r.all(ctx, m, a, &report); err != nil {
+		err = graph.ForAccount(err, m.Name)
 	}
-	m := b.rounds[account]
-	b.mu.Unlock()
-	m.Lock()
-	return m.Unlock
+	report.Seconds = r.now().Sub(begin).Seconds()
+	if ctx.Err() != nil {
+		return report, ctx.Err()
+	}
+	if errors.Is(err, bridge.ErrBusy) {
+		return report, err
+	}
+	report.Err, report.State = err, bridge.StateOf(err, m.Name)
+	if g, ok := m.Graph.(interface{ TokenExpires() time.Time }); ok {
+		report.TokenExpires = g.TokenExpires()
+	}
+	if r.Done != nil {
+		r.Done(ctx, report)
+	}
+	return report, errors.Join(err, r.setState(ctx, a, report.State))
 }
 
-func (b *Runner) now() time.Time {
-	if b.Now != nil {
-		return b.Now().UTC()
+// all does a round of each calendar of the account.
+func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *bridge.Report) error {
+	cals, requests, listErr := r.calendars(ctx, m, a)
+	report.Requests = requests
+	if len(cals) == 0 {
+		return listErr
 	}
-	return time.Now().UTC()
+	settings, requests, err := r.settings(ctx, m, a)
+	report.Requests += requests
+	if err != nil {
+		return err
+	}
+	rounds := make([]*calendarRound, len(cals))
+	errs := make([]error, len(cals))
+	var g errgroup.Group
+	g.SetLimit(parallelCals)
+	for i, c := range cals {
+		rounds[i] = r.calendarRound(ctx, m, c, cals, settings)
+		g.Go(func() error {
+			errs[i] = rounds[i].do(ctx, rounds[i].run)
+			return nil
+		})
+	}
+	g.Wait()
+	for _, from := range rounds {
+		for id, events := range from.follower.arrived {
+			i := slices.IndexFunc(cals, func(c bridge.Calendar) bool { return c.ID == id })
+			if i >= 0 && errs[i] == nil {
+				errs[i] = rounds[i].do(ctx, func(ctx context.Context) error { return rounds[i].askAgain(ctx, events) })
+			}
+		}
+	}
+	for i, one := range rounds {
+		if one.report.Good = one.cal.Good; errs[i] == nil {
+			one.report.Good = r.now()
+		}
+		report.Calendars = append(report.Calendars, one.report)
+		report.Requests += one.report.Requests
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("calendar %q: %w", one.cal.DisplayName, errs[i])
+		}
+	}
+	err = errors.Join(append(errs, listErr)...)
+	if err != nil {
+		account := r.memory.account(m.Name)
+		account.set(&account.calendars, time.Time{}) // perhaps a calendar is not there any more
+	}
+	return err
 }
 
-func (b *Runner) log() *slog.Logger {
-	if b.Log != nil {
-		return b.Log
+// calendarRound is a round of one calendar, of all that the account serves.
+func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *calendarRound {
+	one := &calendarRound{
+		status: r.Store, progress: r.Store, memory: r.memory.account(m.Name).calendar(c),
+		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID},
+		options: options{account: m.Name, checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
+			count: r.Count, published: r.Published},
 	}
-	return slog.Default()
+	if r.ListEvery > 0 {
+		one.options.viewEvery = viewEvery
+	}
+	tell := func(phase string, done, total int) {
+		if r.Progress != nil {
+			r.Progress(Progress{Account: m.Name, Calendar: c.DisplayName, Phase: phase, Pages: one.report.Pages, Events: one.report.Items,
+				Done: done, Total: total})
+		}
+	}
+	one.deriver = r.Deriver(ctx, m.Name, c, s)
+	one.deriver.tell = tell
+	one.mirror = &mirror{
+		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: periods{r.History, r.Horizon}, now: r.now,
+		report: &one.report, tell: tell,
+	}
+	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: isForeign(c, all)}
+	one.siblings = &siblings{graph: one.graph, cal: c, served: all}
+	one.resolver = &resolver{mirror: one.mirror, deriver: one.deriver, siblings: one.siblings}
+	return one
 }
 
-func (b *Runner) progress(p Progress) {
-	if b.Progress != nil {
-		b.Progress(p)
+// Deriver makes objects of a calendar of an account with those settings.
+func (r *Runner) Deriver(ctx context.Context, account string, c bridge.Calendar, s bridge.Settings) *Deriver {
+	log := r.log().With("account", account, "calendar", c.DisplayName)
+	for _, a := range bridge.LogAttrs(ctx) {
+		log = log.With(a)
+	}
+	return &Deriver{
+		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML,
+		staging: &r.memory.account(account).calendar(c).staging, now: r.now, tell: func(string, int, int) {},
 	}
 }
 
-// Forget drops what is remembered of calendars and accounts: ids of rows that are removed are given out again. What is
-// forgotten of others costs them a look at the store.
-func (b *Runner) Forget() {
-	for _, t := range []interface{ forget() }{&b.asked, &b.listed, &b.grouped, &b.viewed} {
-		t.forget()
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	clear(b.stuck)
-	clear(b.idle)
-}
+// Forget drops what is remembered of an account that is no longer read.
+func (r *Runner) Forget(account string) { r.memory.forget(account) }
 
 // setState records how the account fares after a round, when that is news.
-func (b *Runner) setState(ctx context.Context, a bridge.Account, s bridge.State) error {
-	fresh, loadErr := b.Store.Account(ctx, a.Name)
+func (r *Runner) setState(ctx context.Context, a bridge.Account, s bridge.State) error {
+	fresh, loadErr := r.Store.Account(ctx, a.Name)
 	if loadErr != nil {
 		return loadErr
 	}
@@ -177,6 +222,20 @@ func (b *Runner) setState(ctx context.Context, a bridge.Account, s bridge.State)
 		(!s.Final || old.TokenVersion == s.TokenVersion) {
 		return nil
 	}
-	s.Since = b.now()
-	return b.Store.SetState(ctx, a.ID, s)
+	s.Since = r.now()
+	return r.Store.SetState(ctx, a.ID, s)
+}
+
+func (r *Runner) now() time.Time {
+	if r.Now != nil {
+		return r.Now().UTC()
+	}
+	return time.Now().UTC()
+}
+
+func (r *Runner) log() *slog.Logger {
+	if r.Log != nil {
+		return r.Log
+	}
+	return slog.Default()
 }

@@ -43,7 +43,7 @@ func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) 
 			INSERT INTO series (calendar_id, id, stage, listed) VALUES (?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET stage = excluded.stage, listed = excluded.listed`
 		for _, m := range p.Marks {
-			if _, err := t.exec(ctx, mark, p.Calendar, m.Series, m.Stage, m.Listed); err != nil {
+			if _, err := t.exec(ctx, mark, p.Calendar, m.Series, m.Stage, m.Complete); err != nil {
 				return err
 			}
 		}
@@ -113,7 +113,7 @@ func (s *Store) Marked(ctx context.Context, id bridge.CalendarID, stage int, aft
 		WHERE calendar_id = ? AND stage = ? AND stage > 0 AND id > ? ORDER BY id LIMIT ?`,
 		id, stage, after, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (m bridge.Mark, err error) {
-		err = r.Scan(&m.Series, &m.Stage, &m.Listed)
+		err = r.Scan(&m.Series, &m.Stage, &m.Complete)
 		return m, err
 	})
 	if err != nil {
@@ -142,7 +142,7 @@ func (s *Store) Unlisted(ctx context.Context, id bridge.CalendarID, round int64,
 	return list, nil
 }
 
-func (s *Store) Listed(ctx context.Context, id bridge.CalendarID, span convert.Span, after graph.EventID, limit int) ([]bridge.Row, error) {
+func (s *Store) RowsIn(ctx context.Context, id bridge.CalendarID, span convert.Span, after graph.EventID, limit int) ([]bridge.Row, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT id, series, kind, round, first_start, last_end FROM event
 		WHERE calendar_id = ?1 AND id > ?2 AND kind <> 'master' AND first_start < ?4 AND last_end > ?3 ORDER BY id LIMIT ?5`,

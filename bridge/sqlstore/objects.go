@@ -103,23 +103,27 @@ func notNil(b []byte) []byte {
 	return b
 }
 
-func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time) (changed, removed int, err error) {
+func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time, series ...graph.EventID) (changed, removed int, err error) {
+	which, args := `calendar_id = ?1`, []any{id}
+	if len(series) > 0 {
+		which, args = which+` AND series IN (SELECT value FROM json_each(?2))`, append(args, ids(series))
+	}
 	var staged bool
-	err = s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?)`, id).Scan(&staged)
+	err = s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM staged WHERE `+which+`)`, args...).Scan(&staged)
 	if err != nil || !staged {
 		return 0, 0, err
 	}
 	err = s.write.transact(ctx, func(t tx) error {
 		// What is published as it is staged, or is to vanish and was never there, is no change.
 		_, err := t.exec(ctx, `
-			DELETE FROM staged WHERE calendar_id = ?1 AND (
+			DELETE FROM staged WHERE `+which+` AND (
 				deleted = 0 AND EXISTS (SELECT 1 FROM object o WHERE o.calendar_id = ?1 AND o.name = staged.name AND o.deleted = 0 AND o.etag = staged.etag)
-				OR deleted = 1 AND NOT EXISTS (SELECT 1 FROM object o WHERE o.calendar_id = ?1 AND o.name = staged.name AND o.deleted = 0))`, id)
+				OR deleted = 1 AND NOT EXISTS (SELECT 1 FROM object o WHERE o.calendar_id = ?1 AND o.name = staged.name AND o.deleted = 0))`, args...)
 		if err != nil {
 			return err
 		}
 		var n int64
-		err = t.row(ctx, `SELECT count(*), coalesce(sum(deleted), 0) FROM staged WHERE calendar_id = ?`, id).Scan(&n, &removed)
+		err = t.row(ctx, `SELECT count(*), coalesce(sum(deleted), 0) FROM staged WHERE `+which, args...).Scan(&n, &removed)
 		if err != nil {
 			return err
 		}
@@ -131,16 +135,16 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time)
 			INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
 			SELECT calendar_id, name, series, uid, etag,
 			       (SELECT rev FROM calendar WHERE id = ?1) + row_number() OVER (ORDER BY name),
-			       sequence, stamp, ?2, first_start, last_end, deleted, size, data
-			FROM staged WHERE calendar_id = ?1
+			       sequence, stamp, ?3, first_start, last_end, deleted, size, data
+			FROM staged WHERE `+which+`
 			ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag, rev = excluded.rev,
 				sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
 				last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data`,
-			id, at.Unix())
+			id, ids(series), at.Unix())
 		if err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `DELETE FROM staged WHERE calendar_id = ?`, id); err != nil {
+		if _, err := t.exec(ctx, `DELETE FROM staged WHERE `+which, args...); err != nil {
 			return err
 		}
 		// HTTP dates are whole seconds: a second publication within one must not look unmodified.

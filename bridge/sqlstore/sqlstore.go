@@ -1,4 +1,4 @@
-// Package sqlstore is bridge.Store over database/sql, for SQLite.
+// Package sqlstore keeps everything that bridge has a contract for, over database/sql, in SQLite.
 //
 // It is dumb: it keeps rows and knows nothing of Graph, conversion or DAV. SQLite runs in WAL mode with
 // synchronous=FULL, so that a write is on the disk when its call returns and readers never wait for the writer.
@@ -35,7 +35,7 @@ const (
 	readers     = 8 // connections that read
 )
 
-// Store is a bridge.Store in an SQLite file.
+// Store is all parts of the store's contract in an SQLite file.
 type Store struct {
 	key   Key
 	read  *db
@@ -43,7 +43,24 @@ type Store struct {
 	cache *cache
 }
 
-var _ bridge.Store = (*Store)(nil)
+var _ interface {
+	bridge.AccountStore
+	bridge.SignInStore
+	bridge.SubscriptionStore
+	bridge.CalendarStore
+	bridge.MirrorStore
+	bridge.ProgressStore
+	bridge.StagingStore
+	bridge.StatusStore
+	bridge.ObjectStore
+	bridge.PasswordStore
+	bridge.FeedStore
+	bridge.PropertyStore
+	bridge.PushStore
+	bridge.AdministratorStore
+	bridge.PageStore
+	bridge.TicketStore
+} = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
 // knows is refused.

@@ -221,12 +221,12 @@ func TestMirror(t *testing.T) {
 	if len(list) != 2 {
 		t.Errorf("unlisted: %v", list)
 	}
-	_, err := s.Mirror(t.Context(), bridge.MirrorPage{Calendar: c.ID, Seq: 1, Gone: []graph.EventID{"a"}, Marks: []bridge.Mark{{Series: "m", Stage: bridge.StageDerive, Listed: true}}})
+	_, err := s.Mirror(t.Context(), bridge.MirrorPage{Calendar: c.ID, Seq: 1, Gone: []graph.EventID{"a"}, Marks: []bridge.Mark{{Series: "m", Stage: bridge.StageDerive, Complete: true}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	marks = must(s.Marked(t.Context(), c.ID, bridge.StageDerive, "a", 10))(t)
-	if len(marks) != 1 || !marks[0].Listed {
+	if len(marks) != 1 || !marks[0].Complete {
 		t.Errorf("marks after a: %v", marks)
 	}
 }

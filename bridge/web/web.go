@@ -21,11 +21,15 @@ import (
 
 // Store is what the pages and feeds read.
 type Store interface {
-	bridge.AccountStore
-	bridge.MirrorStore
+	Account(ctx context.Context, name string) (bridge.Account, error)
+	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
+	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
+	EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error)
 	bridge.ObjectStore
-	bridge.AccessStore
-	bridge.PageStore
+	bridge.PasswordStore
+	bridge.FeedStore
+	bridge.AdministratorStore
+	bridge.TicketStore
 	Ping(ctx context.Context) error
 }
 

@@ -3,21 +3,47 @@
 package work
 
 import (
-	"cmp"
 	"context"
+	"crypto/sha256"
 	"log/slog"
-	"outbridge/bridge"
-	"outbridge/bridge/round"
 	"sync"
 	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/round"
 )
 
-// Scheduler decides when rounds run: one worker for each mailbox, brought forward by nudges and by Graph's notifications.
-// All fields are set before the first call.
+// startGap spreads the first rounds of many mailboxes.
+const startGap = 20 * time.Millisecond
+
+// Store is what a Scheduler keeps of accounts.
+type Store interface {
+	EnsureAccount(ctx context.Context, name string) (bridge.Account, error)
+	Account(ctx context.Context, name string) (bridge.Account, error)
+	bridge.SubscriptionStore
+}
+
+// Subscriptions is what Graph is asked for to tell of changes in a mailbox by itself; *graph.Client is the real one. It retries
+// by itself.
+type Subscriptions interface {
+	Subscribe(ctx context.Context, s graph.Subscription) (graph.Subscription, error)
+	Subscriptions(ctx context.Context) ([]graph.Subscription, error)
+	RenewSubscription(ctx context.Context, id string, expires time.Time) (graph.Subscription, error)
+	DeleteSubscription(ctx context.Context, id string) error
+}
+
+// Mailbox is what a Scheduler needs of one account.
+type Mailbox struct {
+	round.Mailbox
+	Subscriptions Subscriptions
+}
+
+// Scheduler runs a worker for each mailbox, which does its rounds one after another. All fields are set before the first call.
 type Scheduler struct {
 	Rounds    *round.Runner
-	Store     bridge.Store
-	Mailboxes []round.Mailbox
+	Store     Store
+	Mailboxes []Mailbox // when Run begins; see Add and Remove
 
 	Interval time.Duration // between rounds; 0: 1 minute
 	// NotifyURL is the https address at which Graph can tell of changes, to be passed on to Notify. "": changes are
@@ -31,124 +57,143 @@ type Scheduler struct {
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: slog.Default
 
-	mu     sync.Mutex
-	nudges map[string]chan struct{}
-	ears   map[string]*ear
-
-	workers workers
+	mu      sync.Mutex         // guards what follows, and Mailboxes while Run runs
+	ctx     context.Context    // of Run; nil: it does not run
+	workers map[string]*worker // by account
+	all     sync.WaitGroup
 }
 
-// Nudge starts a round of the account now instead of at its next tick. It never blocks.
-func (b *Scheduler) Nudge(account string) {
-	select {
-	case b.nudge(account) <- struct{}{}:
-	default:
+// Run polls every mailbox, those that are added while it runs included, until ctx ends. It returns nil then; a mailbox
+// that fails is tried again for ever.
+func (s *Scheduler) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.ctx = ctx
+	for i, m := range s.Mailboxes {
+		s.start(m, time.Duration(i)*startGap)
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.ctx = nil
+	s.mu.Unlock()
+	s.all.Wait()
+	return nil
+}
+
+// Add makes the scheduler poll one more mailbox, in place of the one of the same name if there is one. It may be called
+// while Run runs and before; the first round begins at once.
+func (s *Scheduler) Add(m Mailbox) {
+	s.Remove(m.Name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Mailboxes = append(s.Mailboxes, m)
+	if s.ctx != nil {
+		s.start(m, 0)
 	}
 }
 
-func (b *Scheduler) nudge(account string) chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.nudges == nil {
-		b.nudges = map[string]chan struct{}{}
+// Remove ends the polling of a mailbox. When it returns, no round of it runs any more, and what is stored of it may be
+// removed.
+func (s *Scheduler) Remove(name string) {
+	s.mu.Lock()
+	kept := make([]Mailbox, 0, len(s.Mailboxes))
+	for _, m := range s.Mailboxes {
+		if m.Name != name {
+			kept = append(kept, m)
+		}
 	}
-	if b.nudges[account] == nil {
-		b.nudges[account] = make(chan struct{}, 1)
+	s.Mailboxes = kept
+	gone := s.workers[name]
+	delete(s.workers, name)
+	s.mu.Unlock()
+	if gone != nil {
+		gone.stop()
+		<-gone.done
 	}
-	return b.nudges[account]
+	s.Rounds.Forget(name)
+	if s.Removed != nil {
+		s.Removed(name)
+	}
 }
 
-// hopelessRetry is how often an account is tried that only a person can help on: what the person mends may be on
-// Microsoft's side, where the bridge does not see it.
-const hopelessRetry = time.Hour
-
-// work is the worker of one account.
-func (b *Scheduler) work(ctx context.Context, m round.Mailbox) {
-	log := b.log().With("account", m.Name)
-	nudge := b.nudge(m.Name)
-	interval := b.Interval
-	if interval <= 0 {
-		interval = time.Minute
+// start is called with the lock held, while Run runs. The worker begins after the delay.
+func (s *Scheduler) start(m Mailbox, delay time.Duration) {
+	ctx, stop := context.WithCancel(s.ctx)
+	log := s.log().With("account", m.Name)
+	w := &worker{
+		s: s, mailbox: m, log: log, nudges: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
+		listener: &listener{mailbox: m, store: s.Store, url: s.NotifyURL, now: s.now, log: log},
 	}
-	var tried time.Time
-	var trouble string // as last logged
-	nudged, failed := false, false
-	for {
-		if wait, err := b.waitsForPerson(ctx, m); err != nil {
-			log.Error("account state", "err", err)
-		} else if !wait || bridge.Elapsed(b.now(), tried) >= hopelessRetry {
-			tried = b.now()
-			b.listen(ctx, m)
-			b.workers.note(m.Name, func(p *bridge.Pulse) { p.Busy = true })
-			report, err := b.Rounds.Round(ctx, m)
-			b.workers.note(m.Name, func(p *bridge.Pulse) {
-				if p.Busy = false; err == nil {
-					p.Good = b.now()
-				}
-			})
-			b.overheard(m, nudged, report, err)
-			failed = err != nil
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil && err.Error() == trouble:
-				log.Debug("round failed again", "round", report.Round, "err", err)
-			case err != nil:
-				trouble = err.Error()
-				log.Warn("round failed; the last good calendars are served", "round", report.Round, "err", err)
-			case trouble != "":
-				trouble = ""
-				log.Info("round good again", "round", report.Round, "changed", report.Changed(), "seconds", report.Seconds)
-			case report.Changed() > 0 || report.Failed() > 0:
-				log.Info("round", "round", report.Round, "changed", report.Changed(), "requests", report.Requests,
-					"failed_calendars", report.Failed(), "seconds", report.Seconds)
-			default:
-				log.Debug("round", "round", report.Round, "requests", report.Requests)
+	if s.workers == nil {
+		s.workers = map[string]*worker{}
+	}
+	s.workers[m.Name] = w
+	s.all.Go(func() {
+		defer close(w.done)
+		defer stop()
+		if pause(ctx, delay) {
+			w.run(ctx)
+		}
+	})
+}
+
+// worker is that of an account; nil where it has none.
+func (s *Scheduler) worker(account string) *worker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.workers[account]
+}
+
+// Nudge starts a round of the account now instead of at its next time. It never blocks.
+func (s *Scheduler) Nudge(account string) {
+	if w := s.worker(account); w != nil {
+		w.nudge()
+	}
+}
+
+// Pulse tells what the worker of the account is at.
+func (s *Scheduler) Pulse(account string) bridge.Pulse {
+	if w := s.worker(account); w != nil {
+		return w.at()
+	}
+	return bridge.Pulse{}
+}
+
+// Notify takes notifications of Graph: the accounts whose subscriptions they prove to come from begin a round at once. Others
+// are ignored. It never blocks.
+func (s *Scheduler) Notify(list []bridge.Notification) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range list {
+		state := sha256.Sum256([]byte(n.ClientState))
+		for _, w := range s.workers {
+			if w.listener.hear(n, state[:]) {
+				w.nudge()
 			}
 		}
-		// After a notification one more round follows soon: the delta may lag behind what was notified.
-		wait := interval
-		if b.healthy(m.Name) && !nudged && !failed && len(m.Shared) == 0 {
-			wait = max(interval, cmp.Or(b.SafetyNet, 15*time.Minute))
-		}
-		if nudged {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(nudgeGap):
-			}
-		}
-		b.workers.note(m.Name, func(p *bridge.Pulse) { p.Next = b.now().Add(wait) })
-		select {
-		case <-ctx.Done():
-			return
-		case <-nudge:
-			nudged = true
-		case <-time.After(wait):
-			nudged = false
-		}
 	}
 }
 
-// waitsForPerson reports whether only a person can help the account on. A new sign-in ends it.
-func (b *Scheduler) waitsForPerson(ctx context.Context, m round.Mailbox) (bool, error) {
-	a, err := b.Store.Account(ctx, m.Name)
-	if err != nil {
-		return false, err
-	}
-	return a.State.Final && a.State.TokenVersion == a.TokenVersion, nil
-}
-
-func (b *Scheduler) now() time.Time {
-	if b.Now != nil {
-		return b.Now().UTC()
+func (s *Scheduler) now() time.Time {
+	if s.Now != nil {
+		return s.Now().UTC()
 	}
 	return time.Now().UTC()
 }
 
-func (b *Scheduler) log() *slog.Logger {
-	if b.Log != nil {
-		return b.Log
+func (s *Scheduler) log() *slog.Logger {
+	if s.Log != nil {
+		return s.Log
 	}
 	return slog.Default()
+}
+
+// pause waits, and reports whether it did to the end.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }

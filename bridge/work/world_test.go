@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"outbridge/bridge/graph/graphsim"
-	"outbridge/bridge/round"
 	"outbridge/bridge/round/roundtest"
 	"outbridge/bridge/work"
 )
@@ -32,7 +31,11 @@ func makeWorld(t roundtest.TB, ctx context.Context, dir string, log *slog.Logger
 }
 
 func (w *world) schedule() {
-	w.s = &work.Scheduler{Rounds: w.Rounds, Store: w.Store, Mailboxes: []round.Mailbox{w.Mailbox}, Now: w.Now, Log: w.Log}
+	w.s = &work.Scheduler{Rounds: w.Rounds, Store: w.Store, Mailboxes: []work.Mailbox{w.mailbox()}, Now: w.Now, Log: w.Log}
+}
+
+func (w *world) mailbox() work.Mailbox {
+	return work.Mailbox{Mailbox: w.Mailbox, Subscriptions: w.Client}
 }
 
 // crash ends everything that is in memory, as a kill does.

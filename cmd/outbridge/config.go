@@ -25,6 +25,7 @@ import (
 	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
+	"outbridge/bridge/work"
 )
 
 // config is the configuration file. config.example.toml documents every key; a test keeps the two in step.
@@ -445,13 +446,13 @@ func (c *config) authority(scopes []string) (*graph.Authority, error) {
 }
 
 // mailboxes makes the Graph client of each account; only == "" is all of them.
-func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog.Logger, only string) ([]round.Mailbox, error) {
+func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog.Logger, only string) ([]work.Mailbox, error) {
 	if only != "" {
 		if _, err := c.account(only); err != nil {
 			return nil, err
 		}
 	}
-	var list []round.Mailbox
+	var list []work.Mailbox
 	for _, a := range c.Accounts {
 		if only != "" && a.Name != only {
 			continue
@@ -512,7 +513,7 @@ func (g *gates) of(address string) *graph.Gate {
 	return gate
 }
 
-func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (round.Mailbox, error) {
+func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (work.Mailbox, error) {
 	log = log.With("account", a.Name)
 	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, HTTP: c.http, Log: log, Attempts: c.attempts,
 		UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-"), Observe: c.observer(a.Name)}
@@ -522,11 +523,11 @@ func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.L
 	}
 	authority, err := c.authority(scopes)
 	if err != nil {
-		return round.Mailbox{}, err
+		return work.Mailbox{}, err
 	}
 	account, err := store.EnsureAccount(ctx, a.Name)
 	if err != nil {
-		return round.Mailbox{}, err
+		return work.Mailbox{}, err
 	}
 	if a.Mailbox != "" {
 		g.Tokens = c.gates.appTokens(authority)
@@ -534,7 +535,7 @@ func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.L
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: store.Tokens(account.ID), Log: log}
 	}
 	g.Gate = c.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))
-	m := round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}
+	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}, Subscriptions: g}
 	for _, address := range a.Shared {
 		// Of its own, since the limits of Graph are a mailbox's; with the sign-in of the account.
 		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, HTTP: c.http, Tokens: g.Tokens, Gate: c.gates.of(address), Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent, Observe: g.Observe}

@@ -84,7 +84,7 @@ func (d *demoCmd) Run(e *env) (err error) {
 	}
 	b := c.rounds(store, log)
 	b.Count = true
-	report, err := b.Round(e.ctx, mailboxes[0])
+	report, err := b.Round(e.ctx, mailboxes[0].Mailbox)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (s *serveCmd) Run(e *env) error {
 	}
 	c.metrics = web.NewMetrics(version())
 	c.metrics.Store, c.metrics.Log = store, log
-	var mailboxes []round.Mailbox
+	var mailboxes []work.Mailbox
 	switch {
 	case c.Microsoft.ClientID == "":
 		log.Warn("there is no app registration yet, so nothing is synced: enter it on the pages, or as microsoft.client_id in the configuration")
@@ -102,7 +102,7 @@ func (s *serveCmd) Run(e *env) error {
 
 // serve syncs and serves until ctx ends; then it lets requests finish for shutdownTime. setupCode is for the first visit
 // to the pages.
-func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []round.Mailbox, l net.Listener, log *slog.Logger, setupCode string) error {
+func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []work.Mailbox, l net.Listener, log *slog.Logger, setupCode string) error {
 	rounds := c.rounds(store, log)
 	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressLog(log)
 	rounds.ListEvery, rounds.AuditEvery = listRounds*c.interval, c.audit

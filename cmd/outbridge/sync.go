@@ -20,9 +20,6 @@ import (
 // syncAttempts is how often `sync` sends a request before it gives up: somebody waits for it, unlike for serve.
 const syncAttempts = 4
 
-// roundAttempts is how often it begins a round that another process writes into.
-const roundAttempts = 5
-
 type syncCmd struct {
 	configFlag
 	jsonFlag
@@ -77,13 +74,7 @@ func (s *syncCmd) Run(e *env) error {
 	begin := time.Now()
 	for i, m := range mailboxes {
 		wg.Go(func() {
-			for range roundAttempts {
-				// Beside a running server, whoever writes second begins anew.
-				if reports[i].Report, errs[i] = b.Round(e.ctx, m); !errors.Is(errs[i], bridge.ErrConflict) {
-					break
-				}
-			}
-			if errs[i] != nil {
+			if reports[i].Report, errs[i] = b.Round(e.ctx, m.Mailbox); errs[i] != nil {
 				errs[i] = fmt.Errorf("account %s: %w", m.Name, errs[i])
 				reports[i].Error = oneLine(errs[i])
 			}

@@ -8,35 +8,39 @@ import (
 	"outbridge/bridge/graph"
 )
 
-// page gathers one MirrorPage; what is put later replaces what was put before.
-type page struct {
-	cal    bridge.CalendarID
+// mirrorPage gathers one bridge.MirrorPage; what is put later replaces what was put before.
+type mirrorPage struct {
 	rows   map[graph.EventID]bridge.Row
 	gone   map[graph.EventID]bool
 	marks  map[graph.EventID]bridge.Mark
 	cursor *bridge.Cursor
 }
 
-func newPage(c bridge.Calendar) *page {
-	return &page{cal: c.ID, rows: map[graph.EventID]bridge.Row{}, gone: map[graph.EventID]bool{}, marks: map[graph.EventID]bridge.Mark{}}
+func newPage() *mirrorPage {
+	return &mirrorPage{rows: map[graph.EventID]bridge.Row{}, gone: map[graph.EventID]bool{}, marks: map[graph.EventID]bridge.Mark{}}
 }
 
-func (p *page) put(r bridge.Row) {
+func (p *mirrorPage) put(r bridge.Row) {
 	p.rows[r.ID] = r
 	delete(p.gone, r.ID)
 }
 
-func (p *page) remove(id graph.EventID) {
+func (p *mirrorPage) remove(id graph.EventID) {
 	p.gone[id] = true
 	delete(p.rows, id)
 }
 
-func (p *page) mark(series graph.EventID, stage int) {
+func (p *mirrorPage) mark(series graph.EventID, stage int) {
 	p.marks[series] = bridge.Mark{Series: series, Stage: stage}
 }
 
+// settle marks a series whose rows are known. complete: they are all that Outlook shows of it in the window.
+func (p *mirrorPage) settle(series graph.EventID, complete bool) {
+	p.marks[series] = bridge.Mark{Series: series, Stage: bridge.StageDerive, Complete: complete}
+}
+
 // take puts a row and marks what is next for its series: a master and its occurrences are to be read, all else is whole.
-func (p *page) take(r bridge.Row) {
+func (p *mirrorPage) take(r bridge.Row) {
 	p.put(r)
 	if r.Kind == bridge.KindSingle {
 		p.mark(r.Series, bridge.StageDerive)
@@ -45,8 +49,18 @@ func (p *page) take(r bridge.Row) {
 	}
 }
 
+// askAgain has a row asked for that may not be as Outlook has it now: an event by its id, what is of a series by that.
+func (p *mirrorPage) askAgain(r bridge.Row) {
+	switch r.Kind {
+	case bridge.KindSingle, bridge.KindOrphan:
+		p.mark(r.ID, bridge.StageAsk)
+	default:
+		p.mark(r.Series, bridge.StageRead)
+	}
+}
+
 // doubt has a row that a listing does not name asked for anew: an event by its id, an occurrence by its series.
-func (p *page) doubt(r bridge.Row) {
+func (p *mirrorPage) doubt(r bridge.Row) {
 	if r.IsInstance() {
 		p.remove(r.ID)
 		p.mark(r.Series, bridge.StageRead)
@@ -56,15 +70,15 @@ func (p *page) doubt(r bridge.Row) {
 }
 
 // drop removes rows of a series, so that what is left of it is derived.
-func (p *page) drop(series graph.EventID, rows []bridge.Row) {
+func (p *mirrorPage) drop(series graph.EventID, rows []bridge.Row) {
 	for _, r := range rows {
 		p.remove(r.ID)
 	}
 	p.mark(series, bridge.StageDerive)
 }
 
-func (p *page) build(seq int64) bridge.MirrorPage {
-	m := bridge.MirrorPage{Calendar: p.cal, Seq: seq, Cursor: p.cursor}
+func (p *mirrorPage) build(id bridge.CalendarID, seq int64) bridge.MirrorPage {
+	m := bridge.MirrorPage{Calendar: id, Seq: seq, Cursor: p.cursor}
 	for _, r := range p.rows {
 		m.Rows = append(m.Rows, r)
 	}

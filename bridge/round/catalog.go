@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,44 +25,49 @@ const groupsRetry = time.Hour
 // calendars are those of the account. Every ListEvery, and after a round that failed, the list is read from Graph and
 // the store brought in line with it; in between it is that of the store. An error comes with the calendars that can
 // be polled all the same.
-func (b *Runner) calendars(ctx context.Context, m Mailbox, a bridge.Account) (cals []bridge.Calendar, requests int64, err error) {
-	known, err := b.Store.Calendars(ctx, a.ID)
+func (r *Runner) calendars(ctx context.Context, m Mailbox, a bridge.Account) (cals []bridge.Calendar, requests int64, err error) {
+	known, err := r.Store.Calendars(ctx, a.ID)
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(known) > 0 && bridge.Elapsed(b.now(), b.listed.of(a.ID)) < b.ListEvery {
+	account := r.memory.account(m.Name)
+	if len(known) > 0 && account.since(&account.calendars, r.now()) < r.ListEvery {
 		return known, 0, nil
 	}
 	counted, n := graph.CountRequests(ctx)
-	list := listing{b: b, m: m, known: known}
+	list := catalog{store: r.Store, m: m, known: known, account: account, now: r.now, log: r.log().With("account", m.Name)}
 	if err := list.own(counted, a); err != nil {
 		return nil, n.Load(), fmt.Errorf("list calendars: %w", err)
 	}
 	list.shared(counted)
-	if _, err := b.Store.SetCalendars(ctx, a.ID, list.want); err != nil {
+	if _, err := r.Store.SetCalendars(ctx, a.ID, list.want); err != nil {
 		return nil, n.Load(), err
 	}
-	if cals, err = b.Store.Calendars(ctx, a.ID); err != nil {
+	if cals, err = r.Store.Calendars(ctx, a.ID); err != nil {
 		return nil, n.Load(), err
 	}
-	b.listed.set(a.ID, b.now())
+	account.set(&account.calendars, r.now())
 	if len(cals) == 0 {
 		err = errors.New("no calendar is left by include and exclude of the configuration")
 	}
 	return cals, n.Load(), errors.Join(append(list.errs, err)...)
 }
 
-// listing gathers the calendars that an account is to have.
-type listing struct {
-	b     *Runner
-	m     Mailbox
-	known []bridge.Calendar
-	want  []bridge.Calendar
-	errs  []error
+// catalog gathers the calendars that an account is to have.
+type catalog struct {
+	store   bridge.AccountStore
+	m       Mailbox
+	known   []bridge.Calendar
+	account *accountMemory
+	now     func() time.Time
+	log     *slog.Logger
+
+	want []bridge.Calendar
+	errs []error
 }
 
 // own takes the calendars of the account's mailbox.
-func (l *listing) own(ctx context.Context, a bridge.Account) error {
+func (l *catalog) own(ctx context.Context, a bridge.Account) error {
 	list, err := l.m.Graph.Calendars(ctx)
 	if err != nil {
 		return err
@@ -89,7 +95,7 @@ func (l *listing) own(ctx context.Context, a bridge.Account) error {
 		case err == nil:
 			list = append(list, g)
 		case isGone(err):
-			l.b.log().Info("a calendar was removed in Outlook", "account", l.m.Name, "calendar", c.DisplayName)
+			l.log.Info("a calendar was removed in Outlook", "calendar", c.DisplayName)
 		default:
 			return err
 		}
@@ -104,9 +110,9 @@ func (l *listing) own(ctx context.Context, a bridge.Account) error {
 
 // grouped are the calendars of all calendar groups, once a day. They are an addition, so without an answer the account
 // does without until later.
-func (l *listing) grouped(ctx context.Context, a bridge.Account) ([]graph.Calendar, error) {
-	now := l.b.now()
-	if bridge.Elapsed(now, a.Grouped) < groupsAge || bridge.Elapsed(now, l.b.grouped.of(a.ID)) < groupsRetry {
+func (l *catalog) grouped(ctx context.Context, a bridge.Account) ([]graph.Calendar, error) {
+	now := l.now()
+	if bridge.Elapsed(now, a.Grouped) < groupsAge || l.account.since(&l.account.groups, now) < groupsRetry {
 		return nil, nil
 	}
 	groups, err := l.m.Graph.GroupCalendars(ctx)
@@ -114,15 +120,15 @@ func (l *listing) grouped(ctx context.Context, a bridge.Account) ([]graph.Calend
 		return nil, ctx.Err()
 	}
 	if err != nil && !graph.IsNotOffered(err) {
-		l.b.log().Info("calendar groups cannot be read now; the calendars of the plain list are taken", "account", l.m.Name, "err", err)
-		l.b.grouped.set(a.ID, now)
+		l.log.Info("calendar groups cannot be read now; the calendars of the plain list are taken", "err", err)
+		l.account.set(&l.account.groups, now)
 		return nil, nil
 	}
-	return groups, l.b.Store.SetGrouped(ctx, a.ID, now)
+	return groups, l.store.SetGrouped(ctx, a.ID, now)
 }
 
 // shared takes the default calendars of other people's mailboxes. One that cannot be read now keeps what is known.
-func (l *listing) shared(ctx context.Context) {
+func (l *catalog) shared(ctx context.Context) {
 	for _, s := range l.m.Shared {
 		g, err := s.Graph.PrimaryCalendar(ctx)
 		if err != nil {
@@ -142,8 +148,8 @@ func (l *listing) shared(ctx context.Context) {
 	}
 }
 
-func (l *listing) take(c bridge.Calendar) {
-	c.Order, c.Modified = len(l.want)+1, l.b.now()
+func (l *catalog) take(c bridge.Calendar) {
+	c.Order, c.Modified = len(l.want)+1, l.now()
 	l.want = append(l.want, c)
 }
 
@@ -170,16 +176,6 @@ func matches(patterns []string, name string) bool {
 		ok, _ := regexp.MatchString("^"+strings.Join(parts, ".*")+"$", strings.ToLower(name))
 		return ok
 	})
-}
-
-// graphOf is the way to the mailbox that a calendar is read from.
-func (m Mailbox) graphOf(c bridge.Calendar) Graph {
-	for _, s := range m.Shared {
-		if c.Mailbox == s.Address {
-			return s.Graph
-		}
-	}
-	return m.Graph
 }
 
 func displayName(g graph.Calendar) string {

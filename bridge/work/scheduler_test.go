@@ -32,7 +32,7 @@ func TestAddAndRemove(t *testing.T) {
 		if n := requests(); n != 0 {
 			t.Fatalf("%d requests without any mailbox", n)
 		}
-		w.s.Add(w.Mailbox)
+		w.s.Add(w.mailbox())
 		if requests() == 0 {
 			t.Fatal("a new mailbox is not polled at once")
 		}
@@ -47,7 +47,7 @@ func TestAddAndRemove(t *testing.T) {
 		if requests() == 0 {
 			t.Error("it is not polled again")
 		}
-		w.s.Add(w.Mailbox) // in place of itself
+		w.s.Add(w.mailbox()) // in place of itself
 		requests()
 		time.Sleep(time.Minute)
 		if n := requests(); n != 2 { // the list of calendars, and the one calendar
@@ -62,13 +62,13 @@ func TestAddAndRemove(t *testing.T) {
 		if p := w.s.Pulse("alice"); p != (bridge.Pulse{}) {
 			t.Errorf("pulse: %+v", p)
 		}
-		w.s.Add(w.Mailbox)
+		w.s.Add(w.mailbox())
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 		requests()
-		w.s.Add(w.Mailbox) // too late
+		w.s.Add(w.mailbox()) // too late
 		if n := requests(); n != 0 {
 			t.Errorf("%d requests after the end", n)
 		}

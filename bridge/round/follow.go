@@ -1,0 +1,258 @@
+package round
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+// stuckRounds is how often one cursor may fail before it is given up.
+const stuckRounds = 3
+
+// follower brings a mirror to the end of its delta.
+type follower struct {
+	*mirror
+	memory  *calendarMemory
+	foreign bool // the calendar is somebody else's
+
+	reopen bool // the next page is the first of a window
+	opened bool // a window was opened because the cursor was of no more use
+	coming fetching
+	// first is the first page of a window while somebody else's write has kept it from being written. Asked for again, Graph
+	// would keep deletions to itself.
+	first *firstPage
+	// idle is the deltaLink that an empty round ended with, not yet written.
+	idle string
+	// arrived are events that these pages named first while another calendar mirrors them still: they have moved, and the other
+	// is to ask again.
+	arrived map[bridge.CalendarID][]graph.EventID
+}
+
+// fetching is a delta page that is read in the background.
+type fetching struct {
+	link string
+	page <-chan fetched
+}
+
+type fetched struct {
+	page graph.DeltaPage
+	err  error
+}
+
+type firstPage struct {
+	link string
+	page graph.DeltaPage
+}
+
+// errNoCursor says that Graph lets nobody follow the changes of the calendar.
+var errNoCursor = errors.New("no cursor may be followed")
+
+// follow reads delta pages until the mirror is at a deltaLink. Every page is written with its cursor. The error is errNoCursor
+// and the refusal where there is no way to follow.
+func (f *follower) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of a page that nobody waits for any more
+	for {
+		end := false
+		err := f.again(ctx, func(ctx context.Context) (err error) {
+			end, err = f.step(ctx)
+			return err
+		})
+		if err != nil || end {
+			return err
+		}
+	}
+}
+
+// step reads the next page and writes it. end: it was the last one.
+func (f *follower) step(ctx context.Context) (end bool, err error) {
+	at := f.next()
+	link := at.Link
+	page, err := f.fetch(ctx, link)
+	switch {
+	case (graph.IsSyncStateLost(err) || f.isStuck(err)) && !f.opened && f.cal.Phase != bridge.PhaseNew:
+		f.log.Info("the cursor is of no more use; the window is listed again and compared", "err", err)
+		f.reopen, f.opened = true, true
+		return false, nil
+	case f.isForbidden(err):
+		return false, errors.Join(errNoCursor, err)
+	case err != nil:
+		return false, err
+	}
+	was := at.Phase
+	at.Link = page.Next
+	switch {
+	case page.Delta != "":
+		at.Link, at.Phase = page.Delta, bridge.PhaseSteady
+		if was == bridge.PhaseOpening {
+			at.Pending = bridge.PendingLook
+		}
+	case was == bridge.PhaseSteady:
+		at.Phase = bridge.PhaseFollow
+	}
+	if len(page.Events) == 0 && was == bridge.PhaseSteady && page.Delta != "" {
+		f.count(page)
+		f.idle = page.Delta
+		return true, nil
+	}
+	if page.Next != "" {
+		f.prefetch(ctx, page.Next) // while this one is written
+	}
+	if err := f.record(ctx, page.Events, &at, f.first != nil); err != nil {
+		if was == bridge.PhaseOpening && at.Round != f.cal.Round {
+			f.first = &firstPage{link, page}
+		}
+		return false, err
+	}
+	f.reopen, f.first = false, nil
+	f.count(page)
+	f.tell("download", 0, 0)
+	return page.Delta != "", nil
+}
+
+func (f *follower) count(page graph.DeltaPage) {
+	f.report.Pages++
+	f.report.Items += len(page.Events)
+}
+
+// next is where to read on: within a round from its last page, else from the deltaLink, or from the start of a window.
+func (f *follower) next() bridge.Cursor {
+	at, now := *f.cursor(f.cal.Pending), f.now()
+	steady := at.Phase == bridge.PhaseSteady
+	outdated := steady && f.periods.outdated(at.Window, now)
+	if steady {
+		at.Link = f.deltaLink()
+		at.Round++
+	}
+	if !f.reopen && !outdated && at.Phase != bridge.PhaseNew && at.Link != "" {
+		return at
+	}
+	w := f.periods.window(now)
+	if outdated {
+		f.log.Info("opening a new window", "from", w.Start, "to", w.End)
+	}
+	return bridge.Cursor{
+		Link: f.graph.DeltaURL(f.cal.GraphID, w.Start, w.End), Phase: bridge.PhaseOpening,
+		Round: f.cal.Round + 1, Opened: f.cal.Round + 1, Window: w,
+	}
+}
+
+// deltaLink is the one in memory where that is newer than the stored one.
+func (f *follower) deltaLink() string {
+	if c := f.memory.idle; c.link != "" && c.seq == f.cal.Seq {
+		return c.link
+	}
+	return f.cal.Cursor
+}
+
+// prefetch reads a delta page in the background.
+func (f *follower) prefetch(ctx context.Context, link string) {
+	c := make(chan fetched, 1)
+	f.coming = fetching{link, c}
+	go func() {
+		page, err := f.graph.Delta(ctx, link)
+		c <- fetched{page, err}
+	}()
+}
+
+// fetch is the page of a link, read now unless it is there or under way.
+func (f *follower) fetch(ctx context.Context, link string) (graph.DeltaPage, error) {
+	if f.first != nil && f.first.link == link {
+		return f.first.page, nil
+	}
+	coming := f.coming
+	f.first, f.coming = nil, fetching{}
+	if coming.link != link {
+		return f.graph.Delta(ctx, link)
+	}
+	got := <-coming.page
+	return got.page, got.err
+}
+
+// isStuck counts the rounds that one cursor has answered with the same kind of failure, and reports whether it will
+// do nothing else: Graph is known to choke on a token for ever (500, 504) while it serves everything else.
+func (f *follower) isStuck(err error) bool {
+	var e *graph.Error
+	if !errors.As(err, &e) || e.Status != http.StatusInternalServerError && e.Status != http.StatusGatewayTimeout {
+		f.memory.stuck = 0
+		return false
+	}
+	f.memory.stuck++
+	return f.memory.stuck > stuckRounds
+}
+
+// isForbidden reports whether Graph gave the first page of a round and then forbids the next one, as it is known to
+// do to a person who reads somebody else's calendar.
+func (f *follower) isForbidden(err error) bool {
+	var e *graph.Error
+	return f.foreign && f.report.Pages > 0 && f.cal.Phase != bridge.PhaseSteady && errors.As(err, &e) && e.Status == http.StatusForbidden
+}
+
+// isForeign reports whether a calendar of the account's is somebody else's.
+func isForeign(c bridge.Calendar, all []bridge.Calendar) bool {
+	i := slices.IndexFunc(all, func(c bridge.Calendar) bool { return c.Default })
+	return c.Mailbox != "" || i >= 0 && c.Owner != "" && !strings.EqualFold(c.Owner, all[i].Owner)
+}
+
+// record writes one page of events and tombstones. overtaken: somebody else has written since Graph gave it, so what the mirror
+// knows is not replaced but asked for again.
+func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.Cursor, overtaken bool) error {
+	rows, err := f.store.Rows(ctx, f.cal.ID, idsOf(events))
+	if err != nil {
+		return err
+	}
+	p := newPage()
+	p.cursor = at
+	var fresh []graph.EventID
+	for _, e := range events {
+		have, known := rows[e.ID]
+		switch {
+		case e.ID == "":
+			f.log.Warn("Graph sent an event without an id; it cannot be followed")
+		case e.Removed != nil && known && have.IsInstance():
+			p.doubt(have)
+			delete(rows, e.ID)
+		case e.Removed != nil:
+			// A tombstone is a question: it also comes for events outside the window that were added or changed.
+			p.mark(e.ID, bridge.StageAsk)
+		case overtaken && known && have.Round < at.Round:
+			have.Round = at.Round
+			p.put(have)
+			p.askAgain(have)
+		default:
+			if !known {
+				fresh = append(fresh, e.ID)
+			}
+			row := rowOf(e, at.Round)
+			p.take(row)
+			rows[e.ID] = row
+		}
+	}
+	elsewhere, err := f.store.Elsewhere(ctx, f.cal.ID, fresh)
+	if err != nil {
+		return err
+	}
+	if err := f.write(ctx, p); err != nil {
+		return err
+	}
+	for id, cal := range elsewhere {
+		if f.arrived == nil {
+			f.arrived = map[bridge.CalendarID][]graph.EventID{}
+		}
+		f.arrived[cal] = append(f.arrived[cal], id)
+	}
+	return nil
+}
+
+func idsOf(events []graph.Event) []graph.EventID {
+	ids := make([]graph.EventID, len(events))
+	for i, e := range events {
+		ids[i] = e.ID
+	}
+	return ids
+}

@@ -1,0 +1,105 @@
+package round
+
+import (
+	"context"
+	"hash/maphash"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+// viewEvery is how often a calendar that takes a whole listing for each look is listed in a row of rounds.
+const viewEvery = 15 * time.Minute
+
+// listing does what a follower does, without a cursor: it lists the window and compares. It takes a request for every page of
+// the window.
+type listing struct{ *mirror }
+
+// refresh brings the mirror to what Graph lists of the window.
+func (l listing) refresh(ctx context.Context) error {
+	at := l.cursor(l.cal.Pending)
+	at.Link, at.Phase, at.Round = "", bridge.PhaseSteady, at.Round+1
+	if now := l.now(); l.cal.Phase != bridge.PhaseSteady || l.periods.outdated(at.Window, now) {
+		at.Window, at.Opened, at.Pending = l.periods.window(now), at.Round, bridge.PendingLook
+		if err := l.write(ctx, &mirrorPage{cursor: at}); err != nil {
+			return err
+		}
+	}
+	seed := maphash.MakeSeed()
+	named := map[uint64]bool{}
+	var batch []graph.Event
+	for e, err := range l.graph.View(ctx, l.cal.GraphID, at.Window.Start, at.Window.End) {
+		if err != nil {
+			return err
+		}
+		if e.ID == "" {
+			continue
+		}
+		l.report.Items++
+		named[maphash.String(seed, string(e.ID))] = true
+		if batch = append(batch, e); len(batch) == askPage {
+			if err := l.compare(ctx, batch, at); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	if err := l.compare(ctx, batch, at); err != nil {
+		return err
+	}
+	p := newPage()
+	for row, err := range l.rowsIn(ctx, at.Window) {
+		if err != nil {
+			return err
+		}
+		if !named[maphash.String(seed, string(row.ID))] {
+			p.doubt(row)
+		}
+	}
+	if len(p.marks) > 0 {
+		p.cursor = at
+	}
+	return l.write(ctx, p)
+}
+
+// compare holds events that Graph lists against the mirror. What is new or has changed is read in full.
+func (l listing) compare(ctx context.Context, events []graph.Event, at *bridge.Cursor) error {
+	rows, err := l.store.Rows(ctx, l.cal.ID, idsOf(events))
+	if err != nil {
+		return err
+	}
+	p := newPage()
+	var changed []graph.EventID
+	for _, e := range events {
+		have, known := rows[e.ID]
+		if known && sameVersion(e, have) {
+			continue
+		}
+		if row := rowOf(e, at.Round); row.Kind == bridge.KindOccurrence {
+			p.take(row) // a listing tells all of an occurrence
+		} else {
+			changed = append(changed, e.ID)
+		}
+	}
+	for _, res := range l.graph.Events(ctx, changed) {
+		switch {
+		case isGone(res.Err): // since it was listed; the next listing tells
+		case res.Err != nil:
+			return res.Err
+		default:
+			res.Event.ID = res.ID
+			p.take(rowOf(res.Event, at.Round))
+		}
+	}
+	if len(p.marks) > 0 {
+		p.cursor = at
+	}
+	return l.write(ctx, p)
+}
+
+// sameVersion reports whether a listed event is the one that the mirror has.
+func sameVersion(e graph.Event, have bridge.Row) bool {
+	old, err := eventOf(have)
+	return err == nil && spanOf(e) == have.Span && e.ETag == old.ETag && (e.ChangeKey == old.ChangeKey || old.ChangeKey == "")
+}

@@ -1,0 +1,154 @@
+package round
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
+)
+
+const (
+	askPage  = 100 // ids asked for between two writes
+	listPage = 500 // rows listed at a time
+	// raceTries is how often a step that somebody else's write has overtaken is done once more.
+	raceTries = 20
+)
+
+// current is a calendar as last read or written. Nobody holds it: each write names the seq that it builds on, and loses to
+// whoever wrote since, be it a round of another process or a client's change.
+type current struct {
+	cal   bridge.Calendar
+	store interface {
+		Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Calendar, error)
+	}
+	log *slog.Logger
+}
+
+// again does a step, and does it once more on the new state where somebody else has written since that was read. A step asks
+// Graph by itself, so that nothing older is put over what the other has written.
+func (c *current) again(ctx context.Context, step func(context.Context) error) error {
+	for try := 1; ; try++ {
+		err := step(ctx)
+		if !errors.Is(err, bridge.ErrConflict) || try == raceTries {
+			return err
+		}
+		c.log.Debug("somebody else wrote to the mirror; the step is done once more", "seq", c.cal.Seq)
+		if c.cal, err = c.store.Calendar(ctx, c.cal.ID); err != nil {
+			return err
+		}
+	}
+}
+
+// mirror is one calendar's mirror, and the way to what it mirrors.
+type mirror struct {
+	*current
+	store   bridge.MirrorStore
+	graph   Graph
+	periods periods
+	now     func() time.Time
+	report  *bridge.CalendarReport // pages and items are counted there
+	tell    func(phase string, done, total int)
+}
+
+// write writes a page and takes over what it changed.
+func (m *mirror) write(ctx context.Context, p *mirrorPage) error {
+	page := p.build(m.cal.ID, m.cal.Seq)
+	if len(page.Rows) == 0 && len(page.Gone) == 0 && len(page.Marks) == 0 && page.Cursor == nil {
+		return nil
+	}
+	seq, err := m.store.Mirror(ctx, page)
+	if err != nil {
+		return err
+	}
+	m.cal.Seq = seq
+	if c := page.Cursor; c != nil {
+		m.cal.Cursor, m.cal.Phase, m.cal.Pending = c.Link, c.Phase, c.Pending
+		m.cal.Round, m.cal.Opened, m.cal.Window = c.Round, c.Opened, c.Window
+	}
+	return nil
+}
+
+// cursor is the present cursor with another thing pending.
+func (m *mirror) cursor(pending string) *bridge.Cursor {
+	return &bridge.Cursor{Link: m.cal.Cursor, Phase: m.cal.Phase, Pending: pending, Round: m.cal.Round, Opened: m.cal.Opened, Window: m.cal.Window}
+}
+
+// rowsIn yields the rows that a listing of span is to name, without what Graph said of them.
+func (m *mirror) rowsIn(ctx context.Context, span convert.Span) iter.Seq2[bridge.Row, error] {
+	return func(yield func(bridge.Row, error) bool) {
+		after := graph.EventID("")
+		for {
+			rows, err := m.store.RowsIn(ctx, m.cal.ID, span, after, listPage)
+			if err != nil {
+				yield(bridge.Row{}, err)
+				return
+			}
+			for _, row := range rows {
+				if !yield(row, nil) {
+					return
+				}
+				after = row.ID
+			}
+			if len(rows) < listPage {
+				return
+			}
+		}
+	}
+}
+
+// rowOf is the mirror row of an event that a list or a GET gave.
+func rowOf(e graph.Event, round int64) bridge.Row {
+	row := bridge.Row{ID: e.ID, Series: e.ID, Kind: bridge.KindSingle, Round: round, Span: spanOf(e), Raw: e.Raw}
+	switch {
+	case e.Type == graph.SeriesMaster || e.Type == "" && e.Recurrence != nil:
+		row.Kind = bridge.KindMaster
+	case e.Type == graph.Exception && e.SeriesMasterID != "":
+		row.Kind, row.Series = bridge.KindException, e.SeriesMasterID
+	case e.Type == graph.Occurrence && e.SeriesMasterID != "":
+		row.Kind, row.Series = bridge.KindOccurrence, e.SeriesMasterID
+	}
+	return row
+}
+
+// eventOf is what Graph said of a row.
+func eventOf(row bridge.Row) (graph.Event, error) {
+	var e graph.Event
+	if err := json.Unmarshal(row.Raw, &e); err != nil {
+		return e, fmt.Errorf("mirror row %s: %w", row.ID, err)
+	}
+	if e.ID == "" {
+		e.ID = row.ID
+	}
+	return e, nil
+}
+
+// spanOf is when an event is, as the mirror keeps it; the zero Span where its times cannot be read. An all-day event
+// is midnight to midnight in UTC whatever its zone.
+func spanOf(e graph.Event) convert.Span {
+	at := func(d graph.DateTimeTimeZone) time.Time {
+		loc := time.UTC
+		if l, _, ok := convert.LoadZone(d.TimeZone); ok && !e.IsAllDay {
+			loc = l
+		}
+		t, err := time.ParseInLocation("2006-01-02T15:04:05.9999999", strings.TrimSuffix(d.DateTime, "Z"), loc)
+		if err != nil {
+			return time.Time{}
+		}
+		return t.UTC()
+	}
+	return convert.Span{Start: at(e.Start), End: at(e.End)}
+}
+
+// isGone reports that Graph has no such event: it says so, or it does not take the id for one any more.
+func isGone(err error) bool {
+	var e *graph.Error
+	return graph.IsNotFound(err) || errors.As(err, &e) && e.Code == "ErrorInvalidIdMalformed"
+}

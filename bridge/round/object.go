@@ -1,0 +1,201 @@
+package round
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/emersion/go-ical"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+)
+
+// draft is an object that is made and not yet compared with those of the calendar.
+type draft struct {
+	bridge.Derived
+	have    bridge.Object // the series' object as it is
+	exists  bool
+	failed  bool // it stays as it is
+	object  *bridge.Object
+	content *ical.Calendar // of object
+}
+
+// draft makes the object of one series.
+func (d *Deriver) draft(ctx context.Context, m bridge.Mark) (one draft, err error) {
+	one.Series = m.Series
+	one.have, err = d.store.SeriesObject(ctx, d.cal.ID, m.Series)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return one, err
+	}
+	one.exists = err == nil
+	rows, err := d.store.SeriesRows(ctx, d.cal.ID, m.Series)
+	if err != nil {
+		return one, err
+	}
+	s, ok, err := d.series(rows, m.Complete)
+	if err != nil || !ok {
+		return one, err
+	}
+	if err := one.render(d.cal, s); err != nil {
+		// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
+		d.log.Error("a series cannot be converted; its last good object is served", "series", m.Series, "err", err)
+		one.failed = true
+		one.Losses = append(one.Losses, convert.Loss{Event: m.Series, Field: "event", Reason: "It could not be converted: " + bridge.Sentence(err)})
+	}
+	return one, nil
+}
+
+// render makes the object of a series; none where clients are to see none.
+func (one *draft) render(c bridge.Calendar, s convert.Series) error {
+	if one.exists {
+		s.Sequence, s.Modified = one.have.Sequence+1, one.have.Stamp.Add(time.Second)
+	}
+	cal, losses, err := toICS(s)
+	one.Losses = losses
+	switch {
+	case errors.Is(err, convert.ErrNoInstances):
+		return nil
+	case errors.Is(err, convert.ErrNoTime):
+		one.Losses = append(one.Losses, convert.Loss{Event: s.Event.ID, Field: "start",
+			Reason: fmt.Sprintf("%q has no place in time: %s.", s.Event.Subject, err)})
+		return nil
+	case err != nil:
+		return err
+	}
+	first, last := convert.Bounds(cal)
+	if isPast(last, c.Window) && !(one.exists && isPast(one.have.Last, c.Window)) {
+		one.Losses = nil
+		return nil
+	}
+	uid := convert.UID(s.Event)
+	if p := firstEvent(cal).Props.Get(ical.PropUID); p != nil {
+		uid = p.Value
+	}
+	series := s.Event.ID
+	one.content = cal
+	one.object = &bridge.Object{
+		Calendar: c.ID, Series: series, Name: shortHash(string(c.GraphID)+"\x00"+string(series), 32) + ".ics", UID: uid,
+		Sequence: s.Sequence, Stamp: stampOf(cal), First: first, Last: last,
+	}
+	return one.encode()
+}
+
+// encode sets what follows from the content.
+func (one *draft) encode() error {
+	var b bytes.Buffer
+	if err := convert.Encode(&b, one.content); err != nil {
+		return err
+	}
+	o := one.object
+	o.Data, o.Size, o.ETag = b.Bytes(), b.Len(), shortHash(b.String(), 32)
+	return nil
+}
+
+// rename gives the object another UID.
+func (one *draft) rename(uid string) error {
+	one.object.UID = uid
+	for _, c := range one.content.Children {
+		if c.Name == ical.CompEvent {
+			c.Props.SetText(ical.PropUID, uid)
+		}
+	}
+	return one.encode()
+}
+
+// outcome is what is to become of the series' object.
+func (one *draft) outcome() bridge.Derived {
+	switch {
+	case one.failed:
+	case one.object == nil && one.exists:
+		gone := one.have
+		gone.Deleted, gone.Data = true, nil
+		one.Object = &gone
+	case one.object != nil && !(one.exists && sameButStamps(one.have.Data, one.object.Data)):
+		one.Object = one.object
+	}
+	return one.Derived
+}
+
+// toICS converts, and makes an error of a panic: one event must never end the sync of the others.
+func toICS(s convert.Series) (cal *ical.Calendar, losses []convert.Loss, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("convert: panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return convert.ToICS(s)
+}
+
+func firstEvent(cal *ical.Calendar) *ical.Component {
+	for _, c := range cal.Children {
+		if c.Name == ical.CompEvent {
+			return c
+		}
+	}
+	return ical.NewComponent(ical.CompEvent)
+}
+
+// stampOf is the latest DTSTAMP of the object.
+func stampOf(cal *ical.Calendar) (t time.Time) {
+	for _, c := range cal.Children {
+		if p := c.Props.Get(ical.PropDateTimeStamp); p != nil {
+			if at, err := p.DateTime(time.UTC); err == nil && at.After(t) {
+				t = at
+			}
+		}
+	}
+	return t
+}
+
+// shortHash is n hex digits of SHA-256.
+func shortHash(s string, n int) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])[:n]
+}
+
+// sameButStamps reports whether two renderings differ only in the properties that tell when they were made. Graph
+// gives an event a new changeKey and a new lastModifiedDateTime for every touch, a dismissed reminder for example;
+// clients are to see a change only where there is one.
+func sameButStamps(a, b []byte) bool {
+	for {
+		var x, y []byte
+		x, a = nextLine(a)
+		y, b = nextLine(b)
+		if !bytes.Equal(x, y) {
+			return false
+		}
+		if x == nil {
+			return true
+		}
+	}
+}
+
+// nextLine is the next line that is no stamp, nil at the end, and what follows it.
+func nextLine(b []byte) (line, rest []byte) {
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\n') + 1
+		if i == 0 {
+			i = len(b)
+		}
+		line, b = b[:i], b[i:]
+		if !isStamp(line) {
+			return line, b
+		}
+	}
+	return nil, nil
+}
+
+func isStamp(line []byte) bool {
+	name, _, _ := bytes.Cut(line, []byte(":"))
+	switch string(name) {
+	case ical.PropDateTimeStamp, ical.PropLastModified, ical.PropSequence:
+		return true
+	}
+	return false
+}

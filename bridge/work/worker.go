@@ -1,0 +1,141 @@
+package work
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"outbridge/bridge"
+)
+
+const (
+	// hopelessRetry is how often an account is tried that only a person can help: what the person puts right may be on
+	// Microsoft's side, where the bridge does not see it.
+	hopelessRetry = time.Hour
+	// nudgeGap keeps a burst of notifications from becoming a burst of rounds.
+	nudgeGap = time.Second
+)
+
+// worker does the rounds of one account.
+type worker struct {
+	s        *Scheduler
+	mailbox  Mailbox
+	listener *listener
+	log      *slog.Logger
+	nudges   chan struct{}
+	stop     context.CancelFunc
+	done     chan struct{} // closed when it has ended
+
+	// Of the worker alone:
+	tried   time.Time // when a round last began
+	failed  bool      // that round
+	trouble string    // of the last round, as it was logged; "" when it was good
+
+	mu    sync.Mutex // guards pulse
+	pulse bridge.Pulse
+}
+
+func (w *worker) run(ctx context.Context) {
+	nudged := false
+	for {
+		if wait, err := w.waitsForPerson(ctx); err != nil {
+			w.log.Error("account state", "err", err)
+		} else if !wait || bridge.Elapsed(w.s.now(), w.tried) >= hopelessRetry {
+			w.round(ctx, nudged)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		// After a notification one more round follows soon: the delta may lag behind what was notified.
+		wait := cmp.Or(max(w.s.Interval, 0), time.Minute)
+		if w.reliesOnNotifications() && !nudged && !w.failed {
+			wait = max(wait, cmp.Or(w.s.SafetyNet, 15*time.Minute))
+		}
+		if nudged && !pause(ctx, nudgeGap) {
+			return
+		}
+		w.note(func(p *bridge.Pulse) { p.Next = w.s.now().Add(wait) })
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.nudges:
+			nudged = true
+		case <-time.After(wait):
+			nudged = false
+		}
+	}
+}
+
+// round does one round, and notes how it went.
+func (w *worker) round(ctx context.Context, nudged bool) {
+	w.tried = w.s.now()
+	w.listener.keep(ctx)
+	w.note(func(p *bridge.Pulse) { p.Busy = true })
+	report, err := w.s.Rounds.Round(ctx, w.mailbox.Mailbox)
+	w.note(func(p *bridge.Pulse) {
+		if p.Busy = false; err == nil {
+			p.Good = w.s.now()
+		}
+	})
+	w.listener.roundDone(w.reliesOnNotifications(), nudged, report.Changed() > 0, err)
+	w.failed = err != nil
+	if ctx.Err() == nil {
+		w.tell(report, err)
+	}
+}
+
+// tell logs a round. The same trouble is told of once.
+func (w *worker) tell(report bridge.Report, err error) {
+	was := w.trouble
+	w.trouble = ""
+	switch {
+	case err != nil && err.Error() == was:
+		w.trouble = was
+		w.log.Debug("round failed again", "round", report.Round, "err", err)
+	case err != nil:
+		w.trouble = err.Error()
+		w.log.Warn("round failed; the last good calendars are served", "round", report.Round, "err", err)
+	case was != "":
+		w.log.Info("round good again", "round", report.Round, "changed", report.Changed(), "seconds", report.Seconds)
+	case report.Changed() > 0 || report.Failed() > 0:
+		w.log.Info("round", "round", report.Round, "changed", report.Changed(), "requests", report.Requests,
+			"failed_calendars", report.Failed(), "seconds", report.Seconds)
+	default:
+		w.log.Debug("round", "round", report.Round, "requests", report.Requests)
+	}
+}
+
+// waitsForPerson reports whether only a person can help the account on. A new sign-in ends it.
+func (w *worker) waitsForPerson(ctx context.Context) (bool, error) {
+	a, err := w.s.Store.Account(ctx, w.mailbox.Name)
+	if err != nil {
+		return false, err
+	}
+	return a.State.Final && a.State.TokenVersion == a.TokenVersion, nil
+}
+
+// reliesOnNotifications reports whether polling may be slow. Of the calendars of other people nobody tells.
+func (w *worker) reliesOnNotifications() bool {
+	return len(w.mailbox.Shared) == 0 && w.listener.healthy()
+}
+
+func (w *worker) nudge() {
+	select {
+	case w.nudges <- struct{}{}:
+	default:
+	}
+}
+
+func (w *worker) note(change func(*bridge.Pulse)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(&w.pulse)
+}
+
+func (w *worker) at() bridge.Pulse {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pulse
+}
