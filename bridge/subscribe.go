@@ -215,8 +215,8 @@ func (b *Bridge) subscribe(ctx context.Context, m Mailbox, old Subscription) (Su
 		_ = m.Graph.DeleteSubscription(ctx, old.GraphID) // it may be gone; what matters is the new one
 	}
 	granted, err := m.Graph.Subscribe(ctx, want)
-	if graph.IsConflict(err) {
-		// One that was made and not noted down: a crash between the two.
+	if graph.IsConflict(err) || errors.Is(err, graph.ErrMayHaveHappened) {
+		// One was made and not noted down: a crash between the two, or the answer was lost.
 		if err := b.dropSubscriptions(ctx, m); err != nil {
 			return sub, err
 		}

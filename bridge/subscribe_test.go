@@ -222,6 +222,28 @@ func TestSubscriptionRefused(t *testing.T) {
 
 // TestSubscriptionsAfterRestart keeps the subscription that it has, replaces one that it did not note down, and ends it
 // where notifications are switched off.
+// An answer to Subscribe that is lost leaves a subscription whose secret nobody can check: it is ended, and a new one made.
+func TestSubscriptionWhoseAnswerIsLost(t *testing.T) {
+	var lost atomic.Int64
+	listening(t, func(w *world) {
+		w.sim.Fault = func(r *http.Request) *graphsim.Fault {
+			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/subscriptions") && lost.Add(1) == 1 {
+				return &graphsim.Fault{DropAnswer: true}
+			}
+			return nil
+		}
+	}, func(w *world, hook *webhook) {
+		list := w.sim.Subscriptions()
+		a, err := w.store.Account(w.ctx, "alice")
+		w.must(err)
+		sub, err := w.store.Subscription(w.ctx, a.ID)
+		w.must(err)
+		if len(list) != 1 || list[0].ID != sub.GraphID || lost.Load() != 2 {
+			t.Errorf("%d subscriptions at Graph after %d requests; stored: %+v", len(list), lost.Load(), sub)
+		}
+	})
+}
+
 func TestSubscriptionsAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hook := &webhook{}

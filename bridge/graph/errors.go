@@ -34,6 +34,7 @@ type Error struct {
 	login   bool // the login service has trouble for now, which it often says with 400
 	one     bool // a 404 is about the one thing that was asked for, whatever its code
 	cursor  bool // the request followed a delta or skip token
+	unsent  bool // there was no connection to send the request on
 }
 
 // Error says what happened and what to do, in one line.
@@ -253,7 +254,7 @@ func IsUnavailable(err error) bool {
 	return e != nil && (e.transient() || IsThrottled(e))
 }
 
-// IsSignInNeeded reports that the person has to sign in again, and that nothing else mends it: a final refusal of the
+// IsSignInNeeded reports that the person has to sign in again, and that nothing else helps: a final refusal of the
 // login service that a sign-in ends, a 401 to a token that was just renewed, or a claims challenge (see Error.Claims and
 // AuthError.Claims).
 func IsSignInNeeded(err error) bool {
