@@ -203,6 +203,18 @@ func TestContextEndsAWrite(t *testing.T) {
 	})
 }
 
+// A token that is refused as the context ends is not taken for a sign-in that has ended.
+func TestContextEndsWithTheToken(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		reply{401, nil, string(testdata(t, "error-401-invalid-token.json")), false}.write(w)
+	})
+	c.Observe = func(graph.Observation) { cancel() }
+	if err := c.Do(ctx, newEvent("lunch", "")); !errors.Is(err, context.Canceled) || graph.IsSignInNeeded(err) || errors.Is(err, graph.ErrMayHaveHappened) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Without a connection nothing was sent, whatever the transport; with one, anything may have been.
 func TestConnectionsThatFailed(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }))

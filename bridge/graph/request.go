@@ -33,14 +33,14 @@ type request struct {
 	decode  func([]byte) error // reads the body of a 2xx answer; its error means a garbled body
 
 	// idempotent: sending it twice does what sending it once does, so it is sent again even where it may have been carried
-	// out. What only reads needs no such word. A PATCH or DELETE with ifMatch is idempotent, and so is a POST with a
-	// transactionId: the second one is refused by 404, 412 or ErrorDuplicateTransactionId, which then is also
-	// ErrMayHaveHappened, since the first may be the reason.
+	// out. A GET need not say so. A PATCH or DELETE with ifMatch is idempotent, and so is a POST with a transactionId: the
+	// second one is refused by 404, 412 or ErrorDuplicateTransactionId, which then is also ErrMayHaveHappened, since the
+	// first may be the reason.
 	idempotent bool
 
 	cursor bool              // url holds a delta or skip token: see IsSyncStateLost
 	one    bool              // a 404 is about the one thing that was asked for, whatever its code
-	relent func(*Error) bool // asks for less after a refusal that is final, or reports that there is nothing less; nil: so it is
+	relent func(*Error) bool // after a final refusal, makes it ask for less where there is less to ask for; nil: there is not
 
 	// What came of it so far.
 	err     error
@@ -53,9 +53,8 @@ type request struct {
 	again   bool // it is in the next pass
 }
 
-// run sends requests, and sends those again that deserve it, until each has its answer or its error. It is the only loop
-// that does: send makes one pass over the requests that it is given, and sets err and token of each. An err that is set
-// before is final.
+// run sends requests until each has its answer or its final error. It is the only loop that sends anything again: send
+// makes one pass over the requests that it is given, and sets err and token of each. An err that is set before is final.
 func (c *Client) run(ctx context.Context, all []*request, send func(context.Context, []*request)) {
 	c.once.Do(c.setUp)
 	var todo []*request
@@ -97,10 +96,8 @@ func (c *Client) again(ctx context.Context, sent []*request) []*request {
 		r.again = false
 		switch {
 		case r.err == nil:
-		case ctx.Err() != nil:
-			if e == nil || e.transient() {
-				r.err = fmt.Errorf("%s: %w", r.op, ctx.Err())
-			}
+		case ctx.Err() != nil && (e == nil || e.transient() || e.Status == http.StatusUnauthorized):
+			r.err = fmt.Errorf("%s: %w", r.op, ctx.Err())
 		case e == nil:
 		case e.Status == http.StatusUnauthorized && !r.renewed && r.token != "":
 			c.Tokens.Invalidate(r.token)
