@@ -45,7 +45,7 @@ func (b *Bridge) calendars(ctx context.Context, m Mailbox, a Account) (cals []Ca
 	}
 	b.listed.set(a.ID, b.now())
 	if len(cals) == 0 {
-		err = errors.New("no calendar is left by include and exclude of the configuration")
+		err = ErrNoCalendars
 	}
 	return cals, n.Load(), errors.Join(append(list.errs, err)...)
 }

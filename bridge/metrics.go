@@ -172,7 +172,7 @@ func (b *Bridge) measure(ctx context.Context, m Mailbox, report Report, failed b
 		x.changed.WithLabelValues(labels...).Add(float64(c.Changed))
 		x.removed.WithLabelValues(labels...).Add(float64(c.Removed))
 		x.failed.WithLabelValues(labels...).Set(0)
-		if c.Error != "" {
+		if c.Fault != (Fault{}) {
 			x.failed.WithLabelValues(labels...).Set(1)
 		}
 		if !c.good.IsZero() {

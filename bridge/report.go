@@ -27,7 +27,7 @@ type CalendarReport struct {
 	Differences int     `json:"differences,omitempty"`
 	Requests    int64   `json:"requests"`
 	Seconds     float64 `json:"seconds"`
-	Error       string  `json:"error,omitempty"`
+	Fault       Fault   `json:"-"` // why it failed; zero: it did not
 
 	id   CalendarID
 	good time.Time // end of its last good round, this one included
@@ -44,7 +44,7 @@ func (r Report) Changed() (n int) {
 // Failed counts the calendars whose round failed.
 func (r Report) Failed() (n int) {
 	for _, c := range r.Calendars {
-		if c.Error != "" {
+		if c.Fault != (Fault{}) {
 			n++
 		}
 	}

@@ -61,7 +61,7 @@ func TestSharedCalendar(t *testing.T) {
 	w.check()
 	a, err := w.store.Account(w.ctx, "alice")
 	w.must(err)
-	if s := a.State; s.Code != bridge.StateDenied || !strings.Contains(s.Sentence, "boss@contoso.example") || !strings.Contains(s.Action, "login alice") {
+	if s := a.State; s.Code != bridge.StateDenied || s.Reason != bridge.ReasonShared || s.Address != "boss@contoso.example" || s.Action != bridge.ActionShare {
 		t.Errorf("state %+v", s)
 	}
 	w.box.Calendar().Create(meeting("My own second", 2, 9))

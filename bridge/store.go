@@ -19,9 +19,11 @@ var (
 	// from what is stored.
 	ErrConflict = errors.New("the mirror was written by another round")
 	// ErrBusy: somebody else has held the database for longer than a call waits. Nothing was written.
-	ErrBusy = errors.New("the database is held by another program: end it, or wait; nothing was changed")
+	ErrBusy = errors.New("the database is held by another program; nothing was changed")
 	// ErrExists: there is one already.
 	ErrExists = errors.New("it exists already")
+	// ErrWrongKey: what is sealed in the store was sealed with another key.
+	ErrWrongKey = errors.New("the key file is not the one that this database was made with")
 )
 
 // Store keeps everything. Calls on one calendar are serializable, also across processes. A write is durable when
@@ -107,7 +109,7 @@ type MirrorStore interface {
 	// SetWay records how changes of the calendar are learnt.
 	SetWay(ctx context.Context, id CalendarID, way string) error
 	// SetFault records why a round failed.
-	SetFault(ctx context.Context, id CalendarID, fault string) error
+	SetFault(ctx context.Context, id CalendarID, f Fault) error
 	// Counts sums up a calendar for status.
 	Counts(ctx context.Context, id CalendarID) (Counts, error)
 	// Losses lists up to limit recorded losses of a calendar.

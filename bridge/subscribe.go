@@ -29,7 +29,7 @@ type Subscription struct {
 	URL     string // that Graph notifies
 	Renew   time.Time
 	Expires time.Time
-	Fault   string // why there is none, for the person
+	Fault   Fault // why there is none
 }
 
 // Notification is one item of what Graph posts to the notification URL
@@ -144,7 +144,7 @@ func (b *Bridge) listen(ctx context.Context, m Mailbox) {
 	b.mu.Unlock()
 	now := b.now()
 	if b.NotifyURL == "" {
-		if sub.GraphID != "" || sub.Fault != "" {
+		if sub.GraphID != "" || sub.Fault != (Fault{}) {
 			b.unsubscribe(ctx, m, sub, log)
 		}
 		return
@@ -173,14 +173,14 @@ func (b *Bridge) listen(ctx context.Context, m Mailbox) {
 	if err != nil {
 		log.Warn("Microsoft Graph takes no subscription to changes; they are polled for", "err", err)
 		e.tried = now
-		sub.Fault = sentence(err)
+		sub.Fault = FaultOf(err)
 		b.mu.Lock()
 		e.reauthorize = e.reauthorize || reauthorize && sub.GraphID != ""
 		b.mu.Unlock()
 	} else {
 		log.Info("subscribed to changes", "until", sub.Expires)
 		e.tried = time.Time{}
-		sub.Fault = ""
+		sub.Fault = Fault{}
 	}
 	b.keepSubscription(ctx, e, sub, log)
 }

@@ -47,9 +47,7 @@ func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	if err = b.roundOf(ctx, m, a, &report); err != nil {
-		err = graph.ForAccount(err, m.Name)
-	}
+	err = b.roundOf(ctx, m, a, &report)
 	report.Seconds = b.now().Sub(begin).Seconds()
 	if ctx.Err() != nil {
 		return report, ctx.Err()
@@ -57,7 +55,7 @@ func (b *Bridge) Round(ctx context.Context, m Mailbox) (Report, error) {
 	if errors.Is(err, ErrBusy) {
 		return report, err
 	}
-	b.measure(ctx, m, report, err != nil, stateOf(err, m.Name))
+	b.measure(ctx, m, report, err != nil, stateOf(err))
 	if stateErr := b.setState(ctx, a, err); stateErr != nil {
 		err = errors.Join(err, stateErr)
 	}
@@ -157,14 +155,12 @@ func (r *round) do(ctx context.Context, part func(context.Context) error) error 
 		err = errors.Join(err, countErr)
 		r.report.Events, r.report.Series, r.report.Losses = counts.Events, counts.Series, counts.Losses
 	}
-	if err != nil {
-		r.report.Error = sentence(graph.ForAccount(err, r.account))
-	}
+	r.report.Fault = FaultOf(err)
 	if errors.Is(err, ErrBusy) {
 		return err // so is writing down why
 	}
 	if err != nil {
-		return errors.Join(err, r.b.Store.SetFault(ctx, r.cal.ID, r.report.Error))
+		return errors.Join(err, r.b.Store.SetFault(ctx, r.cal.ID, r.report.Fault))
 	}
 	return nil
 }
@@ -228,7 +224,7 @@ func (r *round) publish(ctx context.Context) error {
 // good records the end of a good round: at once when something changed, else at the next checkpoint.
 func (r *round) good(ctx context.Context, changed bool) error {
 	now := r.b.now()
-	if !changed && r.cal.Fault == "" && now.Sub(r.cal.Good) < r.b.CheckpointAfter {
+	if !changed && r.cal.Fault == (Fault{}) && now.Sub(r.cal.Good) < r.b.CheckpointAfter {
 		if r.idle != "" {
 			r.b.keepIdle(r.cal.ID, idleCursor{r.cal.Seq, r.idle})
 		}

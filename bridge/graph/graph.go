@@ -1,7 +1,8 @@
 // Package graph is a client of Microsoft Graph's calendar and of the Microsoft identity platform that signs it in.
 //
 // It knows HTTP, OData paging, $batch, throttling, tokens and Graph's errors. It does not know iCalendar, does not
-// store anything, and decides nothing about a calendar: it hands over what Graph said.
+// store anything, and decides nothing about a calendar: it hands over what Graph said. Nor does it advise anybody: an
+// AuthError has a reason and who can end it, and whoever shows it has the words.
 //
 // Invariants:
 //   - Every request to Graph goes through Client.run, the only place that sends anything again. Nobody above loops.
@@ -132,7 +133,7 @@ func (c *Client) setUp() {
 func (c *Client) ownLink(link string) error {
 	base, err := url.Parse(c.BaseURL)
 	if err != nil || base.Host == "" {
-		return errors.New("the Graph address in the configuration is not a URL; set graph_url")
+		return errors.New("the address of Graph is not a URL")
 	}
 	u, err := url.Parse(link)
 	if err != nil || u.User != nil || u.Scheme != base.Scheme || !strings.EqualFold(hostPort(u), hostPort(base)) {

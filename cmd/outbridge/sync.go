@@ -44,9 +44,27 @@ type syncReport struct {
 	Accounts    []accountReport `json:"accounts"`
 }
 
+// accountReport is a bridge.Report with its errors in words.
 type accountReport struct {
 	bridge.Report
+	Calendars []calendarReport `json:"calendars"`
+	Error     string           `json:"error,omitempty"`
+}
+
+type calendarReport struct {
+	bridge.CalendarReport
 	Error string `json:"error,omitempty"`
+}
+
+func reportInWords(r bridge.Report, err error) accountReport {
+	out := accountReport{Report: r}
+	for _, c := range r.Calendars {
+		out.Calendars = append(out.Calendars, calendarReport{c, faultLine(c.Fault, r.Account)})
+	}
+	if err != nil {
+		out.Error = oneLine(err)
+	}
+	return out
 }
 
 func (s *syncCmd) Run(e *env) error {
@@ -76,16 +94,17 @@ func (s *syncCmd) Run(e *env) error {
 	begin := time.Now()
 	for i, m := range mailboxes {
 		wg.Go(func() {
+			var r bridge.Report
 			for range roundAttempts {
 				// Beside a running server, whoever writes second begins anew.
-				if reports[i].Report, errs[i] = b.Round(e.ctx, m); !errors.Is(errs[i], bridge.ErrConflict) {
+				if r, errs[i] = b.Round(e.ctx, m); !errors.Is(errs[i], bridge.ErrConflict) {
 					break
 				}
 			}
 			if errs[i] != nil {
-				errs[i] = fmt.Errorf("account %s: %w", m.Name, errs[i])
-				reports[i].Error = oneLine(errs[i])
+				errs[i] = fmt.Errorf("account %s: %w", m.Name, worded(errs[i], m.Name))
 			}
+			reports[i] = reportInWords(r, errs[i])
 		})
 	}
 	wg.Wait()
@@ -167,7 +186,7 @@ func (r *rebuildCmd) Run(e *env) error {
 			continue // never synced: there is nothing to convert
 		}
 		errs = errors.Join(errs, err)
-		total.add(accountReport{Report: report})
+		total.add(reportInWords(report, nil))
 	}
 	total.Seconds = time.Since(begin).Seconds()
 	return errors.Join(total.print(e, r.JSON), errs)
