@@ -1,8 +1,8 @@
 package bridge
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -71,26 +71,9 @@ func (a Action) SignsIn() bool {
 // ErrNoCalendars: what an account is to include and exclude leaves none of its calendars.
 var ErrNoCalendars = errors.New("no calendar of the account is included")
 
-// setState records how the account fares after a round, when that is news.
-func (b *Bridge) setState(ctx context.Context, a Account, err error) error {
-	fresh, loadErr := b.Store.Account(ctx, a.Name)
-	if loadErr != nil {
-		return loadErr
-	}
-	s := stateOf(err)
-	s.TokenVersion = fresh.TokenVersion
-	old := fresh.State
-	if old.Code == s.Code && old.Fault == s.Fault && old.Final == s.Final && old.Claims == s.Claims &&
-		(!s.Final || old.TokenVersion == s.TokenVersion) {
-		return nil
-	}
-	s.Since = b.now()
-	return b.Store.SetState(ctx, a.ID, s)
-}
-
-// stateOf is the state that an error of a round leaves an account in. It holds nothing that differs from one round to the
+// StateOf is the state that an error of a round leaves an account in. It holds nothing that differs from one round to the
 // next while the trouble is the same, save for what nobody has a reason for.
-func stateOf(err error) State {
+func StateOf(err error) State {
 	s := State{Code: StateOK, Fault: FaultOf(err)}
 	if s.Reason != ReasonOther {
 		s.Detail = ""
@@ -153,7 +136,7 @@ func FaultOf(err error) Fault {
 	case errors.Is(err, ErrNoCalendars):
 		f.Reason = ReasonNoCalendars
 	}
-	f.Detail = sentence(err)
+	f.Detail = Sentence(err)
 	return f
 }
 
@@ -172,11 +155,23 @@ func actionOf(e *graph.AuthError) Action {
 	return ActionAsk
 }
 
-// sentence is an error as one line.
-func sentence(err error) string {
+// Sentence is an error as one line.
+func Sentence(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	if len(line) > 300 {
 		line = strings.ToValidUTF8(line[:300], "") + "…"
 	}
 	return line
 }
+
+// SharedError says that the calendar of another mailbox cannot be read.
+type SharedError struct {
+	Address string
+	Err     error
+}
+
+func (e *SharedError) Error() string {
+	return fmt.Sprintf("the calendar of %s: %v", e.Address, e.Err)
+}
+
+func (e *SharedError) Unwrap() error { return e.Err }
