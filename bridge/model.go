@@ -42,12 +42,11 @@ type Settings struct {
 	Colors map[string]string `json:"colors,omitempty"` // category → "#rrggbb"
 }
 
-// State is how an account fares, in words for the person.
+// State is how an account fares.
 type State struct {
-	Code     string    `json:"code"`     // "ok", "new", "sign-in", "denied", "configuration", "unavailable", "error"
-	Sentence string    `json:"sentence"` // what is the matter; "" when ok
-	Action   string    `json:"action"`   // what to do about it; "" when nothing
-	Since    time.Time `json:"since"`
+	Code  string    `json:"code"` // "ok", "new", "sign-in", "denied", "configuration", "unavailable", "error"
+	Fault           // none when ok or new
+	Since time.Time `json:"since"`
 	// Final: trying again is pointless until a person has acted, which TokenVersion then shows.
 	Final bool `json:"final"`
 	// Claims is what the next sign-in has to ask for, JSON; "" as a rule.
@@ -100,7 +99,7 @@ type Calendar struct {
 	Window  convert.Span
 	Checked time.Time // when the cursor was last written
 	Good    time.Time // end of the last good round; zero: never
-	Fault   string    // why the last round failed, for the person; "" when it did not
+	Fault   Fault     // why the last round failed; zero when it did not
 	Way     string    // WayDelta or WayView
 	Audit   Audit
 	// Rendering names the converter and the options that the objects were made with.

@@ -31,7 +31,7 @@ type CalendarReport struct {
 	Differences int     `json:"differences,omitempty"`
 	Requests    int64   `json:"requests"`
 	Seconds     float64 `json:"seconds"`
-	Error       string  `json:"error,omitempty"`
+	Fault       Fault   `json:"-"` // why it failed; zero: it did not
 
 	ID   CalendarID `json:"-"`
 	Good time.Time  `json:"-"` // end of its last good round, this one included
@@ -48,7 +48,7 @@ func (r Report) Changed() (n int) {
 // Failed counts the calendars whose round failed.
 func (r Report) Failed() (n int) {
 	for _, c := range r.Calendars {
-		if c.Error != "" {
+		if c.Fault != (Fault{}) {
 			n++
 		}
 	}

@@ -22,8 +22,7 @@ type OtherMailboxError struct {
 }
 
 func (e *OtherMailboxError) Error() string {
-	return fmt.Sprintf("account %s belongs to %s, and this sign-in is of %s: sign in as %[2]s, or run `outbridge login %[1]s --switch` to replace all of its calendars by those of %[3]s",
-		e.Account, e.Before.Address, e.Now.Address)
+	return fmt.Sprintf("account %s belongs to %s, and this sign-in is of %s", e.Account, e.Before.Address, e.Now.Address)
 }
 
 // SignIn keeps the outcome of a sign-in. As somebody else than before only where other is true; otherwise the error is an

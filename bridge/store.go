@@ -19,9 +19,11 @@ var (
 	// from what is stored.
 	ErrConflict = errors.New("the mirror was written by another round")
 	// ErrBusy: somebody else has held the database for longer than a call waits. Nothing was written.
-	ErrBusy = errors.New("the database is held by another program: end it, or wait; nothing was changed")
+	ErrBusy = errors.New("the database is held by another program; nothing was changed")
 	// ErrExists: there is one already.
 	ErrExists = errors.New("it exists already")
+	// ErrWrongKey: what is sealed in the store was sealed with another key.
+	ErrWrongKey = errors.New("the key file is not the one that this database was made with")
 )
 
 // What follows is the contract of the store, in parts by who uses them; one store is all of them. Calls on one calendar are
@@ -98,7 +100,7 @@ type ProgressStore interface {
 	// SetGood records a good round and, when link is not "", the cursor that it ended with, unless seq moved on.
 	SetGood(ctx context.Context, id CalendarID, seq int64, link string, at time.Time) error
 	// SetFault records why a round failed.
-	SetFault(ctx context.Context, id CalendarID, fault string) error
+	SetFault(ctx context.Context, id CalendarID, f Fault) error
 	// SetAudit records an audit.
 	SetAudit(ctx context.Context, id CalendarID, a Audit) error
 	// SetWay records how changes of the calendar are learnt.

@@ -14,7 +14,7 @@ type Subscription struct {
 	URL     string // that Graph notifies
 	Renew   time.Time
 	Expires time.Time
-	Fault   string // why there is none, for the person
+	Fault   Fault // why there is none
 }
 
 // Until is the subscription with what Graph granted. It is renewed when half of that is over.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"strings"
 	"testing"
+	"time"
 
 	"outbridge/bridge/graph"
 )
@@ -16,23 +16,23 @@ func TestErrorsOfTheLoginService(t *testing.T) {
 	files := map[string]struct {
 		number int
 		signIn bool
-		says   string
+		reason graph.Reason
 	}{
-		"token-error-50076-mfa.json":                {50076, true, "multi-factor"},
-		"token-error-50173-revoked.json":            {50173, true, "revoked"},
-		"token-error-53003-conditional-access.json": {53003, false, "Conditional Access"},
-		"token-error-65001-consent.json":            {65001, true, "consented"},
-		"token-error-7000222-secret-expired.json":   {7000222, false, "expired"},
-		"token-error-700082-inactive.json":          {700082, true, "expired"},
-		"token-error-invalid-scope.json":            {70011, false, "permissions"},
-		"token-error-authorization-pending.json":    {70016, false, ""},
+		"token-error-50076-mfa.json":                {50076, true, graph.ReasonMultiFactor},
+		"token-error-50173-revoked.json":            {50173, true, graph.ReasonRevoked},
+		"token-error-53003-conditional-access.json": {53003, false, graph.ReasonConditionalAccess},
+		"token-error-65001-consent.json":            {65001, true, graph.ReasonConsentMissing},
+		"token-error-7000222-secret-expired.json":   {7000222, false, graph.ReasonSecretExpired},
+		"token-error-700082-inactive.json":          {700082, true, graph.ReasonExpired},
+		"token-error-invalid-scope.json":            {70011, false, graph.ReasonPermissions},
+		"token-error-authorization-pending.json":    {70016, false, graph.ReasonRefused},
 	}
 	if found, _ := filepath.Glob("testdata/token-error-*.json"); len(found) != len(files) {
 		t.Errorf("%d examples, %d expectations", len(found), len(files))
 	}
 	for name, want := range files {
 		e := refuse(t, 400, string(testdata(t, name)))
-		if e.AADSTS != want.number || e.SignIn != want.signIn || !strings.Contains(e.Sentence, want.says) {
+		if e.AADSTS != want.number || signsIn(e) != want.signIn || e.Reason != want.reason {
 			t.Errorf("%s: %+v", name, *e)
 		}
 		if (e.Claims != "") != (want.number == 50076) || (e.SubError != "") != (want.number == 65001) || (want.number == 70011) && e.TraceID != "0000aaaa-11bb-cccc-dd33-eeeeee333333" {
@@ -44,7 +44,7 @@ func TestErrorsOfTheLoginService(t *testing.T) {
 		t.Errorf("%+v", *e)
 	}
 	generic := refuse(t, 400, `{"error":"invalid_grant","error_codes":[99999]}`)
-	if !generic.SignIn || generic.AADSTS != 99999 {
+	if !signsIn(generic) || generic.AADSTS != 99999 {
 		t.Errorf("%+v", *generic)
 	}
 	for _, n := range []int{70018, 70019, 700082, 70008, 700084, 50173, 50132, 50133, 70043, 50076, 50078, 50079, 50072, 50074, 53003, 53000, 53001, 65001, 65004, 90094, 90095,
@@ -54,39 +54,38 @@ func TestErrorsOfTheLoginService(t *testing.T) {
 		// The number counts wherever it stands, and whatever the code beside it is.
 		for _, body := range []string{`{"error":"invalid_grant","error_codes":[99999,%d]}`, `{"error":"invalid_grant","error_description":"AADSTS%d: Words."}`, `{"error":"x","error_codes":["%d"]}`} {
 			e := refuse(t, 400, fmt.Sprintf(body, n))
-			if e.AADSTS != n || e.Sentence == generic.Sentence || !oneSentence(e.Sentence) || !oneSentence(e.Action) {
+			if e.AADSTS != n || e.Reason == generic.Reason || e.Reason == graph.ReasonRefused || e.Fixer == "" {
 				t.Errorf("%d: %+v", n, *e)
 			}
 		}
 	}
 	for _, n := range []int{53000, 53001, 53003, 90094, 90095, 50057, 50053, 50105, 650052} { // an administrator's to mend
-		if e := refuse(t, 400, fmt.Sprintf(`{"error":"invalid_grant","error_codes":[%d]}`, n)); !e.Admin || e.SignIn {
+		if e := refuse(t, 400, fmt.Sprintf(`{"error":"invalid_grant","error_codes":[%d]}`, n)); e.Fixer != graph.Administrator || graph.IsSignInNeeded(e) {
 			t.Errorf("%d: %+v", n, *e)
 		}
 	}
-	for description, says := range map[string]string{ // how often is only in the words
-		"The token was issued on 2026-02-01T08:00:00Z and the maximum allowed lifetime for this request is 604800.": "requires a new sign-in every 7 days.",
-		"… the maximum allowed lifetime for this request is 86400. Trace":                                           "every day.",
-		"… the maximum allowed lifetime for this request is 43200":                                                  "every 12 hours.",
-		"… the maximum allowed lifetime for this request is 0.":                                                     "after a fixed time",
-		"due to sign-in frequency checks by conditional access":                                                     "after a fixed time",
+	for description, lifetime := range map[string]time.Duration{ // how often is only in the words
+		"The token was issued on 2026-02-01T08:00:00Z and the maximum allowed lifetime for this request is 604800.": 7 * 24 * time.Hour,
+		"… the maximum allowed lifetime for this request is 86400. Trace":                                           24 * time.Hour,
+		"… the maximum allowed lifetime for this request is 43200":                                                  12 * time.Hour,
+		"… the maximum allowed lifetime for this request is 0.":                                                     0,
+		"due to sign-in frequency checks by conditional access":                                                     0,
 	} {
 		e := refuse(t, 400, fmt.Sprintf(`{"error":"invalid_grant","error_codes":[70043],"error_description":"AADSTS70043: %s"}`, description))
-		if !strings.Contains(e.Sentence, says) || !strings.Contains(e.Action, "needed again") || !e.SignIn {
+		if e.Lifetime != lifetime || e.Reason != graph.ReasonFrequency || !signsIn(e) {
 			t.Errorf("%s: %+v", description, *e)
 		}
 	}
 	for code, signIn := range map[string]bool{"invalid_grant": true, "interaction_required": true, "consent_required": true, "login_required": true, "invalid_client": false, "unauthorized_client": false,
 		"invalid_scope": false, "access_denied": true, "expired_token": true, "never_heard_of": false} {
-		if e := refuse(t, 400, `{"error":"`+code+`"}`); e.SignIn != signIn || !oneSentence(e.Sentence) || !oneSentence(e.Action) || e.Code != code {
+		if e := refuse(t, 400, `{"error":"`+code+`"}`); signsIn(e) != signIn || e.Reason == "" || e.Code != code {
 			t.Errorf("%s: %+v", code, *e)
 		}
 	}
 }
 
-func oneSentence(s string) bool {
-	return len(s) > 10 && strings.HasSuffix(s, ".") && !strings.Contains(strings.TrimSuffix(s, "."), ". ")
-}
+// signsIn reports that a person ends the refusal, in both ways to ask.
+func signsIn(e *graph.AuthError) bool { return e.Fixer == graph.Person && graph.IsSignInNeeded(e) }
 
 // refuse is the final error of a token request that is answered so.
 func refuse(t *testing.T, status int, body string) *graph.AuthError {

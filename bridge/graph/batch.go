@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
+	"strings"
 )
 
 // batchSize is how many requests one $batch takes (learn.microsoft.com/graph/json-batching).
@@ -27,44 +27,42 @@ type Result struct {
 // each id; what fails for one event is that Result's Err (IsNotFound: it is gone), and what fails for all is
 // everyone's.
 func (c *Client) Events(ctx context.Context, ids []EventID) []Result {
-	gets := make([]batchGet, len(ids))
-	for i, id := range ids {
-		gets[i] = batchGet{url: c.eventPath(id), prefer: prefer("UTC")}
-	}
-	return c.batchEvents(ctx, "read events", ids, gets)
-}
-
-// batchEvents sends gets[i] for ids[i].
-func (c *Client) batchEvents(ctx context.Context, op string, ids []EventID, gets []batchGet) []Result {
-	for i, id := range ids {
-		if id == "" {
-			gets[i].url = ""
-		}
-	}
 	results := make([]Result, len(ids))
-	for i, part := range batch(ctx, c, op, gets, readEvent) {
-		results[i] = Result{ID: ids[i], Event: part.value, Err: part.err}
+	parts := make([]*request, len(ids))
+	for i, id := range ids {
+		parts[i] = c.eventRequest("read events", id, &results[i])
+		parts[i].prefer = prefer("UTC")
+	}
+	c.run(ctx, parts, c.sendBatches)
+	for i, r := range parts {
+		results[i].Err = r.err
 	}
 	return results
 }
 
-// batchGet is one GET inside a $batch.
-type batchGet struct {
-	url    string // relative to BaseURL; "": its id was empty
-	prefer string
+// eventRequest reads one event into result.
+func (c *Client) eventRequest(op string, id EventID, result *Result) *request {
+	result.ID = id
+	r := &request{op: op, method: http.MethodGet, url: c.BaseURL + c.eventPath(id), decode: func(b []byte) error {
+		event, err := readEvent(b)
+		if err == nil {
+			result.Event = event
+		}
+		return err
+	}}
+	if id == "" {
+		r.err = errEmptyID(op)
+	}
+	return r
 }
 
-// batchPart is the answer to one batchGet; value is zero where err is set.
-type batchPart[T any] struct {
-	value T
-	err   error
-}
-
+// batchRequest and batchResponse are a part of a $batch and its answer.
 type batchRequest struct {
 	ID      string            `json:"id"`
 	Method  string            `json:"method"`
-	URL     string            `json:"url"`
-	Headers map[string]string `json:"headers"`
+	URL     string            `json:"url"` // relative to BaseURL
+	Headers map[string]string `json:"headers,omitempty"`
+	Body    json.RawMessage   `json:"body,omitempty"`
 }
 
 type batchResponse struct {
@@ -74,130 +72,99 @@ type batchResponse struct {
 	Body    json.RawMessage `json:"body"`
 }
 
-// batch sends gets and sends those again that failed for a while, by the same rule as do. The answers that are
-// complete do not wait for them: each pass goes over all batches first. read reads the body of a part.
-func batch[T any](ctx context.Context, c *Client, op string, gets []batchGet, read func([]byte) (T, error)) []batchPart[T] {
-	results := make([]batchPart[T], len(gets))
-	var todo []int
-	for i, g := range gets {
-		if g.url == "" {
-			results[i].err = errEmptyID(op)
-			continue
-		}
-		todo = append(todo, i)
-	}
-	fail := func(which []int, err error) []batchPart[T] {
-		for _, i := range which {
-			results[i].err = err
-		}
-		return results
-	}
-	retry, renewed := retrier{c: c, op: op}, false
-	for {
-		var again, refused []int
-		var longest *Error
-		var token string
-		for n, chunk := 0, todo; len(chunk) > 0; chunk = chunk[n:] {
-			n = min(batchSize, len(chunk))
-			used, err := batchOnce(ctx, c, op, gets, chunk[:n], results, read)
-			if err != nil {
-				return fail(chunk, err)
-			}
-			for _, i := range chunk[:n] {
-				var e *Error
-				switch {
-				case !errors.As(results[i].err, &e):
-				case e.Status == http.StatusUnauthorized && !renewed:
-					refused, token = append(refused, i), used
-				case e.transient():
-					again = append(again, i)
-					c.Gate.hold(e.RetryAfter)
-					if longest == nil || e.RetryAfter > longest.RetryAfter {
-						longest = e
-					}
-				}
+// sendBatches sends requests in batches of twenty: see run. It ends at the first batch that fails as a whole, and those
+// behind it share its error and its token, though they were not sent.
+func (c *Client) sendBatches(ctx context.Context, parts []*request) {
+	for len(parts) > 0 {
+		n := min(batchSize, len(parts))
+		first := parts[0]
+		err := c.sendBatch(ctx, parts[:n])
+		parts = parts[n:]
+		for _, r := range parts {
+			switch {
+			case err != nil:
+				r.err, r.token = err, first.token
+				r.lost++
+			case r.lost > 0:
+				r.lost, r.waited = 0, 0
 			}
 		}
-		if len(refused) > 0 {
-			renewed = true
-			c.Tokens.Invalidate(token)
+		if err != nil {
+			return
 		}
-		if longest != nil {
-			if err := retry.wait(ctx, longest); err != nil {
-				if ctx.Err() != nil {
-					return fail(append(again, refused...), err)
-				}
-				again = nil // each keeps its own error
-			}
-		}
-		if todo = append(again, refused...); len(todo) == 0 {
-			return results
-		}
-		slices.Sort(todo)
 	}
 }
 
-// batchOnce sends one $batch for gets[i], i in chunk, and writes what came into results[i]. It returns the access
-// token that it was sent with.
-func batchOnce[T any](ctx context.Context, c *Client, op string, gets []batchGet, chunk []int, results []batchPart[T], read func([]byte) (T, error)) (string, error) {
+// sendBatch sends one $batch, and gives each part its answer or its error. An error of the whole is each part's, and
+// returned.
+func (c *Client) sendBatch(ctx context.Context, parts []*request) error {
+	whole, answers, err := c.batchOf(parts)
+	if err == nil {
+		// Outlook runs the parts of a batch four at a time, so a batch takes all of the mailbox's slots.
+		err = c.attempt(ctx, whole, concurrency)
+	}
+	for i, r := range parts {
+		r.token = whole.token
+		if err != nil {
+			r.err = err
+			r.lost++
+			r.doubt = r.doubt || whole.doubt && r.method != http.MethodGet
+			continue
+		}
+		answer, ok := answers[strconv.Itoa(i+1)]
+		e := &Error{Op: r.op, Status: answer.Status}
+		if ok {
+			e = r.read(e, answer.header(), answer.Body)
+		} else {
+			e.garbled, e.Message = true, "the batch came back without an answer for this part"
+		}
+		r.judge(e)
+		r.err, r.lost = nil, 0
+		if e != nil {
+			r.err = e
+			c.observePart(e)
+			c.Gate.hold(e.RetryAfter)
+		}
+	}
+	return err
+}
+
+// batchOf is the request that carries parts, and the answers to them by their ids once it has been sent.
+func (c *Client) batchOf(parts []*request) (*request, map[string]batchResponse, error) {
+	answers := make(map[string]batchResponse, len(parts))
+	whole := &request{op: parts[0].op, method: http.MethodPost, url: c.BaseURL + "/$batch", decode: func(b []byte) error {
+		return readBatch(b, answers)
+	}}
 	var payload struct {
 		Requests []batchRequest `json:"requests"`
 	}
-	for k, i := range chunk {
+	for i, r := range parts {
+		whole.failed, whole.renewed = max(whole.failed, r.failed, r.lost), whole.renewed || r.renewed
 		payload.Requests = append(payload.Requests, batchRequest{
-			ID: strconv.Itoa(k + 1), Method: http.MethodGet, URL: gets[i].url, Headers: map[string]string{"Prefer": gets[i].prefer},
+			ID: strconv.Itoa(i + 1), Method: r.method, URL: strings.TrimPrefix(r.url, c.BaseURL), Headers: r.header(), Body: r.body,
 		})
 	}
-	body, err := json.Marshal(payload)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", op, err)
+	var err error
+	if whole.body, err = json.Marshal(payload); err != nil {
+		err = fmt.Errorf("%s: %w", whole.op, err)
 	}
-	var responses []batchResponse
-	// Outlook runs the parts of a batch four at a time, so a batch takes all of the mailbox's slots.
-	token, err := c.do(ctx, request{op: op, method: http.MethodPost, url: c.BaseURL + "/$batch", body: body, weight: concurrency, decode: func(b []byte) (err error) {
-		responses, err = readBatch(b)
-		return err
-	}})
-	if err != nil {
-		return "", err
-	}
-	byID := make(map[string]batchResponse, len(responses))
-	for _, r := range responses {
-		byID[r.ID] = r
-	}
-	for k, i := range chunk {
-		r, ok := byID[strconv.Itoa(k+1)]
-		e := &Error{Op: op, Status: r.Status}
-		results[i] = batchPart[T]{err: e}
-		switch {
-		case !ok:
-			e.garbled, e.Message = true, "the batch came back without an answer for this part"
-		case r.Status/100 != 2:
-			e.read(r.header(), r.Body)
-			c.observePart(e)
-		default:
-			value, err := read(r.Body)
-			if err == nil {
-				results[i] = batchPart[T]{value: value}
-				continue
-			}
-			e.garbled, e.Message, e.RequestID = true, oneLine(err.Error()), r.header().Get("Request-Id")
-		}
-	}
-	return token, nil
+	return whole, answers, err
 }
 
-func readBatch(b []byte) ([]batchResponse, error) {
+func readBatch(b []byte, answers map[string]batchResponse) error {
 	var answer struct {
 		Responses []batchResponse `json:"responses"`
 	}
 	if err := json.Unmarshal(b, &answer); err != nil {
-		return nil, fmt.Errorf("the answer is not a batch: %w", err)
+		return fmt.Errorf("the answer is not a batch: %w", err)
 	}
 	if answer.Responses == nil {
-		return nil, errors.New("the answer is not a batch: it has no responses")
+		return errors.New("the answer is not a batch: it has no responses")
 	}
-	return answer.Responses, nil
+	for _, r := range answer.Responses {
+		answers[r.ID] = r
+	}
+	return nil
 }
 
 func readEvent(b []byte) (Event, error) {

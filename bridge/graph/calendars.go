@@ -36,7 +36,7 @@ func (c *Client) Calendar(ctx context.Context, id CalendarID) (Calendar, error) 
 
 func (c *Client) calendar(ctx context.Context, op, path string) (Calendar, error) {
 	var cal Calendar
-	_, err := c.do(ctx, request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + path, prefer: prefer("UTC"), decode: func(b []byte) error {
+	err := c.do(ctx, request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + path, prefer: prefer("UTC"), decode: func(b []byte) error {
 		if err := json.Unmarshal(b, &cal); err != nil {
 			return fmt.Errorf("the answer is not a calendar: %w", err)
 		}
@@ -64,37 +64,39 @@ func (c *Client) GroupCalendars(ctx context.Context) ([]Calendar, error) {
 	if err != nil {
 		return nil, err
 	}
-	gets := make([]batchGet, len(groups))
+	firsts := make([][]Calendar, len(groups))
+	nexts := make([]string, len(groups))
+	parts := make([]*request, len(groups))
 	for i, g := range groups {
 		if g.ID == "" {
 			return nil, &Error{Op: op, Status: http.StatusOK, garbled: true, Message: "a calendar group of the list has no id"}
 		}
-		gets[i] = batchGet{url: c.root() + "/calendarGroups/" + escape(g.ID) + "/calendars" + calendarPage, prefer: prefer("UTC")}
+		parts[i] = &request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + "/calendarGroups/" + escape(g.ID) + "/calendars" + calendarPage,
+			prefer: prefer("UTC"), decode: func(b []byte) error {
+				cals, p, err := readPage[Calendar](b)
+				firsts[i], nexts[i] = cals, p.Next
+				return err
+			}}
 	}
-	type calendars struct {
-		page []Calendar
-		next string
-	}
+	c.run(ctx, parts, c.sendBatches)
 	var all []Calendar
-	for _, part := range batch(ctx, c, op, gets, func(b []byte) (calendars, error) {
-		cals, p, err := readPage[Calendar](b)
-		return calendars{cals, p.Next}, err
-	}) {
-		if IsNotFound(part.err) {
+	for i, r := range parts {
+		if IsNotFound(r.err) {
 			continue // deleted since the groups were listed
 		}
-		err := part.err
-		if err == nil {
-			all = append(all, part.value.page...)
-			err = c.returnedLink(op, part.value.next)
+		if r.err != nil {
+			return nil, r.err
 		}
-		if err == nil && part.value.next != "" {
-			var more []Calendar
-			more, err = list[Calendar](ctx, c, op, part.value.next)
-			all = append(all, more...)
-		}
-		if err != nil {
+		if err := c.returnedLink(op, nexts[i]); err != nil {
 			return nil, err
+		}
+		all = append(all, firsts[i]...)
+		if nexts[i] != "" {
+			more, err := list[Calendar](ctx, c, op, nexts[i])
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, more...)
 		}
 	}
 	seen := make(map[CalendarID]bool)

@@ -26,6 +26,9 @@ type Certificate struct {
 	key  *rsa.PrivateKey
 }
 
+// ErrNoPrivateKey: there is a certificate, and no key that belongs to it.
+var ErrNoPrivateKey = errors.New("it holds no private key")
+
 // ParseCertificate reads PEM that holds an RSA key (PKCS #8 or PKCS #1, without a passphrase) and its certificate, in any
 // order. Further certificates, as of a chain, do not matter. One that has expired is read all the same: what was synced is
 // to be served still, so it fails when a token is asked for.
@@ -59,7 +62,7 @@ func ParseCertificate(b []byte) (*Certificate, error) {
 	case len(certs) == 0:
 		return nil, errors.New("it holds no certificate: it must be PEM, with a block that begins with -----BEGIN CERTIFICATE-----")
 	case key == nil:
-		return nil, errors.New("it holds no private key: append the key to it, or name the key's own file in certificate_key_file")
+		return nil, ErrNoPrivateKey
 	}
 	for _, cert := range certs {
 		if key.PublicKey.Equal(cert.PublicKey) {

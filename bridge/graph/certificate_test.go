@@ -205,7 +205,7 @@ func TestCertificateInEveryFlow(t *testing.T) {
 		time.Sleep(400 * 24 * time.Hour)
 		sent := len(grants)
 		var expired *graph.AuthError
-		if _, err := (&graph.AppTokens{Authority: a}).Token(t.Context()); !errors.As(err, &expired) || expired.Code != "certificate_expired" || expired.SignIn || len(grants) != sent {
+		if _, err := (&graph.AppTokens{Authority: a}).Token(t.Context()); !errors.As(err, &expired) || expired.Code != "certificate_expired" || expired.Fixer != graph.Operator || len(grants) != sent {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -219,7 +219,7 @@ func TestCertificateInEveryFlow(t *testing.T) {
 			Scopes: graph.AppScopes(graphURL), HTTP: sim.Client()}
 		// A certificate that is not registered is the configuration's fault.
 		var e *graph.AuthError
-		if _, err := (&graph.AppTokens{Authority: a}).Token(t.Context()); !errors.As(err, &e) || e.AADSTS != 700027 || e.SignIn || !strings.Contains(e.Action, "certificate_file") {
+		if _, err := (&graph.AppTokens{Authority: a}).Token(t.Context()); !errors.As(err, &e) || e.AADSTS != 700027 || e.Fixer != graph.Operator || e.Reason != graph.ReasonCertificate {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -233,18 +233,18 @@ func TestRedirectError(t *testing.T) {
 		aadsts int
 		signIn bool
 		admin  bool
-		says   string // "" is trouble that passes
+		reason graph.Reason // "" is trouble that passes
 	}{
-		{"error=access_denied&error_description=AADSTS65004:+User+declined+to+consent", 65004, true, false, "declined"},
-		{"error=access_denied", 0, true, false, "declined"},
-		{"error=access_denied&error_description=AADSTS90094:+Admin+consent+is+required", 90094, false, true, "https://login.example.com/contoso.example/adminconsent?client_id=the%20client"},
-		{"error=interaction_required&error_description=AADSTS50076:+x&claims=%7B%22a%22:1%7D", 50076, true, false, "multi-factor"},
-		{"error=consent_required", 0, true, false, "consented"},
-		{"error=login_required&error_description=AADSTS50058:+silent", 50058, true, false, "again"},
-		{"error=unauthorized_client&error_description=AADSTS700016:+x", 700016, false, false, "client_id"},
-		{"error=invalid_resource", 0, false, false, "permissions"},
-		{"error=unsupported_response_type&error_description=AADSTS700054:+x", 700054, false, false, "kind of sign-in"},
-		{"error=invalid_request&error_description=AADSTS9002325:+x", 9002325, false, false, "refuses"},
+		{"error=access_denied&error_description=AADSTS65004:+User+declined+to+consent", 65004, true, false, graph.ReasonDeclined},
+		{"error=access_denied", 0, true, false, graph.ReasonDeclined},
+		{"error=access_denied&error_description=AADSTS90094:+Admin+consent+is+required", 90094, false, true, graph.ReasonAdminConsent},
+		{"error=interaction_required&error_description=AADSTS50076:+x&claims=%7B%22a%22:1%7D", 50076, true, false, graph.ReasonMultiFactor},
+		{"error=consent_required", 0, true, false, graph.ReasonConsentMissing},
+		{"error=login_required&error_description=AADSTS50058:+silent", 50058, true, false, graph.ReasonInteraction},
+		{"error=unauthorized_client&error_description=AADSTS700016:+x", 700016, false, false, graph.ReasonAppUnknown},
+		{"error=invalid_resource", 0, false, false, graph.ReasonPermissions},
+		{"error=unsupported_response_type&error_description=AADSTS700054:+x", 700054, false, false, graph.ReasonFlow},
+		{"error=invalid_request&error_description=AADSTS9002325:+x", 9002325, false, false, graph.ReasonRefused},
 		{"error=server_error&error_description=AADSTS50000:+x", 0, false, false, ""},
 		{"error=temporarily_unavailable", 0, false, false, ""},
 	} {
@@ -254,13 +254,14 @@ func TestRedirectError(t *testing.T) {
 		}
 		err = a.RedirectError(q)
 		var e *graph.AuthError
-		if tt.says == "" {
+		if tt.reason == "" {
 			if !graph.IsUnavailable(err) {
 				t.Errorf("%s: %v", tt.query, err)
 			}
 			continue
 		}
-		if !errors.As(err, &e) || e.AADSTS != tt.aadsts || e.SignIn != tt.signIn || e.Admin != tt.admin || !strings.Contains(e.Sentence+e.Action, tt.says) ||
+		if !errors.As(err, &e) || e.AADSTS != tt.aadsts || (e.Fixer == graph.Person) != tt.signIn || (e.Fixer == graph.Administrator) != tt.admin || e.Reason != tt.reason ||
+			(e.ConsentURL == "https://login.example.com/contoso.example/adminconsent?client_id=the%20client") != (tt.reason == graph.ReasonAdminConsent) ||
 			(e.Claims != "") != q.Has("claims") {
 			t.Errorf("%s: %v", tt.query, err)
 		}

@@ -38,7 +38,7 @@ func (c *Client) DeltaURL(cal CalendarID, start, end time.Time) string {
 func (c *Client) Delta(ctx context.Context, link string) (DeltaPage, error) {
 	const op = "read changes"
 	var out DeltaPage
-	_, err := c.do(ctx, request{op: op, method: http.MethodGet, url: link, prefer: c.pagePrefer("UTC"), cursor: isCursor(link), decode: func(b []byte) (err error) {
+	err := c.do(ctx, request{op: op, method: http.MethodGet, url: link, prefer: c.pagePrefer("UTC"), cursor: isCursor(link), decode: func(b []byte) (err error) {
 		out, err = readDeltaPage(b)
 		if err == nil && out.Next == link {
 			err = errors.New("the page names itself as the next one")

@@ -19,7 +19,7 @@ import (
 )
 
 // Error is a request that Microsoft's service refused, answered with rubbish, or did not answer. Its text is one line
-// for a person; the fields are for code and logs. Do not branch on Message.
+// for logs; the fields are for code. Do not branch on Message.
 type Error struct {
 	Op              string        // what was being done: "read changes"
 	Status          int           // of HTTP; 0: no answer came
@@ -34,9 +34,10 @@ type Error struct {
 	login   bool // the login service has trouble for now, which it often says with 400
 	one     bool // a 404 is about the one thing that was asked for, whatever its code
 	cursor  bool // the request followed a delta or skip token
+	unsent  bool // there was no connection to send the request on
 }
 
-// Error says what happened and what to do, in one line.
+// Error says what happened, in one line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op + ": " + e.what())
@@ -56,7 +57,7 @@ func (e *Error) Error() string {
 	if e.Message != "" {
 		b.WriteString(": " + strings.TrimRight(e.Message, ". "))
 	}
-	return b.String() + "; " + e.mend()
+	return b.String()
 }
 
 func (e *Error) what() string {
@@ -70,7 +71,7 @@ func (e *Error) what() string {
 	case e.Status == http.StatusUnauthorized:
 		return "Microsoft Graph does not accept the sign-in"
 	case e.garbled:
-		return "the answer is not from Microsoft Graph, or not whole"
+		return "the answer is not from Microsoft Graph, or not whole, as where a proxy or a sign-in page is in between"
 	case e.Status/100 == 2:
 		return "the answer cannot be used"
 	case IsThrottled(e):
@@ -87,30 +88,6 @@ func (e *Error) what() string {
 		return "Microsoft Graph has trouble"
 	}
 	return "Microsoft Graph refuses the request"
-}
-
-func (e *Error) mend() string {
-	switch {
-	case e.Status == 0:
-		return "check the network and the address"
-	case e.RetryAfter > 0:
-		return "it may be asked again after " + e.RetryAfter.Round(time.Second).String()
-	case e.garbled && e.transient():
-		return "look for a proxy or a sign-in page in between"
-	case e.transient():
-		return "it should pass by itself"
-	case e.Claims != "" || e.Status == http.StatusUnauthorized:
-		return "sign in again"
-	case e.Status == http.StatusForbidden:
-		return "check the permissions of the app and who may see the calendar"
-	case IsMailboxMissing(e):
-		return "check the address, its licence, and that the mailbox is in Exchange Online"
-	case e.Status == http.StatusNotFound:
-		return "nothing needs to be done if it was deleted"
-	case IsSyncStateLost(e):
-		return "the calendar is read anew by itself"
-	}
-	return "report it with the request-id if it stays"
 }
 
 // read fills in e from the header and body of an answer that is no success: Graph's {"error":{…}} with innerError in
@@ -253,13 +230,13 @@ func IsUnavailable(err error) bool {
 	return e != nil && (e.transient() || IsThrottled(e))
 }
 
-// IsSignInNeeded reports that the person has to sign in again, and that nothing else mends it: a final refusal of the
+// IsSignInNeeded reports that the person has to sign in again, and that nothing else helps: a final refusal of the
 // login service that a sign-in ends, a 401 to a token that was just renewed, or a claims challenge (see Error.Claims and
 // AuthError.Claims).
 func IsSignInNeeded(err error) bool {
 	var refused *AuthError
 	if errors.As(err, &refused) {
-		return refused.SignIn
+		return refused.Fixer == Person
 	}
 	e := asError(err)
 	return e != nil && (e.Status == http.StatusUnauthorized || e.Claims != "")

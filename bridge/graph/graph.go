@@ -1,24 +1,24 @@
 // Package graph is a client of Microsoft Graph's calendar and of the Microsoft identity platform that signs it in.
 //
 // It knows HTTP, OData paging, $batch, throttling, tokens and Graph's errors. It does not know iCalendar, does not
-// store anything, and decides nothing about a calendar: it hands over what Graph said.
+// store anything, and decides nothing about a calendar: it hands over what Graph said. Nor does it advise anybody: an
+// AuthError has a reason and who can end it, and whoever shows it has the words.
 //
 // Invariants:
-//   - Every request to Graph goes through Client.do, the only place that retries. Nobody above loops.
+//   - Every request to Graph goes through Client.run, the only place that sends anything again. Nobody above loops.
+//   - A request that is not idempotent is sent again only where it is certain that the first one was not carried out;
+//     otherwise its error is ErrMayHaveHappened.
 //   - No request leaves for another host than BaseURL's, whatever a link says, and no redirect is followed.
 //   - A list is all of its pages or an error: a body without "value" is never an empty list.
 //   - No access token, refresh token, client secret, header or query is in an error or in a log line.
 package graph
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,8 +26,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 const (
@@ -44,7 +42,8 @@ const (
 // of another person that is shared with whoever signed in is read by a Client with that person's address as its Mailbox
 // and the same Tokens, which need SharedScope (learn.microsoft.com/graph/outlook-get-shared-events-calendars). BaseURL and Tokens are required; set the fields before the first
 // call. Methods may be called concurrently. An error is an *Error, an *AuthError, ErrForeignLink, the TokenSource's own
-// or the context's; each call is over for good then, since retries are done here.
+// or the context's; each call is over for good then, since retries are done here. One of a call that changes something may
+// also be ErrMayHaveHappened.
 type Client struct {
 	BaseURL   string       // "https://graph.microsoft.com/v1.0", no trailing slash
 	Mailbox   string       // "": whoever signed in (/me); an address or object id: that mailbox (/users/…)
@@ -123,49 +122,6 @@ func counterOf(ctx context.Context) *counter {
 	return n
 }
 
-// request is one call of the API, however many HTTP requests it takes.
-type request struct {
-	op     string // what it does, for errors and logs: "read calendars"
-	method string
-	url    string // absolute, on BaseURL's host
-	prefer string
-	body   []byte             // JSON, or nil
-	again  bool               // it is sent again after a failure
-	weight int64              // of the mailbox's four slots; 0: 1
-	cursor bool               // url holds a delta or skip token: see IsSyncStateLost
-	decode func([]byte) error // reads the body of a 2xx answer; its error means a garbled body
-}
-
-// do sends a request until it is answered: again at once with a new token after the first 401, and as retrier says.
-// It returns the access token that the last answer was for.
-func (c *Client) do(ctx context.Context, r request) (token string, err error) {
-	c.once.Do(c.setUp)
-	if err := c.ownLink(r.url); err != nil {
-		return "", fmt.Errorf("%s: %w", r.op, err)
-	}
-	retry, renewed := retrier{c: c, op: r.op}, false
-	for {
-		token, err = c.attempt(ctx, r)
-		if err == nil {
-			return token, nil
-		}
-		if ctx.Err() != nil {
-			return "", fmt.Errorf("%s: %w", r.op, ctx.Err())
-		}
-		var e *Error
-		if !errors.As(err, &e) {
-			return token, err
-		}
-		if e.Status == http.StatusUnauthorized && !renewed && token != "" {
-			renewed = true
-			c.Tokens.Invalidate(token)
-		} else if err := retry.wait(ctx, e); err != nil {
-			return token, err
-		}
-		r.again = true
-	}
-}
-
 func (c *Client) setUp() {
 	if c.Gate == nil {
 		c.Gate = new(Gate)
@@ -173,148 +129,11 @@ func (c *Client) setUp() {
 	c.http = withoutRedirects(c.HTTP)
 }
 
-// attempt sends one HTTP request and reads the answer whole, with one of the mailbox's slots in hand.
-func (c *Client) attempt(ctx context.Context, r request) (token string, err error) {
-	weight := max(r.weight, 1)
-	if err := c.Gate.enter(ctx, r.op, weight, orDefault(c.MaxWait, defaultMaxWait)); err != nil {
-		return "", err
-	}
-	defer c.Gate.leave(weight)
-
-	token, err = c.Tokens.Token(ctx)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, orDefault(c.Timeout, defaultTimeout))
-	defer cancel()
-	var body io.Reader
-	if r.body != nil {
-		body = bytes.NewReader(r.body)
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, r.url, body)
-	if err != nil {
-		return "", fmt.Errorf("%s: the address is not a URL", r.op)
-	}
-	clientRequestID := uuid.NewString()
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", orDefault(c.UserAgent, "outbridge"))
-	req.Header.Set("Client-Request-Id", clientRequestID)
-	if r.prefer != "" {
-		req.Header.Set("Prefer", r.prefer)
-	}
-	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-
-	for n := counterOf(ctx); n != nil; n = n.outer {
-		n.sent.Add(1)
-	}
-	began := time.Now()
-	status, header, answer, err := c.exchange(req)
-	e := &Error{Op: r.op, Status: status, ClientRequestID: clientRequestID, RequestID: header.Get("Request-Id"), cursor: r.cursor}
-	switch {
-	case err != nil:
-		e.Status, e.Message, e.garbled = 0, connectionTrouble(err), true
-	case len(answer) > maxBody:
-		e.Message = fmt.Sprintf("the answer is larger than %d MiB", maxBody>>20)
-	case status/100 == 2:
-		if err := r.decode(bytes.TrimPrefix(answer, utf8BOM)); err != nil {
-			e.garbled, e.Message = true, oneLine(err.Error())
-		} else {
-			e = nil
-		}
-	default:
-		e.read(header, answer)
-	}
-	took := time.Since(began)
-	c.log().DebugContext(ctx, "graph request", "op", r.op, "status", status, "bytes", len(answer), "took", took,
-		"request_id", header.Get("Request-Id"), "client_request_id", clientRequestID)
-	c.observe(r, status, took, e)
-	if e != nil {
-		return token, e
-	}
-	c.Gate.served()
-	return token, nil
-}
-
-// exchange sends req and reads up to maxBody+1 bytes of the answer.
-func (c *Client) exchange(req *http.Request) (int, http.Header, []byte, error) {
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	return resp.StatusCode, resp.Header, b, err
-}
-
-// retrier is the one rule of when to send again: a transient error, while attempts and MaxWait last. Retry-After is
-// obeyed, and holds up the whole mailbox; without it the waits grow threefold from about four seconds, so that five
-// attempts span about three minutes.
-type retrier struct {
-	c      *Client
-	op     string
-	sent   int
-	waited time.Duration
-}
-
-// wait returns nil when it is time to send again, and otherwise the error to give up with.
-func (r *retrier) wait(ctx context.Context, e *Error) error {
-	r.sent++
-	if !e.transient() {
-		return e
-	}
-	d := e.RetryAfter
-	if d == 0 {
-		d = backoff(r.sent)
-	}
-	switch {
-	case e.Status == http.StatusTooManyRequests && !e.login:
-		r.c.Gate.refused(d)
-	case e.RetryAfter > 0:
-		r.c.Gate.hold(d)
-	}
-	if r.sent >= orDefault(r.c.Attempts, defaultAttempts) || r.waited+d > orDefault(r.c.MaxWait, defaultMaxWait) {
-		return e
-	}
-	r.waited += d
-	r.c.log().InfoContext(ctx, "graph request is sent again", "op", r.op, "after", d, "status", e.Status, "code", e.Code, "request_id", e.RequestID)
-	if err := sleep(ctx, d); err != nil {
-		return fmt.Errorf("%s: %w", r.op, err)
-	}
-	return nil
-}
-
-// backoff is the wait after the nth failed attempt: 1 s, 3 s, 9 s, 27 s, then at most 2 minutes, each a quarter more or
-// less.
-func backoff(n int) time.Duration {
-	d := time.Second
-	for range n - 1 {
-		d = min(3*d, 2*time.Minute)
-	}
-	return time.Duration(float64(d) * (0.75 + rand.Float64()/2))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
-
 // ownLink refuses a link that leads elsewhere than to the configured Graph: it would carry the token there.
 func (c *Client) ownLink(link string) error {
 	base, err := url.Parse(c.BaseURL)
 	if err != nil || base.Host == "" {
-		return errors.New("the Graph address in the configuration is not a URL; set graph_url")
+		return errors.New("the address of Graph is not a URL")
 	}
 	u, err := url.Parse(link)
 	if err != nil || u.User != nil || u.Scheme != base.Scheme || !strings.EqualFold(hostPort(u), hostPort(base)) {
@@ -397,7 +216,7 @@ func pages[T any](ctx context.Context, c *Client, op, link, prefer string, each 
 		followed[link] = true
 		var items []T
 		var p page
-		_, err := c.do(ctx, request{op: op, method: http.MethodGet, url: link, prefer: prefer, decode: func(b []byte) (err error) {
+		err := c.do(ctx, request{op: op, method: http.MethodGet, url: link, prefer: prefer, decode: func(b []byte) (err error) {
 			items, p, err = readPage[T](b)
 			return err
 		}})

@@ -332,7 +332,7 @@ func TestTokenTroubleIsRetriedAndRefusalIsNot(t *testing.T) {
 		if _, err := c.Delta(t.Context(), cursor); err != nil {
 			t.Error(err)
 		}
-		c.Tokens = &tokens{errs: []error{&graph.AuthError{Code: "invalid_grant", SignIn: true}}}
+		c.Tokens = &tokens{errs: []error{&graph.AuthError{Code: "invalid_grant", Fixer: graph.Person}}}
 		began := time.Now()
 		if _, err := c.Delta(t.Context(), cursor); !graph.IsSignInNeeded(err) || time.Since(began) != 0 {
 			t.Errorf("after %v: %v", time.Since(began), err)

@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -22,63 +21,54 @@ type MasterRef struct {
 // the end and merged, and the Event's Raw is the merged JSON. Where Graph does not know the zone, the times are in
 // UTC, as Start.TimeZone then says. Results come in the order asked; a master that is no series comes as it is.
 func (c *Client) Masters(ctx context.Context, refs []MasterRef) []Result {
-	const op = "read series"
 	results := make([]Result, len(refs))
 	gets := make([]masterGet, len(refs))
-	todo := make([]int, len(refs))
+	parts := make([]*request, len(refs))
 	for i, ref := range refs {
-		gets[i] = masterGet{zone: ref.Zone}
-		if !headerSafe(ref.Zone) {
-			gets[i].zone = "UTC"
+		g, r := &gets[i], c.eventRequest("read series", ref.ID, &results[i])
+		if g.zone = ref.Zone; !headerSafe(ref.Zone) {
+			g.zone = "UTC"
 		}
-		todo[i] = i
+		plain := r.url
+		g.ask(r, plain)
+		r.relent = func(e *Error) bool {
+			less := g.relent(e)
+			g.ask(r, plain)
+			return less
+		}
+		parts[i] = r
 	}
-	// Each pass asks less of those that were refused, at most twice: another zone, fewer properties.
-	for len(todo) > 0 {
-		var ids []EventID
-		var batch []batchGet
-		for _, i := range todo {
-			ids, batch = append(ids, refs[i].ID), append(batch, gets[i].get(c, refs[i].ID))
+	c.run(ctx, parts, c.sendBatches)
+	for i, r := range parts {
+		switch result := &results[i]; {
+		case r.err != nil:
+			result.Err = r.err
+		case result.Event.MoreExceptions != "":
+			merged, err := c.allExceptions(ctx, result.Event, prefer(gets[i].zone))
+			result.Event, result.Err = merged, err
 		}
-		var again []int
-		for k, r := range c.batchEvents(ctx, op, ids, batch) {
-			i := todo[k]
-			if r.Err != nil && gets[i].relent(r.Err) {
-				again = append(again, i)
-				continue
-			}
-			r.Partial = gets[i].plain
-			results[i] = r
-		}
-		todo = again
-	}
-	for i, r := range results {
-		if r.Err == nil && r.Event.MoreExceptions != "" {
-			merged, err := c.allExceptions(ctx, r.Event, prefer(gets[i].zone))
-			results[i] = Result{ID: r.ID, Event: merged, Err: err}
-		}
+		results[i].Partial = gets[i].plain
 	}
 	return results
 }
 
-// masterGet is how one master is asked for.
+// masterGet is how one master is asked for: for less after each refusal, at most twice.
 type masterGet struct {
 	zone  string
 	plain bool // without the properties that some clouds do not know
 }
 
-func (g masterGet) get(c *Client, id EventID) batchGet {
-	url := c.eventPath(id)
+// ask makes r the request for it; url is that of the event.
+func (g *masterGet) ask(r *request, url string) {
+	r.url, r.prefer = url, prefer(g.zone)
 	if !g.plain {
-		url += "?$select=" + eventSelect() + ",cancelledOccurrences,exceptionOccurrences&$expand=exceptionOccurrences"
+		r.url += "?$select=" + eventSelect() + ",cancelledOccurrences,exceptionOccurrences&$expand=exceptionOccurrences"
 	}
-	return batchGet{url: url, prefer: prefer(g.zone)}
 }
 
 // relent asks for less after a refusal, and reports whether there is less to ask for.
-func (g *masterGet) relent(err error) bool {
-	var e *Error
-	if !errors.As(err, &e) || strings.EqualFold(e.Code, "ErrorInvalidIdMalformed") {
+func (g *masterGet) relent(e *Error) bool {
+	if strings.EqualFold(e.Code, "ErrorInvalidIdMalformed") {
 		return false
 	}
 	// Some zone names are refused with 400, others ("GMT+6:30") break the server, and keep breaking it.

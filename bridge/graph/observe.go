@@ -15,11 +15,11 @@ type Observation struct {
 	Part bool
 }
 
-func (c *Client) observe(r request, status int, took time.Duration, e *Error) {
+func (c *Client) observe(r *request, status int, took time.Duration, e *Error) {
 	if c.Observe == nil {
 		return
 	}
-	o := Observation{Op: r.op, Status: status, Took: took, Again: r.again}
+	o := Observation{Op: r.op, Status: status, Took: took, Again: r.failed > 0 || r.renewed}
 	if e != nil {
 		o.Status, o.Code, o.Throttled = e.Status, e.Code, IsThrottled(e)
 	}

@@ -27,7 +27,7 @@ func (u User) Address() string { return orDefault(u.Mail, u.UserPrincipalName) }
 // Me reads who signed in (learn.microsoft.com/graph/api/user-get), with a delegated token.
 func (c *Client) Me(ctx context.Context) (User, error) {
 	var u User
-	_, err := c.do(ctx, request{op: "read who signed in", method: "GET", url: c.BaseURL + "/me?$select=id,displayName,mail,userPrincipalName", decode: func(b []byte) error {
+	err := c.do(ctx, request{op: "read who signed in", method: "GET", url: c.BaseURL + "/me?$select=id,displayName,mail,userPrincipalName", decode: func(b []byte) error {
 		if err := json.Unmarshal(b, &u); err != nil {
 			return fmt.Errorf("the answer is not a user: %w", err)
 		}
@@ -52,7 +52,7 @@ func (c *Client) MailboxZone(ctx context.Context) (string, error) {
 	var settings struct {
 		TimeZone string `json:"timeZone"`
 	}
-	_, err := c.do(ctx, request{op: op, method: "GET", url: c.BaseURL + c.root() + "/mailboxSettings", decode: func(b []byte) error {
+	err := c.do(ctx, request{op: op, method: "GET", url: c.BaseURL + c.root() + "/mailboxSettings", decode: func(b []byte) error {
 		return json.Unmarshal(b, &settings)
 	}})
 	return settings.TimeZone, err

@@ -53,9 +53,9 @@ func (s *Subscription) UnmarshalJSON(b []byte) error {
 
 // Subscribe makes a subscription and returns it as Graph made it: Expires may be another than asked for. Meanwhile Graph
 // sends both URLs a validation request, which they must answer within ten seconds. Notifications name events by immutable
-// ids. A delegated token may subscribe to its own mailbox only. Of the errors, IsConflict says that there is such a
-// subscription already (perhaps of this very call, whose answer was lost: see Subscriptions), IsUnreachable that Graph
-// found nobody at the URLs, and, where neither is true, IsNotOffered that this mailbox has no notifications.
+// ids. A delegated token may subscribe to its own mailbox only. It is not idempotent: of the errors, ErrMayHaveHappened
+// says that there may be such a subscription now, and IsConflict that there is one already, so look for it with
+// Subscriptions. IsNotOffered says that Graph found nobody at the URLs or has no notifications for this mailbox.
 func (c *Client) Subscribe(ctx context.Context, s Subscription) (Subscription, error) {
 	j := subscriptionJSON{Resource: orDefault(s.Resource, c.resource()+"/events"), ChangeType: orDefault(s.ChangeType, "created,updated,deleted"),
 		NotificationURL: s.NotificationURL, LifecycleNotificationURL: s.LifecycleNotificationURL, ClientState: s.ClientState, Expires: expiry(s.Expires)}
@@ -85,23 +85,16 @@ func (c *Client) RenewSubscription(ctx context.Context, id string, expires time.
 // ReauthorizeSubscription answers a reauthorizationRequired without moving the end. Do it or RenewSubscription, not both
 // within ten minutes (learn.microsoft.com/graph/change-notifications-lifecycle-events).
 func (c *Client) ReauthorizeSubscription(ctx context.Context, id string) error {
-	return c.subscriptionDo(ctx, request{op: "reauthorize the subscription", method: http.MethodPost, decode: ignore}, id, "/reauthorize")
+	return c.subscriptionDo(ctx, request{op: "reauthorize the subscription", method: http.MethodPost, idempotent: true, decode: ignore}, id, "/reauthorize")
 }
 
 // DeleteSubscription ends a subscription. One that is gone already is no error.
 func (c *Client) DeleteSubscription(ctx context.Context, id string) error {
-	err := c.subscriptionDo(ctx, request{op: "end the subscription", method: http.MethodDelete, decode: ignore}, id, "")
+	err := c.subscriptionDo(ctx, request{op: "end the subscription", method: http.MethodDelete, idempotent: true, decode: ignore}, id, "")
 	if IsNotFound(err) {
 		return nil
 	}
 	return err
-}
-
-// IsUnreachable reports that Graph refused a subscription because the notification URLs did not answer its validation
-// request, or not as they must. It is also what Graph says now and then when they do answer: try again later.
-func IsUnreachable(err error) bool {
-	e := asError(err)
-	return e != nil && e.Status == http.StatusBadRequest && oneOf(e.Code, []string{"ValidationError", "InvalidRequest"})
 }
 
 // subscription sends j and reads the subscription that comes back.
@@ -115,8 +108,9 @@ func (c *Client) subscription(ctx context.Context, op, method, id string, j subs
 	r := request{op: op, method: method, prefer: prefer("UTC"), body: body, decode: func(b []byte) error { return json.Unmarshal(b, &s) }}
 	if method == http.MethodPost {
 		r.url = c.BaseURL + "/subscriptions"
-		_, err = c.do(ctx, r)
+		err = c.do(ctx, r)
 	} else {
+		r.idempotent = true
 		err = c.subscriptionDo(ctx, r, id, "")
 	}
 	if err != nil {
@@ -130,12 +124,8 @@ func (c *Client) subscriptionDo(ctx context.Context, r request, id, action strin
 	if id == "" {
 		return fmt.Errorf("%s: the id of the subscription is empty", r.op)
 	}
-	r.url = c.BaseURL + "/subscriptions/" + escape(id) + action
-	_, err := c.do(ctx, r)
-	if e := asError(err); e != nil {
-		e.one = true
-	}
-	return err
+	r.url, r.one = c.BaseURL+"/subscriptions/"+escape(id)+action, true
+	return c.do(ctx, r)
 }
 
 // resource is the path of the mailbox as a subscription names it, which leaves "@" as it is.

@@ -272,7 +272,7 @@ func TestRefusedRefreshIsNotRepeated(t *testing.T) {
 		s := &graph.DelegatedTokens{Authority: authority(login), Store: store}
 		for range 5 {
 			var e *graph.AuthError
-			if _, err := s.Token(t.Context()); !errors.As(err, &e) || !e.SignIn || e.Code != "invalid_grant" || e.AADSTS != 70000 {
+			if _, err := s.Token(t.Context()); !errors.As(err, &e) || e.Fixer != graph.Person || e.Code != "invalid_grant" || e.AADSTS != 70000 {
 				t.Errorf("error %v", err)
 			} else if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "dead") {
 				t.Errorf("the error shows too much: %v", err)
@@ -356,7 +356,7 @@ func TestTokensWithoutASignIn(t *testing.T) {
 	for _, tok := range []*oauth2.Token{nil, {AccessToken: "a"}} {
 		s := &graph.DelegatedTokens{Authority: authority(nil), Store: &memoryStore{tok: tok}}
 		var e *graph.AuthError
-		if _, err := s.Token(t.Context()); !errors.As(err, &e) || e.Code != "no_token" || !graph.IsSignInNeeded(err) || !strings.Contains(e.Action, "outbridge login ACCOUNT") {
+		if _, err := s.Token(t.Context()); !errors.As(err, &e) || e.Code != "no_token" || !graph.IsSignInNeeded(err) || e.Reason != graph.ReasonNeverSignedIn {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -384,7 +384,7 @@ func TestAppTokens(t *testing.T) {
 		s.Invalidate("access-3")
 		for range 3 {
 			var e *graph.AuthError
-			if _, err := s.Token(t.Context()); !errors.As(err, &e) || e.AADSTS != 7000222 || e.SignIn || strings.Contains(err.Error(), "app secret") {
+			if _, err := s.Token(t.Context()); !errors.As(err, &e) || e.AADSTS != 7000222 || e.Fixer != graph.Operator || strings.Contains(err.Error(), "app secret") {
 				t.Errorf("error %v", err)
 			}
 		}

@@ -26,7 +26,6 @@ type calendarRound struct {
 
 // options are those of a Runner that its rounds of calendars look at.
 type options struct {
-	account         string
 	checkpointAfter time.Duration
 	viewEvery       time.Duration // least time between two listings of a calendar without a cursor
 	auditEvery      time.Duration
@@ -52,14 +51,12 @@ func (r *calendarRound) do(ctx context.Context, part func(context.Context) error
 		err = errors.Join(err, countErr)
 		r.report.Events, r.report.Series, r.report.Losses = counts.Events, counts.Series, counts.Losses
 	}
-	if err != nil {
-		r.report.Error = bridge.Sentence(graph.ForAccount(err, r.options.account))
-	}
+	r.report.Fault = bridge.FaultOf(err)
 	if errors.Is(err, bridge.ErrBusy) {
 		return err // so is writing down why
 	}
 	if err != nil {
-		return errors.Join(err, r.progress.SetFault(ctx, r.cal.ID, r.report.Error))
+		return errors.Join(err, r.progress.SetFault(ctx, r.cal.ID, r.report.Fault))
 	}
 	return nil
 }
@@ -152,7 +149,7 @@ func (r *calendarRound) publish(ctx context.Context) error {
 // good records the end of a good round: at once when something changed, else at the next checkpoint.
 func (r *calendarRound) good(ctx context.Context, changed bool) error {
 	now, link := r.now(), r.follower.idle
-	if !changed && r.cal.Fault == "" && now.Sub(r.cal.Good) < r.options.checkpointAfter {
+	if !changed && r.cal.Fault == (bridge.Fault{}) && now.Sub(r.cal.Good) < r.options.checkpointAfter {
 		if link != "" {
 			r.memory.idle = idleCursor{r.cal.Seq, link}
 		}

@@ -48,7 +48,7 @@ func (r *Runner) calendars(ctx context.Context, m Mailbox, a bridge.Account) (ca
 	}
 	account.set(&account.calendars, r.now())
 	if len(cals) == 0 {
-		err = errors.New("no calendar is left by include and exclude of the configuration")
+		err = bridge.ErrNoCalendars
 	}
 	return cals, n.Load(), errors.Join(append(list.errs, err)...)
 }

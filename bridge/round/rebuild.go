@@ -54,9 +54,7 @@ func (r *Runner) rebuild(ctx context.Context, account string, c bridge.Calendar,
 		counts, err = r.Store.Counts(ctx, c.ID)
 		report.Events, report.Series, report.Losses = counts.Events, counts.Series, counts.Losses
 	}
-	if err != nil {
-		report.Error = bridge.Sentence(err)
-	}
+	report.Fault = bridge.FaultOf(err)
 	report.Seconds = r.now().Sub(begin).Seconds()
 	return report, err
 }

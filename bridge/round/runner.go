@@ -23,7 +23,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"outbridge/bridge"
-	"outbridge/bridge/graph"
 )
 
 // parallelCals is how many calendars of one mailbox are in work at once; the client holds the request limit.
@@ -96,9 +95,7 @@ func (r *Runner) Round(ctx context.Context, m Mailbox) (bridge.Report, error) {
 	if err != nil {
 		return report, err
 	}
-	if err = r.all(ctx, m, a, &report); err != nil {
-		err = graph.ForAccount(err, m.Name)
-	}
+	err = r.all(ctx, m, a, &report)
 	report.Seconds = r.now().Sub(begin).Seconds()
 	if ctx.Err() != nil {
 		return report, ctx.Err()
@@ -106,7 +103,7 @@ func (r *Runner) Round(ctx context.Context, m Mailbox) (bridge.Report, error) {
 	if errors.Is(err, bridge.ErrBusy) {
 		return report, err
 	}
-	report.Err, report.State = err, bridge.StateOf(err, m.Name)
+	report.Err, report.State = err, bridge.StateOf(err)
 	if g, ok := m.Graph.(interface{ TokenExpires() time.Time }); ok {
 		report.TokenExpires = g.TokenExpires()
 	}
@@ -171,7 +168,7 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 	one := &calendarRound{
 		status: r.Store, progress: r.Store, memory: r.memory.account(m.Name).calendar(c),
 		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID},
-		options: options{account: m.Name, checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
+		options: options{checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
 			count: r.Count, published: r.Published},
 	}
 	if r.ListEvery > 0 {
@@ -218,7 +215,7 @@ func (r *Runner) setState(ctx context.Context, a bridge.Account, s bridge.State)
 	}
 	s.TokenVersion = fresh.TokenVersion
 	old := fresh.State
-	if old.Code == s.Code && old.Sentence == s.Sentence && old.Action == s.Action && old.Final == s.Final && old.Claims == s.Claims &&
+	if old.Code == s.Code && old.Fault == s.Fault && old.Final == s.Final && old.Claims == s.Claims &&
 		(!s.Final || old.TokenVersion == s.TokenVersion) {
 		return nil
 	}

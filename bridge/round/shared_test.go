@@ -62,7 +62,7 @@ func TestSharedCalendar(t *testing.T) {
 	w.Check()
 	a, err := w.Store.Account(w.Ctx, "alice")
 	w.Must(err)
-	if s := a.State; s.Code != bridge.StateDenied || !strings.Contains(s.Sentence, "boss@contoso.example") || !strings.Contains(s.Action, "login alice") {
+	if s := a.State; s.Code != bridge.StateDenied || s.Reason != bridge.ReasonShared || s.Address != "boss@contoso.example" || s.Action != bridge.ActionShare {
 		t.Errorf("state %+v", s)
 	}
 	w.Box.Calendar().Create(meeting("My own second", 2, 9))

@@ -417,7 +417,7 @@ func TestOutage(t *testing.T) {
 	}
 	a, err := w.Store.Account(w.Ctx, "alice")
 	w.Must(err)
-	if a.State.Code != bridge.StateSignIn || !a.State.Final || !strings.Contains(a.State.Action, "outbridge login alice") {
+	if a.State.Code != bridge.StateSignIn || !a.State.Final || a.State.Reason != bridge.Reason(graph.ReasonRevoked) || a.State.Action != bridge.ActionSignIn {
 		t.Errorf("state is %+v", a.State)
 	}
 	w.Check()

@@ -52,15 +52,19 @@ const selectAccount = `
 
 func scanAccount(row scanner) (a bridge.Account, err error) {
 	var state, settings string
+	var version int64
 	var identity []byte
-	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &state, &a.State.TokenVersion, &settings, instant{&a.Grouped}, instant{&a.LastGood}, &identity)
+	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &state, &version, &settings, instant{&a.Grouped}, instant{&a.LastGood}, &identity)
 	if err != nil {
 		return a, err
 	}
 	if identity != nil {
 		err = json.Unmarshal(identity, &a.Identity)
 	}
-	return a, errors.Join(err, json.Unmarshal([]byte(state), &a.State), json.Unmarshal([]byte(settings), &a.Settings))
+	var stateErr error
+	a.State, stateErr = readState(state)
+	a.State.TokenVersion = version
+	return a, errors.Join(err, stateErr, json.Unmarshal([]byte(settings), &a.Settings))
 }
 
 func (s *Store) SetSettings(ctx context.Context, id bridge.AccountID, set bridge.Settings) error {

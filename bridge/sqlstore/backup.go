@@ -23,7 +23,7 @@ import (
 // copy that fails leaves it as it was.
 func Backup(ctx context.Context, path, to string, replace bool) error {
 	if _, err := os.Lstat(to); err == nil && !replace {
-		return fmt.Errorf("backup: %s exists already: choose another name, or replace it with --force", to)
+		return fmt.Errorf("backup: %s: %w", to, bridge.ErrExists)
 	}
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("backup: there is nothing to copy: %w", err)
@@ -110,7 +110,7 @@ func CheckKey(ctx context.Context, path string, key Key) error {
 	}
 	defer db.Close()
 	err = checkKey(ctx, db, key)
-	if err != nil && !errors.Is(err, errOtherKey) {
+	if err != nil && !errors.Is(err, bridge.ErrWrongKey) {
 		return fmt.Errorf("%s is no database of outbridge: %w", path, err)
 	}
 	return err

@@ -23,7 +23,7 @@ func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var graphID string
 	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, instant{&c.Window.Start}, instant{&c.Window.End}, instant{&c.Checked},
-		instant{&c.Good}, &c.Fault, &c.Way, instant{&c.Audit.At}, &c.Audit.Found, instant{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, instant{&c.Modified})
+		instant{&c.Good}, fault{&c.Fault}, &c.Way, instant{&c.Audit.At}, &c.Audit.Found, instant{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, instant{&c.Modified})
 	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
 	return c, err
 }
@@ -198,8 +198,11 @@ func (s *Store) SetWay(ctx context.Context, id bridge.CalendarID, way string) er
 	return nil
 }
 
-func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, fault string) error {
-	_, err := s.write.exec(ctx, `UPDATE calendar SET fault = ?2 WHERE id = ?1 AND fault <> ?2`, id, fault)
+func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, f bridge.Fault) error {
+	text, err := faultText(f)
+	if err == nil {
+		_, err = s.write.exec(ctx, `UPDATE calendar SET fault = ?2 WHERE id = ?1 AND fault <> ?2`, id, text)
+	}
 	if err != nil {
 		return fmt.Errorf("set fault: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"outbridge/bridge"
 )
 
 // Key is what the key file holds. Tokens are sealed with it (AES-256-GCM), and app passwords and feed secrets are
@@ -114,12 +116,10 @@ func (k Key) sealed(plain []byte, row string) []byte {
 	return k.seal.Seal(nil, nil, plain, []byte(row))
 }
 
-var errOtherKey = errors.New("the key file is not the one that this database was made with: put the right one back, or sign in anew with `outbridge login`")
-
 func (k Key) open(box []byte, row string) ([]byte, error) {
 	plain, err := k.seal.Open(nil, nil, box, []byte(row))
 	if err != nil {
-		return nil, errOtherKey
+		return nil, bridge.ErrWrongKey
 	}
 	return plain, nil
 }

@@ -10,7 +10,7 @@ import (
 func (s *Store) Subscription(ctx context.Context, id bridge.AccountID) (bridge.Subscription, error) {
 	sub := bridge.Subscription{Account: id}
 	err := s.read.row(ctx, `SELECT graph_id, state, url, renew, expires, fault FROM subscription WHERE account_id = ?`, id).
-		Scan(&sub.GraphID, &sub.State, &sub.URL, instant{&sub.Renew}, instant{&sub.Expires}, &sub.Fault)
+		Scan(&sub.GraphID, &sub.State, &sub.URL, instant{&sub.Renew}, instant{&sub.Expires}, fault{&sub.Fault})
 	if err != nil {
 		return sub, fmt.Errorf("subscription: %w", notFound(err))
 	}
@@ -21,11 +21,15 @@ func (s *Store) SetSubscription(ctx context.Context, sub bridge.Subscription) er
 	if sub.State == nil {
 		sub.State = []byte{}
 	}
-	_, err := s.write.exec(ctx, `
+	text, err := faultText(sub.Fault)
+	if err != nil {
+		return fmt.Errorf("set subscription: %w", err)
+	}
+	_, err = s.write.exec(ctx, `
 		INSERT INTO subscription (account_id, graph_id, state, url, renew, expires, fault) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET graph_id = excluded.graph_id, state = excluded.state, url = excluded.url, renew = excluded.renew,
 			expires = excluded.expires, fault = excluded.fault`,
-		sub.Account, sub.GraphID, sub.State, sub.URL, unix(sub.Renew), unix(sub.Expires), sub.Fault)
+		sub.Account, sub.GraphID, sub.State, sub.URL, unix(sub.Renew), unix(sub.Expires), text)
 	if err != nil {
 		return fmt.Errorf("set subscription: %w", err)
 	}

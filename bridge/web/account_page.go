@@ -44,6 +44,8 @@ func (v *visit) accountNamed(name string) (Account, error) {
 type accountView struct {
 	Account
 	State     bridge.State
+	Sentence  string // what is the matter; ""
+	Advice    string // how to fix it; ""
 	Level     string // "good", "wait", "bad": how its state is shown
 	Word      string // the state in a word or two
 	Button    string // what to press about it; ""
@@ -85,7 +87,7 @@ func (h *Handler) accountView(ctx context.Context, a Account) (accountView, erro
 				return v, err
 			}
 			switch {
-			case c.Fault != "":
+			case c.Fault != (bridge.Fault{}):
 				one.Level, one.Word = "bad", "Last round failed"
 			case c.Good.IsZero():
 				one.Level, one.Word = "wait", "First round"
@@ -101,12 +103,13 @@ func (h *Handler) accountView(ctx context.Context, a Account) (accountView, erro
 
 // judge puts the state into a word, a colour and a button. version counts the sign-ins of the account.
 func (v *accountView) judge(version int64) {
+	v.Sentence, v.Advice = WordsFor(v.State.Fault).Sentence, action(v.State.Fault)
 	switch v.State.Code {
 	case bridge.StateOK:
 		v.Level, v.Word = "good", "In step with Outlook"
 	case bridge.StateNew, "":
 		v.Level, v.Word = "wait", "First round"
-		v.State.Sentence, v.State.Action = "The first round is on its way.", ""
+		v.Sentence, v.Advice = "The first round is on its way.", ""
 	case bridge.StateUnavailable:
 		v.Level, v.Word = "wait", "Microsoft does not answer"
 	case bridge.StateSignIn:
@@ -120,18 +123,18 @@ func (v *accountView) judge(version int64) {
 	}
 	if v.State.Final && v.State.TokenVersion != version {
 		v.Level, v.Word, v.Button = "wait", "Signed in", ""
-		v.State.Sentence, v.State.Action = "The first round with the new sign-in is on its way.", ""
+		v.Sentence, v.Advice = "The first round with the new sign-in is on its way.", ""
 	}
 	if version == 0 && v.Mailbox == "" && v.Level != "good" {
 		v.Level, v.Word, v.Button = "wait", "Not signed in yet", "Sign in to Microsoft"
-		v.State.Sentence, v.State.Action = "Nobody has signed in to this account yet.", ""
+		v.Sentence, v.Advice = "Nobody has signed in to this account yet.", ""
 	}
-	// A refusal may be mended by another sign-in, even where an administrator has to act first.
-	if v.Button == "" && v.Level == "bad" && v.Mailbox == "" && strings.Contains(v.State.Action, "outbridge login") {
+	// Another sign-in may be what is left to do, even where an administrator has to act first.
+	if v.Button == "" && v.Level == "bad" && v.Mailbox == "" && v.State.Action.SignsIn() {
 		v.Button = "Sign in again"
 	}
-	if v.State.Action = onPage(v.State.Action); strings.TrimSuffix(v.State.Action, ".") == v.Button {
-		v.State.Action = "" // the button says it
+	if strings.TrimSuffix(v.Advice, ".") == v.Button {
+		v.Advice = "" // the button says it
 	}
 }
 
@@ -253,6 +256,9 @@ func setApp(v *visit) error {
 	r := bridge.Registration{ClientID: strings.TrimSpace(v.r.PostFormValue("client_id")), Tenant: strings.TrimSpace(v.r.PostFormValue("tenant"))}
 	err := v.h.Accounts.SetApp(v.r.Context(), r)
 	if p, ok := problemOf(err); ok {
+		if !errors.As(err, new(*Problem)) {
+			p.Action = "Check the client ID and the tenant, and which accounts the app registration supports."
+		}
 		v.status = 400
 		return v.appPage(p, r)
 	}

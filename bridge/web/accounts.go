@@ -3,8 +3,8 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -12,7 +12,8 @@ import (
 )
 
 // Accounts is what the pages do with accounts: adding and removing them, and signing them in to Microsoft. Its methods are
-// called concurrently. An error that the person at the page can do something about is a *Problem.
+// called concurrently. An error that the person at the page can do something about is a *Problem, a *bridge.OtherMailboxError,
+// or one that bridge.FaultOf knows.
 type Accounts interface {
 	// List is every account, by name.
 	List(ctx context.Context) ([]Account, error)
@@ -73,20 +74,24 @@ func (p *Problem) Error() string { return strings.TrimSpace(p.Sentence + " " + p
 // problemOf is err as a Problem, or false where it is none of the person's business.
 func problemOf(err error) (*Problem, bool) {
 	var p *Problem
-	if !errors.As(err, &p) {
+	var other *bridge.OtherMailboxError
+	f := bridge.FaultOf(err)
+	switch {
+	case err == nil:
+		return nil, false
+	case errors.As(err, &p):
+		return p, true
+	case errors.As(err, &other):
+		return &Problem{Sentence: fmt.Sprintf("This account belongs to %s, and that sign-in was of %s.", other.Before.Address, other.Now.Address),
+			Action: "Sign in as the same person, or tick that somebody else may sign in, whose calendars then replace all of the account's."}, true
+	case errors.Is(err, context.DeadlineExceeded), f.Reason == bridge.ReasonThrottled, f.Reason == bridge.ReasonUnreachable, f.Reason == bridge.ReasonUnavailable:
+		return &Problem{Sentence: "Microsoft's login service does not answer properly at the moment.", Action: "Try again in a while."}, true
+	case f.Action == bridge.ActionWait, f.Action == bridge.ActionInspect:
 		return nil, false
 	}
-	return &Problem{Sentence: p.Sentence, Action: onPage(p.Action)}, true
-}
-
-var loginCommand = regexp.MustCompile("(Run|run) `outbridge login [^`]*`(?: again)?")
-
-// onPage is an advice that names the command line, for somebody who sees a page.
-func onPage(action string) string {
-	return loginCommand.ReplaceAllStringFunc(action, func(s string) string {
-		if strings.HasPrefix(s, "R") {
-			return "Sign in again"
-		}
-		return "sign in again"
-	})
+	sentence := WordsFor(f).Sentence
+	if f.AADSTS != 0 { // to look it up by
+		sentence = fmt.Sprintf("%s (AADSTS%d)", sentence, f.AADSTS)
+	}
+	return &Problem{Sentence: sentence, Action: action(f)}, true
 }

@@ -2,7 +2,6 @@ package web_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -122,7 +121,7 @@ func (a *accountsAt) DeviceCode(ctx context.Context, account string, other bool)
 	}
 	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Wait: func(ctx context.Context) error {
 		_, err := a.authority().Wait(ctx, d)
-		return words(err)
+		return err
 	}}, nil
 }
 
@@ -132,17 +131,9 @@ func (a *accountsAt) BrowserURL(_ context.Context, _, redirectURI, state, verifi
 
 func (a *accountsAt) Exchange(ctx context.Context, account string, back url.Values, redirectURI, verifier string, other bool) error {
 	if err := a.authority().RedirectError(back); err != nil {
-		return words(err)
+		return err
 	}
 	_, err := a.authority().Exchange(ctx, redirectURI, back.Get("code"), verifier)
-	return words(err)
-}
-
-func words(err error) error {
-	var refused *graph.AuthError
-	if errors.As(err, &refused) {
-		return &web.Problem{Sentence: refused.Sentence, Action: refused.Action}
-	}
 	return err
 }
 

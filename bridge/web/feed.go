@@ -170,7 +170,7 @@ func (h *Handler) source(ctx context.Context, feed bridge.Feed) (feedSource, err
 		src.cals = append(src.cals, c)
 		published := c.Rev > 0 || !c.Good.IsZero()
 		src.synced = src.synced || published
-		missing = missing || !published && c.Fault == ""
+		missing = missing || !published && c.Fault == (bridge.Fault{})
 		src.modified = latest(src.modified, c.Modified)
 		if !c.Good.IsZero() && (oldest.IsZero() || c.Good.Before(oldest)) {
 			oldest = c.Good

@@ -185,7 +185,7 @@ func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
 		m.changed.WithLabelValues(labels...).Add(float64(c.Changed))
 		m.removed.WithLabelValues(labels...).Add(float64(c.Removed))
 		m.failed.WithLabelValues(labels...).Set(0)
-		if c.Error != "" {
+		if c.Fault != (bridge.Fault{}) {
 			m.failed.WithLabelValues(labels...).Set(1)
 		}
 		if !c.Good.IsZero() {

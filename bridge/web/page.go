@@ -76,7 +76,7 @@ func (h *Handler) loadTemplates() map[string]*template.Template {
 		"origin": h.origin,
 		"path":   url.PathEscape,
 		"host":   func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
-		"onPage": onPage,
+		"fault":  faultText,
 		"dict":   dict,
 		"link":   link,
 		"pick":   pick,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 )
 
@@ -234,16 +235,26 @@ func TestStates(t *testing.T) {
 		{"new", bridge.State{Code: bridge.StateNew}, 0, []string{"Not signed in yet", button + "Sign in to Microsoft<"}, nil},
 		{"signed in", bridge.State{Code: bridge.StateNew}, 1, []string{"First round"}, []string{button + "Sign in to"}},
 		{"good", bridge.State{Code: bridge.StateOK}, 1, []string{"In step with Outlook"}, nil},
-		{"expired", bridge.State{Code: bridge.StateSignIn, Sentence: "The sign-in has expired.", Action: "Run `outbridge login alice`.", Final: true, TokenVersion: 1}, 1,
-			[]string{"Sign-in needed", "The sign-in has expired.", button + "Sign in again<"}, []string{"outbridge login"}},
-		{"signed in again", bridge.State{Code: bridge.StateSignIn, Sentence: "The sign-in has expired.", Action: "Run `outbridge login alice`.", Final: true, TokenVersion: 1}, 2,
+		{"expired", bridge.State{Code: bridge.StateSignIn, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonExpired), Action: bridge.ActionSignIn}, Final: true, TokenVersion: 1}, 1,
+			[]string{"Sign-in needed", "The sign-in has expired, since it was not used for too long.", button + "Sign in again<"}, []string{"outbridge login"}},
+		{"signed in again", bridge.State{Code: bridge.StateSignIn, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonExpired), Action: bridge.ActionSignIn}, Final: true, TokenVersion: 1}, 2,
 			[]string{"Signed in", "The first round with the new sign-in"}, []string{"has expired"}},
-		{"administrator", bridge.State{Code: bridge.StateConfiguration, Sentence: "An administrator has to allow the app.", Action: "Ask the administrator, then run `outbridge login alice`.", Final: true, TokenVersion: 2}, 2,
-			[]string{"Set-up needed", "Ask the administrator, then sign in again.", button + "Sign in again<"}, []string{"outbridge login"}},
-		{"outage", bridge.State{Code: bridge.StateUnavailable, Sentence: "Microsoft does not answer.", Action: "Nothing: it is tried again by itself."}, 2,
-			[]string{"badge wait", "Nothing: it is tried again by itself."}, nil},
-		{"denied", bridge.State{Code: bridge.StateDenied, Sentence: "Denied.", Action: "Check that."}, 2, []string{"badge bad", "Denied. Check that."}, nil},
-		{"error", bridge.State{Code: bridge.StateError, Sentence: "Something <b>new</b>."}, 2, []string{"Something &lt;b&gt;new&lt;/b&gt;."}, nil},
+		{"administrator", bridge.State{Code: bridge.StateDenied, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonAdminConsent), Action: bridge.ActionAskAndSignIn, Link: "https://login.example/consent?a=1&b=2"}, Final: true, TokenVersion: 2}, 2,
+			[]string{"Not allowed", "Ask the administrator to open https://login.example/consent?a=1&amp;b=2 and to accept, then sign in again.", `href="https://login.example/consent?a=1&amp;b=2"`, button + "Sign in again<"}, []string{"outbridge login"}},
+		{"another administrator's business", bridge.State{Code: bridge.StateDenied, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonAccountDisabled), Action: bridge.ActionAsk}, Final: true, TokenVersion: 2}, 2,
+			[]string{"Not allowed", "Ask the administrator of the organization."}, []string{`<a class="button" ` + button}},
+		{"the app's secret", bridge.State{Code: bridge.StateConfiguration, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonSecretExpired), Action: bridge.ActionConfigure}, Final: true, TokenVersion: 2}, 2,
+			[]string{"Set-up needed", "The client secret has expired. Make a new client secret"}, []string{`<a class="button" ` + button}},
+		{"in words, expired", bridge.State{Code: bridge.StateSignIn, Fault: bridge.Fault{Reason: bridge.ReasonWords, Action: bridge.ActionSignIn, Detail: "The sign-in ended."}}, 2,
+			[]string{"Sign-in needed", "The sign-in ended.", button + "Sign in again<"}, []string{"outbridge login"}},
+		{"in words, administrator", bridge.State{Code: bridge.StateDenied, Fault: bridge.Fault{Reason: bridge.ReasonWords, Action: bridge.ActionAskAndSignIn, Detail: "Not allowed."}}, 2,
+			[]string{"Not allowed. Ask the administrator of the organization, then sign in again.", button + "Sign in again<"}, nil},
+		{"in words, configuration", bridge.State{Code: bridge.StateConfiguration, Fault: bridge.Fault{Reason: bridge.ReasonWords, Action: bridge.ActionConfigure, Detail: "The secret is wrong."}}, 2,
+			[]string{"The secret is wrong. Check the configuration and the app registration."}, nil},
+		{"outage", bridge.State{Code: bridge.StateUnavailable, Fault: bridge.Fault{Reason: bridge.ReasonUnavailable, Action: bridge.ActionWait}}, 2,
+			[]string{"badge wait", "Nothing to do: it is tried again by itself."}, nil},
+		{"denied", bridge.State{Code: bridge.StateDenied, Fault: bridge.Fault{Reason: bridge.ReasonDenied, Action: bridge.ActionAsk}}, 2, []string{"badge bad", "Microsoft Graph denies access to a calendar. Check that the app"}, nil},
+		{"error", bridge.State{Code: bridge.StateError, Fault: bridge.Fault{Reason: bridge.ReasonOther, Action: bridge.ActionInspect, Detail: "Something <b>new</b>."}}, 2, []string{"Something &lt;b&gt;new&lt;/b&gt;."}, nil},
 	} {
 		for {
 			now, err := d.store.Account(t.Context(), "alice")

@@ -91,7 +91,7 @@ func (l *listener) keep(ctx context.Context) {
 	l.removed, l.reauthorize = false, false
 	l.mu.Unlock()
 	if l.url == "" {
-		if sub.GraphID != "" || sub.Fault != "" {
+		if sub.GraphID != "" || sub.Fault != (bridge.Fault{}) {
 			l.end(ctx, sub)
 		}
 		return
@@ -114,13 +114,13 @@ func (l *listener) keep(ctx context.Context) {
 	}
 	if err != nil {
 		l.log.Warn("Microsoft Graph takes no subscription to changes; they are polled for", "err", err)
-		l.tried, sub.Fault = now, bridge.Sentence(err)
+		l.tried, sub.Fault = now, bridge.FaultOf(err)
 		l.mu.Lock()
 		l.reauthorize = l.reauthorize || reauthorize && sub.GraphID != ""
 		l.mu.Unlock()
 	} else {
 		l.log.Info("subscribed to changes", "until", sub.Expires)
-		l.tried, sub.Fault = time.Time{}, ""
+		l.tried, sub.Fault = time.Time{}, bridge.Fault{}
 	}
 	l.save(ctx, sub)
 }
@@ -182,8 +182,8 @@ func (l *listener) subscribe(ctx context.Context, old bridge.Subscription) (brid
 		_ = l.mailbox.Subscriptions.DeleteSubscription(ctx, old.GraphID) // it may be gone; what matters is the new one
 	}
 	granted, err := l.mailbox.Subscriptions.Subscribe(ctx, want)
-	if graph.IsConflict(err) {
-		// One that was made and not noted down: a crash between the two.
+	if graph.IsConflict(err) || errors.Is(err, graph.ErrMayHaveHappened) {
+		// One was made and not noted down: a crash between the two, or the answer was lost.
 		if err := l.dropAll(ctx); err != nil {
 			return sub, err
 		}

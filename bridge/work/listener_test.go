@@ -210,13 +210,35 @@ func TestSubscriptionRefused(t *testing.T) {
 		}
 		sub, err := w.Store.Subscription(w.Ctx, 1)
 		w.Must(err)
-		if sub.GraphID != "" || sub.Fault == "" {
+		if sub.GraphID != "" || sub.Fault == (bridge.Fault{}) {
 			t.Errorf("subscription %+v", sub)
 		}
 		refuse.Store(false)
 		time.Sleep(20 * time.Minute)
 		if n := w.polls(time.Hour); n > 6 {
 			t.Errorf("%d polls in an hour with a subscription", n)
+		}
+	})
+}
+
+// An answer to Subscribe that is lost leaves a subscription whose secret nobody can check: it is ended, and a new one made.
+func TestSubscriptionWhoseAnswerIsLost(t *testing.T) {
+	var lost atomic.Int64
+	listening(t, func(w *world) {
+		w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/subscriptions") && lost.Add(1) == 1 {
+				return &graphsim.Fault{DropAnswer: true}
+			}
+			return nil
+		}
+	}, func(w *world, hook *webhook) {
+		list := w.Sim.Subscriptions()
+		a, err := w.Store.Account(w.Ctx, "alice")
+		w.Must(err)
+		sub, err := w.Store.Subscription(w.Ctx, a.ID)
+		w.Must(err)
+		if len(list) != 1 || list[0].ID != sub.GraphID || lost.Load() != 2 {
+			t.Errorf("%d subscriptions at Graph after %d requests; stored: %+v", len(list), lost.Load(), sub)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"outbridge/bridge"
 	"outbridge/bridge/sqlstore"
 )
 
@@ -25,7 +26,11 @@ func (b *backupCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := sqlstore.Backup(e.ctx, c.Database, b.File, b.Force); err != nil {
+	err = sqlstore.Backup(e.ctx, c.Database, b.File, b.Force)
+	if errors.Is(err, bridge.ErrExists) {
+		return fmt.Errorf("%w: choose another name, or replace it with --force", err)
+	}
+	if err != nil {
 		return err
 	}
 	info, err := os.Stat(b.File)

@@ -355,7 +355,7 @@ func (c *config) account(name string) (accountConfig, error) {
 }
 
 func (c *config) logger(w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.level}
+	o := &slog.HandlerOptions{Level: c.level, ReplaceAttr: logWithFix}
 	if c.LogFormat == "json" {
 		return slog.New(contextHandler{slog.NewJSONHandler(w, o)})
 	}

@@ -51,6 +51,9 @@ func (m *microsoftConfig) certificate() (*graph.Certificate, error) {
 		return nil, fmt.Errorf("microsoft.%s: %w", key, err)
 	}
 	c, err := graph.ParseCertificate(b)
+	if errors.Is(err, graph.ErrNoPrivateKey) {
+		err = fmt.Errorf("%w: append the key to it, or name the key's own file in certificate_key_file", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("microsoft.certificate_file %s: %w", m.CertificateFile, err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/sqlstore"
 )
@@ -371,13 +372,12 @@ func (d *doctor) account(check string, a accountConfig) {
 	client := m.Graph.(*graph.Client)
 	client.Attempts = 2
 	cals, err := client.Calendars(d.ctx)
-	var refused *graph.AuthError
-	switch {
-	case errors.As(err, &refused):
-		d.broken(check, refused.ActionFor(a.Name), "%s", refused.Sentence)
+	if f := bridge.FaultOf(err); f.Detail != "" {
+		d.broken(check, "Do what it says.", "%v", worded(err, a.Name))
 		return
-	case err != nil:
-		d.broken(check, "Do what it says.", "%v", graph.ForAccount(err, a.Name))
+	} else if err != nil {
+		sentence, action := inWords(f, a.Name)
+		d.broken(check, action, "%s", sentence)
 		return
 	}
 	row, err := d.store.Account(d.ctx, a.Name)

@@ -69,7 +69,7 @@ func (l *loginCmd) Run(e *env) error {
 		}, keep)
 	}
 	if err != nil {
-		return graph.ForAccount(err, account.Name)
+		return worded(err, account.Name)
 	}
 	m, err := c.mailbox(e.ctx, store, c.logger(e.stderr), account)
 	if err != nil {
@@ -77,7 +77,7 @@ func (l *loginCmd) Run(e *env) error {
 	}
 	cals, err := m.Graph.Calendars(e.ctx)
 	if err != nil {
-		return fmt.Errorf("signed in as %s, but the calendars cannot be read: %w", who.Address, graph.ForAccount(err, account.Name))
+		return fmt.Errorf("signed in as %s, but the calendars cannot be read: %w", who.Address, worded(err, account.Name))
 	}
 	var names []string
 	for _, cal := range cals {

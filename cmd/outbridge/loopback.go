@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"outbridge/bridge"
 	"outbridge/bridge/graph"
 )
 
@@ -119,7 +120,11 @@ func (b *comeback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The outcome does not depend on whether the browser stays for the page.
 	err := b.finish(q)
 	if err != nil {
-		sentence, action := inWords(err, b.account)
+		sentence, action := inWords(bridge.FaultOf(err), b.account)
+		var refused *graph.AuthError
+		if !errors.As(err, &refused) {
+			sentence, action = worded(err, b.account).Error(), ""
+		}
 		backPage(w, http.StatusForbidden, "The sign-in failed", sentence, action)
 	} else {
 		backPage(w, http.StatusOK, "Signed in", "You can close this window and go back to the terminal.")
@@ -136,15 +141,6 @@ func (b *comeback) finish(q url.Values) error {
 		return err
 	}
 	return b.keep(b.ctx, token)
-}
-
-// inWords is an error as what happened and what to do.
-func inWords(err error, account string) (sentence, action string) {
-	var refused *graph.AuthError
-	if errors.As(err, &refused) {
-		return refused.Sentence, refused.ActionFor(account)
-	}
-	return err.Error(), ""
 }
 
 var backTemplate = template.Must(template.New("back").Parse(`<!doctype html>

@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errors.New("interrupted; what was done so far is kept")
 	}
-	return err
+	return worded(err, "")
 }
 
 func oneLine(err error) string {

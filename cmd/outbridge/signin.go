@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"regexp"
@@ -144,7 +143,7 @@ func (a *accounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	defer cancel()
 	var refused *graph.AuthError
 	if _, err := authority.DeviceCode(try); errors.As(err, &refused) {
-		return &web.Problem{Sentence: numbered(refused), Action: "Check the client ID and the tenant, and which accounts the app registration supports."}
+		return err
 	} else if err != nil {
 		a.log.Warn("the app registration is kept without having been tried", "err", err)
 	}
@@ -192,7 +191,7 @@ func (a *accounts) DeviceCode(ctx context.Context, account string, other bool) (
 	defer cancel()
 	d, err := authority.DeviceCodeWith(ctx, claims)
 	if err != nil {
-		return web.DeviceCode{}, problem(err, account)
+		return web.DeviceCode{}, err
 	}
 	wait := func(ctx context.Context) error {
 		token, err := authority.Wait(ctx, d)
@@ -217,7 +216,7 @@ func (a *accounts) Exchange(ctx context.Context, account string, back url.Values
 	ctx, cancel := context.WithTimeout(ctx, loginPatience)
 	defer cancel()
 	if err := authority.RedirectError(back); err != nil {
-		return problem(err, account)
+		return err
 	}
 	token, err := authority.Exchange(ctx, redirectURI, back.Get("code"), verifier)
 	return a.keep(ctx, account, token, other, err)
@@ -229,33 +228,9 @@ func (a *accounts) keep(ctx context.Context, account string, token *oauth2.Token
 		_, err = a.c.keepSignIn(ctx, a.store, account, token, other)
 	}
 	if err != nil {
-		return problem(err, account)
+		return err
 	}
 	a.log.Info("signed in", "account", account)
 	a.work.Nudge(account)
 	return nil
-}
-
-// problem puts an error of the login service into words for a page; others stay as they are.
-func problem(err error, account string) error {
-	var refused *graph.AuthError
-	var other *bridge.OtherMailboxError
-	switch {
-	case errors.As(err, &other):
-		return &web.Problem{Sentence: fmt.Sprintf("This account belongs to %s, and that sign-in was of %s.", other.Before.Address, other.Now.Address),
-			Action: "Sign in as the same person, or tick that somebody else may sign in, whose calendars then replace all of the account's."}
-	case errors.As(err, &refused):
-		return &web.Problem{Sentence: numbered(refused), Action: refused.ActionFor(account)}
-	case graph.IsUnavailable(err), errors.Is(err, context.DeadlineExceeded):
-		return &web.Problem{Sentence: "Microsoft's login service does not answer properly at the moment.", Action: "Try again in a while."}
-	}
-	return err
-}
-
-// numbered is what Microsoft refuses, with the number to look it up by.
-func numbered(refused *graph.AuthError) string {
-	if refused.AADSTS == 0 {
-		return refused.Sentence
-	}
-	return fmt.Sprintf("%s (AADSTS%d)", refused.Sentence, refused.AADSTS)
 }

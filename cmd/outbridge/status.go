@@ -27,14 +27,25 @@ type statusReport struct {
 }
 
 type accountStatus struct {
-	Account  string       `json:"account"`
-	SignedIn string       `json:"signed_in,omitempty"` // the address of whoever signed in
-	State    bridge.State `json:"state"`
-	LastGood *time.Time   `json:"last_good"`
+	Account  string      `json:"account"`
+	SignedIn string      `json:"signed_in,omitempty"` // the address of whoever signed in
+	State    stateStatus `json:"state"`
+	LastGood *time.Time  `json:"last_good"`
 	// Notifications is when the subscription to changes ends, NotificationFault why there is none.
 	Notifications     *time.Time       `json:"notifications_until"`
 	NotificationFault string           `json:"notification_fault,omitempty"`
 	Calendars         []calendarStatus `json:"calendars"`
+}
+
+// stateStatus is a bridge.State in words.
+type stateStatus struct {
+	Code     string        `json:"code"`
+	Reason   bridge.Reason `json:"reason,omitempty"`
+	Sentence string        `json:"sentence"` // what is the matter; "" when ok
+	Action   string        `json:"action"`   // how to fix it; "" when there is nothing to do
+	Since    time.Time     `json:"since"`
+	Final    bool          `json:"final"` // trying again is pointless until a person has acted
+	Claims   string        `json:"claims,omitempty"`
 }
 
 type calendarStatus struct {
@@ -143,7 +154,7 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 	st := accountStatus{Account: name, Calendars: []calendarStatus{}}
 	a, err := store.Account(e.ctx, name)
 	if errors.Is(err, bridge.ErrNotFound) || err == nil && a.State.Code == bridge.StateNew {
-		st.State = bridge.State{Code: bridge.StateNew, Sentence: "It has not been synced yet.",
+		st.State = stateStatus{Code: bridge.StateNew, Sentence: "It has not been synced yet.",
 			Action: fmt.Sprintf("Run `outbridge login %s`, then `outbridge serve`.", name)}
 		if a.TokenVersion > 0 {
 			st.State.Action = "Run `outbridge serve`."
@@ -153,12 +164,14 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 	if err != nil {
 		return st, err
 	}
-	st.State, st.LastGood, st.SignedIn = a.State, known(a.LastGood), a.Identity.Address
+	sentence, action := inWords(a.State.Fault, name)
+	st.State = stateStatus{a.State.Code, a.State.Reason, sentence, action, a.State.Since, a.State.Final, a.State.Claims}
+	st.LastGood, st.SignedIn = known(a.LastGood), a.Identity.Address
 	sub, err := store.Subscription(e.ctx, a.ID)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return st, err
 	}
-	if st.NotificationFault = sub.Fault; sub.GraphID != "" {
+	if st.NotificationFault = faultLine(sub.Fault, name); sub.GraphID != "" {
 		st.Notifications = known(sub.Expires)
 	}
 	cals, err := store.Calendars(e.ctx, a.ID)
@@ -167,8 +180,8 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 	}
 	for _, c := range cals {
 		cs := calendarStatus{
-			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: c.Fault,
-			Syncing: c.Good.IsZero() && c.Fault == "",
+			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: faultLine(c.Fault, name),
+			Syncing: c.Good.IsZero() && c.Fault == (bridge.Fault{}),
 			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
 		}
 		if !c.Checked.IsZero() {

@@ -42,9 +42,27 @@ type syncReport struct {
 	Accounts    []accountReport `json:"accounts"`
 }
 
+// accountReport is a bridge.Report with its errors in words.
 type accountReport struct {
 	bridge.Report
+	Calendars []calendarReport `json:"calendars"`
+	Error     string           `json:"error,omitempty"`
+}
+
+type calendarReport struct {
+	bridge.CalendarReport
 	Error string `json:"error,omitempty"`
+}
+
+func reportInWords(r bridge.Report, err error) accountReport {
+	out := accountReport{Report: r}
+	for _, c := range r.Calendars {
+		out.Calendars = append(out.Calendars, calendarReport{c, faultLine(c.Fault, r.Account)})
+	}
+	if err != nil {
+		out.Error = oneLine(err)
+	}
+	return out
 }
 
 func (s *syncCmd) Run(e *env) error {
@@ -74,10 +92,11 @@ func (s *syncCmd) Run(e *env) error {
 	begin := time.Now()
 	for i, m := range mailboxes {
 		wg.Go(func() {
-			if reports[i].Report, errs[i] = b.Round(e.ctx, m.Mailbox); errs[i] != nil {
-				errs[i] = fmt.Errorf("account %s: %w", m.Name, errs[i])
-				reports[i].Error = oneLine(errs[i])
+			var r bridge.Report
+			if r, errs[i] = b.Round(e.ctx, m.Mailbox); errs[i] != nil {
+				errs[i] = fmt.Errorf("account %s: %w", m.Name, worded(errs[i], m.Name))
 			}
+			reports[i] = reportInWords(r, errs[i])
 		})
 	}
 	wg.Wait()
@@ -159,7 +178,7 @@ func (r *rebuildCmd) Run(e *env) error {
 			continue // never synced: there is nothing to convert
 		}
 		errs = errors.Join(errs, err)
-		total.add(accountReport{Report: report})
+		total.add(reportInWords(report, nil))
 	}
 	total.Seconds = time.Since(begin).Seconds()
 	return errors.Join(total.print(e, r.JSON), errs)

@@ -24,31 +24,36 @@ type batchRequest struct {
 const maxBatch = 20
 
 // batch answers POST /$batch. Answers come in the reverse order, since clients must go by the ids.
-func (s *Server) batch(c *call, entry *Request) response {
+//
+// A Fault of a part that drops the connection ends the batch there: the parts before it are done.
+func (s *Server) batch(c *call, entry *Request) (a response, dropped bool) {
 	var in struct {
 		Requests []batchRequest `json:"requests"`
 	}
 	if err := json.Unmarshal(c.body, &in); err != nil {
-		return c.fail(400, "BadRequest", "Invalid batch payload format.")
+		return c.fail(400, "BadRequest", "Invalid batch payload format."), false
 	}
 	entry.BatchParts = len(in.Requests)
 	if len(in.Requests) > maxBatch {
 		s.mu.Lock()
 		s.violation("a $batch of %d parts", len(in.Requests))
 		s.mu.Unlock()
-		return c.fail(400, "MaximumValueExceeded", "Number of batch request steps exceeds the maximum value of 20.")
+		return c.fail(400, "MaximumValueExceeded", "Number of batch request steps exceeds the maximum value of 20."), false
 	}
 	seen := map[string]int{} // id → status
 	for _, part := range in.Requests {
 		if _, twice := seen[part.ID]; twice || part.ID == "" || part.Method == "" || part.URL == "" {
-			return c.fail(400, "BadRequest", "Each batch step needs an unique id, a method and a url.")
+			return c.fail(400, "BadRequest", "Each batch step needs an unique id, a method and a url."), false
 		}
 		seen[part.ID] = 0
 	}
 	answers := []map[string]any{}
 	for _, part := range in.Requests {
-		a, logged := s.batchPart(c, part, seen)
+		a, logged, dropped := s.batchPart(c, part, seen)
 		entry.Parts = append(entry.Parts, logged)
+		if dropped {
+			return response{}, true
+		}
 		seen[part.ID] = a.status
 		headers := map[string]string{"Cache-Control": "no-cache"}
 		body, contentType := a.encode()
@@ -68,15 +73,15 @@ func (s *Server) batch(c *call, entry *Request) response {
 		answers = append(answers, answer)
 	}
 	slices.Reverse(answers)
-	return response{status: 200, body: map[string]any{"responses": answers}}
+	return response{status: 200, body: map[string]any{"responses": answers}}, false
 }
 
 // batchPart serves one part. Its logged path is absolute, as if it had come alone.
-func (s *Server) batchPart(c *call, part batchRequest, status map[string]int) (response, Request) {
-	logged := Request{Method: part.Method, Path: "/v1.0/" + strings.TrimPrefix(part.URL, "/")}
-	done := func(a response) (response, Request) {
+func (s *Server) batchPart(c *call, part batchRequest, status map[string]int) (a response, logged Request, dropped bool) {
+	logged = Request{Method: part.Method, Path: "/v1.0/" + strings.TrimPrefix(part.URL, "/")}
+	done := func(a response) (response, Request, bool) {
 		logged.Status = a.status
-		return a, logged
+		return a, logged, false
 	}
 	for _, id := range part.DependsOn {
 		if got, ok := status[id]; !ok || got == 0 {
@@ -108,16 +113,18 @@ func (s *Server) batchPart(c *call, part batchRequest, status map[string]int) (r
 		case <-r.Context().Done():
 		}
 	}
-	var a response
 	switch {
-	case fault.Drop || fault.DropAnswer:
-		panic(http.ErrAbortHandler)
+	case fault.Drop:
+		return a, logged, true
 	case fault.Status != 0:
 		a = fault.answer(s, r)
 	case refused != nil:
 		a = *refused
 	default:
 		a = s.serve(p)
+	}
+	if fault.DropAnswer {
+		return a, logged, true
 	}
 	s.mu.Lock()
 	s.notePause(p, logged.Method+" "+logged.Path, a)

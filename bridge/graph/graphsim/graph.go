@@ -129,6 +129,7 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request, path string,
 		s.checkPause(c.mailbox, entry.Method+" "+entry.Path)
 	}
 	var a response
+	drop := fault.Drop || fault.DropAnswer
 	switch {
 	case fault.Drop:
 	case fault.Status != 0:
@@ -138,11 +139,12 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request, path string,
 	case over:
 		a = c.fail(429, "", "").with("Retry-After", "1")
 	case batch:
-		a = s.batch(c, &entry)
+		var dropped bool
+		a, dropped = s.batch(c, &entry)
+		drop = drop || dropped
 	default:
 		a = s.serve(c)
 	}
-	drop := fault.Drop || fault.DropAnswer
 	if !drop {
 		entry.Status = a.status
 	}

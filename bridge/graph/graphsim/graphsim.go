@@ -114,7 +114,7 @@ type Fault struct {
 	Header     http.Header   // further headers
 	Body       []byte        // the body, verbatim, when set
 	Drop       bool          // closes the connection without an answer
-	DropAnswer bool          // serves the request and then closes the connection
+	DropAnswer bool          // serves the request, with all that it changes, and then closes the connection
 }
 
 // A Request is one logged Graph request.
@@ -122,7 +122,7 @@ type Request struct {
 	Method     string
 	Path       string // with the query, as sent
 	Prefer     []string
-	Status     int // 0: dropped
+	Status     int // 0: dropped, whether or not it was served
 	BatchParts int
 	Parts      []Request // of a $batch
 }

@@ -1,0 +1,161 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+)
+
+// Words are a fault in words for a person. The sentence is the same on a page and on a terminal; how to fix it depends on
+// where the person is: see action.
+type Words struct {
+	Sentence string
+	// Fix is how to fix it, without a full stop; where a sign-in is a part of it, what to do before that, or "".
+	Fix string
+	// Sign goes on after the order to sign in: " and accept the permissions".
+	Sign string
+}
+
+const (
+	askAdministrator = "Ask the administrator of the organization"
+	fixApp           = "Correct the client ID and the client secret or certificate to match the app registration"
+	fixTenant        = "Correct the tenant and the cloud in the configuration; the app registration says which accounts it supports"
+	fixPermissions   = "Give the app registration the Microsoft Graph permissions Calendars.Read, User.Read and offline_access, and those that the configuration names for what is switched on"
+)
+
+// words are those of each reason: graph's by their codes, since graph is not known here, and bridge's. %s is what the
+// fault names.
+var words = map[bridge.Reason]Words{
+	"never-signed-in":   {"Nobody has signed in to this account yet.", "", ""},
+	"multi-factor":      {"The organization asks for multi-factor authentication.", "", ""},
+	"expired":           {"The sign-in has expired, since it was not used for too long.", "", ""},
+	"revoked":           {"The sign-in was revoked or the password has changed.", "", ""},
+	"sign-in-frequency": {"The organization ends each sign-in after a fixed time, and this one's is over.", "", "; it will be needed again after the same time"},
+	"single-page-app": {"The sign-in has ended after 24 hours, which is all that a redirect URI of a single-page app gives.",
+		"Move the redirect URI to another platform in the app registration", ""},
+	"interaction":      {"Microsoft asks the person to sign in again.", "", ""},
+	"consent-missing":  {"Nobody has consented to the permissions that the app asks for.", "", " and accept the permissions"},
+	"declined":         {"The sign-in was declined.", "", " again and accept"},
+	"code-expired":     {"The code was not entered in time, or is not valid any more.", "", " again and enter the new code"},
+	"restarted":        {"The sign-in was begun in another window or finished twice.", "", " again"},
+	"token-rejected":   {"Microsoft does not accept the stored sign-in any more.", "", ""},
+	"not-lasting":      {"Microsoft gave no lasting sign-in.", "Allow offline_access to the app", ""},
+	"password-expired": {"The password of the account has expired.", "Change it", ""},
+
+	"admin-consent":      {"An administrator has to allow the app in this organization first.", "Ask the administrator to grant admin consent to the app", ""},
+	"unmanaged-device":   {"The organization only lets managed devices in, and this one is not.", "Ask the administrator for an exception, or use app-only access", ""},
+	"foreign-device":     {"The organization only lets devices of its domain in, and this one is not.", "Ask the administrator for an exception, or use app-only access", ""},
+	"conditional-access": {"A Conditional Access policy of the organization blocks this sign-in.", "Ask the administrator to allow the app or the device code flow", ""},
+	"app-disabled":       {"The app is disabled in this organization.", askAdministrator, ""},
+	"account-locked":     {"The account is locked, after too many failed sign-ins or from a bad address.", "Wait some hours or ask the administrator", ""},
+	"account-disabled":   {"The account is disabled.", askAdministrator, ""},
+	"account-unassigned": {"The account is not assigned to the app.", "Ask the administrator to assign it in the enterprise application", ""},
+	"service-missing":    {"The organization has no subscription to Microsoft Graph's calendar, or has not enabled it.", askAdministrator, ""},
+
+	"account-unknown":     {"The account does not exist in this tenant.", "Check the address and the tenant in the configuration", ""},
+	"wrong-tenant":        {"The account or the app does not belong to the configured tenant or cloud.", fixTenant, ""},
+	"tenant-missing":      {"App-only access needs the organization's own tenant.", "Set tenant in the configuration to its ID or domain", ""},
+	"app-unknown":         {"The app is not known in this tenant.", "Correct client_id and tenant in the configuration, or have an administrator add the app to the organization", ""},
+	"app-credentials":     {"Microsoft does not accept the app's own credentials.", fixApp, ""},
+	"secret-wrong":        {"The client secret is wrong.", "Put the secret's value, not its ID, into the client secret file", ""},
+	"secret-expired":      {"The client secret has expired.", "Make a new client secret in the app registration, and put its value into the client secret file", ""},
+	"secret-missing":      {"The app registration asks for a client secret or a certificate.", "Allow public client flows in the app registration, or configure client_secret_file or certificate_file", ""},
+	"secret-unexpected":   {"The app is a public client, which has no secret.", "Remove client_secret_file and certificate_file from the configuration", ""},
+	"certificate-refused": {"Microsoft does not accept the certificate of the app.", "Upload the certificate of certificate_file in the app registration, and check the clock", ""},
+	"certificate-expired": {"The app's certificate has expired.", "Make a new one, upload it in the app registration, and put it and its key into certificate_file", ""},
+	"clock":               {"Microsoft does not accept the time in the app's signature.", "Set the clock of this machine right", ""},
+	"permissions-unknown": {"Microsoft does not know the permissions that the app asks for.", fixPermissions, ""},
+	"redirect-uri": {"The app registration does not know the address that the sign-in comes back to.",
+		"Add this bridge's own address as a redirect URI of the platform \"Web\" in the app registration, or sign in with a code", ""},
+	"flow-not-allowed": {"The app registration does not allow this kind of sign-in.", fixApp, ""},
+	"refused":          {"Microsoft refuses the sign-in.", "Look the error up at https://login.microsoftonline.com/error", ""},
+
+	bridge.ReasonSignInRefused: {"Microsoft Graph does not accept the sign-in.", "", ""},
+	bridge.ReasonPolicy:        {"A policy of the organization asks for a new sign-in.", "", ""},
+	bridge.ReasonShared: {"The calendar of %s cannot be read.", "Have it shared with you in Outlook (with the right to see all details)",
+		" so that Calendars.Read.Shared is granted; or take the address out of shared in the configuration"},
+	bridge.ReasonDenied:         {"Microsoft Graph denies access to a calendar.", "Check that the app has the permission Calendars.Read and that the calendar is shared with you", ""},
+	bridge.ReasonMailboxMissing: {"Microsoft 365 has no usable mailbox for this account.", "Check the address, its licence, and that the mailbox is in Exchange Online", ""},
+	bridge.ReasonNoCalendars:    {"No calendar of this account is left to sync.", "Correct include and exclude in the configuration", ""},
+	bridge.ReasonThrottled:      {"Microsoft asks to slow down.", "Nothing to do: it is tried again by itself", ""},
+	bridge.ReasonUnreachable:    {"Microsoft's service cannot be reached.", "Check the network; it is tried again by itself", ""},
+	bridge.ReasonUnavailable:    {"Microsoft's service does not answer properly at the moment.", "Nothing to do: it is tried again by itself", ""},
+	bridge.ReasonBusy:           {"Another program holds the database.", "End that program, or wait", ""},
+	bridge.ReasonOther:          {"", "It is tried again; look into the log if it stays", ""},
+	bridge.ReasonWords:          {"", "", ""},
+}
+
+// WordsFor are the words for a fault. They are never empty where there is one.
+func WordsFor(f bridge.Fault) Words {
+	w := words[f.Reason]
+	switch f.Reason {
+	case "":
+		return Words{}
+	case bridge.ReasonShared:
+		w.Sentence = fmt.Sprintf(w.Sentence, f.Address)
+	case "sign-in-frequency":
+		if every := often(f.Duration); every != "" {
+			w.Sentence = "The organization requires a new sign-in every " + every + "."
+		}
+	case "admin-consent":
+		if f.Link != "" {
+			w.Fix = "Ask the administrator to open " + f.Link + " and to accept"
+		}
+	case "refused":
+		if f.AADSTS != 0 {
+			w.Fix = fmt.Sprintf("Look AADSTS%d up at https://login.microsoftonline.com/error", f.AADSTS)
+		}
+	case bridge.ReasonWords:
+		w.Fix = map[bridge.Action]string{bridge.ActionAskAndSignIn: askAdministrator, bridge.ActionConfigure: "Check the configuration and the app registration"}[f.Action]
+	}
+	w.Sentence = cmp.Or(w.Sentence, f.Detail, "Something went wrong.")
+	return w
+}
+
+// Action is how to fix the fault, in one sentence; signIn is how that is begun where the person is, as an order: "run …".
+func (w Words) Action(f bridge.Fault, signIn string) string {
+	fix := w.Fix
+	if f.Action.SignsIn() {
+		step := signIn + w.Sign
+		if fix == "" {
+			fix = strings.ToUpper(step[:1]) + step[1:]
+		} else {
+			fix += ", then " + step
+		}
+	}
+	if fix == "" {
+		return ""
+	}
+	return strings.TrimSuffix(fix, ".") + "."
+}
+
+// action is how to fix the fault, for somebody at a page.
+func action(f bridge.Fault) string {
+	w := WordsFor(f)
+	w.Sign = strings.TrimPrefix(w.Sign, " again") // the page says so already
+	return w.Action(f, "sign in again")
+}
+
+// faultText is a fault in a line of its own. The error itself says more than a sentence about all of its kind.
+func faultText(f bridge.Fault) string {
+	return strings.TrimSpace(cmp.Or(f.Detail, WordsFor(f).Sentence) + " " + action(f))
+}
+
+// often is a time in words: "7 days", "day"; "" where it is none.
+func often(d time.Duration) string {
+	for _, unit := range []struct {
+		name string
+		of   time.Duration
+	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}} {
+		switch n := d / unit.of; {
+		case n == 1 && d%unit.of == 0:
+			return unit.name
+		case n > 0 && d%unit.of == 0:
+			return fmt.Sprintf("%d %ss", n, unit.name)
+		}
+	}
+	return ""
+}

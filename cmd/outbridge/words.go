@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/web"
+)
+
+// inWords is what a terminal says about a fault of an account: what is the matter, and how to fix it.
+func inWords(f bridge.Fault, account string) (sentence, action string) {
+	w := web.WordsFor(f)
+	login := strings.TrimSpace("outbridge login " + account)
+	switch f.Reason {
+	case bridge.Reason(graph.ReasonConditionalAccess):
+		return w.Sentence, "Ask the administrator to allow the app or the device code flow, or run `" + login + " --flow browser`."
+	case bridge.Reason(graph.ReasonRedirect):
+		return w.Sentence, "Add http://localhost as a redirect URI of the platform \"Mobile and desktop applications\" for `outbridge login --flow browser`, or the bridge's own callback address as one of the platform \"Web\"."
+	}
+	return w.Sentence, w.Action(f, "run `"+login+"`")
+}
+
+// faultLine is a fault in one line. The error itself says more than a sentence about all of its kind.
+func faultLine(f bridge.Fault, account string) string {
+	sentence, action := inWords(f, account)
+	return strings.TrimSpace(cmp.Or(f.Detail, sentence) + " " + action)
+}
+
+// wordedError is an error in words for the person at the terminal.
+type wordedError struct {
+	text string
+	err  error
+}
+
+func (e *wordedError) Error() string { return e.text }
+func (e *wordedError) Unwrap() error { return e.err }
+
+// worded is err with how to fix it. account is the one that it is about; "": none, or any.
+func worded(err error, account string) error {
+	var refused *graph.AuthError
+	var other *bridge.OtherMailboxError
+	login := strings.TrimSpace("outbridge login " + account)
+	switch {
+	case err == nil, errors.As(err, new(*wordedError)):
+		return err
+	case errors.As(err, &refused):
+		sentence, action := inWords(bridge.FaultOf(err), account)
+		code := refused.Code
+		if refused.AADSTS != 0 {
+			code = fmt.Sprintf("%s, AADSTS%d", code, refused.AADSTS)
+		}
+		return &wordedError{fmt.Sprintf("sign-in: %s %s (%s)", sentence, action, strings.TrimPrefix(code, ", ")), err}
+	case errors.As(err, &other):
+		return &wordedError{fmt.Sprintf("%v: sign in as %s, or run `%s --switch` to replace all of its calendars by those of %s", err, other.Before.Address, login, other.Now.Address), err}
+	case errors.Is(err, bridge.ErrWrongKey):
+		return &wordedError{fmt.Sprintf("%v: put the right one back, or sign in again with `%s`", err, login), err}
+	}
+	if fix := fixOf(bridge.FaultOf(err), login); fix != "" {
+		return &wordedError{err.Error() + "; " + fix, err}
+	}
+	return err
+}
+
+// logWithFix adds to an error in the log how to fix it, where somebody has to: slog.HandlerOptions.ReplaceAttr.
+func logWithFix(_ []string, a slog.Attr) slog.Attr {
+	err, ok := a.Value.Any().(error)
+	if !ok {
+		return a
+	}
+	switch f := bridge.FaultOf(err); f.Action {
+	case bridge.ActionWait, bridge.ActionInspect, "":
+	default:
+		sentence, action := inWords(f, "")
+		a.Value = slog.StringValue(err.Error() + ": " + sentence + " " + action)
+	}
+	return a
+}
+
+// fixOf is how to fix what ended a command. Unlike a fault of the server's, nothing is tried again by itself.
+func fixOf(f bridge.Fault, login string) string {
+	switch f.Reason {
+	case bridge.ReasonUnreachable:
+		return "check the network and the address"
+	case bridge.ReasonThrottled, bridge.ReasonUnavailable:
+		if f.Duration > 0 {
+			return "try again in " + f.Duration.Round(time.Second).String()
+		}
+		return "try again in a while"
+	case bridge.ReasonOther, bridge.ReasonWords, "":
+		return ""
+	}
+	fix := web.WordsFor(f).Action(f, "run `"+login+"`")
+	return strings.TrimSuffix(strings.ToLower(fix[:1])+fix[1:], ".")
+}
