@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/caldav/negotiate"
 )
 
 //go:embed pages style.css view.html view.css
@@ -61,7 +62,12 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery == a.tag {
 		head.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.data))
+	if status := (negotiate.State{ETag: a.tag}).Check(r); status != http.StatusOK {
+		w.WriteHeader(status)
+		return
+	}
+	head.Set("Content-Length", fmt.Sprint(len(a.data)))
+	_, _ = w.Write(a.data) // an error here is a reader who has gone
 }
 
 // loadTemplates parses each page together with the layout and the parts that pages share.

@@ -17,15 +17,16 @@ import (
 var imports = map[string][]string{
 	// The only wiring: it may know everything, and nothing knows it.
 	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/graph", "bridge/graph/graphsim", "bridge/sqlstore", "bridge/web", "caldav"},
-	// convert writes the calendar around stored objects that a feed is.
-	"bridge/web": {"bridge", "bridge/convert"},
+	// convert writes the calendar around stored objects that a feed is; a feed answers conditional requests as an object does.
+	"bridge/web": {"bridge", "bridge/convert", "caldav/negotiate"},
 	// bridge.Store speaks of ids, tokens and losses in the words of graph and convert: types only.
 	"bridge/sqlstore":       {"bridge", "bridge/convert", "bridge/graph"},
 	"bridge":                {"bridge/convert", "bridge/graph", "caldav"},
 	"bridge/convert":        {"bridge/graph"}, // types only
 	"bridge/graph/graphsim": {"bridge/graph"}, // types only
 	"bridge/graph":          {},
-	"caldav":                {},
+	"caldav":                {"caldav/negotiate"},
+	"caldav/negotiate":      {},
 }
 
 func TestImports(t *testing.T) {
