@@ -97,32 +97,32 @@ func (x *exchange) writable() (Calendar, *Object, error) {
 func (x *exchange) put() error {
 	c, now, err := x.writable()
 	if errors.Is(err, ErrNotFound) {
-		return &statusError{status: http.StatusConflict, message: "no such calendar"}
+		return &statusError{status: http.StatusConflict, sentence: "no such calendar"}
 	}
 	if err != nil {
 		return err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(x.rw, x.req.Body, maxObjectSize))
 	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
-		return forbidden("C:max-resource-size")
+		return forbidden(maxResourceSize).because("An event may have at most 1 MiB.")
 	}
 	if err != nil {
 		return badRequest("cannot read the request body")
 	}
 	// Only a media type that means something else is believed.
 	if t, _, err := mime.ParseMediaType(x.req.Header.Get("Content-Type")); err == nil && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
-		return forbidden("C:supported-calendar-data")
+		return forbidden(supportedCalendarData).because("Only iCalendar, text/calendar, is kept here.")
 	}
 	cal, err := parseICS(body)
 	if err != nil {
-		return forbidden("C:valid-calendar-data")
+		return forbidden(validCalendarData).because("The body is not iCalendar.")
 	}
 	component, uid, err := webdavcal.ValidateCalendarObject(cal)
 	if err != nil || uid == "" {
-		return forbidden("C:valid-calendar-object-resource")
+		return forbidden(validObjectResource).because("A resource holds the components of one UID, and no METHOD.")
 	}
 	if component != "VEVENT" {
-		return forbidden("C:supported-calendar-component")
+		return forbidden(supportedComponent).because("Only events are kept here.")
 	}
 	m, err := x.match(now)
 	if err != nil {
@@ -169,13 +169,12 @@ func (x *exchange) delete() error {
 
 // refuseWrite is the answer to every write that is not done here. It is a 403 with DAV:need-privileges also where
 // a resource is not there: were MKCALENDAR to succeed in any way, Apple's Reminders would repeat it for ever.
-func (x *exchange) refuseWrite() error {
-	href := x.target.href
-	p := x.privilege()
-	if p == "bind" || p == "unbind" {
-		href = parentHref(href)
+func (x *exchange) refuseWrite() *statusError {
+	lacks := privilege{x.target.href, x.privilege()}
+	if lacks.name == "bind" || lacks.name == "unbind" {
+		lacks.href = parentHref(lacks.href)
 	}
-	return needPrivileges(href, p)
+	return &statusError{status: http.StatusForbidden, condition: needPrivileges, lacks: lacks}
 }
 
 // privilege names what the request's method needs (RFC 3744 appendix B); bind and unbind are of the parent.
