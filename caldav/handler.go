@@ -26,6 +26,9 @@ type Handler struct {
 	// PublicURL is the origin that clients use, such as "https://calendar.example.com", for the answers that need a
 	// whole URL. Default: the request's own.
 	PublicURL string
+	// HTTPS reports whether a client speaks https, for its URL where there is no PublicURL. Default: whether the request
+	// came over TLS.
+	HTTPS func(*http.Request) bool
 	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
 	RetryAfter time.Duration
 

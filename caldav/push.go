@@ -206,7 +206,7 @@ func (x *exchange) origin() string {
 		return x.h.PublicURL
 	}
 	scheme := "http"
-	if x.req.TLS != nil || strings.EqualFold(x.req.Header.Get("X-Forwarded-Proto"), "https") {
+	if https := x.h.HTTPS; https != nil && https(x.req) || https == nil && x.req.TLS != nil {
 		scheme = "https"
 	}
 	return scheme + "://" + x.req.Host

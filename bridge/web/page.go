@@ -221,12 +221,6 @@ func hostName(host string) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// fromHere tells whether the peer is on this machine.
-func fromHere(r *http.Request) bool {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && at.Addr().Unmap().IsLoopback()
-}
-
 func (v *visit) render(name string, p page) error {
 	t, ok := v.h.templates[name]
 	if !ok {
@@ -326,17 +320,17 @@ func ago(now, t time.Time) string {
 	if now.Sub(t) < 5*time.Second {
 		return "just now"
 	}
-	return span(now.Sub(t)) + " ago"
+	return roughly(now.Sub(t)) + " ago"
 }
 
 func until(now, t time.Time) string {
 	if t.IsZero() || !t.After(now) {
 		return "any moment"
 	}
-	return "in " + span(t.Sub(now))
+	return "in " + roughly(t.Sub(now))
 }
 
-func span(d time.Duration) string {
+func roughly(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
 		return count(int(d.Seconds()), "second", "seconds")

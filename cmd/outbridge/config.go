@@ -23,6 +23,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/web"
 )
 
 // config is the configuration file. config.example.toml documents every key; a test keeps the two in step.
@@ -54,7 +55,7 @@ type config struct {
 	level            slog.Level
 	gates            *gates
 	http             *http.Client // to Graph
-	proxies          proxies
+	proxies          web.Proxies
 	plain            bool            // passwords may come over plain http: nothing real is behind them
 	metrics          *bridge.Metrics // nil: nothing is counted
 	attempts         int             // how often one Graph request is sent; 0: the client's default
