@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-
-	"outbridge/bridge"
 )
 
 // Client is who a request comes from, and how it came.
@@ -42,9 +40,9 @@ type Edge struct {
 	Next      http.Handler
 	DAV       func(*http.Request) bool // reports whether a request is CalDAV; nil: none is
 	Proxies   Proxies
-	PublicURL string          // origin that clients use
-	Plain     bool            // passwords may come over plain http: there is nothing real behind them
-	Metrics   *bridge.Metrics // nil: nothing is counted
+	PublicURL string   // origin that clients use
+	Plain     bool     // passwords may come over plain http: there is nothing real behind them
+	Metrics   *Metrics // nil: nothing is counted
 }
 
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {

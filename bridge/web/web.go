@@ -47,7 +47,7 @@ type Handler struct {
 	Rendered func(time.Duration)
 	// Metrics are shown at /metrics to whoever has MetricsToken or, where that is "", to this machine. nil: there is no such
 	// page.
-	Metrics      *bridge.Metrics
+	Metrics      *Metrics
 	MetricsToken string
 
 	mux         *http.ServeMux
