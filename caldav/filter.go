@@ -43,7 +43,7 @@ type textMatch struct {
 }
 
 // errFilter is the answer to a filter that is not one (RFC 4791 §7.8).
-var errFilter = forbidden("C:valid-filter")
+var errFilter error = forbidden(validFilter)
 
 // parseFilter reads the CALDAV:filter of a calendar-query.
 func parseFilter(report *node) (*compFilter, error) {
@@ -81,7 +81,7 @@ func parseCompFilter(n *node, parent string) (*compFilter, error) {
 			}
 			f.within, err = filterRange(c)
 			if f.name == "VTIMEZONE" || f.name == "STANDARD" || f.name == "DAYLIGHT" {
-				err = forbidden("C:supported-filter")
+				err = forbidden(supportedFilter)
 			}
 		case caldav("prop-filter"):
 			var p propFilter
@@ -177,7 +177,7 @@ func parseTextMatch(n *node) (*textMatch, error) {
 	case "i;octet":
 		t.fold = func(s string) string { return s }
 	default:
-		return nil, forbidden("C:supported-collation")
+		return nil, forbidden(supportedCollation)
 	}
 	t.text = t.fold(n.text)
 	return t, nil

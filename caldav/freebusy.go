@@ -66,7 +66,7 @@ func (x *exchange) calendarBusy(busy []busyPeriod, r *resource, within timeRange
 			})
 		}
 		if len(busy) > maxBusy || errors.Is(err, errTooManyInstances) {
-			return nil, forbidden("D:number-of-matches-within-limits")
+			return nil, forbidden(matchesWithinLimits)
 		}
 		if err != nil {
 			x.h.log().WarnContext(x.ctx, "object left out of free-busy", "path", r.href, "object", o.Name, "err", err)

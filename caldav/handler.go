@@ -2,8 +2,6 @@ package caldav
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,6 +26,9 @@ type Handler struct {
 	// PublicURL is the origin that clients use, such as "https://calendar.example.com", for the answers that need a
 	// whole URL. Default: the request's own.
 	PublicURL string
+	// HTTPS reports whether a client speaks https, for its URL where there is no PublicURL. Default: whether the request
+	// came over TLS.
+	HTTPS func(*http.Request) bool
 	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
 	RetryAfter time.Duration
 
@@ -126,7 +127,7 @@ func (x *exchange) serve() error {
 	}
 	if c := r.Header.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") {
 		x.rw.Header().Set("Accept-Encoding", "identity") // RFC 9110 §12.5.3
-		return &statusError{status: http.StatusUnsupportedMediaType, message: "send the request body without a content coding"}
+		return &statusError{status: http.StatusUnsupportedMediaType, sentence: "send the request body without a content coding"}
 	}
 	switch r.Method {
 	case http.MethodOptions:
@@ -148,7 +149,7 @@ func (x *exchange) serve() error {
 	case "MOVE", "COPY", "MKCALENDAR", "MKCOL", "LOCK", "UNLOCK", "ACL":
 		return x.refuseWrite()
 	}
-	return &statusError{status: http.StatusMethodNotAllowed, message: "method not allowed", allow: allowRead}
+	return &statusError{status: http.StatusMethodNotAllowed, sentence: "method not allowed", allow: allowRead}
 }
 
 // prefers reports whether the Prefer header (RFC 7240) has a preference that is heard here, and says that it was.
@@ -197,95 +198,4 @@ func (h *Handler) log() *slog.Logger {
 		return h.Log
 	}
 	return slog.Default()
-}
-
-// statusError is an answer that is not a success. The client sees message or precondition, and no cause.
-type statusError struct {
-	status       int
-	message      string // one line of text
-	precondition string // content of DAV:error, in place of message (RFC 4918 §16)
-	allow        string
-}
-
-func (e *statusError) Error() string {
-	if e.precondition != "" {
-		return fmt.Sprintf("%d %s", e.status, e.precondition)
-	}
-	return fmt.Sprintf("%d %s", e.status, e.message)
-}
-
-func badRequest(message string) error {
-	return &statusError{status: http.StatusBadRequest, message: message}
-}
-
-// forbidden is a 403 with a precondition code, an empty element such as "C:valid-filter".
-func forbidden(code string) error {
-	return &statusError{status: http.StatusForbidden, precondition: "<" + code + "/>"}
-}
-
-// needPrivileges is the 403 that DAVx5 takes for "read-only" rather than for a fault (RFC 3744 §7.1.1).
-func needPrivileges(href, privilege string) error {
-	return &statusError{status: http.StatusForbidden, precondition: "<D:need-privileges><D:resource><D:href>" + href +
-		"</D:href><D:privilege><D:" + privilege + "/></D:privilege></D:resource></D:need-privileges>"}
-}
-
-// fail makes the answer for an error.
-func (x *exchange) fail(err error) {
-	h := x.rw.Header()
-	for _, k := range []string{"ETag", "Last-Modified", "Preference-Applied", "Content-Type"} {
-		h.Del(k)
-	}
-	var se *statusError
-	switch {
-	case errors.As(err, &se):
-	case errors.Is(err, ErrUnauthorized):
-		realm := x.h.Realm
-		if realm == "" {
-			realm = "CalDAV"
-		}
-		h.Set("WWW-Authenticate", `Basic realm="`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(realm)+`", charset="UTF-8"`)
-		se = &statusError{status: http.StatusUnauthorized, message: "sign in with your user name and password"}
-	case errors.Is(err, ErrNotFound):
-		se = &statusError{status: http.StatusNotFound, message: "no such resource"}
-	case errors.Is(err, ErrForbidden):
-		errors.As(x.refuseWrite(), &se)
-	case errors.Is(err, ErrTokenGone):
-		errors.As(forbidden("D:valid-sync-token"), &se)
-	case errors.Is(err, ErrPushSubscription):
-		errors.As(pushError("invalid-subscription"), &se)
-	case errors.Is(err, ErrPushUnavailable):
-		errors.As(pushError("push-not-available"), &se)
-	case errors.Is(err, ErrPrecondition):
-		se = &statusError{status: http.StatusPreconditionFailed, message: "the resource is in another state"}
-	case errors.Is(err, ErrUnavailable):
-		// Not 429: it disables the calendar in Thunderbird and is a hard error in DAVx5.
-		wait := x.h.RetryAfter
-		if wait <= 0 {
-			wait = time.Minute
-		}
-		h.Set("Retry-After", fmt.Sprint(int(max(wait/time.Second, 1))))
-		se = &statusError{status: http.StatusServiceUnavailable, message: "temporarily unavailable"}
-	default:
-		se = &statusError{status: http.StatusInternalServerError, message: "internal error"}
-	}
-	level := slog.LevelDebug
-	if se.status >= 500 && x.ctx.Err() == nil {
-		level = slog.LevelError
-	}
-	x.h.log().Log(x.ctx, level, "request refused", "method", x.req.Method, "path", x.req.URL.Path, "status", se.status, "err", err)
-	x.status = se.status
-	if se.allow != "" {
-		h.Set("Allow", se.allow)
-	}
-	if se.precondition != "" {
-		h.Set("Content-Type", xmlType)
-		x.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n" + `<D:error xmlns:D="DAV:"`)
-		if strings.Contains(se.precondition, "<C:") {
-			x.raw(` xmlns:C="` + nsCalDAV + `"`)
-		}
-		x.raw(">" + se.precondition + "</D:error>\n")
-		return
-	}
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	x.raw(se.message + "\n")
 }

@@ -378,6 +378,8 @@ func TestWrite(t *testing.T) {
 	const path = "/dav/calendars/alice/private/dentist.ics"
 	good := event("UID:dentist\nDTSTAMP:20260101T000000Z\nDTSTART:20260811T090000Z\nDURATION:PT1H\nSUMMARY:Later")
 	etag := m.find("private").objects["dentist.ics"].ETag
+	const tooLarge = `<?xml version="1.0" encoding="utf-8"?>` + "\n" + `<D:error xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><C:max-resource-size/>` +
+		"<D:responsedescription>An event may have at most 1 MiB.</D:responsedescription></D:error>\n"
 	for _, c := range []struct {
 		name, method, path, body string
 		headers                  []string
@@ -390,13 +392,17 @@ func TestWrite(t *testing.T) {
 		{"no component", "PUT", path, "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n", nil, 403, "<C:valid-calendar-object-resource/>"},
 		{"two UIDs", "PUT", path, event("UID:a" + nextEvent + "UID:b"), nil, 403, "<C:valid-calendar-object-resource/>"},
 		{"a task", "PUT", path, strings.ReplaceAll(good, "VEVENT", "VTODO"), nil, 403, "<C:supported-calendar-component/>"},
-		{"too large", "PUT", path, event("UID:a\nX:" + strings.Repeat("x", 1<<20)), nil, 403, "<C:max-resource-size/>"},
+		{"too large", "PUT", path, event("UID:a\nX:" + strings.Repeat("x", 1<<20)), nil, 403, tooLarge},
 		{"too deep", "PUT", path, strings.Repeat("BEGIN:VCALENDAR\r\n", 50000), nil, 403, "<C:valid-calendar-data/>"},
 		{"stale", "PUT", path, good, []string{`If-Match: "other"`}, 412, ""},
 		{"exists", "PUT", path, good, []string{`If-None-Match: *`}, 412, ""},
+		{"exists, by its coded tag", "PUT", path, good, []string{`If-None-Match: "other", "` + etag + `-zstd"`}, 412, ""},
+		{"stale by date", "PUT", path, good, []string{"If-Unmodified-Since: Sat, 01 Aug 2020 12:00:00 GMT"}, 412, ""},
+		{"delete stale by date", "DELETE", path, "", []string{"If-Unmodified-Since: Sat, 01 Aug 2020 12:00:00 GMT"}, 412, ""},
 		{"no calendar", "PUT", "/dav/calendars/alice/none/x.ics", good, nil, 409, ""},
 		{"update", "PUT", path, good, []string{`If-Match: W/"` + etag + `-gzip"`}, 204, ""},
 		{"update by a list", "PUT", path, good, []string{`If-Match: "old", "older"`}, 412, ""},
+		{"update by date", "PUT", path, good, []string{"If-Unmodified-Since: Thu, 01 Aug 2120 12:00:00 GMT"}, 204, ""},
 		{"create", "PUT", "/dav/calendars/alice/private/n.ics", good, nil, 201, ""},
 		{"delete stale", "DELETE", path, "", []string{`If-Match: "` + etag + `"`}, 412, ""},
 		{"delete", "DELETE", path, "", nil, 204, ""},

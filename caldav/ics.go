@@ -150,10 +150,10 @@ func parseDataRequest(report *node) (*dataRequest, error) {
 		return nil, nil
 	}
 	if t := n.attr("content-type"); t != "" && !strings.EqualFold(t, "text/calendar") {
-		return nil, forbidden("C:supported-calendar-data")
+		return nil, forbidden(supportedCalendarData)
 	}
 	if v := n.attr("version"); v != "" && v != "2.0" {
-		return nil, forbidden("C:supported-calendar-data")
+		return nil, forbidden(supportedCalendarData)
 	}
 	d := &dataRequest{}
 	for _, c := range n.children {

@@ -8,10 +8,11 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/emersion/go-webdav"
 	webdavcal "github.com/emersion/go-webdav/caldav"
+
+	"outbridge/caldav/negotiate"
 )
 
 const (
@@ -38,16 +39,10 @@ func (x *exchange) get() error {
 	if !r.obj.Modified.IsZero() {
 		h.Set("Last-Modified", r.obj.Modified.UTC().Format(http.TimeFormat))
 	}
-	if match := entityTags(x.req.Header, "If-Match"); len(match) > 0 && !anyTag(match, r.obj.ETag) {
+	switch (negotiate.State{ETag: r.obj.ETag, Modified: r.obj.Modified}).Check(x.req) {
+	case http.StatusPreconditionFailed:
 		return ErrPrecondition
-	}
-	if none := entityTags(x.req.Header, "If-None-Match"); len(none) > 0 {
-		if anyTag(none, r.obj.ETag) {
-			x.status = http.StatusNotModified
-			return nil
-		}
-	} else if since, err := http.ParseTime(x.req.Header.Get("If-Modified-Since")); err == nil &&
-		!r.obj.Modified.IsZero() && !r.obj.Modified.Truncate(time.Second).After(since) {
+	case http.StatusNotModified:
 		x.status = http.StatusNotModified
 		return nil
 	}
@@ -55,51 +50,28 @@ func (x *exchange) get() error {
 	return nil
 }
 
-// entityTags reads a conditional header (RFC 9110 §13.1) as bare tags, "*" for any. It undoes what clients and
-// proxies do to a strong tag: a weak mark, a content-coding suffix, and Evolution's backslashes before quotes.
-func entityTags(h http.Header, name string) []string {
-	var tags []string
-	for _, field := range h.Values(name) {
-		for tag := range strings.SplitSeq(field, ",") {
-			tag = strings.TrimSpace(tag)
-			tag = strings.TrimPrefix(strings.TrimPrefix(tag, "W/"), "w/")
-			tag = strings.Trim(tag, `\"`)
-			for _, suffix := range []string{"-gzip", "-br", ";gz", ";br"} {
-				tag = strings.TrimSuffix(tag, suffix)
-			}
-			if tag != "" {
-				tags = append(tags, tag)
-			}
-		}
-	}
-	return tags
-}
-
-func anyTag(tags []string, etag string) bool {
-	for _, t := range tags {
-		if t == "*" || t == etag {
-			return true
-		}
-	}
-	return false
-}
-
 // match brings the conditional headers of a write to what a Backend compares inside its transaction. Of a list of
-// tags it passes on the one that the object has now.
-func (x *exchange) match(now *Object) Match {
-	one := func(name string) webdav.ConditionalMatch {
-		tags := entityTags(x.req.Header, name)
+// tags it passes on the one that the object has now, and for a date the tag of the object that was not changed since.
+func (x *exchange) match(now *Object) (Match, error) {
+	one := func(tags negotiate.Tags) webdav.ConditionalMatch {
 		switch {
 		case len(tags) == 0:
 			return ""
 		case tags[0] == "*":
 			return "*"
-		case len(tags) > 1 && now != nil && anyTag(tags, now.ETag):
+		case now != nil && tags.Has(now.ETag):
 			return webdav.ConditionalMatch(`"` + now.ETag + `"`)
 		}
 		return webdav.ConditionalMatch(`"` + tags[0] + `"`)
 	}
-	return Match{IfMatch: one("If-Match"), IfNoneMatch: one("If-None-Match")}
+	m := Match{IfMatch: one(negotiate.IfMatch(x.req.Header)), IfNoneMatch: one(negotiate.IfNoneMatch(x.req.Header))}
+	if since := x.req.Header.Get("If-Unmodified-Since"); since != "" && !m.IfMatch.IsSet() && now != nil {
+		if (negotiate.State{Modified: now.Modified}).ModifiedSince(since) {
+			return m, ErrPrecondition
+		}
+		m.IfMatch = webdav.ConditionalMatch(`"` + now.ETag + `"`)
+	}
+	return m, nil
 }
 
 // writable looks up the object of a write, nil if there is none yet, in a calendar that takes writes.
@@ -125,34 +97,38 @@ func (x *exchange) writable() (Calendar, *Object, error) {
 func (x *exchange) put() error {
 	c, now, err := x.writable()
 	if errors.Is(err, ErrNotFound) {
-		return &statusError{status: http.StatusConflict, message: "no such calendar"}
+		return &statusError{status: http.StatusConflict, sentence: "no such calendar"}
 	}
 	if err != nil {
 		return err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(x.rw, x.req.Body, maxObjectSize))
 	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
-		return forbidden("C:max-resource-size")
+		return forbidden(maxResourceSize).because("An event may have at most 1 MiB.")
 	}
 	if err != nil {
 		return badRequest("cannot read the request body")
 	}
 	// Only a media type that means something else is believed.
 	if t, _, err := mime.ParseMediaType(x.req.Header.Get("Content-Type")); err == nil && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
-		return forbidden("C:supported-calendar-data")
+		return forbidden(supportedCalendarData).because("Only iCalendar, text/calendar, is kept here.")
 	}
 	cal, err := parseICS(body)
 	if err != nil {
-		return forbidden("C:valid-calendar-data")
+		return forbidden(validCalendarData).because("The body is not iCalendar.")
 	}
 	component, uid, err := webdavcal.ValidateCalendarObject(cal)
 	if err != nil || uid == "" {
-		return forbidden("C:valid-calendar-object-resource")
+		return forbidden(validObjectResource).because("A resource holds the components of one UID, and no METHOD.")
 	}
 	if component != "VEVENT" {
-		return forbidden("C:supported-calendar-component")
+		return forbidden(supportedComponent).because("Only events are kept here.")
 	}
-	o, err := x.h.Backend.Put(x.ctx, c, x.target.object, cal, x.match(now))
+	m, err := x.match(now)
+	if err != nil {
+		return err
+	}
+	o, err := x.h.Backend.Put(x.ctx, c, x.target.object, cal, m)
 	if err != nil {
 		return err
 	}
@@ -180,7 +156,11 @@ func (x *exchange) delete() error {
 	if now == nil {
 		return ErrNotFound
 	}
-	if err := x.h.Backend.Delete(x.ctx, c, x.target.object, x.match(now)); err != nil {
+	m, err := x.match(now)
+	if err != nil {
+		return err
+	}
+	if err := x.h.Backend.Delete(x.ctx, c, x.target.object, m); err != nil {
 		return err
 	}
 	x.status = http.StatusNoContent
@@ -189,13 +169,12 @@ func (x *exchange) delete() error {
 
 // refuseWrite is the answer to every write that is not done here. It is a 403 with DAV:need-privileges also where
 // a resource is not there: were MKCALENDAR to succeed in any way, Apple's Reminders would repeat it for ever.
-func (x *exchange) refuseWrite() error {
-	href := x.target.href
-	p := x.privilege()
-	if p == "bind" || p == "unbind" {
-		href = parentHref(href)
+func (x *exchange) refuseWrite() *statusError {
+	lacks := privilege{x.target.href, x.privilege()}
+	if lacks.name == "bind" || lacks.name == "unbind" {
+		lacks.href = parentHref(lacks.href)
 	}
-	return needPrivileges(href, p)
+	return &statusError{status: http.StatusForbidden, condition: needPrivileges, lacks: lacks}
 }
 
 // privilege names what the request's method needs (RFC 3744 appendix B); bind and unbind are of the parent.

@@ -49,7 +49,7 @@ func (x *exchange) expandedRow(n *node, r *resource) error {
 	}
 	x.raw("</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>")
 	if !x.minimal {
-		x.propstat(missing, "404 Not Found", "")
+		x.propstat(missing, "404 Not Found", precondition{})
 	}
 	x.raw("</D:response>\n")
 	return nil

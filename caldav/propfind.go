@@ -103,9 +103,9 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 	}
 	x.raw("</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>")
 	if !x.minimal {
-		x.propstat(missing, "404 Not Found", "")
+		x.propstat(missing, "404 Not Found", precondition{})
 	}
-	x.propstat(tooMany, "507 Insufficient Storage", "C:max-instances")
+	x.propstat(tooMany, "507 Insufficient Storage", maxInstances)
 	x.raw("</D:response>\n")
 	return x.flush()
 }
@@ -147,7 +147,7 @@ func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool,
 }
 
 // propstat appends the names of properties under a status that is not 200 (RFC 4918 §14.22).
-func (x *exchange) propstat(props []*requestedProp, status, code string) {
+func (x *exchange) propstat(props []*requestedProp, status string, why precondition) {
 	if len(props) == 0 {
 		return
 	}
@@ -156,18 +156,14 @@ func (x *exchange) propstat(props []*requestedProp, status, code string) {
 		x.raw(p.open[:len(p.open)-1] + "/>")
 	}
 	x.raw("</D:prop><D:status>HTTP/1.1 " + status + "</D:status>")
-	if code != "" {
-		x.raw("<D:error><" + code + "/></D:error>")
-	}
+	x.errorElement(&statusError{condition: why}, "")
 	x.raw("</D:propstat>")
 }
 
 // statusRow appends a DAV:response that has a status and no properties.
-func (x *exchange) statusRow(href, status, code string) error {
+func (x *exchange) statusRow(href, status string, why precondition) error {
 	x.raw("<D:response><D:href>" + href + "</D:href><D:status>HTTP/1.1 " + status + "</D:status>")
-	if code != "" {
-		x.raw("<D:error><" + code + "/></D:error>")
-	}
+	x.errorElement(&statusError{condition: why}, "")
 	x.raw("</D:response>\n")
 	return x.flush()
 }

@@ -20,7 +20,7 @@ type patch struct {
 	zone   string // IANA name of a calendar-timezone, if it has one
 	remove bool
 	status string // "200 OK", or why not
-	code   string // precondition element
+	why    precondition
 }
 
 const (
@@ -85,7 +85,7 @@ func (x *exchange) proppatch() error {
 		if !ok && t.status == statusOK {
 			t.status = "424 Failed Dependency"
 		}
-		x.propstat([]*requestedProp{&t.prop}, t.status, t.code)
+		x.propstat([]*requestedProp{&t.prop}, t.status, t.why)
 	}
 	x.raw("</D:response>\n")
 	x.endMultistatus()
@@ -178,7 +178,7 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 		settable = t.prop.known.settable
 	}
 	if x.stored == nil || settable&r.kind == 0 {
-		t.status, t.code = statusForbidden, "D:cannot-modify-protected-property"
+		t.status, t.why = statusForbidden, protectedProperty
 		return
 	}
 	t.status = statusOK
@@ -228,7 +228,7 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 	case caldav("calendar-timezone"):
 		cal, err := parseICS([]byte(strings.TrimSpace(t.value) + "\r\n"))
 		if err != nil || len(childrenNamed(cal.Component, "VTIMEZONE")) != 1 {
-			t.status, t.code = statusForbidden, "C:valid-calendar-data"
+			t.status, t.why = statusForbidden, validCalendarData
 			return
 		}
 		if p := childrenNamed(cal.Component, "VTIMEZONE")[0].Props.Get("TZID"); p != nil {
@@ -239,7 +239,7 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 	case caldav("calendar-timezone-id"):
 		loc, err := x.zones.load(n.trimmed())
 		if err != nil {
-			t.status, t.code = statusForbidden, "C:valid-timezone"
+			t.status, t.why = statusForbidden, validTimezone
 			return
 		}
 		t.value = loc.String()

@@ -150,7 +150,7 @@ func (x *exchange) post() error {
 // that are the only ones here.
 func parsePushRegister(n *node) (s PushSubscription, err error) {
 	if trigger := n.child(push("trigger")); trigger != nil && trigger.child(push("content-update")) == nil {
-		return s, pushError("no-supported-trigger")
+		return s, forbidden(noSupportedTrigger)
 	}
 	w := n.child(push("subscription")).child(push("web-push-subscription"))
 	s.Endpoint = w.child(push("push-resource")).trimmed()
@@ -184,11 +184,6 @@ func base64url(s string) []byte {
 	return b
 }
 
-// pushError is a 403 with a precondition code of the draft.
-func pushError(code string) error {
-	return &statusError{status: http.StatusForbidden, precondition: "<P:" + code + ` xmlns:P="` + nsPush + `"/>`}
-}
-
 // registration answers requests for a registration URL, for its owner alone.
 func (x *exchange) registration(id string) error {
 	if x.push == nil {
@@ -202,7 +197,7 @@ func (x *exchange) registration(id string) error {
 		x.status = http.StatusNoContent
 		return x.push.PushUnregister(x.ctx, x.principal, id)
 	}
-	return &statusError{status: http.StatusMethodNotAllowed, message: "a registration can only be deleted", allow: "OPTIONS, DELETE"}
+	return &statusError{status: http.StatusMethodNotAllowed, sentence: "a registration can only be deleted", allow: "OPTIONS, DELETE"}
 }
 
 // origin is the scheme and host that the client uses.
@@ -211,7 +206,7 @@ func (x *exchange) origin() string {
 		return x.h.PublicURL
 	}
 	scheme := "http"
-	if x.req.TLS != nil || strings.EqualFold(x.req.Header.Get("X-Forwarded-Proto"), "https") {
+	if https := x.h.HTTPS; https != nil && https(x.req) || https == nil && x.req.TLS != nil {
 		scheme = "https"
 	}
 	return scheme + "://" + x.req.Host

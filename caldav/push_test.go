@@ -79,7 +79,9 @@ func TestPushClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := newPushing()
-			s := serve(t, b)
+			s := serveHandler(t, &caldav.Handler{Backend: b, Log: testLog(t), TimeZone: berlin,
+				Now:   func() time.Time { return time.Date(2026, 8, 10, 0, 0, 0, 0, time.UTC) },
+				HTTPS: func(r *http.Request) bool { return r.Header.Get("X-Forwarded-Proto") == "https" }}) // as who is in front decides
 			p := &player{s: s, m: b.memory, vars: map[string]string{"SERVER": s.url, "HOST": strings.TrimPrefix(s.url, "http://")}}
 			p.play(t, strings.Split(string(text), "\n"))
 		})
@@ -202,6 +204,19 @@ func TestPushDontNotify(t *testing.T) {
 	for _, value := range []string{"*", `"https://push.example/r1", "x"`, `"`} {
 		if a := s.do("PUT", workPath+"new.ics", "BEGIN:VCALENDAR", "Push-Dont-Notify: "+value); a.StatusCode != 403 || !strings.Contains(a.body, "need-privileges") {
 			t.Errorf("%s: %d %s", value, a.StatusCode, a.body)
+		}
+	}
+}
+
+// TestPushOrigin: without a PublicURL, who is in front says whether the client speaks https, and no header does.
+func TestPushOrigin(t *testing.T) {
+	for scheme, https := range map[string]func(*http.Request) bool{
+		"http": nil, "https": func(*http.Request) bool { return true },
+	} {
+		s := serveHandler(t, &caldav.Handler{Backend: newPushing(), Log: testLog(t), HTTPS: https})
+		want := scheme + strings.TrimPrefix(s.url, "http") + "/dav/push/r1"
+		if a := s.do("POST", workPath, register(pushBody, ""), "X-Forwarded-Proto: https"); a.Header.Get("Location") != want {
+			t.Errorf("Location: %s, want %s", a.Header.Get("Location"), want)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"outbridge/caldav/negotiate"
 )
 
 const (
@@ -58,13 +60,11 @@ func (w *reply) start(long bool) {
 	w.started = true
 	w.out = w.rw
 	h := w.rw.Header()
-	if long || len(w.buf) >= gzipSize {
-		if acceptsGzip(w.req.Header) && compressible(h.Get("Content-Type")) {
-			w.gz = gzippers.Get().(*gzip.Writer)
-			w.gz.Reset(w.rw)
-			w.out = w.gz
-			h.Set("Content-Encoding", "gzip")
-		}
+	if (long || len(w.buf) >= gzipSize) && compressible(h.Get("Content-Type")) && negotiate.Coding(w.req.Header, "gzip") == "gzip" {
+		w.gz = gzippers.Get().(*gzip.Writer)
+		w.gz.Reset(w.rw)
+		w.out = w.gz
+		h.Set("Content-Encoding", "gzip")
 	}
 	if !long && w.gz == nil && w.status != http.StatusNoContent && w.status != http.StatusNotModified {
 		h.Set("Content-Length", strconv.Itoa(len(w.buf)))
@@ -114,20 +114,6 @@ func (w *reply) release() {
 		buffers.Put(w.pooled)
 	}
 	w.buf = nil
-}
-
-func acceptsGzip(h http.Header) bool {
-	for _, field := range h.Values("Accept-Encoding") {
-		for part := range strings.SplitSeq(field, ",") {
-			coding, param, _ := strings.Cut(part, ";")
-			if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
-				q, ok := strings.CutPrefix(strings.ReplaceAll(param, " ", ""), "q=")
-				v, err := strconv.ParseFloat(q, 64)
-				return !ok || err == nil && v > 0
-			}
-		}
-	}
-	return false
 }
 
 func compressible(contentType string) bool {

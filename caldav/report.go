@@ -45,7 +45,7 @@ func (x *exchange) report() error {
 	if k := reports[n.name]; k.kinds&r.kind != 0 {
 		return k.answer(x, n, r)
 	}
-	return forbidden("D:supported-report")
+	return forbidden(supportedReport)
 }
 
 // calendarsIn lists the calendars that a query of r goes over (RFC 4791 §7.8): r itself, or those of a home where
@@ -95,7 +95,7 @@ func (x *exchange) multiget(n *node, r *resource) error {
 		t, err := parseHref(href)
 		cal := in[t.calendar]
 		if err != nil || t.kind != kindObject || t.user != x.target.user || cal == nil || r.kind == kindObject && t.href != r.href {
-			if err := x.statusRow(string(appendText(nil, href)), "404 Not Found", ""); err != nil {
+			if err := x.statusRow(string(appendText(nil, href)), "404 Not Found", precondition{}); err != nil {
 				return err
 			}
 			continue
@@ -148,7 +148,7 @@ func (x *exchange) namedRows(r *resource, names []string, q *propRequest, report
 	}
 	for _, name := range names {
 		if report404 && absent[name] {
-			if err := x.statusRow(r.href+escapeSegment(name), "404 Not Found", ""); err != nil {
+			if err := x.statusRow(r.href+escapeSegment(name), "404 Not Found", precondition{}); err != nil {
 				return err
 			}
 		}
@@ -294,7 +294,7 @@ func (x *exchange) queryZone(n *node) error {
 	if id := n.child(caldav("timezone-id")); id != nil {
 		loc, err := x.zones.load(id.trimmed())
 		if err != nil {
-			return forbidden("C:valid-timezone")
+			return forbidden(validTimezone)
 		}
 		x.zones.requested = loc
 		return nil
@@ -305,7 +305,7 @@ func (x *exchange) queryZone(n *node) error {
 	}
 	cal, err := parseICS([]byte(strings.TrimSpace(zone.text) + "\r\n"))
 	if err != nil {
-		return forbidden("C:valid-calendar-data")
+		return forbidden(validCalendarData)
 	}
 	for _, c := range childrenNamed(cal.Component, "VTIMEZONE") {
 		if p := c.Props.Get("TZID"); p != nil {

@@ -163,7 +163,7 @@ func (x *exchange) syncChanges(r *resource, s *syncRequest) (string, error) {
 		rev = o.Rev
 		switch {
 		case o.Deleted:
-			err = x.statusRow(r.href+escapeSegment(o.Name), "404 Not Found", "")
+			err = x.statusRow(r.href+escapeSegment(o.Name), "404 Not Found", precondition{})
 		case x.data == nil:
 			err = x.row(objectResource(r, o), s.props)
 		default:
@@ -188,7 +188,7 @@ func (x *exchange) syncChanges(r *resource, s *syncRequest) (string, error) {
 
 // truncated appends the row that tells a client to ask again (RFC 6578 §3.6).
 func (x *exchange) truncated(r *resource) error {
-	return x.statusRow(r.href, "507 Insufficient Storage", "D:number-of-matches-within-limits")
+	return x.statusRow(r.href, "507 Insufficient Storage", matchesWithinLimits)
 }
 
 // syncHome answers DAV:sync-collection on a home: the calendars that changed in any way, for macOS, which asks
@@ -199,7 +199,7 @@ func (x *exchange) syncHome(n *node, r *resource) error {
 		return err
 	}
 	if s.infinite {
-		return forbidden("D:sync-traversal-supported")
+		return forbidden(syncTraversal)
 	}
 	cals, err := x.homeCalendars(r)
 	if err != nil {

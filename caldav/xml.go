@@ -98,7 +98,7 @@ func (n *node) trimmed() string {
 func readXML(w http.ResponseWriter, r *http.Request) (*node, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxXMLBody))
 	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
-		return nil, &statusError{status: http.StatusRequestEntityTooLarge, message: "request body too large"}
+		return nil, &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
 	}
 	if err != nil {
 		return nil, badRequest("cannot read the request body")

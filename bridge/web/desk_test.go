@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net/http"
@@ -30,6 +31,7 @@ type desk struct {
 	*site
 	accounts *accountsAt
 	handler  *web.Handler
+	edge     *web.Edge
 
 	mu    sync.Mutex
 	clock time.Time
@@ -41,7 +43,16 @@ func newDesk(t *testing.T) *desk {
 	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now()}
 	d.handler = &web.Handler{Store: s.store, CacheDir: s.cache, PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts,
 		SetupCode: setupCode, Now: d.now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-	server := httptest.NewServer(d.handler.Handler())
+	d.edge = &web.Edge{Next: d.handler.Handler(), PublicURL: d.handler.PublicURL}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if peer := r.Header.Get("Test-Peer"); peer != "" { // the other end, which a test cannot be on any machine but this
+			r.RemoteAddr = peer
+		}
+		if r.Header.Get("Test-TLS") != "" {
+			r.TLS = &tls.ConnectionState{}
+		}
+		d.edge.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return d

@@ -11,12 +11,12 @@ import (
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/caldav/negotiate"
 )
 
 // feedFormat is part of every feed's tag: raise it when the same objects are to be rendered differently.
@@ -77,12 +77,20 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, feed bridge.
 		return nil
 	}
 	modified, made := h.cache.rendered(src)
-	if notModified(r, src.tag, modified, made) {
+	state := negotiate.State{ETag: src.tag}
+	if made { // the time of a rendering is not known before
+		state.Modified = modified
+	}
+	switch state.Check(r) {
+	case http.StatusNotModified:
 		src.validators(w.Header(), modified)
 		w.WriteHeader(http.StatusNotModified)
 		return nil
+	case http.StatusPreconditionFailed:
+		plain(w, http.StatusPreconditionFailed, "The feed is in another state.\n")
+		return nil
 	}
-	as := accepted(r)
+	as := coding(negotiate.Coding(r.Header, string(zstandard), string(gzipped)))
 	f, err := h.cache.open(r.Context(), src, as)
 	for again := 0; errors.Is(err, errPublished) && again < 3; again++ {
 		if src, err = h.present(r.Context(), feed); err == nil {
@@ -224,50 +232,4 @@ func fileName(name string) string {
 		return c
 	}, name)
 	return name + ".ics"
-}
-
-// notModified reads If-None-Match (RFC 9110 §13.1.2), forgiving what proxies and servers put around a tag when they
-// compress, and If-Modified-Since where there is no tag and the time is known: that of a rendering which is made.
-func notModified(r *http.Request, tag string, modified time.Time, made bool) bool {
-	if header := r.Header.Values("If-None-Match"); len(header) > 0 {
-		for part := range strings.SplitSeq(strings.Join(header, ","), ",") {
-			part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
-			part = strings.Trim(part, `"\`)
-			for _, suffix := range []string{"-gzip", ";gz", "-br", "-zstd"} {
-				part = strings.TrimSuffix(part, suffix)
-			}
-			if part == "*" || part == tag {
-				return true
-			}
-		}
-		return false
-	}
-	since, err := http.ParseTime(r.Header.Get("If-Modified-Since"))
-	return err == nil && made && !modified.After(since)
-}
-
-// accepted is the coding that the reader likes best (RFC 9110 §12.5.3).
-func accepted(r *http.Request) coding {
-	best, most := identity, 0.0
-	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
-		name, param, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(part, " ", "")), ";")
-		weight := 1.0
-		if q, ok := strings.CutPrefix(param, "q="); ok {
-			var err error
-			if weight, err = strconv.ParseFloat(q, 64); err != nil {
-				continue
-			}
-		}
-		as := coding(name)
-		if name == "*" || name == "x-gzip" {
-			as = gzipped
-		}
-		if as != gzipped && as != zstandard {
-			continue
-		}
-		if weight > most || weight == most && as == zstandard && weight > 0 {
-			best, most = as, weight
-		}
-	}
-	return best
 }

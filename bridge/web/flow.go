@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -143,20 +142,15 @@ func (v *visit) callback() (redirect, register string) {
 		return "", ""
 	case u.Scheme == "https":
 		return v.h.origin() + callbackPath, v.h.origin() + callbackPath
-	case loopback(u.Hostname()) && loopback(hostName(v.r.Host)):
+	case Loopback(u.Hostname()) && Loopback(hostName(v.r.Host)):
 		return strings.TrimSuffix("http://localhost:"+u.Port(), ":"), "http://localhost"
 	}
 	return "", ""
 }
 
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
 // here is the origin that the browser knows us by.
 func (v *visit) here() string {
-	if v.h.secure(v.r) {
+	if ClientOf(v.r).HTTPS {
 		return "https://" + v.r.Host
 	}
 	return "http://" + v.r.Host

@@ -1,13 +1,10 @@
 package web
 
 import (
-	"math"
-	"net"
-	"net/http"
-	"net/netip"
-	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Guesses of a password or a setup code: a burst for each address and for all together, then one at a time. With these
@@ -17,46 +14,48 @@ const (
 	addressEvery = 30 * time.Second
 	allBurst     = 60
 	allEvery     = 3 * time.Second
-	maxAddresses = 10_000
+	// sweepAt is how many addresses are remembered before those that have their whole burst again are forgotten. No more
+	// than those of the last addressBurst*addressEvery can be left, and the bound of all together keeps these few.
+	sweepAt = 256
 )
 
 // limiter bounds attempts. The zero value is ready.
 type limiter struct {
 	mu  sync.Mutex
-	all bucket
-	of  map[string]bucket
+	all *rate.Limiter
+	of  map[string]*rate.Limiter // of addresses that have made an attempt of late
 }
 
-// bucket is how much of a burst is used up, as of a time.
-type bucket struct {
-	used float64
-	at   time.Time
-}
-
-func (b bucket) now(now time.Time, every time.Duration) bucket {
-	return bucket{max(0, b.used-float64(now.Sub(b.at))/float64(every)), now}
-}
-
-// wait is how long until one more fits.
-func (b bucket) wait(burst float64, every time.Duration) time.Duration {
-	return time.Duration(math.Ceil(max(0, b.used+1-burst)*every.Seconds())) * time.Second
-}
-
-// attempt counts one attempt from an address, or says how long to wait before the next one may be made.
+// attempt counts one attempt from an address, or says how long to wait before the next one may be made, in whole seconds.
 func (l *limiter) attempt(address string, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.of == nil || len(l.of) >= maxAddresses {
-		l.of = map[string]bucket{} // those who filled it up still have the bound of all together
+	if l.all == nil {
+		l.all, l.of = rate.NewLimiter(rate.Every(allEvery), allBurst), map[string]*rate.Limiter{}
 	}
-	one, all := l.of[address].now(now, addressEvery), l.all.now(now, allEvery)
-	if wait = max(one.wait(addressBurst, addressEvery), all.wait(allBurst, allEvery)); wait > 0 {
-		return wait
+	one := l.of[address]
+	if one == nil {
+		one = rate.NewLimiter(rate.Every(addressEvery), addressBurst)
 	}
-	one.used++
-	all.used++
-	l.of[address], l.all = one, all
+	mine, everybodys := one.ReserveN(now, 1), l.all.ReserveN(now, 1)
+	if wait = max(mine.DelayFrom(now), everybodys.DelayFrom(now)); wait > 0 {
+		mine.CancelAt(now)
+		everybodys.CancelAt(now)
+		return (wait + time.Second - 1).Truncate(time.Second)
+	}
+	if len(l.of) >= sweepAt {
+		l.sweep(now)
+	}
+	l.of[address] = one
 	return 0
+}
+
+func (l *limiter) sweep(now time.Time) {
+	for address, one := range l.of {
+		if one.TokensAt(now) >= addressBurst {
+			delete(l.of, address)
+		}
+	}
 }
 
 // forgive forgets the attempts from an address, after one that succeeded.
@@ -64,31 +63,4 @@ func (l *limiter) forgive(address string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.of, address)
-}
-
-// clientAddress is whom a request is counted to: the peer, or where that is a reverse proxy on this machine, the address
-// that the proxy appended last. Of IPv6 it is the network, since a client has all of one.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if ip.IsLoopback() {
-		if list := r.Header.Values("X-Forwarded-For"); len(list) > 0 {
-			last := list[len(list)-1]
-			if forwarded, err := netip.ParseAddr(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])); err == nil {
-				ip = forwarded
-			}
-		}
-	}
-	if ip = ip.Unmap(); ip.Is6() {
-		if p, err := ip.WithZone("").Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return ip.String()
 }

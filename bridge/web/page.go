@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/caldav/negotiate"
 )
 
 //go:embed pages style.css view.html view.css
@@ -61,7 +62,12 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery == a.tag {
 		head.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.data))
+	if status := (negotiate.State{ETag: a.tag}).Check(r); status != http.StatusOK {
+		w.WriteHeader(status)
+		return
+	}
+	head.Set("Content-Length", fmt.Sprint(len(a.data)))
+	_, _ = w.Write(a.data) // an error here is a reader who has gone
 }
 
 // loadTemplates parses each page together with the layout and the parts that pages share.
@@ -215,12 +221,6 @@ func hostName(host string) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// fromHere tells whether the peer is on this machine.
-func fromHere(r *http.Request) bool {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && at.Addr().Unmap().IsLoopback()
-}
-
 func (v *visit) render(name string, p page) error {
 	t, ok := v.h.templates[name]
 	if !ok {
@@ -320,17 +320,17 @@ func ago(now, t time.Time) string {
 	if now.Sub(t) < 5*time.Second {
 		return "just now"
 	}
-	return span(now.Sub(t)) + " ago"
+	return roughly(now.Sub(t)) + " ago"
 }
 
 func until(now, t time.Time) string {
 	if t.IsZero() || !t.After(now) {
 		return "any moment"
 	}
-	return "in " + span(t.Sub(now))
+	return "in " + roughly(t.Sub(now))
 }
 
-func span(d time.Duration) string {
+func roughly(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
 		return count(int(d.Seconds()), "second", "seconds")

@@ -58,20 +58,10 @@ func passwordIs(password, hash string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
 }
 
-// secure tells whether the browser speaks https: with us, with a proxy on this machine that says so, or with one at
-// public_url.
-func (h *Handler) secure(r *http.Request) bool {
-	if r.TLS != nil || fromHere(r) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
-		return true
-	}
-	u, err := url.Parse(h.PublicURL)
-	return err == nil && u.Scheme == "https" && strings.EqualFold(u.Host, r.Host)
-}
-
 // cookieName has the prefix that keeps others on the same domain from setting it (RFC 6265bis section 4.1.3), which takes
 // https.
 func (v *visit) cookieName() string {
-	if v.h.secure(v.r) {
+	if ClientOf(v.r).HTTPS {
 		return "__Host-outbridge"
 	}
 	return "outbridge"
@@ -80,7 +70,7 @@ func (v *visit) cookieName() string {
 // setCookie hands the browser the secret of its session, or takes it away.
 func (v *visit) setCookie(secret string, life time.Duration) {
 	c := &http.Cookie{Name: v.cookieName(), Value: secret, Path: "/", MaxAge: int(life / time.Second), HttpOnly: true,
-		SameSite: http.SameSiteLaxMode, Secure: v.h.secure(v.r)}
+		SameSite: http.SameSiteLaxMode, Secure: ClientOf(v.r).HTTPS}
 	if secret == "" {
 		c.MaxAge = -1
 	}
@@ -127,7 +117,7 @@ func (v *visit) beginSession() error {
 
 // attempt counts a guess. It answers false, with a page that says so, where there were too many.
 func (v *visit) attempt(again func(trouble *Problem) error) (bool, error) {
-	wait := v.h.guesses.attempt(clientAddress(v.r), v.h.now())
+	wait := v.h.guesses.attempt(ClientOf(v.r).network(), v.h.now())
 	if wait == 0 {
 		return true, nil
 	}
@@ -174,10 +164,10 @@ func setup(v *visit) error {
 	}
 	if v.h.SetupCode == "" || !sameCode(code, v.h.SetupCode) {
 		v.status = http.StatusForbidden
-		v.h.log().Warn("wrong setup code", "address", clientAddress(v.r))
+		v.h.log().Warn("wrong setup code", "address", ClientOf(v.r).network())
 		return fail(&Problem{"That is not the setup code.", "It is what `outbridge serve` printed at its last start."})
 	}
-	v.h.guesses.forgive(clientAddress(v.r))
+	v.h.guesses.forgive(ClientOf(v.r).network())
 	if password != v.r.PostFormValue("repeat") {
 		v.status = http.StatusBadRequest
 		return fail(&Problem{"The two passwords are not the same.", "Type the same one twice."})
@@ -199,7 +189,7 @@ func setup(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.h.log().Info("the administrator's password is set", "address", clientAddress(v.r))
+	v.h.log().Info("the administrator's password is set", "address", ClientOf(v.r).network())
 	return v.redirect("/")
 }
 
@@ -243,10 +233,10 @@ func signIn(v *visit) error {
 	}
 	if !passwordIs(v.r.PostFormValue("password"), hash) {
 		v.status = http.StatusForbidden
-		v.h.log().Warn("wrong password of the administrator", "address", clientAddress(v.r))
+		v.h.log().Warn("wrong password of the administrator", "address", ClientOf(v.r).network())
 		return v.signInPage(&Problem{"That is not the password.", "If it is lost, `outbridge password admin` sets a new one."})
 	}
-	v.h.guesses.forgive(clientAddress(v.r))
+	v.h.guesses.forgive(ClientOf(v.r).network())
 	if v.signedIn() {
 		if err := v.h.Store.EndSessions(v.r.Context(), v.h.now(), v.session.ID); err != nil {
 			return err

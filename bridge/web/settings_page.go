@@ -46,7 +46,7 @@ func changePassword(v *visit) error {
 	if !passwordIs(v.r.PostFormValue("current"), hash) {
 		return fail(&Problem{"That is not the present password.", "If it is lost, `outbridge password admin` sets a new one."})
 	}
-	v.h.guesses.forgive(clientAddress(v.r))
+	v.h.guesses.forgive(ClientOf(v.r).network())
 	if v.r.PostFormValue("password") != v.r.PostFormValue("repeat") {
 		return fail(&Problem{"The two new passwords are not the same.", "Type the same one twice."})
 	}

@@ -7,6 +7,7 @@
 //     links do not.
 //   - A secret is shown once, on the answer to the form that made it, which nobody may store.
 //   - A request that changes something and comes from another origin does nothing.
+//   - Who asks, and whether the way here was safe, is decided by Edge alone.
 package web
 
 import (
@@ -33,7 +34,7 @@ type Store interface {
 	Ping(ctx context.Context) error
 }
 
-// Handler serves everything that is not DAV. Store and CacheDir are required.
+// Handler serves everything that is not DAV, behind an Edge. Store and CacheDir are required.
 type Handler struct {
 	Store     Store
 	CacheDir  string // rendered feeds are kept here; made when missing, and may be deleted at any time
@@ -48,6 +49,10 @@ type Handler struct {
 	Notify func([]bridge.Notification)
 	// Rendered is told how long each rendering of a feed took; nil: nobody looks.
 	Rendered func(time.Duration)
+	// Metrics are shown at /metrics to whoever has MetricsToken or, where that is "", to this machine. nil: there is no such
+	// page.
+	Metrics      *Metrics
+	MetricsToken string
 
 	mux         *http.ServeMux
 	cache       feedCache
@@ -66,6 +71,9 @@ func (h *Handler) Handler() http.Handler {
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {
 		h.mux.HandleFunc("POST /graph/notify", h.notify)
+	}
+	if h.Metrics != nil {
+		h.mux.HandleFunc("/metrics", h.metrics)
 	}
 	h.mux.HandleFunc("GET /healthz", h.healthy)
 	h.mux.HandleFunc("GET /readyz", h.ready)

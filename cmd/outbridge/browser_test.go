@@ -97,7 +97,7 @@ func installAxe(t *testing.T) string {
 // perform does one thing in the tab and returns what comes of it.
 func perform[T any](b *browser, what chromedp.Action[T]) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithDeadline(b.ctx, patience(b.t))
 	defer cancel()
 	v, err := chromedp.Run(ctx, what)
 	if err != nil {
@@ -145,7 +145,7 @@ func eval[T any](b *browser, script string, options ...chromedp.EvaluateOption) 
 // until waits for a condition, over changes of the page.
 func (b *browser) until(what, condition string) {
 	b.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(30 * time.Millisecond) {
+	for end := patience(b.t); ; time.Sleep(30 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.body && document.readyState === "complete" && !!(`+condition+`)`))
 		cancel()
@@ -153,7 +153,7 @@ func (b *browser) until(what, condition string) {
 			return
 		}
 		if time.Now().After(end) {
-			b.fail(fmt.Errorf("%s: not within half a minute (%v)", what, err))
+			b.fail(fmt.Errorf("%s: waited in vain (%v)", what, err))
 		}
 	}
 }

@@ -57,7 +57,7 @@ type config struct {
 	level            slog.Level
 	gates            *gates
 	http             *http.Client // to Graph
-	proxies          proxies
+	proxies          web.Proxies
 	plain            bool         // passwords may come over plain http: nothing real is behind them
 	metrics          *web.Metrics // nil: nothing is counted
 	attempts         int          // how often one Graph request is sent; 0: the client's default

@@ -18,6 +18,7 @@ import (
 	webdavcal "github.com/emersion/go-webdav/caldav"
 
 	"outbridge/bridge"
+	"outbridge/bridge/web"
 )
 
 // public looks at public_url as a client on the Internet does: its name, its certificate, whether this bridge answers
@@ -70,7 +71,7 @@ func (d *doctor) webhook() {
 
 func (d *doctor) name(u *url.URL) bool {
 	const check = "public_url"
-	local := loopbackHost(u.Hostname())
+	local := web.Loopback(u.Hostname())
 	if u.Scheme == "http" && !local {
 		d.broken(check, "Put a proxy with TLS in front, or set [tls], and write https:// in public_url.", "%s is plain http: app passwords would travel in the clear, and Apple's programs refuse it", d.c.PublicURL)
 		return false

@@ -96,7 +96,7 @@ func startEvolution(t *testing.T, url, user, password string) *evolution {
 	if err := os.WriteFile(config, []byte(session), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), clientTime)
+	ctx, cancel := context.WithDeadline(t.Context(), patience(t))
 	cmd := exec.CommandContext(ctx, "dbus-run-session", "--config-file", config, "--",
 		"/usr/bin/python3", "testdata/interop/eds.py", url, user, password)
 	// GIO's plain network monitor takes every host for reachable, also where there is no network but the loopback.

@@ -19,8 +19,8 @@ var imports = map[string][]string{
 	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/graph", "bridge/graph/graphsim", "bridge/push", "bridge/round",
 		"bridge/sqlstore", "bridge/web", "bridge/work", "caldav"},
 	// Of rounds, push and the rest it knows interfaces of its own. convert writes the calendar around stored objects that a
-	// feed is.
-	"bridge/web":  {"bridge", "bridge/convert"},
+	// feed is; a feed answers conditional requests as an object does.
+	"bridge/web":  {"bridge", "bridge/convert", "caldav/negotiate"},
 	"bridge/dav":  {"bridge", "bridge/convert", "caldav"},
 	"bridge/push": {"bridge", "caldav"},
 	"bridge/work": {"bridge", "bridge/graph", "bridge/round"},
@@ -33,7 +33,8 @@ var imports = map[string][]string{
 	"bridge/convert":        {"bridge/graph"},                   // types only
 	"bridge/graph/graphsim": {"bridge/graph"},                   // types only
 	"bridge/graph":          {},
-	"caldav":                {},
+	"caldav":                {"caldav/negotiate"},
+	"caldav/negotiate":      {},
 }
 
 func TestImports(t *testing.T) {

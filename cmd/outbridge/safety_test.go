@@ -29,7 +29,7 @@ func refused(t *testing.T, dir, want string) {
 	p := start(t, dir, "serve")
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Until(patience(t))):
 		t.Fatalf("it serves, though %q", want)
 	}
 	text, _ := p.out.read()
@@ -75,7 +75,7 @@ func TestSystemd(t *testing.T) {
 	read := func() string {
 		t.Helper()
 		b := make([]byte, 100)
-		if err := socket.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		if err := socket.SetReadDeadline(patience(t)); err != nil {
 			t.Fatal(err)
 		}
 		n, err := socket.Read(b)

@@ -160,32 +160,37 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []wo
 
 // handler joins DAV and everything else at one origin.
 func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.Pusher, setupCode string, log *slog.Logger) (http.Handler, error) {
+	token, err := c.metricsToken()
+	if err != nil {
+		return nil, err
+	}
 	backend := dav.Backend{Store: store}
 	if pusher != nil {
 		backend.Push = pusher
 	}
-	dav := &caldav.Handler{Backend: backend, Log: log, TimeZone: convert.ZoneCalendar}
+	dav := &caldav.Handler{Backend: backend, Log: log, TimeZone: convert.ZoneCalendar,
+		HTTPS: func(r *http.Request) bool { return web.ClientOf(r).HTTPS }}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
 		Store: store, CacheDir: c.feedCache(), PublicURL: c.PublicURL, Version: version(), Log: log,
 		Accounts: &accounts{store: store, work: b, log: log, c: c}, SetupCode: setupCode, Rendered: c.metrics.Rendered,
+		Metrics: c.metrics, MetricsToken: token,
 	}
 	if b.NotifyURL != "" {
 		site.Notify = b.Notify
 	}
 	pages := site.Handler()
-	shown, err := c.metricsShown()
-	return &edge{dav: dav.Handles, proxies: c.proxies, plain: c.plain, metrics: c.metrics, shown: shown,
-		next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: c.plain, Metrics: c.metrics,
+		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if dav.Handles(r) {
 				dav.ServeHTTP(w, r.WithContext(store.Once(r.Context())))
 				return
 			}
 			pages.ServeHTTP(w, r)
 		}),
-	}, err
+	}, nil
 }
 
 // pusher tells clients of changes; nil where that is switched off or cannot be.

@@ -141,12 +141,12 @@ func (s *served) nextRound(t *testing.T) {
 // eventually waits until the condition holds, which a round or two of the server bring about.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for end := patience(t); ; time.Sleep(50 * time.Millisecond) {
 		if holds() {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within a minute", what)
+			t.Fatalf("%s: waited in vain", what)
 		}
 	}
 }

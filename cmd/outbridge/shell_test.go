@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // shells complete a line as the real shells do, with the script that the program prints, and print the candidates.
@@ -49,7 +48,7 @@ func TestCompletion(t *testing.T) {
 			case "zsh":
 				args = []string{"-f", "-c", script, "zsh", line}
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithDeadline(t.Context(), patience(t))
 			defer cancel()
 			cmd := exec.CommandContext(ctx, shell, args...)
 			cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir, "TERM=dumb")
@@ -92,7 +91,7 @@ func TestCompletion(t *testing.T) {
 // TestCompletionZshInteractive presses Tab in an interactive zsh.
 func TestCompletionZshInteractive(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithDeadline(t.Context(), patience(t))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "zsh", "-f", "-c", `
 zmodload zsh/zpty

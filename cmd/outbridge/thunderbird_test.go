@@ -102,7 +102,7 @@ user_pref("toolkit.telemetry.enabled", false);
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(prefs), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), clientTime)
+	ctx, cancel := context.WithDeadline(t.Context(), patience(t))
 	cmd := exec.CommandContext(ctx, "thunderbird", "--headless", "--marionette", "--remote-allow-system-access", "--profile", profile)
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home, "XDG_RUNTIME_DIR="+home, "TMPDIR="+home,
 		"LC_ALL=C.UTF-8", "TZ=UTC", "DBUS_SESSION_BUS_ADDRESS=disabled:")
@@ -131,7 +131,7 @@ user_pref("toolkit.telemetry.enabled", false);
 		return err == nil
 	})
 	t.Cleanup(func() { _ = tb.conn.Close() })
-	if err := tb.conn.SetDeadline(time.Now().Add(clientTime)); err != nil {
+	if err := tb.conn.SetDeadline(patience(t)); err != nil {
 		t.Fatal(err)
 	}
 	tb.in = bufio.NewReader(tb.conn)

@@ -19,6 +19,8 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"outbridge/bridge/web"
 )
 
 // tlsConfig is [tls]: a certificate that is got and renewed by ACME, or one in files.
@@ -112,7 +114,7 @@ func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (
 	}
 	log.Info("serving plain http for redirects", "listen", "http://"+plain.Addr().String())
 	srv := &http.Server{
-		Handler: challenge(http.HandlerFunc(c.toHTTPS)), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
+		Handler: challenge(web.ToHTTPS(c.PublicURL)), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return tls.NewListener(l, conf), func(ctx context.Context) error {
@@ -123,17 +125,6 @@ func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (
 		}
 		return nil
 	}, nil
-}
-
-// toHTTPS sends a request to the same path of public_url. A request with a password is refused instead: it has
-// travelled in the clear already, and is not to do so again without anybody noticing.
-func (c *config) toHTTPS(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Authorization") != "" {
-		refuse(w, "Passwords are not taken over plain http: use "+c.PublicURL+", and change the password that was just sent in the clear.")
-		return
-	}
-	w.Header().Set("Connection", "close")
-	http.Redirect(w, r, c.PublicURL+r.URL.RequestURI(), http.StatusPermanentRedirect)
 }
 
 // acme gets certificates for the domains in the background, and keeps them renewed, in the folder "tls" beside the

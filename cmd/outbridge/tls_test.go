@@ -64,7 +64,6 @@ func writeCert(t *testing.T, certFile, keyFile string, serial int64) *x509.CertP
 
 func httpsClient(roots *x509.CertPool, address string) *http.Client {
 	return &http.Client{
-		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			TLSClientConfig:   &tls.Config{RootCAs: roots},

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"outbridge/bridge/web"
+)
+
+// parseProxies reads trusted_proxy: a boolean, or addresses and networks.
+func parseProxies(v any) (web.Proxies, error) {
+	var list []any
+	switch v := v.(type) {
+	case nil:
+	case bool:
+		return web.Proxies{All: v}, nil
+	case string:
+		list = []any{v}
+	case []any:
+		list = v
+	default:
+		return web.Proxies{}, errProxies(v)
+	}
+	var p web.Proxies
+	for _, item := range list {
+		text, _ := item.(string)
+		if prefix, err := netip.ParsePrefix(text); err == nil {
+			p.Nets = append(p.Nets, prefix.Masked())
+		} else if addr, err := netip.ParseAddr(text); err == nil {
+			p.Nets = append(p.Nets, netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()))
+		} else {
+			return web.Proxies{}, errProxies(item)
+		}
+	}
+	return p, nil
+}
+
+func errProxies(v any) error {
+	return fmt.Errorf("trusted_proxy: %v is no address: write true, or the proxy's addresses like [\"10.0.0.2\", \"172.16.0.0/12\"]", v)
+}
+
+// checkExposed refuses to take app passwords over plain http from other machines.
+func (c *config) checkExposed() error {
+	if c.TLS.on() || c.proxies.Any() {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return err
+	}
+	if web.Loopback(host) {
+		return nil
+	}
+	return fmt.Errorf("listen = %q would take app passwords over plain http from other machines: give it a certificate in [tls], or put a proxy with TLS in front and name it in trusted_proxy, or listen at 127.0.0.1", c.Listen)
+}
+
+// metricsToken reads metrics_token_file; "" where there is none.
+func (c *config) metricsToken() (string, error) {
+	f := c.MetricsTokenFile
+	if f == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(f)
+	if err != nil {
+		return "", fmt.Errorf("metrics_token_file: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if len(token) < 16 {
+		return "", fmt.Errorf("metrics_token_file: the token in %s is shorter than 16 characters: make one with `openssl rand -hex 24`", f)
+	}
+	return token, nil
+}
