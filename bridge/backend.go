@@ -109,7 +109,9 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 
 // Objects yields all objects that q selects by name, whatever its Limit, reading a page at a time. It stops after an
 // error.
-func Objects(ctx context.Context, store ObjectStore, id CalendarID, q ObjectQuery) iter.Seq2[Object, error] {
+func Objects(ctx context.Context, store interface {
+	Objects(context.Context, CalendarID, ObjectQuery) ([]Object, error)
+}, id CalendarID, q ObjectQuery) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		q.Limit = listPage
 		switch {

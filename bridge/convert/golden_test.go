@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"outbridge/caldav/ics/lint"
 )
 
 var update = flag.Bool("update", false, "write what comes out into the golden files")
@@ -108,6 +111,9 @@ func (g golden) explain(t testing.TB, redact bool) []byte {
 	return b.Bytes()
 }
 
+// WriteCalendar puts the objects of one case together. It is feed.WriteCalendar, which this package cannot import.
+var WriteCalendar func(io.Writer, func() iter.Seq2[[]byte, error]) error
+
 func each(objects [][]byte) func() iter.Seq2[[]byte, error] {
 	return func() iter.Seq2[[]byte, error] {
 		return func(yield func([]byte, error) bool) {
@@ -131,7 +137,7 @@ func (g golden) run(t testing.TB) (ics, losses, errs string) {
 			t.Fatal(err)
 		}
 		ics = b.String()
-		for _, problem := range lint(ics, false) {
+		for _, problem := range lint.Problems(ics, false) {
 			t.Error(problem)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"outbridge/caldav/ics/lint"
 )
 
 // Events put together from values that each property may hold by mistake: every one comes out as a valid object, or
@@ -89,7 +91,7 @@ func TestOddValues(t *testing.T) {
 		if err := Encode(&b, cal); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range lint(b.String(), true) {
+		for _, p := range lint.Problems(b.String(), true) {
 			t.Errorf("%s\n%s", p, b.String())
 		}
 		first, last := Bounds(cal)

@@ -98,7 +98,7 @@ func (c *conversion) person(name string, a graph.EmailAddress, field string) *ic
 	p := ical.NewProp(name)
 	address, label := cleanAddress(a.Address), strings.Join(strings.Fields(a.Name), " ")
 	if isAddress(address) {
-		p.Value = "mailto:" + escapeAddress(address)
+		p.Value = CalAddress(address)
 	} else {
 		sum := sha256.Sum256([]byte(addressKey(a)))
 		p.Value = "mailto:" + hex.EncodeToString(sum[:8]) + "@no-address.invalid"
@@ -112,6 +112,9 @@ func (c *conversion) person(name string, a graph.EmailAddress, field string) *ic
 	}
 	return p
 }
+
+// CalAddress is the cal-address (RFC 5545 §3.3.3) that an e-mail address has in an object.
+func CalAddress(address string) string { return "mailto:" + escapeAddress(cleanAddress(address)) }
 
 // cleanAddress is an address without the scheme that some mailboxes put before it.
 func cleanAddress(s string) string {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"outbridge/caldav/ics/lint"
 )
 
 func TestReadEvents(t *testing.T) {
@@ -110,7 +112,7 @@ func FuzzReadEvents(f *testing.F) {
 				}
 				seen[l] = true
 			}
-			for _, problem := range lint(text, true) {
+			for _, problem := range lint.Problems(text, true) {
 				t.Errorf("%s\n%s", problem, text)
 			}
 			again, _, _ := ToICS(s)

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics/lint"
 )
 
 // The oracle below knows nothing of RRULEs: it walks the days one by one and asks Graph's pattern of each.
@@ -218,7 +219,7 @@ func TestSeriesAgainstOracle(t *testing.T) {
 		if err := Encode(&b, cal); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range lint(b.String(), true) {
+		for _, p := range lint.Problems(b.String(), true) {
 			t.Errorf("%s\n%s", p, b.String())
 		}
 		first := date(2015, 1, 1)

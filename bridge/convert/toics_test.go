@@ -3,12 +3,27 @@ package convert
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"outbridge/bridge/graph"
 )
+
+func event(id, zone, start, end string) graph.Event {
+	return graph.Event{ID: graph.EventID(id), ICalUID: id, Type: graph.SingleInstance, Subject: "ä" + strings.Repeat("x", 100), OriginalStartTimeZone: zone,
+		Start: graph.DateTimeTimeZone{DateTime: start, TimeZone: "UTC"}, End: graph.DateTimeTimeZone{DateTime: end, TimeZone: "UTC"}}
+}
+
+func octets(t testing.TB, s Series) []byte {
+	t.Helper()
+	cal, _, err := ToICS(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(encode(t, cal))
+}
 
 // An object changes when the caller counts a change, and only then.
 func TestStampsAreStable(t *testing.T) {
@@ -213,7 +228,7 @@ func BenchmarkToICS(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := Encode(discard{}, cal); err != nil {
+				if err := Encode(io.Discard, cal); err != nil {
 					b.Fatal(err)
 				}
 			}

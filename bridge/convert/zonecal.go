@@ -2,6 +2,7 @@ package convert
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/emersion/go-ical"
 )
@@ -20,4 +21,14 @@ func ZoneCalendar(iana string) []byte {
 		return nil
 	}
 	return b.Bytes()
+}
+
+// Timezone is the VTIMEZONE of a zone, by its IANA name, that is right from first to last (zero: without end); nil for UTC and
+// for a name that is not known.
+func Timezone(iana string, first, last time.Time) *ical.Component {
+	z, ok := findZone(iana)
+	if !ok || z.utc() || z.tzid != iana {
+		return nil
+	}
+	return vtimezone(z, first, last)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"outbridge/bridge/convert"
+	"outbridge/bridge/feed"
 )
 
 type convertCmd struct{}
@@ -53,7 +54,7 @@ func (convertCmd) Run(e *env) error {
 		return errors.New("convert: no event could be converted")
 	}
 	w := bufio.NewWriter(e.stdout)
-	err = convert.WriteCalendar(w, func() iter.Seq2[[]byte, error] { return each(objects) })
+	err = feed.WriteCalendar(w, func() iter.Seq2[[]byte, error] { return each(objects) })
 	return errors.Join(err, w.Flush())
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/bridge/feed"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 	"outbridge/caldav"
@@ -113,7 +114,9 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	if err != nil {
 		return err
 	}
-	front, err := handler(c, store, b, push, setupCode, log)
+	files := c.feedFiles(store)
+	files.Took, files.Log = c.metrics.Rendered, log
+	front, err := handler(c, store, b, push, files, setupCode, log)
 	if err != nil {
 		return err
 	}
@@ -132,6 +135,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	if push != nil {
 		g.Go(func() error { return push.Run(ctx) })
 	}
+	g.Go(func() error { return files.Run(ctx) })
 	g.Go(func() error { return beside(ctx) })
 	g.Go(func() error { return watch(ctx, store, log) })
 	g.Go(func() error {
@@ -154,14 +158,14 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 }
 
 // handler joins DAV and everything else at one origin.
-func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, setupCode string, log *slog.Logger) (http.Handler, error) {
+func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, files *feed.Files, setupCode string, log *slog.Logger) (http.Handler, error) {
 	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log, TimeZone: convert.ZoneCalendar}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
-		Store: store, CacheDir: c.feedCache(), PublicURL: c.PublicURL, Version: version(), Log: log,
-		Accounts: &accounts{store: store, bridge: b, log: log, c: c}, SetupCode: setupCode, Rendered: c.metrics.Rendered,
+		Store: store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: log,
+		Accounts: &accounts{store: store, bridge: b, log: log, c: c}, SetupCode: setupCode,
 	}
 	if b.NotifyURL != "" {
 		site.Notify = b.Notify

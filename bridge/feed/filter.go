@@ -1,4 +1,4 @@
-package convert
+package feed
 
 import (
 	"bytes"
@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/bridge/convert"
 )
 
-// Filter is what a feed leaves out of the objects that it is made of. The zero Filter leaves out nothing. A kind of
+// filter is what a feed leaves out of the objects that it is made of. The zero filter leaves out nothing. A kind of
 // events is asked of each VEVENT by itself, the master and every override.
-type Filter struct {
+type filter struct {
 	Alarms    bool // VALARMs
 	Cancelled bool // STATUS:CANCELLED, which Google and Home Assistant show like any other event
 	Private   bool // CLASS other than PUBLIC
@@ -24,15 +26,15 @@ type Filter struct {
 	// lower case are the same.
 	Only, Not []string
 	// Window is the time in which an event, or one occurrence of a series, has to be; a zero Start or End is any time.
-	Window Span
+	Window convert.Span
 }
 
-// Apply is an object, as [Encode] wrote it, without what the filter leaves out; nil where nothing of it is left. An
+// apply is an object, as [convert.Encode] wrote it, without what the filter leaves out; nil where nothing of it is left. An
 // override that is left out of a series becomes an EXDATE; overrides that are left without their series become
 // events of their own, since clients make nothing good of an override alone.
-func (f Filter) Apply(object []byte) ([]byte, error) {
+func (f filter) apply(object []byte) ([]byte, error) {
 	if f.concerns(object) {
-		cal, err := Decode(object)
+		cal, err := convert.Decode(object)
 		if err != nil {
 			return nil, fmt.Errorf("a stored object: %w", err)
 		}
@@ -42,7 +44,7 @@ func (f Filter) Apply(object []byte) ([]byte, error) {
 		}
 		if changed {
 			var b bytes.Buffer
-			if err := Encode(&b, cal); err != nil {
+			if err := convert.Encode(&b, cal); err != nil {
 				return nil, err
 			}
 			object = b.Bytes()
@@ -56,18 +58,18 @@ func (f Filter) Apply(object []byte) ([]byte, error) {
 
 // concerns is whether the filter may leave out anything but alarms, so that most objects need not be parsed. The
 // lines that it looks for are too short to be folded.
-func (f Filter) concerns(object []byte) bool {
+func (f filter) concerns(object []byte) bool {
 	has := func(line string) bool { return bytes.Contains(object, []byte("\n"+line)) }
 	return f.Cancelled && has("STATUS:CANCELLED\r\n") ||
-		f.Private && Private(object) ||
+		f.Private && private(object) ||
 		f.Free && has("TRANSP:TRANSPARENT\r\n") ||
 		f.Declined && has("ATTENDEE") ||
 		len(f.Only) > 0 || len(f.Not) > 0 && has("CATEGORIES") ||
-		f.Window != Span{}
+		f.Window != convert.Span{}
 }
 
-// Private is whether an object has anything that is not public.
-func Private(object []byte) bool {
+// private is whether an object has anything that is not public.
+func private(object []byte) bool {
 	for rest := object; ; {
 		_, after, ok := bytes.Cut(rest, []byte("\nCLASS"))
 		if !ok {
@@ -81,7 +83,7 @@ func Private(object []byte) bool {
 }
 
 // events takes VEVENTs out of cal, and tells whether it did and whether any is left.
-func (f Filter) events(cal *ical.Calendar) (changed, left bool) {
+func (f filter) events(cal *ical.Calendar) (changed, left bool) {
 	var master *ical.Component
 	var out []*ical.Prop // RECURRENCE-IDs of overrides that are left out
 	recurs := false
@@ -119,15 +121,15 @@ func (f Filter) events(cal *ical.Calendar) (changed, left bool) {
 			master.Props.Add(&exdate)
 		}
 		// A series without end has instances left; what cannot be expanded may have some.
-		first, last := Bounds(cal)
-		if instances, err := Expand(cal, Span{first, last.Add(1)}); !last.IsZero() && err == nil && len(instances) == 0 {
+		first, last := convert.Bounds(cal)
+		if instances, err := convert.Expand(cal, convert.Span{Start: first, End: last.Add(1)}); !last.IsZero() && err == nil && len(instances) == 0 {
 			left = false
 		}
 	}
 	return changed, left
 }
 
-func (f Filter) hides(c *ical.Component) bool {
+func (f filter) hides(c *ical.Component) bool {
 	is := func(name, value string) bool {
 		p := c.Props.Get(name)
 		return p != nil && strings.EqualFold(p.Value, value)
@@ -137,7 +139,7 @@ func (f Filter) hides(c *ical.Component) bool {
 		return true
 	}
 	if f.Declined && f.Owner != "" {
-		owner := "mailto:" + escapeAddress(cleanAddress(f.Owner))
+		owner := convert.CalAddress(f.Owner)
 		for _, a := range c.Props.Values(ical.PropAttendee) {
 			if strings.EqualFold(a.Value, owner) && a.Params.Get(ical.ParamParticipationStatus) == "DECLINED" {
 				return true
@@ -172,18 +174,18 @@ func detach(c *ical.Component) {
 		return
 	}
 	own := *uid
-	own.Value += "-" + id.Value[:min(len(id.Value), len(dateForm))]
+	own.Value += "-" + id.Value[:min(len(id.Value), len("20060102"))]
 	c.Props.Set(&own)
 	c.Props.Del(ical.PropRecurrenceID)
 }
 
 // inWindow is whether any instance of cal is in the window, or cannot be found out.
-func (f Filter) inWindow(cal *ical.Calendar) bool {
+func (f filter) inWindow(cal *ical.Calendar) bool {
 	w := f.Window
 	if w.Start.IsZero() && w.End.IsZero() {
 		return true
 	}
-	first, last := Bounds(cal)
+	first, last := convert.Bounds(cal)
 	if first.IsZero() || !w.Start.IsZero() && !last.IsZero() && !last.After(w.Start) || !w.End.IsZero() && !first.Before(w.End) {
 		return first.IsZero()
 	}
@@ -196,14 +198,14 @@ func (f Filter) inWindow(cal *ical.Calendar) bool {
 		}
 		w.End = last.Add(time.Second)
 	}
-	instances, err := Expand(cal, w)
+	instances, err := convert.Expand(cal, w)
 	return err != nil || len(instances) > 0
 }
 
-// NotBefore is an object whose DTSTAMPs and LAST-MODIFIEDs are t at least. Subscribers (Google, ICSx5) take an event
+// notBefore is an object whose DTSTAMPs and LAST-MODIFIEDs are t at least. Subscribers (Google, ICSx5) take an event
 // anew only where these rise, so it is for objects that are shown otherwise since t.
-func NotBefore(object []byte, t time.Time) []byte {
-	stamp := []byte(t.UTC().Format(utcForm))
+func notBefore(object []byte, t time.Time) []byte {
+	stamp := []byte(t.UTC().Format("20060102T150405Z"))
 	var out []byte
 	for _, name := range []string{"\nDTSTAMP:", "\nLAST-MODIFIED:"} {
 		for at := 0; ; {

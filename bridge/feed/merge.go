@@ -1,6 +1,7 @@
-package convert
+package feed
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -10,46 +11,73 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/bridge/convert"
 )
 
-// FeedInfo is what a feed says of its calendar; what is empty is left out.
-type FeedInfo struct {
+// info is what a feed says of its calendar; what is empty is left out.
+type info struct {
 	Name        string
 	Description string
 	Color       string // "#rrggbb"
 	Zone        string // IANA name; "": the one that most objects are written in
 }
 
-// WriteFeed writes objects, each the octets of one calendar object as [Encode] wrote them, as one published calendar
+// writeFeed writes objects, each the octets of one calendar object as [convert.Encode] wrote them, as one published calendar
 // for subscribers: VTIMEZONEs first, each once and right for all objects that name it, then the other components
 // line by line. It reads objects twice and holds none of them, and writes nothing before the first reading is done.
 // The properties of the calendar are those that subscribers read (RFC 7986, and the older X-WR- names).
-func WriteFeed(w io.Writer, info FeedInfo, objects func() iter.Seq2[[]byte, error]) error {
-	cal := newCalendar().Component
+func writeFeed(w io.Writer, i info, objects func() iter.Seq2[[]byte, error]) error {
+	cal := newCalendar()
 	add(cal, ical.PropMethod, "PUBLISH")
-	if info.Name != "" {
-		addText(cal, ical.PropName, info.Name)
-		addText(cal, "X-WR-CALNAME", info.Name)
-	}
-	if info.Description != "" {
-		addText(cal, ical.PropDescription, info.Description)
-		addText(cal, "X-WR-CALDESC", info.Description)
-	}
-	if name, hex, ok := cssColor(info.Color); ok {
+	addText(cal, ical.PropName, i.Name)
+	addText(cal, "X-WR-CALNAME", i.Name)
+	addText(cal, ical.PropDescription, i.Description)
+	addText(cal, "X-WR-CALDESC", i.Description)
+	if name, hex, ok := convert.CSSColor(i.Color); ok {
 		add(cal, ical.PropColor, name)
 		add(cal, "X-APPLE-CALENDAR-COLOR", hex)
 	}
-	add(cal, ical.PropRefreshInterval, "PT1H", ical.ParamValue, "DURATION")
+	add(cal, ical.PropRefreshInterval, "PT1H")
+	cal.Props.Get(ical.PropRefreshInterval).Params.Set(ical.ParamValue, "DURATION") // RFC 7986 §5.7 has no default
 	add(cal, "X-PUBLISHED-TTL", "PT1H")
 	return merge(w, cal, objects, func(zones map[string]*usage) {
-		zone := info.Zone
+		zone := i.Zone
 		if zone == "" {
 			zone = commonest(zones)
 		}
 		addText(cal, "X-WR-TIMEZONE", zone)
 	})
+}
+
+// WriteCalendar writes objects as writeFeed does, without METHOD and the properties of a feed, and with all that the objects
+// hold: a file for import.
+func WriteCalendar(w io.Writer, objects func() iter.Seq2[[]byte, error]) error {
+	return merge(w, newCalendar(), objects, func(map[string]*usage) {})
+}
+
+func newCalendar() *ical.Calendar {
+	cal := ical.NewCalendar()
+	add(cal, ical.PropVersion, "2.0")
+	add(cal, ical.PropProductID, convert.ProdID)
+	add(cal, ical.PropCalendarScale, "GREGORIAN")
+	return cal
+}
+
+func add(cal *ical.Calendar, name, value string) {
+	p := ical.NewProp(name)
+	p.Value = value
+	cal.Props.Set(p)
+}
+
+// addText adds a TEXT property, unless nothing of it can be seen.
+func addText(cal *ical.Calendar, name, text string) {
+	if strings.ContainsFunc(text, func(c rune) bool { return unicode.IsGraphic(c) && !unicode.IsSpace(c) }) {
+		add(cal, name, convert.EscapeText(text))
+	}
 }
 
 // commonest is the zone that most objects name, the first by name of several; UTC where none is named.
@@ -63,14 +91,8 @@ func commonest(zones map[string]*usage) string {
 	return name
 }
 
-// WriteCalendar is WriteFeed without METHOD and the properties of a feed, and with all that the objects hold: a file for
-// import.
-func WriteCalendar(w io.Writer, objects func() iter.Seq2[[]byte, error]) error {
-	return merge(w, newCalendar().Component, objects, func(map[string]*usage) {})
-}
-
 // merge calls known, which may add to head, once all zones are.
-func merge(w io.Writer, head *ical.Component, objects func() iter.Seq2[[]byte, error], known func(map[string]*usage)) error {
+func merge(w io.Writer, head *ical.Calendar, objects func() iter.Seq2[[]byte, error], known func(map[string]*usage)) error {
 	zones := map[string]*usage{}
 	for object, err := range objects() {
 		if err != nil {
@@ -81,21 +103,16 @@ func merge(w io.Writer, head *ical.Component, objects func() iter.Seq2[[]byte, e
 		}
 	}
 	known(zones)
-	e := newEncoder(w)
-	e.raw("BEGIN:" + head.Name)
-	for _, name := range propOrder(head) {
-		for i := range head.Props[name] {
-			e.prop(&head.Props[name][i])
-		}
+	out := bufio.NewWriter(w)
+	var top bytes.Buffer
+	if err := convert.Encode(&top, head); err != nil {
+		return err
 	}
+	begin, end := top.Bytes()[:top.Len()-len(endCalendar)], endCalendar
+	out.Write(begin)
 	for _, id := range slices.Sorted(maps.Keys(zones)) {
-		u := zones[id]
-		z, ok := findZone(id)
-		switch {
-		case ok && !z.utc() && z.tzid == id:
-			e.component(vtimezone(z, u.first, u.last()), 1)
-		case u.given != nil:
-			e.w.Write(u.given)
+		if err := zones[id].write(out, id); err != nil {
+			return err
 		}
 	}
 	for object, err := range objects() {
@@ -106,15 +123,20 @@ func merge(w io.Writer, head *ical.Component, objects func() iter.Seq2[[]byte, e
 			if name == ical.CompTimezone {
 				return nil
 			}
-			_, err := e.w.Write(lines)
+			_, err := out.Write(lines)
 			return err
 		}); err != nil {
 			return err
 		}
 	}
-	e.raw("END:" + head.Name)
-	return e.flush()
+	out.WriteString(end)
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write calendar: %w", err)
+	}
+	return nil
 }
+
+const endCalendar = "END:VCALENDAR\r\n"
 
 // usage is the span in which a zone is used.
 type usage struct {
@@ -129,6 +151,15 @@ func (u *usage) last() time.Time {
 		return time.Time{}
 	}
 	return u.end
+}
+
+// write writes the VTIMEZONE of the zone tzid: ours, or that of the first object where the zone is not known.
+func (u *usage) write(w io.Writer, tzid string) error {
+	if c := convert.Timezone(tzid, u.first, u.last()); c != nil {
+		return convert.Encode(w, &ical.Calendar{Component: c})
+	}
+	_, err := w.Write(u.given)
+	return err
 }
 
 // survey adds the zones of an object to zones. It takes the whole object's span for each of its zones, and a rule
@@ -155,22 +186,22 @@ func survey(object []byte, zones map[string]*usage) error {
 			}
 			switch name {
 			case "DTSTART", "DTEND", "RECURRENCE-ID", "RDATE":
-				t, err := time.Parse(dateForm, value[:min(len(value), 8)])
+				t, err := time.Parse("20060102", value[:min(len(value), 8)])
 				if err != nil {
 					continue
 				}
 				if first.IsZero() || t.Before(first) {
 					first = t
 				}
-				if t = t.Add(2 * day); t.After(end) {
+				if t = t.Add(48 * time.Hour); t.After(end) {
 					end = t
 				}
 			case "RRULE":
 				_, until, ok := strings.Cut(value, "UNTIL=")
-				t, err := time.Parse(dateForm, until[:min(len(until), 8)])
+				t, err := time.Parse("20060102", until[:min(len(until), 8)])
 				if !ok || err != nil {
 					endless = true
-				} else if t = t.Add(2 * day); t.After(end) {
+				} else if t = t.Add(48 * time.Hour); t.After(end) {
 					end = t
 				}
 			}
