@@ -60,6 +60,7 @@ type Rendering struct {
 	Tag  string // 32 hex digits
 
 	feed     bridge.Feed
+	owner    string // of the files
 	cals     []bridge.Calendar
 	info     info
 	window   convert.Span
@@ -69,7 +70,7 @@ type Rendering struct {
 // Rendering is what the feed is now: some row reads, and nothing is rendered. The errors are ErrNoCalendars, ErrNotReady
 // and those of the Store.
 func (f *Files) Rendering(ctx context.Context, feed bridge.Feed) (Rendering, error) {
-	r := Rendering{feed: feed, modified: latest(feed.Created, feed.Changed)}
+	r := Rendering{feed: feed, owner: owner(feed), modified: latest(feed.Created, feed.Changed)}
 	if !feed.Changed.IsZero() {
 		// A rendering of before the change may be from the same second, and has to be the older one.
 		r.modified = latest(feed.Created, feed.Changed.Add(time.Second))

@@ -68,7 +68,7 @@ func owner(feed bridge.Feed) string {
 }
 
 func (f *Files) path(r Rendering, as Coding) string {
-	return filepath.Join(f.Dir, owner(r.feed)+r.Tag+".ics"+extensions[as])
+	return filepath.Join(f.Dir, r.owner+r.Tag+".ics"+extensions[as])
 }
 
 // Modified is when r came to be what it is, in whole seconds, and whether it is made; where it is not, the time may rise.

@@ -146,7 +146,7 @@ func feedURL(c *config, secret string) string { return c.PublicURL + "/feeds/" +
 // feedCache is the folder of rendered feeds.
 func (c *config) feedCache() string { return filepath.Join(filepath.Dir(c.Database), "feed-cache") }
 
-// feedFiles are the rendered feeds. Nobody may serve at the moment, so a command that ends or changes a feed sweeps them itself.
+// feedFiles are the rendered feeds. There may be no server that sweeps them, so a command that ends or changes a feed does.
 func (c *config) feedFiles(store *sqlstore.Store) *feed.Files {
 	return &feed.Files{Dir: c.feedCache(), Store: store}
 }
