@@ -14,7 +14,8 @@ func LogAttrs(ctx context.Context) []slog.Attr {
 	return attrs
 }
 
-func withLogAttrs(ctx context.Context, attrs ...slog.Attr) context.Context {
+// WithLogAttrs adds attributes to those that log lines written under ctx carry.
+func WithLogAttrs(ctx context.Context, attrs ...slog.Attr) context.Context {
 	have := LogAttrs(ctx)
 	return context.WithValue(ctx, logKey{}, append(have[:len(have):len(have)], attrs...))
 }

@@ -1,3 +1,8 @@
+// Package bridge has the words that every room below it speaks in: accounts, calendars, the mirror, objects, feeds, states, and
+// the contract of the store. It does nothing by itself and knows no HTTP, no SQL and no DAV.
+//
+// The rooms: round makes a calendar's objects what Outlook shows, work decides when, sqlstore keeps everything, dav and web
+// serve it, feed is what a feed shows, push tells clients of changes.
 package bridge
 
 import (
@@ -133,8 +138,8 @@ type Row struct {
 	Raw    []byte
 }
 
-// isInstance reports whether it is one of the occurrences of a series.
-func (r Row) isInstance() bool { return r.Kind == KindOccurrence || r.Kind == KindException }
+// IsInstance reports whether it is one of the occurrences of a series.
+func (r Row) IsInstance() bool { return r.Kind == KindOccurrence || r.Kind == KindException }
 
 // Stages of a series, in the order of work.
 const (

@@ -9,6 +9,10 @@ type Report struct {
 	Seconds   float64          `json:"seconds"`
 	Calendars []CalendarReport `json:"calendars"`
 	Round     int64            `json:"-"` // its number since the program started, as in logs
+	Err       error            `json:"-"` // why it failed; nil: it was good
+	State     State            `json:"-"` // of the account from now on
+	// TokenExpires is when the account's access token ends; zero: not known.
+	TokenExpires time.Time `json:"-"`
 }
 
 // CalendarReport sums up one round of a calendar.
@@ -29,8 +33,8 @@ type CalendarReport struct {
 	Seconds     float64 `json:"seconds"`
 	Error       string  `json:"error,omitempty"`
 
-	id   CalendarID
-	good time.Time // end of its last good round, this one included
+	ID   CalendarID `json:"-"`
+	Good time.Time  `json:"-"` // end of its last good round, this one included
 }
 
 // Changed counts the objects that changed in all calendars.
@@ -49,4 +53,11 @@ func (r Report) Failed() (n int) {
 		}
 	}
 	return n
+}
+
+// Pulse is what the worker of an account is at. It is not stored: after a start it is zero until the first round.
+type Pulse struct {
+	Busy bool      // a round is running
+	Good time.Time // end of the last good round; zero: none since the start
+	Next time.Time // when the next round begins, unless a nudge comes first; zero: not known
 }

@@ -1,8 +1,8 @@
 package bridge
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"outbridge/bridge/graph"
@@ -19,25 +19,8 @@ const (
 	StateError         = "error"         // anything else; it is tried again
 )
 
-// setState records how the account fares after a round, when that is news.
-func (b *Bridge) setState(ctx context.Context, a Account, err error) error {
-	fresh, loadErr := b.Store.Account(ctx, a.Name)
-	if loadErr != nil {
-		return loadErr
-	}
-	s := stateOf(err, a.Name)
-	s.TokenVersion = fresh.TokenVersion
-	old := fresh.State
-	if old.Code == s.Code && old.Sentence == s.Sentence && old.Action == s.Action && old.Final == s.Final && old.Claims == s.Claims &&
-		(!s.Final || old.TokenVersion == s.TokenVersion) {
-		return nil
-	}
-	s.Since = b.now()
-	return b.Store.SetState(ctx, a.ID, s)
-}
-
-// stateOf puts an error of a round into words.
-func stateOf(err error, account string) State {
+// StateOf puts an error of a round into words.
+func StateOf(err error, account string) State {
 	var auth *graph.AuthError
 	var shared *SharedError
 	switch {
@@ -75,14 +58,26 @@ func stateOf(err error, account string) State {
 	case errors.Is(err, ErrConflict):
 		return State{Code: StateOK}
 	}
-	return State{Code: StateError, Sentence: sentence(err), Action: "It is tried again; look into the log if it stays."}
+	return State{Code: StateError, Sentence: Sentence(err), Action: "It is tried again; look into the log if it stays."}
 }
 
-// sentence is an error as one line for a person.
-func sentence(err error) string {
+// Sentence is an error as one line for a person.
+func Sentence(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	if len(line) > 300 {
 		line = strings.ToValidUTF8(line[:300], "") + "…"
 	}
 	return line
 }
+
+// SharedError says that the calendar of another mailbox cannot be read.
+type SharedError struct {
+	Address string
+	Err     error
+}
+
+func (e *SharedError) Error() string {
+	return fmt.Sprintf("the calendar of %s: %v", e.Address, e.Err)
+}
+
+func (e *SharedError) Unwrap() error { return e.Err }

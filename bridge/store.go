@@ -183,6 +183,12 @@ type AccessStore interface {
 	FeedBySecret(ctx context.Context, secret string) (Feed, error)
 }
 
+// PropertyPath is the path under which a PropertyStore has what a user's clients have set of a calendar: that of the
+// collection. Neither name needs escaping.
+func PropertyPath(user, calendar string) string {
+	return "/dav/calendars/" + user + "/" + calendar + "/"
+}
+
 // PropertyStore keeps the properties that clients set on collections (RFC 4918 §9.2), each user's for itself.
 type PropertyStore interface {
 	Properties(ctx context.Context, user, path string) (map[xml.Name]string, error)

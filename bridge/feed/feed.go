@@ -30,12 +30,7 @@ type Store interface {
 	Account(ctx context.Context, name string) (bridge.Account, error)
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Feeds(ctx context.Context, user string) ([]bridge.Feed, error)
-	ObjectStore
-}
-
-// ObjectStore is what objects are read from.
-type ObjectStore interface {
-	Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error)
+	bridge.ObjectLister
 }
 
 // Why a feed has no rendering.
@@ -175,7 +170,7 @@ func latest(a, b time.Time) time.Time {
 }
 
 // objects yields the octets of every object of the feed, as far as its options and its detail show them.
-func (r Rendering) objects(ctx context.Context, store ObjectStore) iter.Seq2[[]byte, error] {
+func (r Rendering) objects(ctx context.Context, store bridge.ObjectLister) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		q := bridge.ObjectQuery{WithData: true}
 		if !r.window.Start.IsZero() {
@@ -207,7 +202,7 @@ func (r Rendering) objects(ctx context.Context, store ObjectStore) iter.Seq2[[]b
 
 // Objects yields the octets of every object of some calendars, in a stable order and a few at a time, each with a UID
 // of its own. It stops after an error.
-func Objects(ctx context.Context, store ObjectStore, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
+func Objects(ctx context.Context, store bridge.ObjectLister, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for o, err := range distinct(stored(ctx, store, cals, bridge.ObjectQuery{WithData: true})) {
 			if !yield(o.Data, err) || err != nil {
@@ -217,7 +212,7 @@ func Objects(ctx context.Context, store ObjectStore, cals []bridge.Calendar) ite
 	}
 }
 
-func stored(ctx context.Context, store ObjectStore, cals []bridge.Calendar, q bridge.ObjectQuery) iter.Seq2[bridge.Object, error] {
+func stored(ctx context.Context, store bridge.ObjectLister, cals []bridge.Calendar, q bridge.ObjectQuery) iter.Seq2[bridge.Object, error] {
 	return func(yield func(bridge.Object, error) bool) {
 		for _, cal := range cals {
 			for o, err := range bridge.Objects(ctx, store, cal.ID, q) {

@@ -39,7 +39,7 @@ func TestPushSubscriptions(t *testing.T) {
 	publish(t, s, c.ID, 1)
 	list := behind("https://push.example/one")
 	if p := list[0]; p.ID != one.ID || p.User != "alice" || p.Calendar != c.ID || !p.Expires.Equal(now.Add(time.Hour)) || p.Rev != 0 ||
-		p.Now.Rev != 1 || p.Now.Epoch != c.Epoch || string(p.Auth) != "auth-https://push.example/one" || string(p.PublicKey) != "public" {
+		p.CalendarRev != 1 || p.Epoch != c.Epoch || string(p.Auth) != "auth-https://push.example/one" || string(p.PublicKey) != "public" {
 		t.Errorf("%+v", p)
 	}
 	if _, created, err := add("https://push.example/two", 2); err != nil || !created {

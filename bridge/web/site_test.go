@@ -20,6 +20,7 @@ import (
 	"outbridge/bridge/feed"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
@@ -32,8 +33,8 @@ type site struct {
 	store *countingStore
 	cache string
 	url   string
-	b     *bridge.Bridge
-	m     bridge.Mailbox
+	b     *round.Runner
+	m     round.Mailbox
 	now   atomic.Pointer[time.Time] // of the web side; nil: the clock's
 }
 
@@ -66,9 +67,9 @@ func newSite(t testing.TB) *site {
 	s.box = s.sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time")
 	authority := &graph.Authority{LoginURL: s.sim.BaseURL, Tenant: "contoso.example", ClientID: "app", ClientSecret: "secret",
 		Scopes: graph.AppScopes(s.sim.BaseURL), HTTP: s.sim.Client()}
-	s.m = bridge.Mailbox{Name: "alice", Graph: &graph.Client{BaseURL: s.sim.BaseURL + "/v1.0", Mailbox: s.box.Address(), HTTP: s.sim.Client(),
+	s.m = round.Mailbox{Name: "alice", Graph: &graph.Client{BaseURL: s.sim.BaseURL + "/v1.0", Mailbox: s.box.Address(), HTTP: s.sim.Client(),
 		Tokens: &graph.AppTokens{Authority: authority}}}
-	s.b = &bridge.Bridge{Store: store, Log: log}
+	s.b = &round.Runner{Store: store, Log: log}
 	s.serve()
 	return s
 }

@@ -22,7 +22,9 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
+	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/web"
 )
 
 // config is the configuration file. config.example.toml documents every key; a test keeps the two in step.
@@ -55,9 +57,9 @@ type config struct {
 	gates            *gates
 	http             *http.Client // to Graph
 	proxies          proxies
-	plain            bool            // passwords may come over plain http: nothing real is behind them
-	metrics          *bridge.Metrics // nil: nothing is counted
-	attempts         int             // how often one Graph request is sent; 0: the client's default
+	plain            bool         // passwords may come over plain http: nothing real is behind them
+	metrics          *web.Metrics // nil: nothing is counted
+	attempts         int          // how often one Graph request is sent; 0: the client's default
 
 	added     map[string]bool // of Accounts, those that were added on a page
 	appOfPage bool            // client_id and tenant are those of a page, if any
@@ -237,7 +239,7 @@ func (c *config) check() (err error) {
 	}
 	now := time.Now()
 	switch span := c.horizon.After(now).Sub(c.history.Before(now)); {
-	case span > bridge.MaxWindow-48*time.Hour:
+	case span > round.MaxWindow-48*time.Hour:
 		return errors.New("sync.history and sync.horizon together are longer than the 1825 days that Microsoft Graph allows; events further ahead are served all the same, so shorten horizon")
 	case c.horizon.After(now).Sub(now) < 7*24*time.Hour:
 		return errors.New("sync.horizon must be at least 7d")
@@ -413,11 +415,18 @@ func (c *config) scopes(a accountConfig) []string {
 	return list
 }
 
-// bridge is a bridge with the options of the configuration.
-func (c *config) bridge(store *sqlstore.Store, mailboxes []bridge.Mailbox, log *slog.Logger) *bridge.Bridge {
-	return &bridge.Bridge{
-		Store: store, Mailboxes: mailboxes, Interval: c.interval, History: c.history, Horizon: c.horizon,
-		Settings: c.Sync.MailboxSettings, HTML: c.Sync.HTML, Log: log, Metrics: c.metrics,
+// rounds does rounds with the options of the configuration.
+func (c *config) rounds(store *sqlstore.Store, log *slog.Logger) *round.Runner {
+	return &round.Runner{
+		Store: store, History: c.history, Horizon: c.horizon, Settings: c.Sync.MailboxSettings, HTML: c.Sync.HTML, Log: log,
+		Done: c.metrics.Round,
+	}
+}
+
+// observer counts the requests of an account to Graph.
+func (c *config) observer(account string) func(graph.Observation) {
+	return func(o graph.Observation) {
+		c.metrics.Requested(account, web.GraphRequest{Operation: o.Op, Status: o.Status, Took: o.Took, Throttled: o.Throttled, Again: o.Again, Part: o.Part})
 	}
 }
 
@@ -436,13 +445,13 @@ func (c *config) authority(scopes []string) (*graph.Authority, error) {
 }
 
 // mailboxes makes the Graph client of each account; only == "" is all of them.
-func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog.Logger, only string) ([]bridge.Mailbox, error) {
+func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog.Logger, only string) ([]round.Mailbox, error) {
 	if only != "" {
 		if _, err := c.account(only); err != nil {
 			return nil, err
 		}
 	}
-	var list []bridge.Mailbox
+	var list []round.Mailbox
 	for _, a := range c.Accounts {
 		if only != "" && a.Name != only {
 			continue
@@ -503,21 +512,21 @@ func (g *gates) of(address string) *graph.Gate {
 	return gate
 }
 
-func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (bridge.Mailbox, error) {
+func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.Logger, a accountConfig) (round.Mailbox, error) {
 	log = log.With("account", a.Name)
 	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Mailbox: a.Mailbox, HTTP: c.http, Log: log, Attempts: c.attempts,
-		UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-"), Observe: c.metrics.Graph(a.Name)}
+		UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-"), Observe: c.observer(a.Name)}
 	scopes := c.scopes(a)
 	if a.Mailbox != "" {
 		scopes = graph.AppScopes(c.graphURL)
 	}
 	authority, err := c.authority(scopes)
 	if err != nil {
-		return bridge.Mailbox{}, err
+		return round.Mailbox{}, err
 	}
 	account, err := store.EnsureAccount(ctx, a.Name)
 	if err != nil {
-		return bridge.Mailbox{}, err
+		return round.Mailbox{}, err
 	}
 	if a.Mailbox != "" {
 		g.Tokens = c.gates.appTokens(authority)
@@ -525,11 +534,11 @@ func (c *config) mailbox(ctx context.Context, store *sqlstore.Store, log *slog.L
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: store.Tokens(account.ID), Log: log}
 	}
 	g.Gate = c.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))
-	m := bridge.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}
+	m := round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}
 	for _, address := range a.Shared {
 		// Of its own, since the limits of Graph are a mailbox's; with the sign-in of the account.
 		other := &graph.Client{BaseURL: g.BaseURL, Mailbox: address, HTTP: c.http, Tokens: g.Tokens, Gate: c.gates.of(address), Log: log.With("shared", address), Attempts: g.Attempts, UserAgent: g.UserAgent, Observe: g.Observe}
-		m.Shared = append(m.Shared, bridge.SharedMailbox{Address: address, Graph: other})
+		m.Shared = append(m.Shared, round.SharedMailbox{Address: address, Graph: other})
 	}
 	return m, nil
 }

@@ -52,7 +52,7 @@ func (d *demoCmd) Run(e *env) (err error) {
 	defer simServer.Close()
 
 	c := defaultConfig()
-	c.plain, c.metrics = true, bridge.NewMetrics(version())
+	c.plain, c.metrics = true, web.NewMetrics(version())
 	c.Listen, c.PublicURL = l.Addr().String(), "http://"+l.Addr().String()
 	c.Database, c.KeyFile = filepath.Join(dir, "outbridge.db"), filepath.Join(dir, "outbridge.key")
 	c.Microsoft = microsoftConfig{Cloud: "custom", LoginURL: "http://" + sim.Addr().String(), GraphURL: "http://" + sim.Addr().String(),
@@ -73,6 +73,7 @@ func (d *demoCmd) Run(e *env) (err error) {
 		return err
 	}
 	defer store.Close()
+	c.metrics.Store, c.metrics.Log = store, log
 	// Through the device code sign-in, which the simulated Outlook approves by itself.
 	if err := c.signIn(e.ctx, store, demoUser, func(*graph.DeviceAuth) {}); err != nil {
 		return err
@@ -81,7 +82,7 @@ func (d *demoCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	b := c.bridge(store, nil, log)
+	b := c.rounds(store, log)
 	b.Count = true
 	report, err := b.Round(e.ctx, mailboxes[0])
 	if err != nil {

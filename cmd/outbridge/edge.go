@@ -11,10 +11,9 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"outbridge/bridge/web"
 	"strings"
 	"time"
-
-	"outbridge/bridge"
 )
 
 // edge is what every request passes first: it finds out who asks and whether the way there was safe, refuses app
@@ -24,7 +23,7 @@ type edge struct {
 	dav     func(*http.Request) bool // reports whether a request is CalDAV
 	proxies proxies
 	plain   bool                       // passwords may come over plain http: there is nothing real behind them
-	metrics *bridge.Metrics            // nil: none
+	metrics *web.Metrics               // nil: none
 	shown   func(*http.Request) string // why the metrics are not for this request, or ""
 }
 

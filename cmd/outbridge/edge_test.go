@@ -6,11 +6,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"outbridge/bridge/web"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"outbridge/bridge"
 )
 
 // TestEdge: who may send a password, and whom the handlers take for the client.
@@ -155,7 +154,7 @@ func TestMetricsShown(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		e := &edge{metrics: bridge.NewMetrics("test"), shown: shown, dav: func(*http.Request) bool { return false }}
+		e := &edge{metrics: web.NewMetrics("test"), shown: shown, dav: func(*http.Request) bool { return false }}
 		r := httptest.NewRequest("GET", "/metrics", nil)
 		r.RemoteAddr = c.peer
 		if c.header != "" {
@@ -188,7 +187,7 @@ func TestEdgeCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &edge{metrics: bridge.NewMetrics("test"), shown: shown, dav: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/dav/") },
+	e := &edge{metrics: web.NewMetrics("test"), shown: shown, dav: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/dav/") },
 		next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/dav/":

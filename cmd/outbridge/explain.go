@@ -54,7 +54,7 @@ func (x *explainCmd) Run(e *env) error {
 }
 
 func (x *explainCmd) found(e *env, c *config, store *sqlstore.Store, f bridge.Found) error {
-	s, err := c.bridge(store, nil, c.logger(e.stderr)).SeriesOf(e.ctx, f.Calendar, f.Series)
+	s, err := c.rounds(store, c.logger(e.stderr)).SeriesOf(e.ctx, f.Calendar, f.Series)
 	if err != nil {
 		return err
 	}

@@ -13,11 +13,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/bridge/dav"
 	"outbridge/bridge/feed"
+	"outbridge/bridge/push"
+	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
+	"outbridge/bridge/work"
 	"outbridge/caldav"
 )
 
@@ -69,8 +72,9 @@ func (s *serveCmd) Run(e *env) error {
 	if err := store.CheckKey(e.ctx); err != nil {
 		return err
 	}
-	c.metrics = bridge.NewMetrics(version())
-	var mailboxes []bridge.Mailbox
+	c.metrics = web.NewMetrics(version())
+	c.metrics.Store, c.metrics.Log = store, log
+	var mailboxes []round.Mailbox
 	switch {
 	case c.Microsoft.ClientID == "":
 		log.Warn("there is no app registration yet, so nothing is synced: enter it on the pages, or as microsoft.client_id in the configuration")
@@ -99,16 +103,17 @@ func (s *serveCmd) Run(e *env) error {
 
 // serve syncs and serves until ctx ends; then it lets requests finish for shutdownTime. setupCode is for the first visit
 // to the pages.
-func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []bridge.Mailbox, l net.Listener, log *slog.Logger, setupCode string) error {
-	b := c.bridge(store, mailboxes, log)
-	b.CheckpointAfter, b.Progress = checkpointAfter, progressLog(log)
-	b.ListEvery, b.AuditEvery = listRounds*c.interval, c.audit
+func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []round.Mailbox, l net.Listener, log *slog.Logger, setupCode string) error {
+	rounds := c.rounds(store, log)
+	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressLog(log)
+	rounds.ListEvery, rounds.AuditEvery = listRounds*c.interval, c.audit
+	b := &work.Scheduler{Rounds: rounds, Store: store, Mailboxes: mailboxes, Interval: c.interval, Log: log, Removed: c.metrics.Forget}
 	if c.Sync.Notifications {
 		b.NotifyURL, b.SafetyNet = c.PublicURL+notifyPath, c.notifiedInterval
 	}
-	push := c.pusher(ctx, store, log)
-	if push != nil {
-		b.Published = push.Published
+	pusher := c.pusher(ctx, store, log)
+	if pusher != nil {
+		rounds.Published = pusher.Published
 	}
 	l, beside, err := c.secure(ctx, l, log)
 	if err != nil {
@@ -116,7 +121,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	}
 	files := c.feedFiles(store)
 	files.Took, files.Log = c.metrics.Rendered, log
-	front, err := handler(c, store, b, push, files, setupCode, log)
+	front, err := handler(c, store, b, pusher, files, setupCode, log)
 	if err != nil {
 		return err
 	}
@@ -132,8 +137,8 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return b.Run(ctx) })
 	g.Go(func() error { return c.warnOfCredential(ctx, log) })
-	if push != nil {
-		g.Go(func() error { return push.Run(ctx) })
+	if pusher != nil {
+		g.Go(func() error { return pusher.Run(ctx) })
 	}
 	g.Go(func() error { return files.Run(ctx) })
 	g.Go(func() error { return beside(ctx) })
@@ -158,14 +163,18 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 }
 
 // handler joins DAV and everything else at one origin.
-func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, files *feed.Files, setupCode string, log *slog.Logger) (http.Handler, error) {
-	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log, TimeZone: convert.ZoneCalendar}
+func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.Pusher, files *feed.Files, setupCode string, log *slog.Logger) (http.Handler, error) {
+	backend := dav.Backend{Store: store}
+	if pusher != nil {
+		backend.Push = pusher
+	}
+	dav := &caldav.Handler{Backend: backend, Log: log, TimeZone: convert.ZoneCalendar}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
 		Store: store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: log,
-		Accounts: &accounts{store: store, bridge: b, log: log, c: c}, SetupCode: setupCode,
+		Accounts: &accounts{store: store, work: b, log: log, c: c}, SetupCode: setupCode,
 	}
 	if b.NotifyURL != "" {
 		site.Notify = b.Notify
@@ -184,11 +193,11 @@ func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pu
 }
 
 // pusher tells clients of changes; nil where that is switched off or cannot be.
-func (c *config) pusher(ctx context.Context, store *sqlstore.Store, log *slog.Logger) *bridge.Pusher {
+func (c *config) pusher(ctx context.Context, store *sqlstore.Store, log *slog.Logger) *push.Pusher {
 	if !c.Push {
 		return nil
 	}
-	p := &bridge.Pusher{Store: store, Private: c.PushPrivate, Subject: c.PublicURL, Log: log, Metrics: c.metrics}
+	p := &push.Pusher{Store: store, Private: c.PushPrivate, Subject: c.PublicURL, Log: log, Pushed: c.metrics.Pushed}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme != "https" {
 		p.Subject = "outbridge@" + u.Hostname() // push services take a mail address or an https URL for who sends
 	}
@@ -200,9 +209,9 @@ func (c *config) pusher(ctx context.Context, store *sqlstore.Store, log *slog.Lo
 }
 
 // progressLog tells of long work every few seconds.
-func progressLog(log *slog.Logger) func(bridge.Progress) {
+func progressLog(log *slog.Logger) func(round.Progress) {
 	every := throttle(5 * time.Second)
-	return func(p bridge.Progress) {
+	return func(p round.Progress) {
 		if p.Events < 500 && p.Total < 500 || !every() {
 			return
 		}

@@ -18,6 +18,7 @@ import (
 	"outbridge/bridge/graph"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
+	"outbridge/bridge/work"
 )
 
 // loginPatience is how long a page waits for Microsoft's login service.
@@ -25,9 +26,9 @@ const loginPatience = 20 * time.Second
 
 // accounts does for the pages what the command line does with accounts: web.Accounts.
 type accounts struct {
-	store  *sqlstore.Store
-	bridge *bridge.Bridge
-	log    *slog.Logger
+	store *sqlstore.Store
+	work  *work.Scheduler
+	log   *slog.Logger
 
 	mu sync.Mutex // guards config and changes to the list of mailboxes
 	c  *config
@@ -77,7 +78,7 @@ func (a *accounts) Add(ctx context.Context, name, mailbox string) error {
 		return err
 	}
 	a.c.add(one)
-	a.bridge.Add(m)
+	a.work.Add(m)
 	a.log.Info("account added", "account", name)
 	return nil
 }
@@ -88,7 +89,7 @@ func (a *accounts) Remove(ctx context.Context, name string) error {
 	if !a.c.added[name] {
 		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Take it out there, and start the bridge anew."}
 	}
-	a.bridge.Remove(name)
+	a.work.Remove(name)
 	if err := a.store.RemoveAccount(ctx, name); err != nil {
 		return err
 	}
@@ -97,9 +98,9 @@ func (a *accounts) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-func (a *accounts) Nudge(name string) { a.bridge.Nudge(name) }
+func (a *accounts) Nudge(name string) { a.work.Nudge(name) }
 
-func (a *accounts) Pulse(name string) bridge.Pulse { return a.bridge.Pulse(name) }
+func (a *accounts) Pulse(name string) bridge.Pulse { return a.work.Pulse(name) }
 
 func (a *accounts) App(context.Context) (web.App, error) {
 	a.mu.Lock()
@@ -157,7 +158,7 @@ func (a *accounts) SetApp(ctx context.Context, r bridge.Registration) error {
 		if err != nil {
 			return err
 		}
-		a.bridge.Add(m)
+		a.work.Add(m)
 	}
 	a.log.Info("app registration set", "client_id", r.ClientID, "tenant", r.Tenant)
 	return nil
@@ -231,7 +232,7 @@ func (a *accounts) keep(ctx context.Context, account string, token *oauth2.Token
 		return problem(err, account)
 	}
 	a.log.Info("signed in", "account", account)
-	a.bridge.Nudge(account)
+	a.work.Nudge(account)
 	return nil
 }
 

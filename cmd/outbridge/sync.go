@@ -14,6 +14,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
+	"outbridge/bridge/round"
 )
 
 // syncAttempts is how often `sync` sends a request before it gives up: somebody waits for it, unlike for serve.
@@ -68,7 +69,7 @@ func (s *syncCmd) Run(e *env) error {
 		}
 	}
 	line := newProgressLine(e.stderr)
-	b := c.bridge(store, mailboxes, log)
+	b := c.rounds(store, log)
 	b.Count, b.Progress, b.AuditAlways = true, line.show, s.Audit
 	reports := make([]accountReport, len(mailboxes))
 	errs := make([]error, len(mailboxes))
@@ -153,7 +154,7 @@ func (r *rebuildCmd) Run(e *env) error {
 			return err
 		}
 	}
-	b := c.bridge(store, nil, c.logger(e.stderr))
+	b := c.rounds(store, c.logger(e.stderr))
 	b.Count = true
 	total := syncReport{Accounts: []accountReport{}}
 	var errs error
@@ -187,7 +188,7 @@ func newProgressLine(w io.Writer) *progressLine {
 	return &progressLine{w: w, on: ok && term.IsTerminal(int(f.Fd())), every: throttle(100 * time.Millisecond)}
 }
 
-func (l *progressLine) show(p bridge.Progress) {
+func (l *progressLine) show(p round.Progress) {
 	if !l.on || !l.every() {
 		return
 	}

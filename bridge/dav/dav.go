@@ -1,0 +1,200 @@
+// Package dav serves what is published to CalDAV clients: it is caldav.Backend over the store. It does not know Outlook.
+package dav
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"iter"
+
+	"github.com/emersion/go-ical"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+	"outbridge/caldav"
+)
+
+const ()
+
+// listPage is how many objects are listed at a time.
+const listPage = 500
+
+// Backend serves the published calendars to caldav.Handler.
+type Backend struct {
+	Store bridge.Store
+	Push  Push // nil: clients are offered no push
+}
+
+// Push keeps subscriptions of clients to calendars; see caldav.PushBackend.
+type Push interface {
+	Key() []byte
+	Topic(c caldav.Calendar) string
+	Register(ctx context.Context, user string, calendar bridge.CalendarID, s caldav.PushSubscription) (r caldav.PushRegistration, created bool, err error)
+	Unregister(ctx context.Context, user, id string) error
+}
+
+var (
+	_ caldav.Backend       = Backend{}
+	_ caldav.PropertyStore = Backend{}
+	_ caldav.PushBackend   = Backend{}
+)
+
+func (b Backend) Login(ctx context.Context, user, password string) (caldav.Principal, error) {
+	ok, err := b.Store.CheckPassword(ctx, user, password)
+	if err != nil {
+		return caldav.Principal{}, err
+	}
+	if !ok {
+		return caldav.Principal{}, caldav.ErrUnauthorized
+	}
+	return caldav.Principal{Name: user, DisplayName: user}, nil
+}
+
+func (b Backend) Calendars(ctx context.Context, p caldav.Principal) ([]caldav.Calendar, error) {
+	a, err := b.Store.Account(ctx, p.Name)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return nil, nil // a user whose account has not met its first round
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := b.Store.Calendars(ctx, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	cals := make([]caldav.Calendar, len(list))
+	for i, c := range list {
+		cals[i] = davCalendar(c, p, zoneOf(a))
+	}
+	return cals, nil
+}
+
+func (b Backend) Calendar(ctx context.Context, p caldav.Principal, name string) (caldav.Calendar, error) {
+	c, err := b.Store.UserCalendar(ctx, p.Name, name)
+	if err != nil {
+		return caldav.Calendar{}, davError(err)
+	}
+	a, err := b.Store.Account(ctx, p.Name)
+	if err != nil {
+		return caldav.Calendar{}, davError(err)
+	}
+	return davCalendar(c, p, zoneOf(a)), nil
+}
+
+// zoneOf is the IANA name of the mailbox's own time zone, "" where that is not known.
+func zoneOf(a bridge.Account) string {
+	_, iana, _ := convert.LoadZone(a.Settings.Zone)
+	return iana
+}
+
+func davCalendar(c bridge.Calendar, p caldav.Principal, zone string) caldav.Calendar {
+	return caldav.Calendar{
+		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.Color, Order: c.Order, TimeZone: zone,
+		Token: caldav.Token{Epoch: c.Epoch, Rev: c.Rev}, Modified: c.Modified, Key: c.ID,
+	}
+}
+
+func (b Backend) Object(ctx context.Context, c caldav.Calendar, name string) (caldav.Object, error) {
+	o, err := b.Store.Object(ctx, c.Key.(bridge.CalendarID), name)
+	return davObject(o), davError(err)
+}
+
+func davObject(o bridge.Object) caldav.Object {
+	return caldav.Object{
+		Name: o.Name, ETag: o.ETag, Rev: o.Rev, Modified: o.Modified, Size: o.Size, Data: o.Data, Deleted: o.Deleted,
+		First: o.First, Last: o.Last,
+	}
+}
+
+func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {
+	return func(yield func(caldav.Object, error) bool) {
+		all := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
+		for o, err := range bridge.Objects(ctx, b.Store, c.Key.(bridge.CalendarID), all) {
+			if !yield(davObject(o), err) {
+				return
+			}
+		}
+	}
+}
+
+func (b Backend) Changes(ctx context.Context, c caldav.Calendar, since caldav.Token) iter.Seq2[caldav.Object, error] {
+	return func(yield func(caldav.Object, error) bool) {
+		if since.Epoch != c.Token.Epoch || since.Rev > c.Token.Rev {
+			yield(caldav.Object{}, caldav.ErrTokenGone)
+			return
+		}
+		for rev := since.Rev; ; {
+			list, err := b.Store.Changes(ctx, c.Key.(bridge.CalendarID), rev, listPage)
+			if err != nil {
+				yield(caldav.Object{}, err)
+				return
+			}
+			for _, o := range list {
+				if o.Rev > c.Token.Rev {
+					return // published since: it is for the next token
+				}
+				if !yield(davObject(o), nil) {
+					return
+				}
+				rev = o.Rev
+			}
+			if len(list) < listPage {
+				return
+			}
+		}
+	}
+}
+
+func (b Backend) Properties(ctx context.Context, p caldav.Principal, path string) (map[xml.Name]string, error) {
+	return b.Store.Properties(ctx, p.Name, path)
+}
+
+func (b Backend) SetProperties(ctx context.Context, p caldav.Principal, path string, set map[xml.Name]string, remove []xml.Name) error {
+	return b.Store.SetProperties(ctx, p.Name, path, set, remove)
+}
+
+// Put refuses: calendars are read-only.
+func (b Backend) Put(context.Context, caldav.Calendar, string, *ical.Calendar, caldav.Match) (caldav.Object, error) {
+	return caldav.Object{}, caldav.ErrForbidden
+}
+
+// Delete refuses: calendars are read-only.
+func (b Backend) Delete(context.Context, caldav.Calendar, string, caldav.Match) error {
+	return caldav.ErrForbidden
+}
+
+func davError(err error) error {
+	if errors.Is(err, bridge.ErrNotFound) {
+		return caldav.ErrNotFound
+	}
+	return err
+}
+
+func (b Backend) PushKey(context.Context) ([]byte, error) {
+	if b.Push == nil {
+		return nil, nil
+	}
+	return b.Push.Key(), nil
+}
+
+func (b Backend) PushTopic(c caldav.Calendar) string {
+	if b.Push == nil {
+		return ""
+	}
+	return b.Push.Topic(c)
+}
+
+func (b Backend) PushRegister(ctx context.Context, u caldav.Principal, c caldav.Calendar, s caldav.PushSubscription) (caldav.PushRegistration, bool, error) {
+	if b.Push == nil {
+		return caldav.PushRegistration{}, false, caldav.ErrPushUnavailable
+	}
+	r, created, err := b.Push.Register(ctx, u.Name, c.Key.(bridge.CalendarID), s)
+	return r, created, davError(err)
+}
+
+func (b Backend) PushUnregister(ctx context.Context, u caldav.Principal, id string) error {
+	if b.Push == nil {
+		return caldav.ErrNotFound
+	}
+	return davError(b.Push.Unregister(ctx, u.Name, id))
+}

@@ -1,0 +1,46 @@
+package bridge
+
+import (
+	"context"
+	"iter"
+)
+
+const (
+	listPage = 500 // objects read at a time without their data
+	dataPage = 50  // objects read at a time with it
+)
+
+// ObjectLister is the part of an ObjectStore that lists objects.
+type ObjectLister interface {
+	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
+}
+
+// Objects yields all objects that q selects by name, whatever its Limit, reading a page at a time. It stops after an
+// error.
+func Objects(ctx context.Context, store ObjectLister, id CalendarID, q ObjectQuery) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		q.Limit = listPage
+		switch {
+		case q.Names != nil:
+			q.Limit = min(len(q.Names)+1, listPage) // one more, so that all of them are known to be all
+		case q.WithData:
+			q.Limit = dataPage
+		}
+		for page := q; ; {
+			list, err := store.Objects(ctx, id, page)
+			if err != nil {
+				yield(Object{}, err)
+				return
+			}
+			for _, o := range list {
+				if !yield(o, nil) {
+					return
+				}
+			}
+			if len(list) < page.Limit {
+				return
+			}
+			page.After = list[len(list)-1].Name
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package round_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/graph/graphsim"
+)
+
+// audit runs a round with an audit, and requires the number of differences that it finds.
+func (w *world) audit(want int) bridge.Report {
+	w.Helper()
+	w.Rounds.AuditAlways = true
+	defer func() { w.Rounds.AuditAlways = false }()
+	r := w.Round()
+	found := 0
+	for _, c := range r.Calendars {
+		found += c.Differences
+	}
+	if found != want {
+		w.Fatalf("the audit found %d differences, want %d", found, want)
+	}
+	return r
+}
+
+func TestAuditHeals(t *testing.T) {
+	w := newWorld(t)
+	cal := w.Box.Calendar()
+	single := cal.Create(meeting("Single", 3, 9))
+	series := cal.Create(weekly("Series", 1, 11, "tuesday", "friday"))
+	cal.Create(meeting("Other", 3, 12))
+	w.Round()
+	w.audit(0)
+
+	w.Damage(bridge.MirrorPage{Gone: []graph.EventID{single}, Marks: []bridge.Mark{{Series: single, Stage: bridge.StageDerive}}})
+	w.audit(1)
+	w.Object("Single")
+
+	rows, err := w.Store.SeriesRows(w.Ctx, 1, series)
+	w.Must(err)
+	for _, row := range rows {
+		if row.Kind == bridge.KindOccurrence && row.Span.Start.Equal(at(8, 10, 0)) {
+			w.Damage(bridge.MirrorPage{Gone: []graph.EventID{row.ID}, Marks: []bridge.Mark{{Series: series, Stage: bridge.StageDerive, Listed: true}}})
+		}
+	}
+	if r := w.audit(1); r.Changed() != 2 {
+		t.Errorf("%d changes, want the damage and its mending", r.Changed())
+	}
+
+	ghost := bridge.Row{ID: "ghost", Series: "ghost", Kind: bridge.KindSingle, Span: convert.Span{Start: at(5, 8, 0), End: at(5, 9, 0)},
+		Raw: []byte(`{"id":"ghost","subject":"Ghost","type":"singleInstance","start":{"dateTime":"2026-11-28T08:00:00","timeZone":"UTC"},"end":{"dateTime":"2026-11-28T09:00:00","timeZone":"UTC"}}`)}
+	w.Damage(bridge.MirrorPage{Rows: []bridge.Row{ghost}, Marks: []bridge.Mark{{Series: "ghost", Stage: bridge.StageDerive}}})
+	w.audit(1)
+	w.audit(0)
+}
+
+// TestAuditEvery audits a calendar once a day, and the first time not at once.
+func TestAuditEvery(t *testing.T) {
+	w := newWorld(t)
+	w.Rounds.AuditEvery = 24 * time.Hour
+	for i := range 5 {
+		w.Box.Calendar().Create(meeting(fmt.Sprint("Meeting ", i), i, 9))
+	}
+	audits := func(rounds int) (n int) {
+		w.Sim.ResetRequests()
+		for range rounds {
+			w.Pass(time.Hour)
+			w.Round()
+		}
+		for _, r := range w.Sim.Requests() {
+			if strings.Contains(r.Path, "/calendarView?") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := audits(12); n != 0 {
+		t.Errorf("%d audits in the first 12 hours", n)
+	}
+	if n := audits(12); n != 1 {
+		t.Errorf("%d audits in the second 12 hours, want 1", n)
+	}
+	if n := audits(72); n != 3 {
+		t.Errorf("%d audits in three days, want 3", n)
+	}
+	c, err := w.Store.Calendar(w.Ctx, 1)
+	w.Must(err)
+	if c.Audit.At.IsZero() || c.Audit.Found != 0 {
+		t.Errorf("audit %+v", c.Audit)
+	}
+}
+
+// TestAuditRefused keeps good rounds good where Graph does not show its view, and tries again an hour later.
+func TestAuditRefused(t *testing.T) {
+	w := newWorld(t)
+	w.Rounds.AuditEvery = 24 * time.Hour
+	w.Box.Calendar().Create(meeting("Kept", 1, 9))
+	views := 0
+	w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.HasSuffix(r.URL.Path, "/calendarView") {
+			views++
+			return &graphsim.Fault{Status: 403, Code: "ErrorAccessDenied"}
+		}
+		return nil
+	}
+	w.Round()
+	w.Pass(24 * time.Hour)
+	for range 65 {
+		w.Round()
+	}
+	if views != 2 {
+		t.Errorf("%d views in an hour, want one and another after an hour", views)
+	}
+	a, err := w.Store.Account(w.Ctx, "alice")
+	w.Must(err)
+	if a.State.Code != bridge.StateOK {
+		t.Errorf("state %+v", a.State)
+	}
+	w.Sim.Fault = nil
+	w.Rounds.AuditAlways = true
+	w.Round()
+}
+
+// TestClockSetBack keeps listing calendars and auditing when the clock of the machine is set back by a year.
+func TestClockSetBack(t *testing.T) {
+	w := newWorld(t)
+	w.Rounds.ListEvery, w.Rounds.AuditEvery = 5*time.Minute, 24*time.Hour
+	w.Box.Calendar().Create(meeting("One", 1, 9))
+	w.Round()
+	w.Pass(-365 * 24 * time.Hour)
+	w.Box.AddCalendar("New", "")
+	w.Round()
+	w.Sim.ResetRequests()
+	for range 40 {
+		w.Pass(time.Hour)
+		w.Round()
+	}
+	views := 0
+	for _, r := range w.Sim.Requests() {
+		if strings.Contains(r.Path, "/calendarView?") {
+			views++
+		}
+	}
+	if views < 2 {
+		t.Errorf("%d audits of two calendars in forty hours", views)
+	}
+}

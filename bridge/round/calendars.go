@@ -1,0 +1,219 @@
+package round
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+// groupsAge is how old the list of calendar groups may be. Graph lists the calendars of all groups at once, but is
+// known to leave out shared ones there.
+const groupsAge = 24 * time.Hour
+
+// groupsRetry is how long after a failure they are asked for again.
+const groupsRetry = time.Hour
+
+// calendars are those of the account. Every ListEvery, and after a round that failed, the list is read from Graph and
+// the store brought in line with it; in between it is that of the store. An error comes with the calendars that can
+// be polled all the same.
+func (b *Runner) calendars(ctx context.Context, m Mailbox, a bridge.Account) (cals []bridge.Calendar, requests int64, err error) {
+	known, err := b.Store.Calendars(ctx, a.ID)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(known) > 0 && bridge.Elapsed(b.now(), b.listed.of(a.ID)) < b.ListEvery {
+		return known, 0, nil
+	}
+	counted, n := graph.CountRequests(ctx)
+	list := listing{b: b, m: m, known: known}
+	if err := list.own(counted, a); err != nil {
+		return nil, n.Load(), fmt.Errorf("list calendars: %w", err)
+	}
+	list.shared(counted)
+	if _, err := b.Store.SetCalendars(ctx, a.ID, list.want); err != nil {
+		return nil, n.Load(), err
+	}
+	if cals, err = b.Store.Calendars(ctx, a.ID); err != nil {
+		return nil, n.Load(), err
+	}
+	b.listed.set(a.ID, b.now())
+	if len(cals) == 0 {
+		err = errors.New("no calendar is left by include and exclude of the configuration")
+	}
+	return cals, n.Load(), errors.Join(append(list.errs, err)...)
+}
+
+// listing gathers the calendars that an account is to have.
+type listing struct {
+	b     *Runner
+	m     Mailbox
+	known []bridge.Calendar
+	want  []bridge.Calendar
+	errs  []error
+}
+
+// own takes the calendars of the account's mailbox.
+func (l *listing) own(ctx context.Context, a bridge.Account) error {
+	list, err := l.m.Graph.Calendars(ctx)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		// Every mailbox has a calendar, so this is a fault of the answer, and must not empty anybody's client.
+		return errors.New("Graph lists no calendar at all; the known ones are kept")
+	}
+	groups, err := l.grouped(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if !slices.ContainsFunc(list, func(c graph.Calendar) bool { return c.ID == g.ID }) {
+			list = append(list, g)
+		}
+	}
+	for _, c := range l.known {
+		if c.Mailbox != "" || slices.ContainsFunc(list, func(g graph.Calendar) bool { return g.ID == c.GraphID }) {
+			continue
+		}
+		// Not listed is not yet gone: a short list must not take a calendar from anybody's client.
+		g, err := l.m.Graph.Calendar(ctx, c.GraphID)
+		switch {
+		case err == nil:
+			list = append(list, g)
+		case isGone(err):
+			l.b.log().Info("a calendar was removed in Outlook", "account", l.m.Name, "calendar", c.DisplayName)
+		default:
+			return err
+		}
+	}
+	for _, g := range list {
+		if c := calendarOf(g); l.m.selects(c.DisplayName) {
+			l.take(c)
+		}
+	}
+	return nil
+}
+
+// grouped are the calendars of all calendar groups, once a day. They are an addition, so without an answer the account
+// does without until later.
+func (l *listing) grouped(ctx context.Context, a bridge.Account) ([]graph.Calendar, error) {
+	now := l.b.now()
+	if bridge.Elapsed(now, a.Grouped) < groupsAge || bridge.Elapsed(now, l.b.grouped.of(a.ID)) < groupsRetry {
+		return nil, nil
+	}
+	groups, err := l.m.Graph.GroupCalendars(ctx)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil && !graph.IsNotOffered(err) {
+		l.b.log().Info("calendar groups cannot be read now; the calendars of the plain list are taken", "account", l.m.Name, "err", err)
+		l.b.grouped.set(a.ID, now)
+		return nil, nil
+	}
+	return groups, l.b.Store.SetGrouped(ctx, a.ID, now)
+}
+
+// shared takes the default calendars of other people's mailboxes. One that cannot be read now keeps what is known.
+func (l *listing) shared(ctx context.Context) {
+	for _, s := range l.m.Shared {
+		g, err := s.Graph.PrimaryCalendar(ctx)
+		if err != nil {
+			l.errs = append(l.errs, &bridge.SharedError{Address: s.Address, Err: err})
+			for _, c := range l.known {
+				if c.Mailbox == s.Address {
+					l.take(c)
+				}
+			}
+			continue
+		}
+		c := calendarOf(g)
+		// Their calendar is called "Calendar", as everybody's is.
+		c.Mailbox, c.Default, c.DisplayName = s.Address, false, cmp.Or(g.Owner.Name, s.Address)
+		c.Name = slug(strings.Split(s.Address, "@")[0])
+		l.take(c)
+	}
+}
+
+func (l *listing) take(c bridge.Calendar) {
+	c.Order, c.Modified = len(l.want)+1, l.b.now()
+	l.want = append(l.want, c)
+}
+
+func calendarOf(g graph.Calendar) bridge.Calendar {
+	return bridge.Calendar{
+		GraphID: g.ID, Name: slug(g.Name), DisplayName: displayName(g), Color: colorOf(g), CanEdit: g.CanEdit,
+		Default: g.Default, Owner: g.Owner.Address,
+	}
+}
+
+// selects reports whether a calendar of that name is one to serve: one of Include, where there are any, and none of
+// Exclude.
+func (m Mailbox) selects(name string) bool {
+	return (len(m.Include) == 0 || matches(m.Include, name)) && !matches(m.Exclude, name)
+}
+
+// matches reports whether a pattern is name, whatever the case, "*" being any text.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		parts := strings.Split(strings.ToLower(p), "*")
+		for i := range parts {
+			parts[i] = regexp.QuoteMeta(parts[i])
+		}
+		ok, _ := regexp.MatchString("^"+strings.Join(parts, ".*")+"$", strings.ToLower(name))
+		return ok
+	})
+}
+
+// graphOf is the way to the mailbox that a calendar is read from.
+func (m Mailbox) graphOf(c bridge.Calendar) Graph {
+	for _, s := range m.Shared {
+		if c.Mailbox == s.Address {
+			return s.Graph
+		}
+	}
+	return m.Graph
+}
+
+func displayName(g graph.Calendar) string {
+	if name := strings.Join(strings.Fields(g.Name), " "); name != "" {
+		return name
+	}
+	return "Calendar"
+}
+
+var notSlug = regexp.MustCompile(`[^a-z0-9]+`)
+
+// slug makes a path segment of a calendar's name.
+func slug(name string) string {
+	s := strings.Trim(notSlug.ReplaceAllString(strings.ToLower(name), "-"), "-")
+	if len(s) > 40 {
+		s = strings.Trim(s[:40], "-")
+	}
+	if s == "" {
+		return "calendar"
+	}
+	return s
+}
+
+// presetColors are the looks of calendar.color where hexColor was never set. Microsoft publishes none.
+var presetColors = map[string]string{
+	"lightBlue": "#0099bc", "lightGreen": "#00cc6a", "lightOrange": "#f7630c", "lightGray": "#69797e", "lightYellow": "#fde300",
+	"lightTeal": "#038387", "lightPink": "#bf0077", "lightBrown": "#8e562e", "lightRed": "#a4262c",
+}
+
+var hexColor = regexp.MustCompile(`^#[0-9a-f]{6}$`)
+
+func colorOf(g graph.Calendar) string {
+	if c := strings.ToLower(g.HexColor); hexColor.MatchString(c) {
+		return c
+	}
+	return presetColors[g.Color]
+}

@@ -1,0 +1,241 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"outbridge/bridge"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics counts what a bridge does, in the exposition format of Prometheus. Make it with NewMetrics; a nil *Metrics
+// counts nothing. Labels are accounts, path segments of calendars and small fixed sets, and never a title or a secret.
+type Metrics struct {
+	// Store counts what a calendar holds, and Log is told where it cannot. Both are set before the first round.
+	Store interface {
+		Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
+	}
+	Log *slog.Logger
+
+	registry *prometheus.Registry
+
+	graphRequests  *prometheus.CounterVec // account, operation, code
+	graphSeconds   *prometheus.HistogramVec
+	graphThrottled *prometheus.CounterVec
+	graphRetries   *prometheus.CounterVec
+
+	rounds       *prometheus.CounterVec // account, result
+	roundSeconds *prometheus.HistogramVec
+	state        *prometheus.GaugeVec // account, state
+	tokenExpires *prometheus.GaugeVec // account
+	lastSuccess  *prometheus.GaugeVec // account, calendar
+	failed       *prometheus.GaugeVec
+	changed      *prometheus.CounterVec
+	removed      *prometheus.CounterVec
+	objects      *prometheus.GaugeVec
+	losses       *prometheus.GaugeVec
+
+	credential  *prometheus.GaugeVec // kind
+	httpSeconds *prometheus.HistogramVec
+	renders     prometheus.Histogram
+	push        *prometheus.CounterVec // result
+
+	mu    sync.Mutex
+	known map[string]map[string]bool // account → path segments of its calendars
+}
+
+var stateCodes = []string{bridge.StateNew, bridge.StateOK, bridge.StateSignIn, bridge.StateDenied, bridge.StateConfiguration, bridge.StateUnavailable, bridge.StateError}
+
+// NewMetrics makes empty metrics of a program of that version, with those of the process and of the Go runtime.
+func NewMetrics(version string) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), known: map[string]map[string]bool{}}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "outbridge", Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "outbridge", Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "outbridge", Name: name, Help: help, Buckets: buckets}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	m.graphRequests = counter("graph_requests_total", "HTTP requests to Microsoft Graph, by what they were for and the status of the answer (0: no answer came).", "account", "operation", "code")
+	m.graphSeconds = histogram("graph_request_seconds", "Time from sending a request to Microsoft Graph to the last byte of the answer.", prometheus.ExponentialBuckets(0.025, 2, 12), "operation")
+	m.graphThrottled = counter("graph_throttled_total", "Answers of Microsoft Graph that asked to slow down, requests inside a batch included.", "account")
+	m.graphRetries = counter("graph_retries_total", "HTTP requests to Microsoft Graph that were sent again after a failure.", "account")
+	m.rounds = counter("rounds_total", "Rounds that ended, by result: good or failed.", "account", "result")
+	m.roundSeconds = histogram("round_seconds", "Time that a round took.", prometheus.ExponentialBuckets(0.05, 3, 10), "account")
+	m.state = gauge("account_state", "1 for the state that the account is in, 0 for the others.", "account", "state")
+	m.tokenExpires = gauge("access_token_expiry_timestamp_seconds", "When the account's access token ends. It is renewed some minutes before: a time in the past means that it could not be.", "account")
+	m.lastSuccess = gauge("calendar_last_success_timestamp_seconds", "End of the calendar's last good round.", "account", "calendar")
+	m.failed = gauge("calendar_failed", "1 where the calendar's last round failed.", "account", "calendar")
+	m.changed = counter("changed_objects_total", "Objects that clients saw change, removed ones included.", "account", "calendar")
+	m.removed = counter("removed_objects_total", "Objects that clients saw removed.", "account", "calendar")
+	m.objects = gauge("calendar_objects", "Objects that clients see.", "account", "calendar")
+	m.losses = gauge("calendar_losses", "Recorded losses: what could not be carried over to iCalendar.", "account", "calendar")
+	m.credential = gauge("credential_expiry_timestamp_seconds", "When the app's own credential ends, where that is known.", "kind")
+	m.httpSeconds = histogram("http_request_seconds", "Time to answer requests, by part (dav, feed, page, webhook, health, metrics), method and status.", prometheus.ExponentialBuckets(0.001, 4, 8), "part", "method", "status")
+	m.push = counter("push_messages_total", "WebDAV-Push messages, by result.", "result")
+	m.renders = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "outbridge", Name: "feed_render_seconds",
+		Help: "Time that the rendering of a feed took. Feeds are rendered when a calendar has changed, not when they are read.", Buckets: prometheus.ExponentialBuckets(0.005, 4, 8)})
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "outbridge", Name: "build_info", Help: "1, with the version as a label.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
+	info.Set(1)
+	m.registry.MustRegister(m.renders, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves the metrics.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// GraphRequest is one HTTP request to Microsoft Graph, or one that it refused within a batch.
+type GraphRequest struct {
+	Operation string
+	Status    int // 0: no answer came
+	Took      time.Duration
+	Throttled bool
+	Again     bool // sent again after a failure
+	Part      bool // of a batch, which is counted by itself
+}
+
+// Requested counts a request to Microsoft Graph for an account.
+func (m *Metrics) Requested(account string, r GraphRequest) {
+	if m == nil {
+		return
+	}
+	if r.Throttled {
+		m.graphThrottled.WithLabelValues(account).Inc()
+	}
+	if r.Part {
+		return
+	}
+	m.graphRequests.WithLabelValues(account, r.Operation, strconv.Itoa(r.Status)).Inc()
+	m.graphSeconds.WithLabelValues(r.Operation).Observe(r.Took.Seconds())
+	if r.Again {
+		m.graphRetries.WithLabelValues(account).Inc()
+	}
+}
+
+// Served counts an answered request. part and method are to be of small fixed sets.
+func (m *Metrics) Served(part, method string, status int, took time.Duration) {
+	if m != nil {
+		m.httpSeconds.WithLabelValues(part, method, strconv.Itoa(status)).Observe(took.Seconds())
+	}
+}
+
+// Rendered counts the rendering of a feed.
+func (m *Metrics) Rendered(took time.Duration) {
+	if m != nil {
+		m.renders.Observe(took.Seconds())
+	}
+}
+
+// Pushed counts a WebDAV-Push message; result is "sent", "failed", or "dropped" where the subscription is gone.
+func (m *Metrics) Pushed(result string) {
+	if m != nil {
+		m.push.WithLabelValues(result).Inc()
+	}
+}
+
+// CredentialExpires says when a credential of the app ends; kind is "certificate" or "client secret".
+func (m *Metrics) CredentialExpires(kind string, at time.Time) {
+	if m != nil {
+		m.credential.WithLabelValues(kind).Set(float64(at.Unix()))
+	}
+}
+
+// Round takes over the end of a round. What an account's objects and losses come to is read from Store.
+func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
+	if m == nil {
+		return
+	}
+	result := "good"
+	if report.Err != nil {
+		result = "failed"
+	}
+	m.rounds.WithLabelValues(report.Account, result).Inc()
+	m.roundSeconds.WithLabelValues(report.Account).Observe(report.Seconds)
+	for _, code := range stateCodes {
+		value := 0.0
+		if code == report.State.Code {
+			value = 1
+		}
+		m.state.WithLabelValues(report.Account, code).Set(value)
+	}
+	if !report.TokenExpires.IsZero() {
+		m.tokenExpires.WithLabelValues(report.Account).Set(float64(report.TokenExpires.Unix()))
+	}
+	fresh := m.calendars(report.Account, report.Calendars)
+	for _, c := range report.Calendars {
+		labels := []string{report.Account, c.Name}
+		m.changed.WithLabelValues(labels...).Add(float64(c.Changed))
+		m.removed.WithLabelValues(labels...).Add(float64(c.Removed))
+		m.failed.WithLabelValues(labels...).Set(0)
+		if c.Error != "" {
+			m.failed.WithLabelValues(labels...).Set(1)
+		}
+		if !c.Good.IsZero() {
+			m.lastSuccess.WithLabelValues(labels...).Set(float64(c.Good.Unix()))
+		}
+		if c.Changed == 0 && !fresh[c.Name] {
+			continue
+		}
+		if counts, err := m.Store.Counts(ctx, c.ID); err != nil {
+			m.Log.ErrorContext(ctx, "count for the metrics", "account", report.Account, "calendar", c.Calendar, "err", err)
+		} else {
+			m.objects.WithLabelValues(labels...).Set(float64(counts.Objects))
+			m.losses.WithLabelValues(labels...).Set(float64(counts.Losses))
+		}
+	}
+}
+
+// calendars forgets the gauges of an account's calendars that are gone, and reports which are new. A round that failed
+// before it knew its calendars forgets none.
+func (m *Metrics) calendars(account string, list []bridge.CalendarReport) (fresh map[string]bool) {
+	if len(list) == 0 {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fresh, now := map[string]bool{}, map[string]bool{}
+	for _, c := range list {
+		now[c.Name] = true
+		fresh[c.Name] = !m.known[account][c.Name]
+	}
+	for name := range m.known[account] {
+		if !now[name] {
+			for _, v := range []*prometheus.GaugeVec{m.lastSuccess, m.failed, m.objects, m.losses} {
+				v.DeleteLabelValues(account, name)
+			}
+		}
+	}
+	m.known[account] = now
+	return fresh
+}
+
+// Forget drops what the gauges say of an account that is no longer read.
+func (m *Metrics) Forget(account string) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, account)
+	for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.objects, m.losses} {
+		v.DeletePartialMatch(prometheus.Labels{"account": account})
+	}
+}
