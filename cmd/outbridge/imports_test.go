@@ -25,6 +25,7 @@ var imports = map[string][]string{
 	"bridge/convert":        {"bridge/graph"}, // types only
 	"bridge/graph/graphsim": {"bridge/graph"}, // types only
 	"bridge/graph":          {},
+	"caldav/ics":            {}, // octets and time: it knows no DAV and no Outlook
 	"caldav":                {},
 }
 
