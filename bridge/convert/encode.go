@@ -216,8 +216,8 @@ func propOrder(c *ical.Component) []string {
 	})
 }
 
-// EscapeText is the value of a TEXT property (RFC 5545 §3.3.11).
-func EscapeText(s string) string {
+// escapeText is the value of a TEXT property (RFC 5545 §3.3.11).
+func escapeText(s string) string {
 	if !strings.ContainsAny(s, "\\;,\r\n\u0085\u2028\u2029") {
 		return s
 	}

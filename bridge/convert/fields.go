@@ -24,7 +24,7 @@ const (
 // fields is the VEVENT of e without its times.
 func (c *conversion) fields(e graph.Event) *ical.Component {
 	comp := ical.NewComponent(ical.CompEvent)
-	add(comp, ical.PropUID, EscapeText(c.uid))
+	add(comp, ical.PropUID, escapeText(c.uid))
 	c.stamps(comp, e)
 	body := readBody(e)
 	link, place := meetingLink(e, body)
@@ -100,7 +100,7 @@ func (c *conversion) categories(comp *ical.Component, e graph.Event) {
 			break
 		}
 		if name, _ = capText(strings.TrimSpace(name), 255); !blank(name) {
-			names = append(names, EscapeText(name))
+			names = append(names, escapeText(name))
 		}
 	}
 	if len(names) > 0 {

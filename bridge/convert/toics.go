@@ -155,7 +155,7 @@ func addText(c *ical.Component, name, text string, params ...string) {
 	if blank(text) {
 		return
 	}
-	add(c, name, EscapeText(text), params...)
+	add(c, name, escapeText(text), params...)
 }
 
 const (

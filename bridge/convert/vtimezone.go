@@ -96,7 +96,7 @@ func observance(o onset, start time.Time, rule string) *ical.Component {
 	add(c, ical.PropDateTimeStart, start.Format(wallForm))
 	add(c, ical.PropTimezoneOffsetFrom, offsetText(o.from))
 	add(c, ical.PropTimezoneOffsetTo, offsetText(o.to))
-	add(c, ical.PropTimezoneName, EscapeText(o.name))
+	add(c, ical.PropTimezoneName, escapeText(o.name))
 	if rule != "" {
 		add(c, ical.PropRecurrenceRule, rule)
 	}

@@ -8,7 +8,7 @@
 //   - A [Rendering]'s tag changes exactly when its octets may.
 //   - No file outlives its feed: of a feed that was removed, rotated or changed nothing is left after the next sweep, which
 //     whoever does such a thing calls, and which a server repeats ([Files.Run]).
-//   - However many events a feed has, a rendering holds one object at a time.
+//   - However many events a feed has, a rendering holds a page of their objects at a time.
 package feed
 
 import (
@@ -23,6 +23,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 // Store is what feeds are made from: the part of bridge.Store that says which there are and what they show.
@@ -58,7 +59,7 @@ type Rendering struct {
 	owner    string // of the files
 	cals     []bridge.Calendar
 	info     info
-	window   convert.Span
+	window   ics.Span
 	modified time.Time // whole seconds
 }
 
@@ -107,7 +108,7 @@ func (f *Files) Rendering(ctx context.Context, feed bridge.Feed) (Rendering, err
 		return r, ErrNotReady
 	}
 	now := f.now()
-	r.window = feed.Window(now)
+	r.window = ics.Span(feed.Window(now))
 	r.info = infoOf(a, r, oldest, now)
 	r.Name = r.info.Name
 	fmt.Fprintf(sum, " %s %d %x %s %+v %d %q %v", format, feed.ID, feed.Salt, feed.Detail, feed.Options, feed.Changed.Unix(), r.info, r.window)

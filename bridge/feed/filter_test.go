@@ -8,6 +8,7 @@ import (
 
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 	"outbridge/caldav/ics/lint"
 )
 
@@ -35,13 +36,13 @@ func shown(t *testing.T, f filter, object []byte) string {
 	for _, p := range lint.Problems(b.String(), false) {
 		t.Error(p)
 	}
-	instances, err := convert.Expand(decode(t, out), convert.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
+	instances, err := reader().Expand(decode(t, out), ics.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
 	for _, i := range instances {
-		lines = append(lines, i.Start.Format("01-02T15 ")+i.Summary)
+		lines = append(lines, i.Start.Format("01-02T15 ")+i.Summary())
 	}
 	return strings.Join(lines, "\n")
 }
@@ -174,26 +175,26 @@ func TestFilterWindow(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		object []byte
-		window convert.Span
+		window ics.Span
 		want   bool
 	}{
-		{"single", single, convert.Span{}, true},
-		{"single", single, convert.Span{Start: at(6, 1), End: at(8, 1)}, true},
-		{"single", single, convert.Span{Start: at(7, 2), End: at(8, 1)}, false},
-		{"single", single, convert.Span{Start: at(6, 1), End: at(7, 1)}, false},
-		{"single", single, convert.Span{Start: at(7, 1)}, true},
-		{"single", single, convert.Span{Start: at(7, 2)}, false},
-		{"single", single, convert.Span{End: at(7, 2)}, true},
-		{"single", single, convert.Span{End: at(7, 1)}, false},
-		{"endless", endless, convert.Span{Start: date(2126, 1, 1)}, true},
-		{"endless", endless, convert.Span{End: at(3, 2)}, false},
-		{"endless", endless, convert.Span{End: at(3, 3)}, true},
-		{"endless", endless, convert.Span{Start: at(8, 4), End: at(8, 9)}, false},
-		{"endless", endless, convert.Span{Start: at(8, 3), End: at(8, 9)}, true},
-		{"finite", finite, convert.Span{Start: at(3, 31), End: at(4, 20)}, false}, // two are cancelled
-		{"finite", finite, convert.Span{Start: at(3, 31), End: at(4, 21)}, true},
-		{"finite", finite, convert.Span{Start: at(6, 1)}, true},
-		{"finite", finite, convert.Span{Start: at(6, 2)}, false},
+		{"single", single, ics.Span{}, true},
+		{"single", single, ics.Span{Start: at(6, 1), End: at(8, 1)}, true},
+		{"single", single, ics.Span{Start: at(7, 2), End: at(8, 1)}, false},
+		{"single", single, ics.Span{Start: at(6, 1), End: at(7, 1)}, false},
+		{"single", single, ics.Span{Start: at(7, 1)}, true},
+		{"single", single, ics.Span{Start: at(7, 2)}, false},
+		{"single", single, ics.Span{End: at(7, 2)}, true},
+		{"single", single, ics.Span{End: at(7, 1)}, false},
+		{"endless", endless, ics.Span{Start: date(2126, 1, 1)}, true},
+		{"endless", endless, ics.Span{End: at(3, 2)}, false},
+		{"endless", endless, ics.Span{End: at(3, 3)}, true},
+		{"endless", endless, ics.Span{Start: at(8, 4), End: at(8, 9)}, false},
+		{"endless", endless, ics.Span{Start: at(8, 3), End: at(8, 9)}, true},
+		{"finite", finite, ics.Span{Start: at(3, 31), End: at(4, 20)}, false}, // two are cancelled
+		{"finite", finite, ics.Span{Start: at(3, 31), End: at(4, 21)}, true},
+		{"finite", finite, ics.Span{Start: at(6, 1)}, true},
+		{"finite", finite, ics.Span{Start: at(6, 2)}, false},
 	} {
 		out, err := filter{Window: c.window}.apply(c.object)
 		if err != nil || (out != nil) != c.want || out != nil && !bytes.Equal(out, c.object) {
@@ -248,7 +249,7 @@ func FuzzFilter(f *testing.F) {
 		_ = notBefore(object, date(2026, 1, 1))
 		for _, filter := range []filter{
 			{Alarms: true, Cancelled: true, Private: true, Free: true, Declined: true, Owner: ann}, {Only: []string{"a"}}, {Not: []string{"a"}},
-			{Window: convert.Span{Start: date(2026, 3, 1), End: date(2026, 4, 1)}},
+			{Window: ics.Span{Start: date(2026, 3, 1), End: date(2026, 4, 1)}},
 		} {
 			out, err := filter.apply(object)
 			if err != nil {
@@ -260,8 +261,8 @@ func FuzzFilter(f *testing.F) {
 			if filter.Alarms || out == nil {
 				continue // alarms are cut out by their lines, also of what is no calendar
 			}
-			if _, err := convert.Decode(out); err != nil {
-				if _, before := convert.Decode(object); before == nil {
+			if _, err := ics.Decode(out); err != nil {
+				if _, before := ics.Decode(object); before == nil {
 					t.Errorf("%v\n%q\n%q", err, object, out)
 				}
 			}

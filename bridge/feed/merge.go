@@ -1,9 +1,7 @@
 package feed
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -11,11 +9,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 // info is what a feed says of its calendar; what is empty is left out.
@@ -26,7 +24,7 @@ type info struct {
 	Zone        string // IANA name; "": the one that most objects are written in
 }
 
-// writeFeed writes objects, each the octets of one calendar object as [convert.Encode] wrote them, as one published calendar
+// writeFeed writes objects, each the octets of one calendar object as [ics.Encode] wrote them, as one published calendar
 // for subscribers: VTIMEZONEs first, each once and right for all objects that name it, then the other components
 // line by line. It reads objects twice and holds none of them, and writes nothing before the first reading is done.
 // The properties of the calendar are those that subscribers read (RFC 7986, and the older X-WR- names).
@@ -75,8 +73,8 @@ func add(cal *ical.Calendar, name, value string) {
 
 // addText adds a TEXT property, unless nothing of it can be seen.
 func addText(cal *ical.Calendar, name, text string) {
-	if strings.ContainsFunc(text, func(c rune) bool { return unicode.IsGraphic(c) && !unicode.IsSpace(c) }) {
-		add(cal, name, convert.EscapeText(text))
+	if !ics.Blank(text) {
+		add(cal, name, ics.EscapeText(text))
 	}
 }
 
@@ -95,48 +93,43 @@ func commonest(zones map[string]*usage) string {
 func merge(w io.Writer, head *ical.Calendar, objects func() iter.Seq2[[]byte, error], known func(map[string]*usage)) error {
 	zones := map[string]*usage{}
 	for object, err := range objects() {
+		if err == nil {
+			err = survey(object, zones)
+		}
 		if err != nil {
 			return fmt.Errorf("write calendar: %w", err)
 		}
-		if err := survey(object, zones); err != nil {
-			return err
-		}
 	}
 	known(zones)
-	out := bufio.NewWriter(w)
-	var top bytes.Buffer
-	if err := convert.Encode(&top, head); err != nil {
-		return err
-	}
-	begin, end := top.Bytes()[:top.Len()-len(endCalendar)], endCalendar
-	out.Write(begin)
+	e := ics.NewEncoder(w)
+	e.Begin(head.Component)
 	for _, id := range slices.Sorted(maps.Keys(zones)) {
-		if err := zones[id].write(out, id); err != nil {
-			return err
+		u := zones[id]
+		if c := convert.Timezone(id, u.first, u.last()); c != nil {
+			e.Component(c)
+		} else {
+			e.Octets(u.given)
 		}
 	}
 	for object, err := range objects() {
 		if err != nil {
 			return fmt.Errorf("write calendar: %w", err)
 		}
-		if err := components(object, func(name string, lines []byte) error {
-			if name == ical.CompTimezone {
-				return nil
+		for c, err := range ics.Components(object) {
+			if err != nil {
+				return fmt.Errorf("write calendar: %w", err)
 			}
-			_, err := out.Write(lines)
-			return err
-		}); err != nil {
-			return err
+			if c.Name != ical.CompTimezone {
+				e.Octets(c.Octets)
+			}
 		}
 	}
-	out.WriteString(end)
-	if err := out.Flush(); err != nil {
+	e.End(head.Component)
+	if err := e.Flush(); err != nil {
 		return fmt.Errorf("write calendar: %w", err)
 	}
 	return nil
 }
-
-const endCalendar = "END:VCALENDAR\r\n"
 
 // usage is the span in which a zone is used.
 type usage struct {
@@ -153,135 +146,67 @@ func (u *usage) last() time.Time {
 	return u.end
 }
 
-// write writes the VTIMEZONE of the zone tzid: ours, or that of the first object where the zone is not known.
-func (u *usage) write(w io.Writer, tzid string) error {
-	if c := convert.Timezone(tzid, u.first, u.last()); c != nil {
-		return convert.Encode(w, &ical.Calendar{Component: c})
-	}
-	_, err := w.Write(u.given)
-	return err
-}
-
 // survey adds the zones of an object to zones. It takes the whole object's span for each of its zones, and a rule
 // that counts for one without end.
 func survey(object []byte, zones map[string]*usage) error {
-	var first, end time.Time
-	endless := false
-	used := map[string]bool{}
+	var life usage
 	given := map[string][]byte{}
-	err := components(object, func(name string, lines []byte) error {
-		if name == ical.CompTimezone {
-			for line := range contentLines(lines) {
-				if id, ok := bytes.CutPrefix(line, []byte("TZID:")); ok {
-					given[string(id)] = bytes.Clone(lines)
-					used[string(id)] = true
-				}
-			}
-			return nil
+	for c, err := range ics.Components(object) {
+		if err != nil {
+			return err
 		}
-		for line := range contentLines(lines) {
-			name, value, ok := splitLine(line)
-			if !ok {
-				continue
-			}
-			switch name {
-			case "DTSTART", "DTEND", "RECURRENCE-ID", "RDATE":
-				t, err := time.Parse("20060102", value[:min(len(value), 8)])
-				if err != nil {
-					continue
-				}
-				if first.IsZero() || t.Before(first) {
-					first = t
-				}
-				if t = t.Add(48 * time.Hour); t.After(end) {
-					end = t
-				}
-			case "RRULE":
-				_, until, ok := strings.Cut(value, "UNTIL=")
-				t, err := time.Parse("20060102", until[:min(len(until), 8)])
-				if !ok || err != nil {
-					endless = true
-				} else if t = t.Add(48 * time.Hour); t.After(end) {
-					end = t
-				}
+		for l := range ics.Lines(c.Octets) {
+			if c.Name != ical.CompTimezone {
+				life.add(l)
+			} else if string(l.Name()) == ical.PropTimezoneID {
+				given[string(l.Value())] = c.Octets
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
-	for id := range used {
+	for id, octets := range given {
 		u := zones[id]
 		if u == nil {
-			u = &usage{given: given[id]}
+			u = &usage{given: bytes.Clone(octets)}
 			zones[id] = u
 		}
 		u.objects++
-		if !first.IsZero() && (u.first.IsZero() || first.Before(u.first)) {
-			u.first = first
-		}
-		if end.After(u.end) {
-			u.end = end
-		}
-		u.endless = u.endless || endless
+		u.widen(life.first, life.end)
+		u.endless = u.endless || life.endless
 	}
 	return nil
 }
 
-// components calls f with each component of a calendar object, as its lines stand.
-func components(object []byte, f func(name string, lines []byte) error) error {
-	depth, start, name := 0, 0, ""
-	for i := 0; i < len(object); {
-		n := bytes.IndexByte(object[i:], '\n') + 1
-		if n == 0 {
-			n = len(object) - i
-		}
-		line := bytes.TrimRight(object[i:i+n], "\r\n")
-		switch {
-		case bytes.HasPrefix(line, []byte("BEGIN:")):
-			if depth++; depth == 2 {
-				start, name = i, string(line[len("BEGIN:"):])
-			}
-		case bytes.HasPrefix(line, []byte("END:")):
-			if depth--; depth == 1 {
-				if err := f(name, object[start:i+n]); err != nil {
-					return fmt.Errorf("write calendar: %w", err)
-				}
+// add widens u to the dates of a content line.
+func (u *usage) add(l ics.Line) {
+	switch string(l.Name()) {
+	case ical.PropDateTimeStart, ical.PropDateTimeEnd, ical.PropRecurrenceID, ical.PropRecurrenceDates:
+		for v := range bytes.SplitSeq(l.Value(), []byte(",")) {
+			if t, ok := dateOf(string(v)); ok {
+				u.widen(t, t.Add(48*time.Hour))
 			}
 		}
-		i += n
-	}
-	if depth != 0 {
-		return errors.New("write calendar: a stored object is not whole")
-	}
-	return nil
-}
-
-// contentLines are the unfolded lines of a component.
-func contentLines(b []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		var line []byte
-		for physical := range bytes.Lines(b) {
-			physical = bytes.TrimRight(physical, "\r\n")
-			if len(physical) > 0 && (physical[0] == ' ' || physical[0] == '\t') {
-				line = append(slices.Clip(line), physical[1:]...)
-				continue
-			}
-			if line != nil && !yield(line) {
-				return
-			}
-			line = physical
-		}
-		if line != nil {
-			yield(line)
+	case ical.PropRecurrenceRule:
+		_, until, _ := strings.Cut(string(l.Value()), "UNTIL=")
+		if t, ok := dateOf(until); ok {
+			u.widen(time.Time{}, t.Add(48*time.Hour))
+		} else {
+			u.endless = true
 		}
 	}
 }
 
-// splitLine is the name and the value of a line whose parameters hold no colon, as those of times do.
-func splitLine(line []byte) (name, value string, ok bool) {
-	head, v, ok := bytes.Cut(line, []byte(":"))
-	n, _, _ := bytes.Cut(head, []byte(";"))
-	return string(n), string(v), ok
+// dateOf is the date that a DATE or a DATE-TIME begins with.
+func dateOf(v string) (time.Time, bool) {
+	t, err := time.Parse("20060102", v[:min(len(v), 8)])
+	return t, err == nil
+}
+
+// widen makes u hold the time from first, unless it is zero, to end.
+func (u *usage) widen(first, end time.Time) {
+	if !first.IsZero() && (u.first.IsZero() || first.Before(u.first)) {
+		u.first = first
+	}
+	if end.After(u.end) {
+		u.end = end
+	}
 }

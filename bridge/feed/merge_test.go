@@ -14,6 +14,7 @@ import (
 
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 	"outbridge/caldav/ics/lint"
 )
 
@@ -34,7 +35,7 @@ func octets(t testing.TB, s convert.Series) []byte {
 func encode(t testing.TB, cal *ical.Calendar) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := convert.Encode(&b, cal); err != nil {
+	if err := ics.Encode(&b, cal); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -47,7 +48,7 @@ func encodeZone(t testing.TB, c *ical.Component) string {
 
 func decode(t testing.TB, b []byte) *ical.Calendar {
 	t.Helper()
-	cal, err := convert.Decode(b)
+	cal, err := ics.Decode(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func TestWriteFeed(t *testing.T) {
 	if zones != 1 {
 		t.Errorf("%d times Europe/Berlin", zones)
 	}
-	first, last := convert.Bounds(cal)
+	first, last := reader().Bounds(cal)
 	if first.Year() != 1990 || last.Year() != 2026 {
 		t.Errorf("%v – %v", first, last)
 	}
@@ -170,7 +171,7 @@ func TestWriteFeedLeavesOut(t *testing.T) {
 	}
 	list := func(text string) (starts []string) {
 		t.Helper()
-		instances, err := convert.Expand(decode(t, []byte(text)), convert.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
+		instances, err := reader().Expand(decode(t, []byte(text)), ics.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +221,7 @@ func TestWriteCalendarEmpty(t *testing.T) {
 	if err := WriteCalendar(&b, each(nil)); err != nil {
 		t.Fatal(err)
 	}
-	if err := convert.Encode(&c, newCalendar()); err != nil || c.String() != b.String() {
+	if err := ics.Encode(&c, newCalendar()); err != nil || c.String() != b.String() {
 		t.Errorf("%s\nwant\n%s", b.String(), c.String())
 	}
 }

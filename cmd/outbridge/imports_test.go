@@ -22,7 +22,7 @@ var imports = map[string][]string{
 	// expanded.
 	"bridge/web": {"bridge", "bridge/convert", "bridge/feed"},
 	// A feed is made of stored objects: read, reduced, and written again with the time zones that they name.
-	"bridge/feed": {"bridge", "bridge/convert"},
+	"bridge/feed": {"bridge", "bridge/convert", "caldav/ics"},
 	"bridge/dav":  {"bridge", "bridge/convert", "caldav"},
 	"bridge/push": {"bridge", "caldav"},
 	"bridge/work": {"bridge", "bridge/graph", "bridge/round"},
