@@ -237,15 +237,7 @@ func FuzzFilter(f *testing.F) {
 	f.Add(octets(f, convert.Series{Event: named("x", func(e *graph.Event) { e.Categories, e.IsReminderOn = []string{"a,b"}, true })}))
 	f.Add([]byte("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nCLASS\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"))
 	f.Add([]byte("\nBEGIN:VALARM\r\n\nEND:VALARM\r\n"))
-	rule := []byte("\r\nRRULE:FREQ=WEEKLY;BYDAY=MO;WKST=SU\r\n")
-	if !bytes.Contains(octets(f, s), rule) {
-		f.Fatalf("the seed has another rule:\n%s", octets(f, s))
-	}
 	f.Fuzz(func(t *testing.T, object []byte) {
-		// Objects are of our own making: rules that count seconds for centuries are not what this is about.
-		if bytes.Contains(bytes.ReplaceAll(bytes.ToUpper(object), rule, nil), []byte("RRULE")) {
-			t.Skip()
-		}
 		_ = notBefore(object, date(2026, 1, 1))
 		for _, filter := range []filter{
 			{Alarms: true, Cancelled: true, Private: true, Free: true, Declined: true, Owner: ann}, {Only: []string{"a"}}, {Not: []string{"a"}},
