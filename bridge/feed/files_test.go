@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,10 +212,23 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// moody is a shelf that is busy now and then.
+type moody struct {
+	*shelf
+	busy atomic.Bool
+}
+
+func (m *moody) Feeds(ctx context.Context, user string) ([]bridge.Feed, error) {
+	if m.busy.Load() {
+		return nil, errors.New("busy")
+	}
+	return m.shelf.Feeds(ctx, user)
+}
+
 // TestRun: a server sweeps when it starts and every minute, whatever goes wrong in between.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := &moody{shelf: newShelf(t)}
 		files := &Files{Dir: t.TempDir(), Store: s, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 		ctx, cancel := context.WithCancel(t.Context())
 		plant(t, files, 0, "1-0-0.ics")
@@ -225,9 +239,9 @@ func TestRun(t *testing.T) {
 			t.Errorf("after the start: %s", got)
 		}
 		plant(t, files, 0, "2-0-0.ics")
-		s.err = errors.New("busy")
+		s.busy.Store(true)
 		time.Sleep(SweepEvery + time.Second)
-		s.err = nil
+		s.busy.Store(false)
 		time.Sleep(SweepEvery - 2*time.Second)
 		if got := have(t, files); got != "2" {
 			t.Errorf("before the second minute is over: %s", got)
