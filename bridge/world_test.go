@@ -25,6 +25,7 @@ import (
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/sqlstore"
 	"outbridge/caldav"
+	"outbridge/caldav/ics"
 )
 
 // tb is what the driver needs of *testing.T and *rapid.T.
@@ -249,13 +250,13 @@ func (w *world) checkCalendar(back bridge.Backend, c caldav.Calendar) {
 			}
 			uids[uid] = o.Name
 		}
-		list, err := convert.Expand(cal, window)
+		list, err := (&ics.Reader{Resolve: convert.Zone}).Expand(cal, ics.Span(window))
 		w.must(err)
 		for _, i := range list {
 			if i.Start.Before(o.First) || !o.Last.IsZero() && i.End.After(o.Last) {
 				w.Fatalf("%s: instance at %s is outside its bounds %s – %s", o.Name, i.Start, o.First, o.Last)
 			}
-			got = append(got, shown{i.Start.Format(time.RFC3339), i.End.Format(time.RFC3339), i.AllDay, i.Cancelled, i.Summary})
+			got = append(got, shown{i.Start.Format(time.RFC3339), i.End.Format(time.RFC3339), i.AllDay(), i.Cancelled(), i.Summary()})
 		}
 	}
 	var want []shown

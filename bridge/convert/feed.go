@@ -2,7 +2,6 @@ package convert
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
 )
 
 // FeedInfo is what a feed says of its calendar; what is empty is left out.
@@ -81,39 +82,33 @@ func merge(w io.Writer, head *ical.Component, objects func() iter.Seq2[[]byte, e
 		}
 	}
 	known(zones)
-	e := newEncoder(w)
-	e.raw("BEGIN:" + head.Name)
-	for _, name := range propOrder(head) {
-		for i := range head.Props[name] {
-			e.prop(&head.Props[name][i])
-		}
-	}
+	e := ics.NewEncoder(w)
+	e.Begin(head)
 	for _, id := range slices.Sorted(maps.Keys(zones)) {
 		u := zones[id]
 		z, ok := findZone(id)
 		switch {
 		case ok && !z.utc() && z.tzid == id:
-			e.component(vtimezone(z, u.first, u.last()), 1)
+			e.Component(vtimezone(z, u.first, u.last()))
 		case u.given != nil:
-			e.w.Write(u.given)
+			e.Octets(u.given)
 		}
 	}
 	for object, err := range objects() {
 		if err != nil {
 			return fmt.Errorf("write calendar: %w", err)
 		}
-		if err := components(object, func(name string, lines []byte) error {
-			if name == ical.CompTimezone {
-				return nil
+		for c, err := range ics.Components(object) {
+			if err != nil {
+				return fmt.Errorf("write calendar: a stored object: %w", err)
 			}
-			_, err := e.w.Write(lines)
-			return err
-		}); err != nil {
-			return err
+			if c.Name != ical.CompTimezone {
+				e.Octets(c.Octets)
+			}
 		}
 	}
-	e.raw("END:" + head.Name)
-	return e.flush()
+	e.End(head)
+	return e.Flush()
 }
 
 // usage is the span in which a zone is used.
@@ -138,24 +133,25 @@ func survey(object []byte, zones map[string]*usage) error {
 	endless := false
 	used := map[string]bool{}
 	given := map[string][]byte{}
-	err := components(object, func(name string, lines []byte) error {
-		if name == ical.CompTimezone {
-			for line := range contentLines(lines) {
-				if id, ok := bytes.CutPrefix(line, []byte("TZID:")); ok {
-					given[string(id)] = bytes.Clone(lines)
-					used[string(id)] = true
+	for c, err := range ics.Components(object) {
+		if err != nil {
+			return fmt.Errorf("write calendar: a stored object: %w", err)
+		}
+		if c.Name == ical.CompTimezone {
+			for line := range ics.Lines(c.Octets) {
+				if string(line.Name()) == ical.PropTimezoneID {
+					id := string(line.Value())
+					given[id] = bytes.Clone(c.Octets)
+					used[id] = true
 				}
 			}
-			return nil
+			continue
 		}
-		for line := range contentLines(lines) {
-			name, value, ok := splitLine(line)
-			if !ok {
-				continue
-			}
-			switch name {
+		for line := range ics.Lines(c.Octets) {
+			switch name := string(line.Name()); name {
 			case "DTSTART", "DTEND", "RECURRENCE-ID", "RDATE":
-				t, err := time.Parse(dateForm, value[:min(len(value), 8)])
+				value := string(line.Value())
+				t, err := time.Parse(ics.DateForm, value[:min(len(value), 8)])
 				if err != nil {
 					continue
 				}
@@ -166,8 +162,8 @@ func survey(object []byte, zones map[string]*usage) error {
 					end = t
 				}
 			case "RRULE":
-				_, until, ok := strings.Cut(value, "UNTIL=")
-				t, err := time.Parse(dateForm, until[:min(len(until), 8)])
+				_, until, ok := strings.Cut(string(line.Value()), "UNTIL=")
+				t, err := time.Parse(ics.DateForm, until[:min(len(until), 8)])
 				if !ok || err != nil {
 					endless = true
 				} else if t = t.Add(2 * day); t.After(end) {
@@ -175,10 +171,6 @@ func survey(object []byte, zones map[string]*usage) error {
 				}
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	for id := range used {
 		u := zones[id]
@@ -196,61 +188,4 @@ func survey(object []byte, zones map[string]*usage) error {
 		u.endless = u.endless || endless
 	}
 	return nil
-}
-
-// components calls f with each component of a calendar object, as its lines stand.
-func components(object []byte, f func(name string, lines []byte) error) error {
-	depth, start, name := 0, 0, ""
-	for i := 0; i < len(object); {
-		n := bytes.IndexByte(object[i:], '\n') + 1
-		if n == 0 {
-			n = len(object) - i
-		}
-		line := bytes.TrimRight(object[i:i+n], "\r\n")
-		switch {
-		case bytes.HasPrefix(line, []byte("BEGIN:")):
-			if depth++; depth == 2 {
-				start, name = i, string(line[len("BEGIN:"):])
-			}
-		case bytes.HasPrefix(line, []byte("END:")):
-			if depth--; depth == 1 {
-				if err := f(name, object[start:i+n]); err != nil {
-					return fmt.Errorf("write calendar: %w", err)
-				}
-			}
-		}
-		i += n
-	}
-	if depth != 0 {
-		return errors.New("write calendar: a stored object is not whole")
-	}
-	return nil
-}
-
-// contentLines are the unfolded lines of a component.
-func contentLines(b []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		var line []byte
-		for physical := range bytes.Lines(b) {
-			physical = bytes.TrimRight(physical, "\r\n")
-			if len(physical) > 0 && (physical[0] == ' ' || physical[0] == '\t') {
-				line = append(slices.Clip(line), physical[1:]...)
-				continue
-			}
-			if line != nil && !yield(line) {
-				return
-			}
-			line = physical
-		}
-		if line != nil {
-			yield(line)
-		}
-	}
-}
-
-// splitLine is the name and the value of a line whose parameters hold no colon, as those of times do.
-func splitLine(line []byte) (name, value string, ok bool) {
-	head, v, ok := bytes.Cut(line, []byte(":"))
-	n, _, _ := bytes.Cut(head, []byte(";"))
-	return string(n), string(v), ok
 }

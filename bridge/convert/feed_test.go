@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 func event(id, zone, start, end string) graph.Event {
@@ -73,7 +74,7 @@ func TestWriteFeed(t *testing.T) {
 			}
 		}
 	}
-	first, last := Bounds(cal)
+	first, last := (&ics.Reader{Resolve: Zone}).Bounds(cal)
 	if first.Year() != 1990 || last.Year() != 2026 {
 		t.Errorf("%v – %v", first, last)
 	}
@@ -118,7 +119,7 @@ func TestWriteFeedLeavesOut(t *testing.T) {
 	}
 	list := func(text string) (starts []string) {
 		t.Helper()
-		instances, err := Expand(decode(t, []byte(text)), Span{date(2026, 1, 1), date(2027, 1, 1)})
+		instances, err := (&ics.Reader{Resolve: Zone}).Expand(decode(t, []byte(text)), ics.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +177,7 @@ func TestWriteCalendarEmpty(t *testing.T) {
 	if err := WriteCalendar(&b, each(nil)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Encode(&c, newCalendar()); err != nil || c.String() != b.String() {
+	if err := ics.Encode(&c, newCalendar()); err != nil || c.String() != b.String() {
 		t.Errorf("%s\nwant\n%s", b.String(), c.String())
 	}
 }
@@ -252,3 +253,12 @@ func BenchmarkWriteFeed(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteFeed takes any object, or says why not.
+func FuzzWriteFeed(f *testing.F) {
+	f.Add("BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZID:x\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\nDTSTART:2026\r\nRRULE:UNTIL=\r\nEND:VEVENT\r\nEND:VCALENDAR")
+	f.Add("BEGIN:X;A=")
+	f.Fuzz(func(_ *testing.T, in string) {
+		_ = WriteFeed(discard{}, FeedInfo{}, each([][]byte{[]byte(in)}))
+	})
+}

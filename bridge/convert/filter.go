@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
 )
 
 // Filter is what a feed leaves out of the objects that it is made of. The zero Filter leaves out nothing. A kind of
@@ -32,7 +34,7 @@ type Filter struct {
 // events of their own, since clients make nothing good of an override alone.
 func (f Filter) Apply(object []byte) ([]byte, error) {
 	if f.concerns(object) {
-		cal, err := Decode(object)
+		cal, err := ics.Decode(object)
 		if err != nil {
 			return nil, fmt.Errorf("a stored object: %w", err)
 		}
@@ -42,42 +44,63 @@ func (f Filter) Apply(object []byte) ([]byte, error) {
 		}
 		if changed {
 			var b bytes.Buffer
-			if err := Encode(&b, cal); err != nil {
+			if err := ics.Encode(&b, cal); err != nil {
 				return nil, err
 			}
 			object = b.Bytes()
 		}
 	}
 	if f.Alarms {
-		object = withoutAlarms(object)
+		object = ics.Without(object, ical.CompAlarm)
 	}
 	return object, nil
 }
 
-// concerns is whether the filter may leave out anything but alarms, so that most objects need not be parsed. The
-// lines that it looks for are too short to be folded.
+// concerns is whether the filter may leave out anything but alarms, so that most objects need not be parsed.
 func (f Filter) concerns(object []byte) bool {
-	has := func(line string) bool { return bytes.Contains(object, []byte("\n"+line)) }
-	return f.Cancelled && has("STATUS:CANCELLED\r\n") ||
-		f.Private && Private(object) ||
-		f.Free && has("TRANSP:TRANSPARENT\r\n") ||
-		f.Declined && has("ATTENDEE") ||
-		len(f.Only) > 0 || len(f.Not) > 0 && has("CATEGORIES") ||
-		f.Window != Span{}
+	if len(f.Only) > 0 || f.Window != (Span{}) {
+		return true
+	}
+	if !(f.Cancelled || f.Private || f.Free || f.Declined || len(f.Not) > 0) {
+		return false
+	}
+	for l := range ics.Lines(object) {
+		switch string(l.Name()) {
+		case ical.PropStatus:
+			if f.Cancelled && is(l, "CANCELLED") {
+				return true
+			}
+		case ical.PropClass:
+			if f.Private && !is(l, "PUBLIC") {
+				return true
+			}
+		case ical.PropTransparency:
+			if f.Free && is(l, "TRANSPARENT") {
+				return true
+			}
+		case ical.PropAttendee:
+			if f.Declined {
+				return true
+			}
+		case ical.PropCategories:
+			if len(f.Not) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
+
+func is(l ics.Line, value string) bool { return strings.EqualFold(string(l.Value()), value) }
 
 // Private is whether an object has anything that is not public.
 func Private(object []byte) bool {
-	for rest := object; ; {
-		_, after, ok := bytes.Cut(rest, []byte("\nCLASS"))
-		if !ok {
-			return false
-		}
-		if !bytes.HasPrefix(after, []byte(":PUBLIC\r\n")) {
+	for l := range ics.Lines(object) {
+		if string(l.Name()) == ical.PropClass && !is(l, "PUBLIC") {
 			return true
 		}
-		rest = after
 	}
+	return false
 }
 
 // events takes VEVENTs out of cal, and tells whether it did and whether any is left.
@@ -119,8 +142,9 @@ func (f Filter) events(cal *ical.Calendar) (changed, left bool) {
 			master.Props.Add(&exdate)
 		}
 		// A series without end has instances left; what cannot be expanded may have some.
-		first, last := Bounds(cal)
-		if instances, err := Expand(cal, Span{first, last.Add(1)}); !last.IsZero() && err == nil && len(instances) == 0 {
+		r := ics.Reader{Resolve: Zone}
+		first, last := r.Bounds(cal)
+		if instances, err := r.Expand(cal, ics.Span{Start: first, End: last.Add(1)}); !last.IsZero() && err == nil && len(instances) == 0 {
 			left = false
 		}
 	}
@@ -172,7 +196,7 @@ func detach(c *ical.Component) {
 		return
 	}
 	own := *uid
-	own.Value += "-" + id.Value[:min(len(id.Value), len(dateForm))]
+	own.Value += "-" + id.Value[:min(len(id.Value), len(ics.DateForm))]
 	c.Props.Set(&own)
 	c.Props.Del(ical.PropRecurrenceID)
 }
@@ -183,7 +207,8 @@ func (f Filter) inWindow(cal *ical.Calendar) bool {
 	if w.Start.IsZero() && w.End.IsZero() {
 		return true
 	}
-	first, last := Bounds(cal)
+	r := ics.Reader{Resolve: Zone}
+	first, last := r.Bounds(cal)
 	if first.IsZero() || !w.Start.IsZero() && !last.IsZero() && !last.After(w.Start) || !w.End.IsZero() && !first.Before(w.End) {
 		return first.IsZero()
 	}
@@ -196,52 +221,34 @@ func (f Filter) inWindow(cal *ical.Calendar) bool {
 		}
 		w.End = last.Add(time.Second)
 	}
-	instances, err := Expand(cal, w)
+	instances, err := r.Expand(cal, ics.Span(w))
 	return err != nil || len(instances) > 0
 }
 
 // NotBefore is an object whose DTSTAMPs and LAST-MODIFIEDs are t at least. Subscribers (Google, ICSx5) take an event
 // anew only where these rise, so it is for objects that are shown otherwise since t.
 func NotBefore(object []byte, t time.Time) []byte {
-	stamp := []byte(t.UTC().Format(utcForm))
+	stamp := t.UTC().Format(ics.UTCForm)
 	var out []byte
-	for _, name := range []string{"\nDTSTAMP:", "\nLAST-MODIFIED:"} {
-		for at := 0; ; {
-			i := bytes.Index(object[at:], []byte(name))
-			if i < 0 {
-				break
-			}
-			at += i + len(name)
-			if end := at + len(stamp); end <= len(object) && bytes.Compare(object[at:end], stamp) < 0 {
+	for at, rest := 0, object; ; {
+		l, more, ok := ics.Cut(rest)
+		if !ok {
+			break
+		}
+		at += len(rest) - len(more) - len(l)
+		if name := string(l.Name()); name == ical.PropDateTimeStamp || name == ical.PropLastModified {
+			if v := l.Value(); len(v) == len(stamp) && string(v) < stamp {
 				if out == nil {
 					out = bytes.Clone(object)
-					object = out
 				}
-				copy(out[at:], stamp)
+				copy(out[at+bytes.Index(l, v):], stamp)
 			}
 		}
-	}
-	return object
-}
-
-// withoutAlarms is an object without the lines of its VALARMs.
-func withoutAlarms(object []byte) []byte {
-	begin, end := []byte("\nBEGIN:VALARM\r\n"), []byte("\nEND:VALARM\r\n")
-	var out []byte
-	for {
-		i := bytes.Index(object, begin)
-		if i < 0 {
-			break
-		}
-		n := bytes.Index(object[i:], end)
-		if n < 0 {
-			break
-		}
-		out = append(out, object[:i]...)
-		object = object[i+n+len(end)-1:] // from the line break on
+		at += len(l)
+		rest = more
 	}
 	if out == nil {
 		return object
 	}
-	return append(out, object...)
+	return out
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // shown lists what an object stands for under a filter, a line an instance; "" where nothing of it is left.
@@ -33,13 +34,13 @@ func shown(t *testing.T, f Filter, object []byte) string {
 	for _, p := range lint(b.String(), false) {
 		t.Error(p)
 	}
-	instances, err := Expand(decode(t, out), Span{date(2026, 1, 1), date(2027, 1, 1)})
+	instances, err := (&ics.Reader{Resolve: Zone}).Expand(decode(t, out), ics.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
 	for _, i := range instances {
-		lines = append(lines, i.Start.Format("01-02T15 ")+i.Summary)
+		lines = append(lines, i.Start.Format("01-02T15 ")+i.Summary())
 	}
 	return strings.Join(lines, "\n")
 }
@@ -258,8 +259,8 @@ func FuzzFilter(f *testing.F) {
 			if filter.Alarms || out == nil {
 				continue // alarms are cut out by their lines, also of what is no calendar
 			}
-			if _, err := Decode(out); err != nil {
-				if _, before := Decode(object); before == nil {
+			if _, err := ics.Decode(out); err != nil {
+				if _, before := ics.Decode(object); before == nil {
 					t.Errorf("%v\n%q\n%q", err, object, out)
 				}
 			}

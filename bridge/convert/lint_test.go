@@ -3,6 +3,7 @@ package convert
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -10,19 +11,37 @@ import (
 	"unicode/utf8"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
 )
+
+func decode(t testing.TB, b []byte) *ical.Calendar {
+	t.Helper()
+	cal, err := ics.Decode(b)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	return cal
+}
 
 // encode is the octets of cal, checked line by line.
 func encode(t testing.TB, cal *ical.Calendar) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Encode(&b, cal); err != nil {
+	if err := ics.Encode(&b, cal); err != nil {
 		t.Fatal(err)
 	}
 	for _, problem := range lint(b.String(), true) {
 		t.Error(problem)
 	}
 	return b.String()
+}
+
+var propertyName = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
+
+// forbidden is whether r may be in no line.
+func forbidden(r rune) bool {
+	return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfffe || r == 0xffff
 }
 
 // line is one content line, unfolded.
@@ -47,7 +66,7 @@ func lint(s string, object bool) (problems []string) {
 			bad("line %d splits a character", i+1)
 		}
 		for _, r := range l {
-			if r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfffe || r == 0xffff {
+			if forbidden(r) {
 				bad("line %d holds the character %U", i+1, r)
 			}
 		}
@@ -61,7 +80,7 @@ func lint(s string, object bool) (problems []string) {
 	}
 	for i := range lines {
 		lines[i] = split(lines[i].value)
-		if !isName(lines[i].name) {
+		if !propertyName.MatchString(lines[i].name) {
 			bad("%q is no property name", lines[i].name)
 		}
 		if len(lines[i].params) > 0 && strings.Count(lines[i].params, `"`)%2 != 0 {
@@ -236,11 +255,11 @@ func lintTime(l line) time.Time {
 	if id := param(l, "TZID"); id != "" {
 		p.Params.Set("TZID", id)
 	}
-	t, _, _, err := readTime(p)
+	m, err := ics.ParseProp(p, (&ics.Reader{Resolve: Zone}).Zone)
 	if err != nil {
 		return time.Time{}
 	}
-	return t
+	return m.In(time.UTC)
 }
 
 // split is a content line in its parts: the value begins at the first colon outside of quotes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // An object changes when the caller counts a change, and only then.
@@ -193,7 +194,7 @@ func BenchmarkToICS(b *testing.B) {
 	checked := master52()
 	checked.Window = Span{date(2026, 2, 1), date(2027, 2, 1)}
 	cal, _, _ := ToICS(checked)
-	list, _ := Expand(cal, checked.Window)
+	list, _ := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span(checked.Window))
 	for _, i := range list {
 		checked.Occurrences = append(checked.Occurrences, Span{i.Start, i.End})
 	}
@@ -213,11 +214,22 @@ func BenchmarkToICS(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := Encode(discard{}, cal); err != nil {
+				if err := ics.Encode(discard{}, cal); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 		})
+	}
+}
+
+func TestEmptyCalendar(t *testing.T) {
+	var b strings.Builder
+	if err := ics.Encode(&b, newCalendar()); err != nil {
+		t.Fatal(err)
+	}
+	want := "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//outbridge//outbridge//EN\r\nCALSCALE:GREGORIAN\r\nEND:VCALENDAR\r\n"
+	if b.String() != want {
+		t.Errorf("%q", b.String())
 	}
 }

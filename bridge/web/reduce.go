@@ -14,6 +14,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 // shows is what a feed shows of an object.
@@ -59,7 +60,7 @@ var timeProps = []string{
 // since that of a meeting is the same in every attendee's mailbox. DTSTAMP and LAST-MODIFIED are when the bridge published
 // the object or the feed was changed: when somebody has edited it in Outlook, and how often, is not told.
 func (s shows) reduce(data []byte, stamp time.Time) ([]byte, error) {
-	cal, err := convert.Decode(data)
+	cal, err := ics.Decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("stored object: %w", err)
 	}
@@ -85,7 +86,7 @@ func (s shows) reduce(data []byte, stamp time.Time) ([]byte, error) {
 		}
 	}
 	var b bytes.Buffer
-	err = convert.Encode(&b, out)
+	err = ics.Encode(&b, out)
 	return b.Bytes(), err
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 type convertCmd struct{}
@@ -44,7 +45,7 @@ func (convertCmd) Run(e *env) error {
 			return fmt.Errorf("convert: %s: %w", title(s), err)
 		}
 		var b bytes.Buffer
-		if err := convert.Encode(&b, cal); err != nil {
+		if err := ics.Encode(&b, cal); err != nil {
 			return fmt.Errorf("convert: %s: %w", title(s), err)
 		}
 		objects = append(objects, b.Bytes())

@@ -16,17 +16,17 @@ import (
 // checks the other.
 var imports = map[string][]string{
 	// The only wiring: it may know everything, and nothing knows it.
-	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/graph", "bridge/graph/graphsim", "bridge/sqlstore", "bridge/web", "caldav"},
+	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/graph", "bridge/graph/graphsim", "bridge/sqlstore", "bridge/web", "caldav", "caldav/ics"},
 	// convert writes the calendar around stored objects that a feed is.
-	"bridge/web": {"bridge", "bridge/convert"},
+	"bridge/web": {"bridge", "bridge/convert", "caldav/ics"},
 	// bridge.Store speaks of ids, tokens and losses in the words of graph and convert: types only.
 	"bridge/sqlstore":       {"bridge", "bridge/convert", "bridge/graph"},
-	"bridge":                {"bridge/convert", "bridge/graph", "caldav"},
-	"bridge/convert":        {"bridge/graph"}, // types only
-	"bridge/graph/graphsim": {"bridge/graph"}, // types only
+	"bridge":                {"bridge/convert", "bridge/graph", "caldav", "caldav/ics"},
+	"bridge/convert":        {"bridge/graph", "caldav/ics"}, // of graph types only
+	"bridge/graph/graphsim": {"bridge/graph"},               // types only
 	"bridge/graph":          {},
 	"caldav/ics":            {}, // octets and time: it knows no DAV and no Outlook
-	"caldav":                {},
+	"caldav":                {"caldav/ics"},
 }
 
 func TestImports(t *testing.T) {
