@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"outbridge/caldav/ics"
 	"outbridge/caldav/ics/lint"
 )
 
@@ -234,9 +235,9 @@ func TestGoldenRoundTrip(t *testing.T) {
 			if again := encode(t, cal); again != string(o) {
 				t.Errorf("%s: written again it is\n%s\nwas\n%s", f, again, o)
 			}
-			first, last := Bounds(cal)
+			first, last := (&ics.Reader{Resolve: Zone}).Bounds(cal)
 			w := Span{date(1, 1, 1), date(2031, 1, 1)}
-			list, err := Expand(cal, w)
+			list, err := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span(w))
 			if err != nil {
 				t.Errorf("%s: %v", f, err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"outbridge/caldav/ics"
 	"outbridge/caldav/ics/lint"
 )
 
@@ -88,15 +89,15 @@ func TestOddValues(t *testing.T) {
 			return
 		}
 		var b strings.Builder
-		if err := Encode(&b, cal); err != nil {
+		if err := ics.Encode(&b, cal); err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range lint.Problems(b.String(), true) {
 			t.Errorf("%s\n%s", p, b.String())
 		}
-		first, last := Bounds(cal)
-		list, err := Expand(cal, Span{date(2026, 1, 1), date(2027, 1, 1)})
-		if err != nil && !errors.Is(err, ErrTooMany) {
+		first, last := (&ics.Reader{Resolve: Zone}).Bounds(cal)
+		list, err := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
+		if err != nil && !errors.Is(err, ics.ErrTooMany) {
 			t.Errorf("%v\n%s", err, b.String())
 		}
 		for _, i := range list {

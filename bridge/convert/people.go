@@ -9,6 +9,7 @@ import (
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 var partStats = map[string]string{
@@ -107,7 +108,7 @@ func (c *conversion) person(name string, a graph.EmailAddress, field string) *ic
 			label = address
 		}
 	}
-	if label, _ = capText(label, 255); !blank(label) && !strings.EqualFold(label, address) {
+	if label, _ = capText(label, 255); !ics.Blank(label) && !strings.EqualFold(label, address) {
 		p.Params.Set(ical.ParamCommonName, label)
 	}
 	return p

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"outbridge/caldav/ics"
 	"outbridge/caldav/ics/lint"
 )
 
@@ -104,7 +105,7 @@ func FuzzReadEvents(f *testing.F) {
 			}
 			text := encode(t, cal)
 			decode(t, []byte(text))
-			Bounds(cal)
+			(&ics.Reader{Resolve: Zone}).Bounds(cal)
 			seen := map[Loss]bool{}
 			for _, l := range losses {
 				if seen[l] || l.Reason == "" || l.Field == "" {
@@ -124,4 +125,9 @@ func FuzzReadEvents(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// forbidden is whether r may be in no line.
+func forbidden(r rune) bool {
+	return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfffe || r == 0xffff
 }

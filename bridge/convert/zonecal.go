@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
 )
 
 // ZoneCalendar is a VCALENDAR with the VTIMEZONE of a zone, by its IANA name, as it is in these years, for
@@ -17,7 +19,7 @@ func ZoneCalendar(iana string) []byte {
 	cal := newCalendar()
 	cal.Children = []*ical.Component{vtimezone(z, date(2024, 1, 1), date(2034, 1, 1))}
 	var b bytes.Buffer
-	if err := Encode(&b, cal); err != nil {
+	if err := ics.Encode(&b, cal); err != nil {
 		return nil
 	}
 	return b.Bytes()

@@ -20,7 +20,7 @@ func distinct(objects iter.Seq2[bridge.Object, error]) iter.Seq2[bridge.Object, 
 		seen := map[uint64]int{}
 		for o, err := range objects {
 			if err == nil {
-				key := maphash.Bytes(seed, uidLine(o.Data))
+				key := maphash.Bytes(seed, uidOf(o.Data))
 				seen[key]++
 				if n := seen[key]; n > 1 {
 					o.Data, err = renamed(o.Data, n)
@@ -33,11 +33,11 @@ func distinct(objects iter.Seq2[bridge.Object, error]) iter.Seq2[bridge.Object, 
 	}
 }
 
-// uidLine is the first UID property of a stored object, with its folds.
-func uidLine(data []byte) []byte {
+// uidOf is the first UID of a stored object.
+func uidOf(data []byte) []byte {
 	for l := range ics.Lines(data) {
 		if string(l.Name()) == ical.PropUID {
-			return l
+			return l.Value()
 		}
 	}
 	return data

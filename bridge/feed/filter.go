@@ -185,18 +185,13 @@ func detach(c *ical.Component) {
 		return
 	}
 	own := *uid
-	own.Value += "-" + id.Value[:min(len(id.Value), len("20060102"))]
+	own.Value += "-" + id.Value[:min(len(id.Value), len(ics.DateForm))]
 	c.Props.Set(&own)
 	c.Props.Del(ical.PropRecurrenceID)
 }
 
 // reader reads the times of one object.
-func reader() *ics.Reader {
-	return &ics.Reader{Resolve: func(tzid string) (*time.Location, bool) {
-		loc, _, ok := convert.LoadZone(tzid)
-		return loc, ok
-	}}
-}
+func reader() *ics.Reader { return &ics.Reader{Resolve: convert.Zone} }
 
 // happens is whether any instance of cal is in a span, or cannot be found out.
 func happens(cal *ical.Calendar, s ics.Span) bool {
@@ -227,7 +222,7 @@ func notBefore(object []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return object
 	}
-	stamp := t.UTC().AppendFormat(nil, "20060102T150405Z")
+	stamp := t.UTC().AppendFormat(nil, ics.UTCForm)
 	out := bytes.Clone(object)
 	for l := range ics.Lines(out) {
 		switch string(l.Name()) {

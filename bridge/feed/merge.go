@@ -197,7 +197,7 @@ func (u *usage) add(l ics.Line) {
 
 // dateOf is the date that a DATE or a DATE-TIME begins with.
 func dateOf(v string) (time.Time, bool) {
-	t, err := time.Parse("20060102", v[:min(len(v), 8)])
+	t, err := time.Parse(ics.DateForm, v[:min(len(v), len(ics.DateForm))])
 	return t, err == nil
 }
 

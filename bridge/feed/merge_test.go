@@ -269,8 +269,9 @@ func FuzzWriteFeed(f *testing.F) {
 	f.Add([]byte("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:u\r\nATTENDEE;CN=\"a^'b^^^n\":mailto:a@b.example\r\nDTSTART:20260101T000000Z\r\nSTATUS:CANCELLED\r\n" +
 		"BEGIN:VALARM\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"))
 	f.Add([]byte("BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZID:x\r\nEND:VTIMEZONE\r\nEND:VCALENDAR"))
+	f.Add([]byte("BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZID:x\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\nDTSTART:2026\r\nRRULE:UNTIL=\r\nEND:VEVENT\r\nEND:VCALENDAR"))
 	f.Add([]byte("BEGIN:X;A="))
-	f.Fuzz(func(t *testing.T, in []byte) {
+	f.Fuzz(func(_ *testing.T, in []byte) {
 		_ = writeFeed(io.Discard, info{}, each([][]byte{in}))
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // derive turns every series whose mirror rows are complete into its object, and stages what differs from before.
@@ -266,7 +267,7 @@ func (r *round) render(d *draft, s convert.Series) error {
 	case err != nil:
 		return err
 	}
-	first, last := convert.Bounds(cal)
+	first, last := (&ics.Reader{Resolve: convert.Zone}).Bounds(cal)
 	if r.isPast(last) && !(d.exists && r.isPast(d.have.Last)) {
 		d.Losses = nil
 		return nil
@@ -290,7 +291,7 @@ func (r *round) render(d *draft, s convert.Series) error {
 // encode sets of an object what follows from the content.
 func encode(o *bridge.Object, cal *ical.Calendar) error {
 	var b bytes.Buffer
-	if err := convert.Encode(&b, cal); err != nil {
+	if err := ics.Encode(&b, cal); err != nil {
 		return err
 	}
 	o.Data, o.Size, o.ETag = b.Bytes(), b.Len(), shortHash(b.String(), 32)
@@ -339,7 +340,7 @@ func shortHash(s string, n int) string {
 // clients are to see a change only where there is one.
 func sameButStamps(a, b []byte) bool {
 	for {
-		var x, y []byte
+		var x, y ics.Line
 		x, a = nextLine(a)
 		y, b = nextLine(b)
 		if !bytes.Equal(x, y) {
@@ -352,27 +353,19 @@ func sameButStamps(a, b []byte) bool {
 }
 
 // nextLine is the next line that is no stamp, nil at the end, and what follows it.
-func nextLine(b []byte) (line, rest []byte) {
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, '\n') + 1
-		if i == 0 {
-			i = len(b)
+func nextLine(b []byte) (ics.Line, []byte) {
+	for {
+		line, rest, ok := ics.Cut(b)
+		if !ok {
+			return nil, nil
 		}
-		line, b = b[:i], b[i:]
-		if !isStamp(line) {
-			return line, b
+		switch string(line.Name()) {
+		case ical.PropDateTimeStamp, ical.PropLastModified, ical.PropSequence:
+			b = rest
+		default:
+			return line, rest
 		}
 	}
-	return nil, nil
-}
-
-func isStamp(line []byte) bool {
-	name, _, _ := bytes.Cut(line, []byte(":"))
-	switch string(name) {
-	case ical.PropDateTimeStamp, ical.PropLastModified, ical.PropSequence:
-		return true
-	}
-	return false
 }
 
 // spanOf is when an event is, as the mirror keeps it; the zero Span where its times cannot be read. An all-day event

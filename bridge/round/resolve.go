@@ -9,6 +9,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // readPage is how many series are read between two writes: two batches.
@@ -357,7 +358,7 @@ func (r *round) standsFor(s convert.Series) (spans map[convert.Span]bool, known 
 	if err != nil {
 		return nil, false
 	}
-	instances, err := convert.Expand(cal, r.cal.Window)
+	instances, err := (&ics.Reader{Resolve: convert.Zone}).Expand(cal, ics.Span(r.cal.Window))
 	if err != nil {
 		return nil, false
 	}

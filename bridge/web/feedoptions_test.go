@@ -12,15 +12,15 @@ import (
 	"time"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/caldav/ics"
 )
 
 // titles are the titles in a feed, sorted, each once.
 func titles(t testing.TB, body string) []string {
 	t.Helper()
-	cal, err := convert.Decode([]byte(body))
+	cal, err := ics.Decode([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -196,7 +196,7 @@ func appendClean(b []byte, s, newline string) []byte {
 		case r == '\r' && i+1 < len(s) && s[i+1] == '\n':
 			n = 2
 			b = append(b, newline...)
-		case isBreak(r):
+		case IsBreak(r):
 			b = append(b, newline...)
 		}
 		i += n
@@ -205,13 +205,13 @@ func appendClean(b []byte, s, newline string) []byte {
 	return append(b, s[start:]...)
 }
 
-// isBreak is whether some reader takes r for the end of a line: Python's splitlines does so with the last three.
-func isBreak(r rune) bool {
+// IsBreak is whether some reader takes r for the end of a line: Python's splitlines does so with the last three.
+func IsBreak(r rune) bool {
 	return r == '\n' || r == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029
 }
 
 func forbidden(r rune) bool {
-	return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f || isBreak(r) || r == 0xFFFE || r == 0xFFFF
+	return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f || IsBreak(r) || r == 0xFFFE || r == 0xFFFF
 }
 
 // Blank is whether nothing of s is left to see once it is written.

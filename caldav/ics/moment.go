@@ -18,9 +18,6 @@ const (
 	UTCForm  = "20060102T150405Z"
 )
 
-// day is a day by the calendar, or one in which no clock is turned.
-const day = 24 * time.Hour
-
 // Moment is a DATE or a DATE-TIME as it was written.
 type Moment struct {
 	Wall time.Time      // the clock reading, held in UTC; midnight for a date

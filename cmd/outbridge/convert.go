@@ -12,6 +12,7 @@ import (
 
 	"outbridge/bridge/convert"
 	"outbridge/bridge/feed"
+	"outbridge/caldav/ics"
 )
 
 type convertCmd struct{}
@@ -45,7 +46,7 @@ func (convertCmd) Run(e *env) error {
 			return fmt.Errorf("convert: %s: %w", title(s), err)
 		}
 		var b bytes.Buffer
-		if err := convert.Encode(&b, cal); err != nil {
+		if err := ics.Encode(&b, cal); err != nil {
 			return fmt.Errorf("convert: %s: %w", title(s), err)
 		}
 		objects = append(objects, b.Bytes())

@@ -33,7 +33,7 @@ func Problems(s string, object bool) (problems []string) {
 			bad("line %d splits a character", i+1)
 		}
 		for _, r := range l {
-			if r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfffe || r == 0xffff {
+			if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfffe || r == 0xffff {
 				bad("line %d holds the character %U", i+1, r)
 			}
 		}
