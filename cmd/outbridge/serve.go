@@ -155,7 +155,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []br
 
 // handler joins DAV and everything else at one origin.
 func handler(c *config, store *sqlstore.Store, b *bridge.Bridge, push *bridge.Pusher, setupCode string, log *slog.Logger) (http.Handler, error) {
-	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log, TimeZone: convert.ZoneCalendar}
+	dav := &caldav.Handler{Backend: bridge.Backend{Store: store, Push: push}, Log: log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
