@@ -318,8 +318,17 @@ type server struct {
 }
 
 func serve(t testing.TB, b caldav.Backend) *server {
-	return serveHandler(t, &caldav.Handler{Backend: b, Log: testLog(t), Realm: `a "quoted" realm`, TimeZone: berlin,
+	return serveHandler(t, &caldav.Handler{Backend: b, Log: testLog(t), Realm: `a "quoted" realm`, TimeZone: berlin, Zone: windows,
 		Now: func() time.Time { return time.Date(2026, 8, 10, 0, 0, 0, 0, time.UTC) }})
+}
+
+// windows knows one name of Windows.
+func windows(tzid string) (*time.Location, bool) {
+	if tzid != "W. Europe Standard Time" {
+		return nil, false
+	}
+	loc, err := time.LoadLocation("Europe/Berlin")
+	return loc, err == nil
 }
 
 func serveHandler(t testing.TB, h *caldav.Handler) *server {

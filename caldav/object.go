@@ -12,6 +12,8 @@ import (
 
 	"github.com/emersion/go-webdav"
 	webdavcal "github.com/emersion/go-webdav/caldav"
+
+	"outbridge/caldav/ics"
 )
 
 const (
@@ -141,7 +143,7 @@ func (x *exchange) put() error {
 	if t, _, err := mime.ParseMediaType(x.req.Header.Get("Content-Type")); err == nil && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
 		return forbidden("C:supported-calendar-data")
 	}
-	cal, err := parseICS(body)
+	cal, err := ics.Decode(body)
 	if err != nil {
 		return forbidden("C:valid-calendar-data")
 	}

@@ -168,7 +168,7 @@ func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.P
 	if pusher != nil {
 		backend.Push = pusher
 	}
-	dav := &caldav.Handler{Backend: backend, Log: log, TimeZone: convert.ZoneCalendar}
+	dav := &caldav.Handler{Backend: backend, Log: log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
