@@ -208,7 +208,7 @@ func weekTitle(monday time.Time) string {
 func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, days []viewDay, zone *time.Location) error {
 	first, last := days[0].Date, days[len(days)-1].Date.AddDate(0, 0, 1)
 	// Wide enough for every zone; what is outside of the days is left out below.
-	span := convert.Span{Start: first.Add(-day), End: last.Add(day)}
+	span := ics.Span{Start: first.Add(-day), End: last.Add(day)}
 	shown, broken, left := 0, 0, 0
 	for i, cal := range cals {
 		color := colorOf(cal, i)
@@ -227,7 +227,7 @@ func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge
 				broken++
 				continue
 			}
-			instances, err := (&ics.Reader{Resolve: convert.Zone}).Expand(parsed, ics.Span(span))
+			instances, err := (&ics.Reader{Resolve: convert.Zone}).Expand(parsed, span)
 			if err != nil {
 				broken++
 				continue
