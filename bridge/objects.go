@@ -10,9 +10,14 @@ const (
 	dataPage = 50  // objects read at a time with it
 )
 
+// ObjectLister is the part of an ObjectStore that lists objects.
+type ObjectLister interface {
+	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
+}
+
 // Objects yields all objects that q selects by name, whatever its Limit, reading a page at a time. It stops after an
 // error.
-func Objects(ctx context.Context, store ObjectStore, id CalendarID, q ObjectQuery) iter.Seq2[Object, error] {
+func Objects(ctx context.Context, store ObjectLister, id CalendarID, q ObjectQuery) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		q.Limit = listPage
 		switch {

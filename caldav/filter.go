@@ -3,18 +3,19 @@ package caldav
 import (
 	"errors"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/emersion/go-ical"
 	"golang.org/x/text/unicode/norm"
+
+	"outbridge/caldav/ics"
 )
 
 // compFilter is a CALDAV:comp-filter (RFC 4791 §9.7.1).
 type compFilter struct {
 	name       string
 	notDefined bool
-	within     *timeRange
+	within     *ics.Span
 	props      []propFilter
 	comps      []*compFilter
 }
@@ -23,7 +24,7 @@ type compFilter struct {
 type propFilter struct {
 	name       string
 	notDefined bool
-	within     *timeRange
+	within     *ics.Span
 	text       *textMatch
 	params     []paramFilter
 }
@@ -151,15 +152,6 @@ func parseParamFilter(n *node) (paramFilter, error) {
 	return f, err
 }
 
-// filterRange is parseRange with the answer that a filter gets.
-func filterRange(n *node) (*timeRange, error) {
-	r, err := parseRange(n)
-	if err != nil {
-		return nil, errFilter
-	}
-	return r, nil
-}
-
 func parseTextMatch(n *node) (*textMatch, error) {
 	t := &textMatch{}
 	switch strings.ToLower(n.attr("negate-condition")) {
@@ -197,41 +189,11 @@ func lowerASCII(s string) string {
 	}, s)
 }
 
-// parseRange reads the attributes of a CALDAV:time-range, of which one may be absent.
-func parseRange(n *node) (*timeRange, error) {
-	var r timeRange
-	for name, t := range map[string]*time.Time{"start": &r.start, "end": &r.end} {
-		if v := n.attr(name); v != "" {
-			m, err := parseMoment(v, nil)
-			if err != nil || m.date || m.loc != time.UTC || m.wall.Year() < 1 {
-				return nil, badRequest("a time range is not in UTC as YYYYMMDDThhmmssZ")
-			}
-			*t = m.wall
-		}
-	}
-	if r.start.IsZero() && r.end.IsZero() {
-		return nil, badRequest("a time range has neither start nor end")
-	}
-	if !r.start.IsZero() && !r.end.IsZero() && !r.start.Before(r.end) {
-		return nil, badRequest("a time range ends before it starts")
-	}
-	return &r, nil
-}
-
-// parseClosedRange reads a range that must have both bounds.
-func parseClosedRange(n *node) (*timeRange, error) {
-	r, err := parseRange(n)
-	if err == nil && (r.start.IsZero() || r.end.IsZero()) {
-		return nil, badRequest("a time range lacks its start or its end")
-	}
-	return r, err
-}
-
 // plan is how a filter is carried out.
 type plan struct {
-	nothing bool       // no object of any calendar here matches
-	within  *timeRange // every object that matches has an instance in it
-	exact   bool       // within, or nothing at all, is all that the filter asks; else the object has to be matched
+	nothing bool      // no object of any calendar here matches
+	within  *ics.Span // every object that matches has an instance in it
+	exact   bool      // within, or nothing at all, is all that the filter asks; else the object has to be matched
 }
 
 // plan looks at what kind of filter this is. Every object here holds VEVENTs alone, so the queries for VTODO and
@@ -265,14 +227,14 @@ func (f *compFilter) plan() plan {
 
 // matches reports whether an object matches a filter. One whose recurrence cannot be made out matches: it is
 // better shown than hidden.
-func (z *zones) matches(cal *ical.Calendar, f *compFilter) (bool, error) {
+func (f *compFilter) matches(r *ics.Reader, cal *ical.Calendar) (bool, error) {
 	for i := range f.props {
-		if !z.matchProp(cal.Component, &f.props[i]) {
+		if !f.props[i].match(r, cal, cal.Component) {
 			return false, nil
 		}
 	}
 	for _, c := range f.comps {
-		ok, err := z.matchComp(cal, cal.Component, c)
+		ok, err := c.matchIn(r, cal, cal.Component)
 		if err != nil || !ok {
 			return ok || err != nil, err
 		}
@@ -280,13 +242,13 @@ func (z *zones) matches(cal *ical.Calendar, f *compFilter) (bool, error) {
 	return true, nil
 }
 
-func (z *zones) matchComp(cal *ical.Calendar, parent *ical.Component, f *compFilter) (bool, error) {
-	comps := childrenNamed(parent, f.name)
+func (f *compFilter) matchIn(r *ics.Reader, cal *ical.Calendar, parent *ical.Component) (bool, error) {
+	comps := ics.Children(parent, f.name)
 	if f.notDefined {
 		return len(comps) == 0, nil
 	}
 	if f.name == "VALARM" && f.within != nil {
-		return z.matchAlarm(cal, parent, f)
+		return f.matchAlarm(r, cal, parent)
 	}
 	var in map[*ical.Component]bool
 	if f.within != nil {
@@ -294,8 +256,8 @@ func (z *zones) matchComp(cal *ical.Calendar, parent *ical.Component, f *compFil
 			return false, nil
 		}
 		in = map[*ical.Component]bool{}
-		err := z.instances(cal, *f.within, func(i instance) bool {
-			in[i.comp] = true
+		err := r.Instances(cal, *f.within, func(i ics.Instance) bool {
+			in[i.Event] = true
 			return len(in) < len(comps) && (len(f.props)+len(f.comps) > 0)
 		})
 		if err != nil && len(in) == 0 {
@@ -308,12 +270,12 @@ next:
 			continue
 		}
 		for i := range f.props {
-			if !z.matchProp(c, &f.props[i]) {
+			if !f.props[i].match(r, cal, c) {
 				continue next
 			}
 		}
 		for _, sub := range f.comps {
-			if ok, _ := z.matchComp(cal, c, sub); !ok {
+			if ok, _ := sub.matchIn(r, cal, c); !ok {
 				continue next
 			}
 		}
@@ -322,7 +284,7 @@ next:
 	return false, nil
 }
 
-func (z *zones) matchProp(c *ical.Component, f *propFilter) bool {
+func (f *propFilter) match(r *ics.Reader, cal *ical.Calendar, c *ical.Component) bool {
 	props := c.Props[f.name]
 	if f.notDefined {
 		return len(props) == 0
@@ -331,12 +293,12 @@ next:
 	for i := range props {
 		p := &props[i]
 		if f.within != nil {
-			m, err := z.moment(p)
-			if err != nil || !f.within.overlaps(z.instant(m), z.instant(m)) {
+			m, err := r.Moment(cal, p)
+			if err != nil || !f.within.Overlaps(r.Instant(m), r.Instant(m)) {
 				continue
 			}
 		}
-		if f.text != nil && !f.text.match(unescapeText(p.Value)) {
+		if f.text != nil && !f.text.match(ics.UnescapeText(p.Value)) {
 			continue
 		}
 		for _, param := range f.params {
@@ -368,23 +330,14 @@ func (t *textMatch) match(s string) bool {
 	return strings.Contains(t.fold(s), t.text) != t.negate
 }
 
-var textUnescaper = strings.NewReplacer(`\\`, `\`, `\;`, ";", `\,`, ",", `\n`, "\n", `\N`, "\n")
-
-func unescapeText(s string) string {
-	if strings.IndexByte(s, '\\') < 0 {
-		return s
-	}
-	return textUnescaper.Replace(s)
-}
-
 // selects parses an object and matches it; what cannot be parsed or judged is selected.
-func (z *zones) selects(data []byte, f *compFilter) (bool, error) {
-	cal, err := parseICS(data)
+func (f *compFilter) selects(r *ics.Reader, data []byte) (bool, error) {
+	cal, err := ics.Decode(data)
 	if err != nil {
 		return true, err
 	}
-	ok, err := z.matches(cal, f)
-	if errors.Is(err, errTooManyInstances) {
+	ok, err := f.matches(r, cal)
+	if errors.Is(err, ics.ErrTooMany) {
 		err = nil
 	}
 	return ok, err

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
 )
 
 // maxBusy bounds the periods of one free-busy answer.
@@ -40,32 +42,33 @@ func (x *exchange) freeBusy(n *node, r *resource) error {
 	}
 	x.rw.Header().Set("Content-Type", "text/calendar; charset=utf-8")
 	x.status = http.StatusOK
-	x.buf = appendComponent(x.buf, x.freeBusyCalendar(*within, mergeBusy(busy)))
-	return nil
+	x.buf, err = ics.Append(x.buf, x.freeBusyCalendar(*within, mergeBusy(busy)))
+	return err
 }
 
 // calendarBusy appends the times that a calendar's events block.
-func (x *exchange) calendarBusy(busy []busyPeriod, r *resource, within timeRange) ([]busyPeriod, error) {
-	z, err := x.zonesOf(r.cal)
+func (x *exchange) calendarBusy(busy []busyPeriod, r *resource, within ics.Span) ([]busyPeriod, error) {
+	reader, err := x.reader(r.cal)
 	if err != nil {
 		return nil, err
 	}
 	q := Query{WithData: true}
-	q.Start, q.End = within.query()
+	wide := within.Wide()
+	q.Start, q.End = wide.Start, wide.End
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, q) {
 		if err != nil {
 			return nil, err
 		}
-		cal, err := parseICS(o.Data)
+		cal, err := ics.Decode(o.Data)
 		if err == nil {
-			err = z.instances(cal, within, func(i instance) bool {
+			err = reader.Instances(cal, within, func(i ics.Instance) bool {
 				if p, ok := busyTime(i, within); ok {
 					busy = append(busy, p)
 				}
 				return len(busy) <= maxBusy
 			})
 		}
-		if len(busy) > maxBusy || errors.Is(err, errTooManyInstances) {
+		if len(busy) > maxBusy || errors.Is(err, ics.ErrTooMany) {
 			return nil, forbidden(matchesWithinLimits)
 		}
 		if err != nil {
@@ -76,22 +79,22 @@ func (x *exchange) calendarBusy(busy []busyPeriod, r *resource, within timeRange
 }
 
 // busyTime is the time that an instance blocks, cut to the range.
-func busyTime(i instance, r timeRange) (busyPeriod, bool) {
+func busyTime(i ics.Instance, r ics.Span) (busyPeriod, bool) {
 	value := func(name string) string {
-		if p := i.comp.Props.Get(name); p != nil {
+		if p := i.Event.Props.Get(name); p != nil {
 			return strings.ToUpper(strings.TrimSpace(p.Value))
 		}
 		return ""
 	}
-	p := busyPeriod{from: i.from, to: i.to, tentative: value("STATUS") == "TENTATIVE"}
+	p := busyPeriod{from: i.Start, to: i.End, tentative: value("STATUS") == "TENTATIVE"}
 	if value("TRANSP") == "TRANSPARENT" || value("STATUS") == "CANCELLED" {
 		return p, false
 	}
-	if p.from.Before(r.start) {
-		p.from = r.start
+	if p.from.Before(r.Start) {
+		p.from = r.Start
 	}
-	if p.to.After(r.end) {
-		p.to = r.end
+	if p.to.After(r.End) {
+		p.to = r.End
 	}
 	return p, p.from.Before(p.to)
 }
@@ -116,8 +119,8 @@ func mergeBusy(l []busyPeriod) []busyPeriod {
 	return out
 }
 
-func (x *exchange) freeBusyCalendar(r timeRange, busy []busyPeriod) *ical.Component {
-	const utc = "20060102T150405Z"
+func (x *exchange) freeBusyCalendar(r ics.Span, busy []busyPeriod) *ical.Component {
+	const utc = ics.UTCForm
 	now := time.Now
 	if x.h.Now != nil {
 		now = x.h.Now
@@ -130,8 +133,8 @@ func (x *exchange) freeBusyCalendar(r timeRange, busy []busyPeriod) *ical.Compon
 	}
 	fb := ical.NewComponent("VFREEBUSY")
 	set(fb, "DTSTAMP", now().UTC().Format(utc))
-	set(fb, "DTSTART", r.start.UTC().Format(utc))
-	set(fb, "DTEND", r.end.UTC().Format(utc))
+	set(fb, "DTSTART", r.Start.UTC().Format(utc))
+	set(fb, "DTEND", r.End.UTC().Format(utc))
 	for _, b := range busy {
 		p := set(fb, "FREEBUSY", b.from.UTC().Format(utc)+"/"+b.to.UTC().Format(utc))
 		if b.tentative {

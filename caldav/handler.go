@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"outbridge/caldav/ics"
 )
 
 // Handler serves a Backend over CalDAV at root-relative paths. Its fields are not to be changed once it serves.
@@ -23,6 +25,8 @@ type Handler struct {
 	// TimeZone returns a VCALENDAR with one VTIMEZONE for an IANA name, for CALDAV:calendar-timezone (RFC 4791
 	// §5.2.2), or nil. Default: the property is not there.
 	TimeZone func(iana string) []byte
+	// Zone finds the time zone of a TZID that is no IANA name, such as one of Windows. Default: there are none.
+	Zone func(tzid string) (*time.Location, bool)
 	// PublicURL is the origin that clients use, such as "https://calendar.example.com", for the answers that need a
 	// whole URL. Default: the request's own.
 	PublicURL string
@@ -56,18 +60,19 @@ type exchange struct {
 	ctx       context.Context
 	principal Principal
 	target    target
-	stored    PropertyStore // nil if the backend keeps no properties
-	push      PushBackend   // nil if the backend keeps no subscriptions
-	minimal   bool          // Prefer: return=minimal (RFC 8144 §2) or Brief: t
-	data      *dataRequest  // what a report wants of calendar-data; nil outside of reports
-	zones     zones
+	stored    PropertyStore     // nil if the backend keeps no properties
+	push      PushBackend       // nil if the backend keeps no subscriptions
+	minimal   bool              // Prefer: return=minimal (RFC 8144 §2) or Brief: t
+	data      *dataRequest      // what a report wants of calendar-data; nil outside of reports
+	ics       ics.Reader        // of all that the request has to read
+	zone      *time.Location    // that the request names for floating times; nil: none
 	zoneNames map[string]string // calendar → the zone of its floating times, once it has been asked for
 }
 
 // ServeHTTP implements http.Handler. Where an answer has begun and cannot be finished, it breaks the connection
 // by http.ErrAbortHandler: an answer that ended well would make a client believe that it has seen everything.
 func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	x := &exchange{reply: newReply(rw, r), h: h, ctx: r.Context()}
+	x := &exchange{reply: newReply(rw, r), h: h, ctx: r.Context(), ics: ics.Reader{Resolve: h.Zone}}
 	defer x.release()
 	rw.Header().Set("DAV", davTokens)
 	rw.Header().Add("Vary", "Accept-Encoding")

@@ -20,8 +20,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/emersion/go-ical"
 	"outbridge/caldav"
+
+	"github.com/emersion/go-ical"
 )
 
 // memory is a Backend with one user, alice, whose password is "secret". The zero value is ready.
@@ -318,8 +319,17 @@ type server struct {
 }
 
 func serve(t testing.TB, b caldav.Backend) *server {
-	return serveHandler(t, &caldav.Handler{Backend: b, Log: testLog(t), Realm: `a "quoted" realm`, TimeZone: berlin,
+	return serveHandler(t, &caldav.Handler{Backend: b, Log: testLog(t), Realm: `a "quoted" realm`, TimeZone: berlin, Zone: windows,
 		Now: func() time.Time { return time.Date(2026, 8, 10, 0, 0, 0, 0, time.UTC) }})
+}
+
+// windows knows one name of Windows.
+func windows(tzid string) (*time.Location, bool) {
+	if tzid != "W. Europe Standard Time" {
+		return nil, false
+	}
+	loc, err := time.LoadLocation("Europe/Berlin")
+	return loc, err == nil
 }
 
 func serveHandler(t testing.TB, h *caldav.Handler) *server {

@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-webdav"
 	webdavcal "github.com/emersion/go-webdav/caldav"
 
+	"outbridge/caldav/ics"
 	"outbridge/caldav/negotiate"
 )
 
@@ -113,7 +114,7 @@ func (x *exchange) put() error {
 	if t, _, err := mime.ParseMediaType(x.req.Header.Get("Content-Type")); err == nil && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
 		return forbidden(supportedCalendarData).because("Only iCalendar, text/calendar, is kept here.")
 	}
-	cal, err := parseICS(body)
+	cal, err := ics.Decode(body)
 	if err != nil {
 		return forbidden(validCalendarData).because("The body is not iCalendar.")
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+
+	"outbridge/caldav/ics"
 )
 
 // propRequest says which properties a PROPFIND or a REPORT asks for.
@@ -88,7 +90,7 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 		p := &q.props[i]
 		ok, err := x.property(r, p, q.mode == propNames)
 		switch {
-		case errors.Is(err, errTooManyInstances):
+		case errors.Is(err, ics.ErrTooMany):
 			tooMany = append(tooMany, p)
 		case err != nil:
 			return err

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"outbridge/caldav/ics"
 )
 
 // maxPropertyValue bounds one value that PROPPATCH sets, in octets. A VTIMEZONE with a long history fits.
@@ -226,18 +228,18 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 			return
 		}
 	case caldav("calendar-timezone"):
-		cal, err := parseICS([]byte(strings.TrimSpace(t.value) + "\r\n"))
-		if err != nil || len(childrenNamed(cal.Component, "VTIMEZONE")) != 1 {
+		cal, err := ics.Decode([]byte(strings.TrimSpace(t.value) + "\r\n"))
+		if err != nil || len(ics.Children(cal.Component, "VTIMEZONE")) != 1 {
 			t.status, t.why = statusForbidden, validCalendarData
 			return
 		}
-		if p := childrenNamed(cal.Component, "VTIMEZONE")[0].Props.Get("TZID"); p != nil {
-			if loc, err := x.zones.load(p.Value); err == nil {
+		if p := ics.Children(cal.Component, "VTIMEZONE")[0].Props.Get("TZID"); p != nil {
+			if loc, err := x.ics.Zone(p.Value); err == nil {
 				t.zone = loc.String()
 			}
 		}
 	case caldav("calendar-timezone-id"):
-		loc, err := x.zones.load(n.trimmed())
+		loc, err := x.ics.Zone(n.trimmed())
 		if err != nil {
 			t.status, t.why = statusForbidden, validTimezone
 			return

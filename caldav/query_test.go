@@ -89,7 +89,13 @@ func TestTimeRange(t *testing.T) {
 		{"29 February", at + "DTSTART;VALUE=DATE:20240229\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=-1", "UTC", "20270228T120000Z", "20270228T130000Z", true},
 		{"hourly", at + "DTSTART:20200101T001500Z\nRRULE:FREQ=HOURLY;INTERVAL=7", "", "20260810T000000Z", "20260811T000000Z", true},
 		{"an unknown zone is shown", at + "DTSTART;TZID=Customized Time Zone:20200101T100000", "", "20260810T000000Z", "20260811T000000Z", true},
-		{"a rule that is not understood is shown", at + "DTSTART:20200101T100000Z\nRRULE:FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30", "", "20260810T000000Z", "20260811T000000Z", true},
+		{"a rule that is not understood is shown", at + "DTSTART:20200101T100000Z\nRRULE:FREQ=MONTHLY;BYEASTER=0", "", "20260810T000000Z", "20260811T000000Z", true},
+		{"a rule by seconds that never hits", at + "DTSTART:20200101T100000Z\nRRULE:FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30", "", "20260810T000000Z", "20260811T000000Z", false},
+		{"a zone of Windows", at + "DTSTART;TZID=W. Europe Standard Time:20260810T020000\nDURATION:PT1H", "", "20260810T000000Z", "20260810T003000Z", true},
+		{"a zone of Windows, an hour later", at + "DTSTART;TZID=W. Europe Standard Time:20260810T020000\nDURATION:PT1H", "", "20260810T010000Z", "20260810T020000Z", false},
+		{"a zone that only its VTIMEZONE tells of", at + "DTSTART;TZID=Office:20260803T020000\nDURATION:PT1H\nRRULE:FREQ=DAILY\nEND:VEVENT\nBEGIN:VTIMEZONE\nTZID:Office\nBEGIN:STANDARD\nDTSTART:19700101T000000\n" +
+			"TZOFFSETFROM:+0200\nTZOFFSETTO:+0200\nEND:STANDARD\nEND:VTIMEZONE" + strings.TrimPrefix(nextEvent, "\nEND:VEVENT") + at + "RECURRENCE-ID:20260803T000000Z\nDTSTART:20260803T000000Z", "", "20260810T003000Z", "20260810T004000Z", true},
+		{"a day taken out of a timed series", at + "DTSTART:20260803T100000Z\nRRULE:FREQ=DAILY\nEXDATE;VALUE=DATE:20260809,20260810", "", "20260810T000000Z", "20260811T000000Z", false},
 		{"a rule that never hits", at + "DTSTART:20200101T100000Z\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "", "20260810T000000Z", "", false},
 		{"a vendor's prefix", at + "DTSTART;TZID=/freeassociation.sourceforge.net/Europe/Berlin:20260810T020000\nDURATION:PT1H", "", "20260810T003000Z", "20260810T010000Z", true},
 	} {
@@ -237,17 +243,17 @@ func TestCalendarData(t *testing.T) {
 	folded := "DESCRIPTION;ALTREP=\"data:text/html,a;b\":" + strings.Repeat("ä", 17) + "\n " + strings.Repeat("ä", 37) + "\n " + strings.Repeat("ä", 6)
 	got := lines(calendarData(t, s, `<C:calendar-data><C:expand start="20260307T000000Z" end="20260309T200000Z"/></C:calendar-data>`, ""))
 	instance := func(start, end string) string {
-		return "BEGIN:VEVENT\n" + folded + "\nDTEND:" + end + "\nDTSTAMP:20260101T000000Z\nDTSTART:" + start + "\nRECURRENCE-ID:" + start +
-			"\nUID:x\nBEGIN:VALARM\nACTION:DISPLAY\nEND:VALARM\nEND:VEVENT\n"
+		return "BEGIN:VEVENT\nUID:x\nRECURRENCE-ID:" + start + "\nDTSTAMP:20260101T000000Z\nDTSTART:" + start + "\nDTEND:" + end + "\n" + folded +
+			"\nBEGIN:VALARM\nACTION:DISPLAY\nEND:VALARM\nEND:VEVENT\n"
 	}
 	// The clock goes forward on 8 March: that day of the event has 23 hours. 6 March was moved away.
-	want := "BEGIN:VCALENDAR\nPRODID:-//test//EN\nVERSION:2.0\n" + instance("20260307T140000Z", "20260308T130000Z") +
+	want := "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//test//EN\n" + instance("20260307T140000Z", "20260308T130000Z") +
 		instance("20260308T130000Z", "20260309T130000Z") + instance("20260309T130000Z", "20260310T130000Z") + "END:VCALENDAR\n"
 	if got != want {
 		t.Errorf("expand:\n%s\nwant\n%s", got, want)
 	}
 	got = lines(calendarData(t, s, `<C:calendar-data><C:comp name="VCALENDAR"><C:prop name="VERSION"/><C:comp name="VEVENT"><C:prop name="UID"/><C:prop name="SUMMARY" novalue="yes"/></C:comp></C:comp></C:calendar-data>`, ""))
-	want = "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nUID:x\nEND:VEVENT\nBEGIN:VEVENT\nSUMMARY:\nUID:x\nEND:VEVENT\nBEGIN:VEVENT\nSUMMARY:\nUID:x\nEND:VEVENT\nEND:VCALENDAR\n"
+	want = "BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nUID:x\nEND:VEVENT\nBEGIN:VEVENT\nUID:x\nSUMMARY:\nEND:VEVENT\nBEGIN:VEVENT\nUID:x\nSUMMARY:\nEND:VEVENT\nEND:VCALENDAR\n"
 	if got != want {
 		t.Errorf("selection:\n%s\nwant\n%s", got, want)
 	}
@@ -301,12 +307,12 @@ func TestFreeBusy(t *testing.T) {
 	s := serve(t, m)
 	a := s.do("REPORT", workPath, `<free-busy-query xmlns="urn:ietf:params:xml:ns:caldav"><time-range start="20260810T000000Z" end="20260811T000000Z"/></free-busy-query>`, "Depth: infinity")
 	want := strings.ReplaceAll(`BEGIN:VCALENDAR
-PRODID:-//outbridge//CalDAV//EN
 VERSION:2.0
+PRODID:-//outbridge//CalDAV//EN
 BEGIN:VFREEBUSY
-DTEND:20260811T000000Z
 DTSTAMP:20260810T000000Z
 DTSTART:20260810T000000Z
+DTEND:20260811T000000Z
 FREEBUSY:20260810T080000Z/20260810T100000Z
 FREEBUSY:20260810T170000Z/20260810T173000Z
 FREEBUSY:20260810T230000Z/20260811T000000Z

@@ -3,6 +3,8 @@ package caldav
 import (
 	"encoding/xml"
 	"strings"
+
+	"outbridge/caldav/ics"
 )
 
 // chunkSize is how many objects are asked of the backend by name at once.
@@ -171,11 +173,11 @@ func (x *exchange) query(n *node, r *resource) error {
 	switch depth := x.req.Header.Get("Depth"); {
 	case p.nothing:
 	case r.kind == kindObject:
-		z, err := x.zonesOf(r.cal)
+		reader, err := x.reader(r.cal)
 		if err != nil {
 			return err
 		}
-		if x.selects(z, r.cal, r.obj, f) {
+		if x.selects(reader, r.cal, r.obj, f) {
 			err = x.row(r, q)
 		}
 		if err != nil {
@@ -199,8 +201,8 @@ func (x *exchange) query(n *node, r *resource) error {
 }
 
 // selects matches an object, with its data, against a filter.
-func (x *exchange) selects(z *zones, c Calendar, o Object, f *compFilter) bool {
-	ok, err := z.selects(o.Data, f)
+func (x *exchange) selects(reader *ics.Reader, c Calendar, o Object, f *compFilter) bool {
+	ok, err := f.selects(reader, o.Data)
 	if err != nil {
 		x.h.log().DebugContext(x.ctx, "object not judged, so selected", "calendar", c.Name, "object", o.Name, "err", err)
 	}
@@ -209,22 +211,23 @@ func (x *exchange) selects(z *zones, c Calendar, o Object, f *compFilter) bool {
 
 // queryCalendar answers for the objects of one calendar.
 func (x *exchange) queryCalendar(r *resource, f *compFilter, p plan, q *propRequest) error {
-	z, err := x.zonesOf(r.cal)
+	reader, err := x.reader(r.cal)
 	if err != nil {
 		return err
 	}
 	if p.exact && p.within != nil {
-		return x.queryRange(r, *p.within, z, q)
+		return x.queryRange(r, *p.within, reader, q)
 	}
 	want := Query{WithData: x.data != nil || !p.exact}
 	if p.within != nil {
-		want.Start, want.End = p.within.query()
+		wide := p.within.Wide()
+		want.Start, want.End = wide.Start, wide.End
 	}
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, want) {
 		if err != nil {
 			return err
 		}
-		if p.within != nil && p.within.judge(o) == outside || !p.exact && !x.selects(z, r.cal, o, f) {
+		if p.within != nil && judge(*p.within, o) == outside || !p.exact && !x.selects(reader, r.cal, o, f) {
 			continue
 		}
 		if err := x.row(objectResource(r, o), q); err != nil {
@@ -236,31 +239,33 @@ func (x *exchange) queryCalendar(r *resource, f *compFilter, p plan, q *propRequ
 
 // queryRange answers the filter that most clients send, a time range over VEVENTs. It is settled by the bounds that
 // the backend keeps and by the spans of earlier queries; only what those leave open takes an object's text.
-func (x *exchange) queryRange(r *resource, within timeRange, z *zones, q *propRequest) error {
-	closed := !within.start.IsZero() && !within.end.IsZero()
-	key := func(o Object) spanKey { return spanKey{r.cal.Owner, r.cal.Name, o.Name, o.ETag, z.floating.String()} }
+func (x *exchange) queryRange(r *resource, within ics.Span, reader *ics.Reader, q *propRequest) error {
+	closed := !within.Start.IsZero() && !within.End.IsZero()
+	key := func(o Object) spanKey {
+		return spanKey{r.cal.Owner, r.cal.Name, o.Name, o.ETag, reader.Floating.String()}
+	}
 	settled := map[string]bool{} // of those below, the ones that are in the range for sure
 	keep := func(o Object) bool {
 		switch {
 		case settled[o.Name]:
 			return true
 		case closed:
-			s, ok := z.spansOf(o.Data, within)
+			s, ok := spansOf(reader, o.Data, within)
 			if ok {
 				x.h.spans.keep(key(o), s)
 				return s.in(within)
 			}
 		}
-		return x.selects(z, r.cal, o, &compFilter{comps: []*compFilter{{name: "VEVENT", within: &within}}})
+		return x.selects(reader, r.cal, o, &compFilter{comps: []*compFilter{{name: "VEVENT", within: &within}}})
 	}
 	var names []string // whose data is still to be read
-	want := Query{}
-	want.Start, want.End = within.query()
+	wide := within.Wide()
+	want := Query{Start: wide.Start, End: wide.End}
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, want) {
 		if err != nil {
 			return err
 		}
-		v := within.judge(o)
+		v := judge(within, o)
 		if v == unsure && closed {
 			if s := x.h.spans.find(key(o), within); s != nil {
 				if v = outside; s.in(within) {
@@ -292,25 +297,25 @@ func (x *exchange) queryRange(r *resource, within timeRange, z *zones, q *propRe
 // 7809 §6.2). Of a VTIMEZONE only the TZID counts; one that names no zone known here changes nothing.
 func (x *exchange) queryZone(n *node) error {
 	if id := n.child(caldav("timezone-id")); id != nil {
-		loc, err := x.zones.load(id.trimmed())
+		loc, err := x.ics.Zone(id.trimmed())
 		if err != nil {
 			return forbidden(validTimezone)
 		}
-		x.zones.requested = loc
+		x.zone = loc
 		return nil
 	}
 	zone := n.child(caldav("timezone"))
 	if zone == nil {
 		return nil
 	}
-	cal, err := parseICS([]byte(strings.TrimSpace(zone.text) + "\r\n"))
+	cal, err := ics.Decode([]byte(strings.TrimSpace(zone.text) + "\r\n"))
 	if err != nil {
 		return forbidden(validCalendarData)
 	}
-	for _, c := range childrenNamed(cal.Component, "VTIMEZONE") {
+	for _, c := range ics.Children(cal.Component, "VTIMEZONE") {
 		if p := c.Props.Get("TZID"); p != nil {
-			if loc, err := x.zones.load(p.Value); err == nil {
-				x.zones.requested = loc
+			if loc, err := x.ics.Zone(p.Value); err == nil {
+				x.zone = loc
 			}
 		}
 	}

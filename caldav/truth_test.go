@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"outbridge/caldav"
+
 	"pgregory.net/rapid"
 )
 

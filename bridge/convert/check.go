@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
 )
 
 // fuzzy is how far inside the window the comparison with Graph's occurrences begins and ends: the edges of a
@@ -80,7 +82,7 @@ func (w when) is(s Span) bool {
 
 // difference is how the instances of a plan compare with what Graph lists.
 type difference struct {
-	wrong   []Instance         // that Graph does not list
+	wrong   []ics.Instance     // that Graph does not list
 	missing []Span             // that the plan does not give
 	pins    map[time.Time]Span // those that are right but not in every reader's eyes, by clock time, as Graph lists them
 }
@@ -92,7 +94,7 @@ func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (d dif
 	comps, _ := c.render(m, p, false)
 	cal := ical.NewCalendar()
 	cal.Children = comps
-	instances, err := Expand(cal, Span{span.Start.Add(-day), span.End.Add(day)})
+	instances, err := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span{Start: span.Start.Add(-day), End: span.End.Add(day)})
 	if err != nil {
 		return d, err
 	}
@@ -109,9 +111,9 @@ func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (d dif
 		}
 		same := exact[Span{i.Start, i.End}]
 		switch ends := p.ends(i); {
-		case i.AllDay:
+		case i.AllDay():
 			same = byDate[Span{i.Start, i.End}]
-		case len(same) == 0 && !i.override:
+		case len(same) == 0 && !i.Override:
 			same = exact[Span{i.Start, ends}]
 		}
 		n := slices.IndexFunc(same, func(n int) bool { return !used[n] })
@@ -120,11 +122,11 @@ func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (d dif
 			continue
 		}
 		used[same[n]] = true
-		if !i.AllDay && !i.override && p.ambiguous(i) {
+		if !i.AllDay() && !i.Override && p.ambiguous(i) {
 			if d.pins == nil {
 				d.pins = map[time.Time]Span{}
 			}
-			d.pins[i.civil] = listed[same[n]]
+			d.pins[p.civil(i)] = listed[same[n]]
 		}
 	}
 	for n, s := range listed {
@@ -138,13 +140,26 @@ func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (d dif
 // ends is when an instance of the rule ends by the clock, as Outlook stores it ([MS-OXOCAL] 2.2.1.44.1, EndTimeOffset)
 // and Thunderbird reads it. RFC 5545 §3.8.5.3 has all instances last exactly as long, which is not the same where the
 // clock is turned in the course of one.
-func (p plan) ends(i Instance) time.Time { return instant(p.civilEnd(i), p.when.zone.location()) }
+func (p plan) ends(i ics.Instance) time.Time {
+	return ics.Instant(p.civilEnd(i), p.when.zone.location())
+}
 
-func (p plan) civilEnd(i Instance) time.Time { return i.civil.Add(p.when.civilEnd.Sub(p.when.civil)) }
+func (p plan) civilEnd(i ics.Instance) time.Time {
+	return p.civil(i).Add(p.when.civilEnd.Sub(p.when.civil))
+}
+
+// civil is the clock time of an instance in the zone of the plan: the one that its rule gives it, which the instant cannot
+// tell in the hour that is skipped.
+func (p plan) civil(i ics.Instance) time.Time {
+	if i.AllDay() || i.Clock.Loc == p.when.zone.location() {
+		return i.Clock.Wall
+	}
+	return p.when.clock(i.Start)
+}
 
 // ambiguous is whether readers differ in an instance of the rule: it starts or ends in an hour that comes twice or is
 // skipped, or the clock is turned in the course of it.
-func (p plan) ambiguous(i Instance) bool {
+func (p plan) ambiguous(i ics.Instance) bool {
 	z := p.when.zone
 	if z.utc() {
 		return false
@@ -157,7 +172,7 @@ func (p plan) ambiguous(i Instance) bool {
 		return false // the clock is not turned near by, which spares most instances what follows
 	}
 	return !z.expressible(i.Start) || !z.expressible(i.End) || !p.ends(i).Equal(i.End) ||
-		!wall(i.Start, z.loc).Equal(i.civil) || !wall(i.End, z.loc).Equal(p.civilEnd(i))
+		!ics.Wall(i.Start, z.loc).Equal(p.civil(i)) || !ics.Wall(i.End, z.loc).Equal(p.civilEnd(i))
 }
 
 // pin makes overrides of instances that readers differ in.
@@ -179,7 +194,7 @@ func (p *plan) mend(m *master, d difference, span Span) bool {
 	}
 	p.moved, p.gone, p.drop = map[time.Time]Span{}, map[time.Time]bool{}, map[time.Time]bool{}
 	for _, i := range d.wrong {
-		if i.override {
+		if i.Override {
 			for _, o := range m.overrides {
 				if o.when.start.Equal(i.Start) {
 					p.drop[o.original] = true
@@ -187,10 +202,7 @@ func (p *plan) mend(m *master, d difference, span Span) bool {
 			}
 			continue
 		}
-		civil := i.civil
-		if civil.IsZero() {
-			civil = p.when.clock(i.Start)
-		}
+		civil := p.civil(i)
 		near := slices.IndexFunc(missing, func(s Span) bool {
 			if p.when.allDay {
 				s = s.dates()
@@ -250,7 +262,7 @@ func (c *conversion) spell(m *master, why string) plan {
 		if !ok {
 			continue
 		}
-		i := Instance{Start: p.when.at(civil).start, civil: civil}
+		i := ics.Instance{Start: p.when.at(civil).start, Clock: ics.Moment{Wall: civil, Loc: p.when.zone.location()}}
 		if i.End = i.Start.Add(p.when.length()); !i.Start.Equal(s.Start) || !i.End.Equal(s.End) || !p.when.allDay && p.ambiguous(i) {
 			p.moved[civil] = s
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // A wall-clock time or a date without a zone is held as a time.Time in UTC ("civil").
@@ -15,41 +16,6 @@ func date(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0
 
 // dateOf is the date of a civil time.
 func dateOf(t time.Time) time.Time { return date(t.Date()) }
-
-// wall is what a clock in loc shows at t.
-func wall(t time.Time, loc *time.Location) time.Time {
-	t = t.In(loc)
-	y, m, d := t.Date()
-	return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
-}
-
-// instant is when a clock in loc shows civil, by RFC 5545 §3.3.5: a time that comes twice is the first one, a time
-// that is skipped counts with the offset from before the gap.
-func instant(civil time.Time, loc *time.Location) time.Time {
-	if loc == time.UTC {
-		return civil
-	}
-	// The offsets in force a day before and a day after bracket any transition near this clock time.
-	_, before := civil.Add(-day).In(loc).Zone()
-	_, after := civil.Add(day).In(loc).Zone()
-	t := civil.Add(-time.Duration(before) * time.Second).In(time.UTC)
-	if before == after && wall(t, loc).Equal(civil) {
-		return t
-	}
-	for _, offset := range []int{before, after} {
-		c := civil.Add(-time.Duration(offset) * time.Second)
-		if wall(c, loc).Equal(civil) {
-			return c
-		}
-	}
-	// A gap, or two transitions within two days: ask the offset just before the clock time.
-	y, m, d := civil.Date()
-	guess := time.Date(y, m, d, civil.Hour(), civil.Minute(), civil.Second(), 0, loc)
-	if wall(guess, loc).Equal(civil) {
-		return guess.UTC()
-	}
-	return t
-}
 
 // parseCivil reads a dateTime as Graph writes it: "2006-01-02T15:04:05.0000000", with fewer parts, with a trailing
 // "Z" or an offset. utc tells of the latter two: the zone beside it is then of no meaning.
@@ -96,7 +62,7 @@ func readMoment(v graph.DateTimeTimeZone, fallback zone) (m moment, known, ok bo
 			z = fallback
 		}
 	}
-	at := instant(civil, z.location())
+	at := ics.Instant(civil, z.location())
 	if at.Year() < 1 {
 		at = date(1, 1, 1)
 	} else if at.Year() > 9999 {
@@ -111,7 +77,7 @@ func (m moment) civilIn(z zone) time.Time {
 	if m.zone.tzid == z.tzid {
 		return m.civil
 	}
-	return wall(m.at, z.location())
+	return ics.Wall(m.at, z.location())
 }
 
 // expressible is whether every iCalendar reader finds the instant t again from its clock time in z: not so in an hour
@@ -121,16 +87,16 @@ func (z zone) expressible(t time.Time) bool {
 	if z.utc() {
 		return true
 	}
-	w := wall(t, z.loc)
+	w := ics.Wall(t, z.loc)
 	_, offset := t.In(z.loc).Zone()
 	if offset%60 != 0 || w.Year() < 1 || w.Year() > 9999 {
 		return false
 	}
 	for _, near := range []time.Time{t.Add(-day), t.Add(day)} {
 		_, other := near.In(z.loc).Zone()
-		if other != offset && wall(w.Add(-time.Duration(other)*time.Second), z.loc).Equal(w) {
+		if other != offset && ics.Wall(w.Add(-time.Duration(other)*time.Second), z.loc).Equal(w) {
 			return false
 		}
 	}
-	return instant(w, z.loc).Equal(t)
+	return ics.Instant(w, z.loc).Equal(t)
 }

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// cssColor is a colour as RFC 7986 §5.9 wants it, the nearest name of CSS 3, and as Apple does, "#RRGGBB".
-func cssColor(s string) (name, hex string, ok bool) {
+// CSSColor is a colour as RFC 7986 §5.9 wants it, the nearest name of CSS 3, and as Apple does, "#RRGGBB".
+func CSSColor(s string) (name, hex string, ok bool) {
 	s = strings.TrimPrefix(s, "#")
 	if len(s) == 8 {
 		s = s[:6] // an alpha value follows

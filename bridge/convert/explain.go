@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // Explain writes for a person what becomes of s and why: the JSON that Graph gave, each decision of the conversion in
@@ -52,11 +53,11 @@ func Explain(w io.Writer, s Series, redact bool) error {
 	}
 	if cal != nil {
 		b.WriteString("\nWhat clients get\n\n")
-		var ics strings.Builder
-		if err := Encode(&ics, cal); err != nil {
+		var text strings.Builder
+		if err := ics.Encode(&text, cal); err != nil {
 			return fmt.Errorf("explain: %w", err)
 		}
-		b.WriteString(visible(strings.ReplaceAll(ics.String(), "\r\n", "\n")))
+		b.WriteString(visible(strings.ReplaceAll(text.String(), "\r\n", "\n")))
 	}
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("explain: %w", err)

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -54,3 +55,7 @@ func TestExplainOdd(t *testing.T) {
 		t.Error("an error of the writer was lost")
 	}
 }
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("no room") }

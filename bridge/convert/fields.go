@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 // fields is the VEVENT of e without its times.
 func (c *conversion) fields(e graph.Event) *ical.Component {
 	comp := ical.NewComponent(ical.CompEvent)
-	add(comp, ical.PropUID, escapeText(c.uid))
+	add(comp, ical.PropUID, ics.EscapeText(c.uid))
 	c.stamps(comp, e)
 	body := readBody(e)
 	link, place := meetingLink(e, body)
@@ -51,20 +52,20 @@ func (c *conversion) stamps(comp *ical.Component, e graph.Event) {
 		modified, ok = c.Modified.UTC().Truncate(time.Second), true
 	}
 	if okCreated && !unset(created) {
-		add(comp, ical.PropCreated, created.Format(utcForm))
+		add(comp, ical.PropCreated, created.Format(ics.UTCForm))
 	}
 	if ok && !unset(modified) {
-		add(comp, ical.PropLastModified, modified.Format(utcForm))
+		add(comp, ical.PropLastModified, modified.Format(ics.UTCForm))
 	} else {
 		modified = date(1970, 1, 1)
 	}
-	add(comp, ical.PropDateTimeStamp, modified.Format(utcForm))
+	add(comp, ical.PropDateTimeStamp, modified.Format(ics.UTCForm))
 	add(comp, ical.PropSequence, strconv.Itoa(max(c.Sequence, 0)))
 }
 
 // texts writes SUMMARY, DESCRIPTION, CATEGORIES and COLOR.
 func (c *conversion) texts(comp *ical.Component, e graph.Event, body body, link meeting) {
-	summary, cut := capText(strings.Join(strings.FieldsFunc(e.Subject, isBreak), " "), maxSummary)
+	summary, cut := capText(strings.Join(strings.FieldsFunc(e.Subject, ics.IsBreak), " "), maxSummary)
 	if cut {
 		c.note("subject", "The subject is cut: it is longer than 4 KiB.")
 	}
@@ -99,8 +100,8 @@ func (c *conversion) categories(comp *ical.Component, e graph.Event) {
 			c.note("categories", fmt.Sprintf("Only the first %d categories are carried over.", maxCategories))
 			break
 		}
-		if name, _ = capText(strings.TrimSpace(name), 255); !blank(name) {
-			names = append(names, escapeText(name))
+		if name, _ = capText(strings.TrimSpace(name), 255); !ics.Blank(name) {
+			names = append(names, ics.EscapeText(name))
 		}
 	}
 	if len(names) > 0 {
@@ -110,7 +111,7 @@ func (c *conversion) categories(comp *ical.Component, e graph.Event) {
 		return
 	}
 	for _, name := range e.Categories {
-		if css, _, ok := cssColor(c.Colors[strings.TrimSpace(name)]); ok {
+		if css, _, ok := CSSColor(c.Colors[strings.TrimSpace(name)]); ok {
 			add(comp, ical.PropColor, css)
 			c.say("Colour", css, ", that of the category ", quoted(name))
 			return
@@ -272,8 +273,8 @@ func (c *conversion) alarm(comp *ical.Component, e graph.Event) {
 		m = min(max(m, -maxReminder), maxReminder)
 		c.note("reminderMinutesBeforeStart", "The reminder is more than five years off; it is set to five years.")
 	}
-	text, _ := capText(strings.Join(strings.FieldsFunc(e.Subject, isBreak), " "), 255)
-	if blank(text) {
+	text, _ := capText(strings.Join(strings.FieldsFunc(e.Subject, ics.IsBreak), " "), 255)
+	if ics.Blank(text) {
 		text = "Reminder"
 	}
 	a := ical.NewComponent(ical.CompAlarm)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 func TestUID(t *testing.T) {
@@ -91,7 +92,7 @@ func TestGroupGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	if err := Encode(&b, cal); err != nil {
+	if err := ics.Encode(&b, cal); err != nil {
 		t.Fatal(err)
 	}
 	if text := b.String(); !strings.Contains(text, "\r\nEXDATE:20261203T090000Z\r\n") || !strings.Contains(text, "COUNT=5") || strings.Count(text, "EXDATE") != 1 {

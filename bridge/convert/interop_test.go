@@ -19,6 +19,8 @@ import (
 	"github.com/emersion/go-ical"
 	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
+
+	"outbridge/caldav/ics"
 )
 
 // randomSeries is how many series beside the golden ones the engines of clients are asked for.
@@ -28,30 +30,42 @@ const randomSeries = 600
 type sample struct {
 	name   string
 	ics    []byte
-	want   []Instance // that start up to to, by start
+	want   []seen // that start up to to, by start
 	to     time.Time
 	strict bool // up to to, nothing may differ
+}
+
+// seen is an instance as a client shows it.
+type seen struct {
+	Start, End        time.Time
+	AllDay, Cancelled bool
+	Summary           string
 }
 
 // samples are the objects of the golden cases and of random series, with what Expand makes of them.
 func samples(t *testing.T) []sample {
 	t.Helper()
 	var list []sample
-	add := func(name string, ics []byte, to time.Time) {
-		cal := decode(t, ics)
+	add := func(name string, data []byte, to time.Time) {
+		cal := decode(t, data)
 		strict := !to.IsZero()
 		if !strict {
-			first, last := Bounds(cal)
+			first, last := (&ics.Reader{Resolve: Zone}).Bounds(cal)
 			if to = date(min(first.Year()+6, 9999), 12, 31); !last.IsZero() && last.Before(to) {
 				to = last
 			}
 		}
-		instances, err := Expand(cal, Span{date(1, 1, 1), to.Add(48 * time.Hour)})
+		instances, err := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span{Start: date(1, 1, 1), End: to.Add(48 * time.Hour)})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		want := slices.DeleteFunc(instances, func(i Instance) bool { return i.Start.After(to) })
-		list = append(list, sample{name, ics, want, to, strict})
+		var want []seen
+		for _, i := range instances {
+			if !i.Start.After(to) {
+				want = append(want, seen{i.Start, i.End, i.AllDay(), i.Cancelled(), i.Summary()})
+			}
+		}
+		list = append(list, sample{name, data, want, to, strict})
 	}
 	files, _ := filepath.Glob("testdata/*.txtar")
 	for _, f := range files {
@@ -126,10 +140,10 @@ func TestICalJS(t *testing.T) {
 			t.Errorf("%s: %s\n%s", s.name, answer.Error, s.ics)
 			continue
 		}
-		var got []Instance
+		var got []seen
 		for _, r := range answer.Instances {
 			start, end := r[0].(float64), r[1].(float64)
-			got = append(got, Instance{Start: time.Unix(int64(start), 0).UTC(), End: time.Unix(int64(end), 0).UTC(),
+			got = append(got, seen{Start: time.Unix(int64(start), 0).UTC(), End: time.Unix(int64(end), 0).UTC(),
 				AllDay: r[2].(bool), Cancelled: r[3].(bool), Summary: r[4].(string)})
 		}
 		if s.want[0].Start.Year() >= 100 {
@@ -166,14 +180,14 @@ func TestLibical(t *testing.T) {
 			t.Errorf("%s: libical finds a fault in it\n%s", s.name, s.ics)
 			continue
 		}
-		var got []Instance
+		var got []seen
 		for lines.Scan() {
 			var start, end int64
 			var allDay, cancelled int
 			if _, err := fmt.Sscan(lines.Text(), &start, &end, &allDay, &cancelled); err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, Instance{Start: time.Unix(start, 0).UTC(), End: time.Unix(end, 0).UTC(), AllDay: allDay == 1, Cancelled: cancelled == 1})
+			got = append(got, seen{Start: time.Unix(start, 0).UTC(), End: time.Unix(end, 0).UTC(), AllDay: allDay == 1, Cancelled: cancelled == 1})
 		}
 		if skips(t, s) {
 			same.skipped++
@@ -194,9 +208,9 @@ func skips(t *testing.T, s sample) bool {
 		}
 		for _, p := range slices.Concat(c.Props.Values(ical.PropDateTimeStart), c.Props.Values(ical.PropRecurrenceID), c.Props.Values(ical.PropExceptionDates)) {
 			z, ok := findZone(p.Params.Get(ical.ParamTimezoneID))
-			civil, err := time.Parse(wallForm, p.Value)
+			civil, err := time.Parse(ics.WallForm, p.Value)
 			for range 8 {
-				if ok && err == nil && !wall(instant(civil, z.location()), z.location()).Equal(civil) {
+				if ok && err == nil && !ics.Wall(ics.Instant(civil, z.location()), z.location()).Equal(civil) {
 					return true
 				}
 				civil = civil.AddDate(0, 0, -1)
@@ -211,17 +225,17 @@ type counter struct{ objects, instances, twice, skipped int }
 
 // compare holds what an engine makes of a sample against Expand. Known to differ is only the hour that comes twice,
 // which clients take for the first or the second one as they like.
-func (c *counter) compare(t *testing.T, s sample, got []Instance, summaries bool) {
+func (c *counter) compare(t *testing.T, s sample, got []seen, summaries bool) {
 	t.Helper()
 	c.objects++
-	key := func(i Instance) string {
+	key := func(i seen) string {
 		k := fmt.Sprint(i.Start.Format(time.RFC3339), " ", i.End.Format(time.RFC3339), " ", i.AllDay, i.Cancelled)
 		if summaries {
 			k += " " + i.Summary
 		}
 		return k
 	}
-	keys := func(list []Instance) []string {
+	keys := func(list []seen) []string {
 		out := make([]string, len(list))
 		for n, i := range list {
 			out[n] = key(i)

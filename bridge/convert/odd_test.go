@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"outbridge/caldav/ics"
+	"outbridge/caldav/ics/lint"
 )
 
 // Events put together from values that each property may hold by mistake: every one comes out as a valid object, or
@@ -86,15 +89,15 @@ func TestOddValues(t *testing.T) {
 			return
 		}
 		var b strings.Builder
-		if err := Encode(&b, cal); err != nil {
+		if err := ics.Encode(&b, cal); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range lint(b.String(), true) {
+		for _, p := range lint.Problems(b.String(), true) {
 			t.Errorf("%s\n%s", p, b.String())
 		}
-		first, last := Bounds(cal)
-		list, err := Expand(cal, Span{date(2026, 1, 1), date(2027, 1, 1)})
-		if err != nil && !errors.Is(err, ErrTooMany) {
+		first, last := (&ics.Reader{Resolve: Zone}).Bounds(cal)
+		list, err := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
+		if err != nil && !errors.Is(err, ics.ErrTooMany) {
 			t.Errorf("%v\n%s", err, b.String())
 		}
 		for _, i := range list {

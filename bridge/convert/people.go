@@ -9,6 +9,7 @@ import (
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 var partStats = map[string]string{
@@ -98,7 +99,7 @@ func (c *conversion) person(name string, a graph.EmailAddress, field string) *ic
 	p := ical.NewProp(name)
 	address, label := cleanAddress(a.Address), strings.Join(strings.Fields(a.Name), " ")
 	if isAddress(address) {
-		p.Value = "mailto:" + escapeAddress(address)
+		p.Value = CalAddress(address)
 	} else {
 		sum := sha256.Sum256([]byte(addressKey(a)))
 		p.Value = "mailto:" + hex.EncodeToString(sum[:8]) + "@no-address.invalid"
@@ -107,11 +108,14 @@ func (c *conversion) person(name string, a graph.EmailAddress, field string) *ic
 			label = address
 		}
 	}
-	if label, _ = capText(label, 255); !blank(label) && !strings.EqualFold(label, address) {
+	if label, _ = capText(label, 255); !ics.Blank(label) && !strings.EqualFold(label, address) {
 		p.Params.Set(ical.ParamCommonName, label)
 	}
 	return p
 }
+
+// CalAddress is the cal-address (RFC 5545 §3.3.3) that an e-mail address has in an object.
+func CalAddress(address string) string { return "mailto:" + escapeAddress(cleanAddress(address)) }
 
 // cleanAddress is an address without the scheme that some mailboxes put before it.
 func cleanAddress(s string) string {

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"outbridge/caldav/ics"
+	"outbridge/caldav/ics/lint"
 )
 
 func TestReadEvents(t *testing.T) {
@@ -102,7 +105,7 @@ func FuzzReadEvents(f *testing.F) {
 			}
 			text := encode(t, cal)
 			decode(t, []byte(text))
-			Bounds(cal)
+			(&ics.Reader{Resolve: Zone}).Bounds(cal)
 			seen := map[Loss]bool{}
 			for _, l := range losses {
 				if seen[l] || l.Reason == "" || l.Field == "" {
@@ -110,7 +113,7 @@ func FuzzReadEvents(f *testing.F) {
 				}
 				seen[l] = true
 			}
-			for _, problem := range lint(text, true) {
+			for _, problem := range lint.Problems(text, true) {
 				t.Errorf("%s\n%s", problem, text)
 			}
 			again, _, _ := ToICS(s)
@@ -122,4 +125,9 @@ func FuzzReadEvents(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// forbidden is whether r may be in no line.
+func forbidden(r rune) bool {
+	return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfffe || r == 0xffff
 }

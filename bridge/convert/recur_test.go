@@ -12,6 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
+	"outbridge/caldav/ics/lint"
 )
 
 // The oracle below knows nothing of RRULEs: it walks the days one by one and asks Graph's pattern of each.
@@ -215,10 +217,10 @@ func TestSeriesAgainstOracle(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b strings.Builder
-		if err := Encode(&b, cal); err != nil {
+		if err := ics.Encode(&b, cal); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range lint(b.String(), true) {
+		for _, p := range lint.Problems(b.String(), true) {
 			t.Errorf("%s\n%s", p, b.String())
 		}
 		first := date(2015, 1, 1)
@@ -230,7 +232,7 @@ func TestSeriesAgainstOracle(t *testing.T) {
 		compareSpans(t, cal, Span{first, last.Add(time.Second)}, want, b.String(), false)
 
 		// The object's own bounds take in all of it.
-		lo, hi := Bounds(cal)
+		lo, hi := (&ics.Reader{Resolve: Zone}).Bounds(cal)
 		for _, w := range want {
 			if w.Start.Before(lo) || !hi.IsZero() && w.End.After(hi) {
 				t.Errorf("%v is outside of the bounds %v – %v", w, lo, hi)
@@ -244,7 +246,7 @@ func TestSeriesAgainstOracle(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b2 strings.Builder
-		if err := Encode(&b2, checked); err != nil {
+		if err := ics.Encode(&b2, checked); err != nil {
 			t.Fatal(err)
 		}
 		if len(second) > len(losses) {
@@ -262,7 +264,7 @@ type failer interface {
 
 func compareSpans(t failer, cal *ical.Calendar, w Span, want []Span, text string, ends bool) {
 	t.Helper()
-	got, err := Expand(cal, w)
+	got, err := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span(w))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +319,7 @@ func TestCustomZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	ahead := Span{first.AddDate(2, 0, 0), first.AddDate(3, 0, 0)}
-	got, err := Expand(cal, ahead)
+	got, err := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span(ahead))
 	if err != nil || len(got) < 52 {
 		t.Fatalf("%d instances in the third year, %v", len(got), err)
 	}

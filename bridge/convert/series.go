@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // override is a modified occurrence.
@@ -55,7 +56,7 @@ func (c *conversion) series() error {
 	}
 	w.endZone = w.zone
 	if !w.allDay {
-		w.start = instant(w.civil, w.zone.location()) // as readers find it
+		w.start = ics.Instant(w.civil, w.zone.location()) // as readers find it
 	}
 	m := &master{comp: c.fields(e), when: w, cancelled: map[time.Time]bool{}}
 	c.readCancelled(m)
@@ -99,7 +100,7 @@ func (c *conversion) series() error {
 // in is w with its clock times in another zone.
 func (w when) in(z zone) when {
 	w.zone, w.endZone = z, z
-	w.civil, w.civilEnd = wall(w.start, z.location()), wall(w.end, z.location())
+	w.civil, w.civilEnd = ics.Wall(w.start, z.location()), ics.Wall(w.end, z.location())
 	return w
 }
 
@@ -351,7 +352,7 @@ func (w when) at(civil time.Time) when {
 	if w.allDay {
 		w.start, w.end = w.civil, w.civilEnd
 	} else {
-		w.start, w.end = instant(w.civil, w.zone.location()), instant(w.civilEnd, w.zone.location())
+		w.start, w.end = ics.Instant(w.civil, w.zone.location()), ics.Instant(w.civilEnd, w.zone.location())
 	}
 	if w.civilEnd.Year() > 9999 {
 		w.end, w.civilEnd = w.start, w.civil
@@ -393,10 +394,10 @@ func (l limit) text(w when) string {
 	case l.until.IsZero():
 		return ""
 	case w.allDay:
-		return ";UNTIL=" + l.until.Format(dateForm)
+		return ";UNTIL=" + l.until.Format(ics.DateForm)
 	}
 	until := w.on(l.until)
-	return ";UNTIL=" + until.start.UTC().Format(utcForm)
+	return ";UNTIL=" + until.start.UTC().Format(ics.UTCForm)
 }
 
 // build writes a plan into the components.

@@ -14,6 +14,7 @@ import (
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/caldav/ics"
 )
 
 type fixedToken struct{ authority *graph.Authority }
@@ -104,12 +105,12 @@ func TestSimulation(t *testing.T) {
 			got := []string{}
 			obj, _, err := convert.ToICS(convert.Series{Event: res.Event, Window: window})
 			if err == nil {
-				list, err := convert.Expand(obj, window)
+				list, err := (&ics.Reader{Resolve: convert.Zone}).Expand(obj, ics.Span(window))
 				if err != nil {
 					t.Fatal(err)
 				}
 				for _, i := range list {
-					got = append(got, line(i.Start, i.End, i.Summary))
+					got = append(got, line(i.Start, i.End, i.Summary()))
 				}
 			} else if len(want[refs[n].ID]) > 0 {
 				t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // when is the time of an event, ready to be written.
@@ -25,7 +26,7 @@ func (w when) clock(t time.Time) time.Time {
 	if w.allDay {
 		return t
 	}
-	return wall(t, w.zone.location())
+	return ics.Wall(t, w.zone.location())
 }
 
 // zoneOf is the zone to write an event in: the one that it was made in. Where that is no zone that we know, the next
@@ -107,7 +108,7 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 	if _, offset := start.at.In(z.location()).Zone(); offset%60 != 0 {
 		z = zone{} // before the zone had a standard time, its offset has seconds, which a VTIMEZONE cannot say
 	}
-	for _, t := range []time.Time{wall(start.at, z.location()), wall(end.at, z.location())} {
+	for _, t := range []time.Time{ics.Wall(start.at, z.location()), ics.Wall(end.at, z.location())} {
 		if t.Year() < 1 || t.Year() > 9999 {
 			z = zone{}
 		}
@@ -117,7 +118,7 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 		c.note("end", "The event ends before it starts; it is taken to end when it starts.")
 		w.end, w.civilEnd = w.start, w.civil
 	}
-	if other, ok := findZone(e.OriginalEndTimeZone); ok && !other.utc() && !wall(w.end, z.location()).Equal(wall(w.end, other.location())) {
+	if other, ok := findZone(e.OriginalEndTimeZone); ok && !other.utc() && !ics.Wall(w.end, z.location()).Equal(ics.Wall(w.end, other.location())) {
 		w.endZone = other
 		c.say("Zone", "the end is in ", other.name(), ", for originalEndTimeZone is ", quoted(e.OriginalEndTimeZone))
 	}
@@ -133,7 +134,7 @@ func (w when) describe() string {
 		return w.start.Format(time.DateOnly) + " to before " + w.end.Format(time.DateOnly)
 	}
 	const form = "2006-01-02 15:04:05"
-	return w.civil.Format(form) + " to " + wall(w.end, w.endZone.location()).Format(form) + " (" +
+	return w.civil.Format(form) + " to " + ics.Wall(w.end, w.endZone.location()).Format(form) + " (" +
 		w.start.UTC().Format(form) + " UTC, " + w.end.Sub(w.start).String() + ")"
 }
 
@@ -153,7 +154,7 @@ func (c *conversion) start(e graph.Event, z zone) (moment, error) {
 		}
 		if t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(e.OccurrenceID)); err == nil {
 			c.note("start", "The event has no start; the date that its series gave it is taken.")
-			return moment{t, z, instant(t, z.location())}, nil
+			return moment{t, z, ics.Instant(t, z.location())}, nil
 		}
 	}
 	if end, _, ok := readMoment(e.End, z); ok && !unset(end.civil) && end.civil.Year() < 9999 {
@@ -163,7 +164,7 @@ func (c *conversion) start(e graph.Event, z zone) (moment, error) {
 	if e.Recurrence != nil {
 		if t, _, ok := parseCivil(e.Recurrence.Range.StartDate); ok && !unset(t) {
 			c.note("start", "The event has no start; the date that its recurrence starts on is taken.")
-			return moment{t, z, instant(t, z.location())}, nil
+			return moment{t, z, ics.Instant(t, z.location())}, nil
 		}
 	}
 	if ok {
@@ -182,7 +183,7 @@ func (c *conversion) originalDate(e graph.Event, z zone) (time.Time, bool) {
 		if c.Event.IsAllDay && t.Equal(dateOf(t)) || !utc {
 			return dateOf(t), true
 		}
-		return dateOf(wall(t, z.location())), true
+		return dateOf(ics.Wall(t, z.location())), true
 	}
 	if t, ok := instanceDate(e.ICalUID); ok && !t.IsZero() {
 		return t, true

@@ -9,10 +9,11 @@ import (
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // ToICS is the calendar object of s: a VCALENDAR with one UID, its VTIMEZONEs first, then the single event, or the
-// master with its overrides in the order of their RECURRENCE-IDs. It is made for [Encode]; go-ical's own encoder
+// master with its overrides in the order of their RECURRENCE-IDs. It is made for [ics.Encode]; go-ical's own encoder
 // refuses some of it. What could not be carried over is in the losses, which are never twice the same.
 //
 // It fails, with the losses so far, where the event has no place in time (ErrNoTime) or where nothing of a series is
@@ -107,7 +108,7 @@ func (c *conversion) single() error {
 // calendar puts the components together with the VTIMEZONEs that they need.
 func (c *conversion) calendar() *ical.Calendar {
 	cal := newCalendar()
-	first, last := Bounds(&ical.Calendar{Component: &ical.Component{Children: c.components}})
+	first, last := (&ics.Reader{Resolve: Zone}).Bounds(&ical.Calendar{Component: &ical.Component{Children: c.components}})
 	for _, id := range zonesOf(c.components) {
 		if z, ok := loadIANA(id); ok {
 			cal.Children = append(cal.Children, vtimezone(z, first, last))
@@ -152,28 +153,22 @@ func add(c *ical.Component, name, value string, params ...string) {
 
 // addText appends a TEXT property, unless it is empty: libical records an error for such.
 func addText(c *ical.Component, name, text string, params ...string) {
-	if blank(text) {
+	if ics.Blank(text) {
 		return
 	}
-	add(c, name, escapeText(text), params...)
+	add(c, name, ics.EscapeText(text), params...)
 }
-
-const (
-	dateForm = "20060102"
-	wallForm = "20060102T150405"
-	utcForm  = "20060102T150405Z"
-)
 
 // addTime appends a DATE, or a DATE-TIME in z where a reader finds the same instant again, else in UTC. t is a date
 // or an instant.
 func addTime(comp *ical.Component, name string, t time.Time, z zone, allDay bool) {
 	switch {
 	case allDay:
-		add(comp, name, t.Format(dateForm), ical.ParamValue, "DATE")
+		add(comp, name, t.Format(ics.DateForm), ical.ParamValue, "DATE")
 	case z.utc() || !z.expressible(t):
-		add(comp, name, t.UTC().Format(utcForm))
+		add(comp, name, t.UTC().Format(ics.UTCForm))
 	default:
-		add(comp, name, t.In(z.loc).Format(wallForm), ical.ParamTimezoneID, z.tzid)
+		add(comp, name, t.In(z.loc).Format(ics.WallForm), ical.ParamTimezoneID, z.tzid)
 	}
 }
 
@@ -181,11 +176,11 @@ func addTime(comp *ical.Component, name string, t time.Time, z zone, allDay bool
 func addCivil(comp *ical.Component, name string, civil time.Time, z zone, allDay bool) {
 	switch {
 	case allDay:
-		add(comp, name, civil.Format(dateForm), ical.ParamValue, "DATE")
+		add(comp, name, civil.Format(ics.DateForm), ical.ParamValue, "DATE")
 	case z.utc():
-		add(comp, name, civil.Format(utcForm))
+		add(comp, name, civil.Format(ics.UTCForm))
 	default:
-		add(comp, name, civil.Format(wallForm), ical.ParamTimezoneID, z.tzid)
+		add(comp, name, civil.Format(ics.WallForm), ical.ParamTimezoneID, z.tzid)
 	}
 }
 

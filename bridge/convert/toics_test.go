@@ -1,14 +1,56 @@
 package convert
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/emersion/go-ical"
+
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
+	"outbridge/caldav/ics/lint"
 )
+
+func event(id, zone, start, end string) graph.Event {
+	return graph.Event{ID: graph.EventID(id), ICalUID: id, Type: graph.SingleInstance, Subject: "ä" + strings.Repeat("x", 100), OriginalStartTimeZone: zone,
+		Start: graph.DateTimeTimeZone{DateTime: start, TimeZone: "UTC"}, End: graph.DateTimeTimeZone{DateTime: end, TimeZone: "UTC"}}
+}
+
+// encode is the octets of cal, checked line by line.
+func encode(t testing.TB, cal *ical.Calendar) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := ics.Encode(&b, cal); err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range lint.Problems(b.String(), true) {
+		t.Error(problem)
+	}
+	return b.String()
+}
+
+func decode(t testing.TB, b []byte) *ical.Calendar {
+	t.Helper()
+	cal, err := ics.Decode(b)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	return cal
+}
+
+func octets(t testing.TB, s Series) []byte {
+	t.Helper()
+	cal, _, err := ToICS(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(encode(t, cal))
+}
 
 // An object changes when the caller counts a change, and only then.
 func TestStampsAreStable(t *testing.T) {
@@ -193,7 +235,7 @@ func BenchmarkToICS(b *testing.B) {
 	checked := master52()
 	checked.Window = Span{date(2026, 2, 1), date(2027, 2, 1)}
 	cal, _, _ := ToICS(checked)
-	list, _ := Expand(cal, checked.Window)
+	list, _ := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span(checked.Window))
 	for _, i := range list {
 		checked.Occurrences = append(checked.Occurrences, Span{i.Start, i.End})
 	}
@@ -213,11 +255,22 @@ func BenchmarkToICS(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := Encode(discard{}, cal); err != nil {
+				if err := ics.Encode(io.Discard, cal); err != nil {
 					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 		})
+	}
+}
+
+func TestEmptyCalendar(t *testing.T) {
+	var b strings.Builder
+	if err := ics.Encode(&b, newCalendar()); err != nil {
+		t.Fatal(err)
+	}
+	want := "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//outbridge//outbridge//EN\r\nCALSCALE:GREGORIAN\r\nEND:VCALENDAR\r\n"
+	if b.String() != want {
+		t.Errorf("%q", b.String())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // globalID begins every iCalUId that Exchange made itself ([MS-OXOCAL] 2.2.1.27). The eight digits that follow are the
@@ -23,7 +24,7 @@ func UID(e graph.Event) string {
 		return uid[:32] + "00000000" + uid[40:]
 	}
 	switch {
-	case !blank(uid):
+	case !ics.Blank(uid):
 		return uid
 	case e.SeriesMasterID != "":
 		return derivedUID("id", []byte(e.SeriesMasterID))
@@ -44,7 +45,7 @@ func (c *conversion) sayUID() {
 		why = "it is the iCalUId with its instance date set to zero, as the series has it"
 	case exchange:
 		why = "it is the iCalUId, which Exchange made"
-	case !blank(c.Event.ICalUID):
+	case !ics.Blank(c.Event.ICalUID):
 	case c.Event.SeriesMasterID != "":
 		why = "there is no iCalUId, so it is made from the seriesMasterId"
 	case c.Event.ID != "":

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
 )
 
 // regular is the year up to which rules are looked for. Zones whose transitions follow no rule (Casablanca by the
@@ -75,7 +77,7 @@ func vtimezone(z zone, first, last time.Time) *ical.Component {
 			}
 			rule = "FREQ=YEARLY;" + yearly.String()
 			if r.last.at.Year() < horizon {
-				rule += ";UNTIL=" + r.last.at.UTC().Format(utcForm)
+				rule += ";UNTIL=" + r.last.at.UTC().Format(ics.UTCForm)
 			}
 		} else if len(runs) == 1 {
 			o.from, start = o.to, date(base, 1, 1) // nothing but one offset
@@ -93,10 +95,10 @@ func observance(o onset, start time.Time, rule string) *ical.Component {
 	if o.daylight {
 		c.Name = ical.CompTimezoneDaylight
 	}
-	add(c, ical.PropDateTimeStart, start.Format(wallForm))
+	add(c, ical.PropDateTimeStart, start.Format(ics.WallForm))
 	add(c, ical.PropTimezoneOffsetFrom, offsetText(o.from))
 	add(c, ical.PropTimezoneOffsetTo, offsetText(o.to))
-	add(c, ical.PropTimezoneName, escapeText(o.name))
+	add(c, ical.PropTimezoneName, ics.EscapeText(o.name))
 	if rule != "" {
 		add(c, ical.PropRecurrenceRule, rule)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
 )
 
 // zoneReader reads a VTIMEZONE as RFC 5545 §3.6.5 says: in force is the observance with the latest onset.
@@ -205,7 +207,7 @@ func TestVTimezoneIsCompact(t *testing.T) {
 			cal := ical.NewCalendar()
 			cal.Children = append(cal.Children, c)
 			var b strings.Builder
-			_ = Encode(&b, cal)
+			_ = ics.Encode(&b, cal)
 			t.Errorf("%s %s: %d parts, want %d\n%s", tc.zone, tc.first, len(c.Children), tc.parts, b.String())
 		}
 	}

@@ -44,13 +44,10 @@ func LoadZone(name string) (loc *time.Location, iana string, ok bool) {
 	return z.location(), z.name(), true
 }
 
-// WindowsZone is the Windows name of an IANA zone, by CLDR.
-func WindowsZone(iana string) (name string, ok bool) {
-	if iana == "UTC" {
-		return "UTC", true
-	}
-	name, ok = ianaZones[iana]
-	return name, ok
+// Zone is LoadZone without the IANA name, for [ics.Reader].
+func Zone(name string) (*time.Location, bool) {
+	z, ok := findZone(name)
+	return z.location(), ok
 }
 
 // findZone is LoadZone with the zero zone for UTC.

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"testing"
-	"time"
 
 	"outbridge/bridge/graph"
 )
@@ -48,9 +47,6 @@ func TestZoneTables(t *testing.T) {
 		if !ok || got != iana && !utcNames["etc/utc"] || loc == nil {
 			t.Errorf("%s: %q, want %q", windows, got, iana)
 		}
-		if back, ok := WindowsZone(got); !ok || back != windows {
-			t.Errorf("%s → %s → %s", windows, got, back)
-		}
 	}
 	for cities, name := range displayNames {
 		_, got, ok := LoadZone("(UTC+00:00) " + cities)
@@ -61,26 +57,6 @@ func TestZoneTables(t *testing.T) {
 	}
 	if len(windowsZones) != 139 {
 		t.Errorf("%d Windows zones; CLDR 48 has 139", len(windowsZones))
-	}
-}
-
-// A clock time is the first of two, and in a gap counts from before it (RFC 5545 §3.3.5).
-func TestInstant(t *testing.T) {
-	for _, tc := range []struct{ zone, clock, want string }{
-		{"Europe/Berlin", "2026-07-01T12:00:00", "2026-07-01T10:00:00"},
-		{"Europe/Berlin", "2026-10-25T02:30:00", "2026-10-25T00:30:00"},
-		{"Europe/Berlin", "2026-03-29T02:30:00", "2026-03-29T01:30:00"},
-		{"America/New_York", "2026-03-08T02:30:00", "2026-03-08T07:30:00"},
-		{"America/New_York", "2026-11-01T01:30:00", "2026-11-01T05:30:00"},
-		{"Australia/Lord_Howe", "2026-04-05T01:45:00", "2026-04-04T14:45:00"},
-		{"Pacific/Apia", "2011-12-30T12:00:00", "2011-12-30T22:00:00"},
-		{"Antarctica/Troll", "2026-03-29T02:00:00", "2026-03-29T02:00:00"},
-	} {
-		loc, _, _ := LoadZone(tc.zone)
-		clock, _ := time.Parse("2006-01-02T15:04:05", tc.clock)
-		if got := instant(clock, loc).Format("2006-01-02T15:04:05"); got != tc.want {
-			t.Errorf("%s in %s is %s, want %s", tc.clock, tc.zone, got, tc.want)
-		}
 	}
 }
 

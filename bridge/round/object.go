@@ -14,6 +14,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 // draft is an object that is made and not yet compared with those of the calendar.
@@ -68,7 +69,7 @@ func (one *draft) render(c bridge.Calendar, s convert.Series) error {
 	case err != nil:
 		return err
 	}
-	first, last := convert.Bounds(cal)
+	first, last := (&ics.Reader{Resolve: convert.Zone}).Bounds(cal)
 	if isPast(last, c.Window) && !(one.exists && isPast(one.have.Last, c.Window)) {
 		one.Losses = nil
 		return nil
@@ -89,7 +90,7 @@ func (one *draft) render(c bridge.Calendar, s convert.Series) error {
 // encode sets what follows from the content.
 func (one *draft) encode() error {
 	var b bytes.Buffer
-	if err := convert.Encode(&b, one.content); err != nil {
+	if err := ics.Encode(&b, one.content); err != nil {
 		return err
 	}
 	o := one.object
@@ -164,7 +165,7 @@ func shortHash(s string, n int) string {
 // clients are to see a change only where there is one.
 func sameButStamps(a, b []byte) bool {
 	for {
-		var x, y []byte
+		var x, y ics.Line
 		x, a = nextLine(a)
 		y, b = nextLine(b)
 		if !bytes.Equal(x, y) {
@@ -177,25 +178,17 @@ func sameButStamps(a, b []byte) bool {
 }
 
 // nextLine is the next line that is no stamp, nil at the end, and what follows it.
-func nextLine(b []byte) (line, rest []byte) {
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, '\n') + 1
-		if i == 0 {
-			i = len(b)
+func nextLine(b []byte) (ics.Line, []byte) {
+	for {
+		line, rest, ok := ics.Cut(b)
+		if !ok {
+			return nil, nil
 		}
-		line, b = b[:i], b[i:]
-		if !isStamp(line) {
-			return line, b
+		switch string(line.Name()) {
+		case ical.PropDateTimeStamp, ical.PropLastModified, ical.PropSequence:
+			b = rest
+		default:
+			return line, rest
 		}
 	}
-	return nil, nil
-}
-
-func isStamp(line []byte) bool {
-	name, _, _ := bytes.Cut(line, []byte(":"))
-	switch string(name) {
-	case ical.PropDateTimeStamp, ical.PropLastModified, ical.PropSequence:
-		return true
-	}
-	return false
 }

@@ -8,6 +8,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // comparison holds the instances of one series that the mirror has against those that its master stands for.
@@ -152,7 +153,7 @@ func standsFor(s convert.Series) (spans map[convert.Span]bool, known bool) {
 	if err != nil {
 		return nil, false
 	}
-	instances, err := convert.Expand(cal, s.Window)
+	instances, err := (&ics.Reader{Resolve: convert.Zone}).Expand(cal, ics.Span(s.Window))
 	if err != nil {
 		return nil, false
 	}

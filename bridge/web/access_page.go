@@ -267,7 +267,16 @@ func changeFeed(v *visit, a Account) error {
 	if err := v.h.Store.ChangeFeed(v.r.Context(), f); err != nil {
 		return err
 	}
+	v.sweepFeeds()
 	return v.redirect(accountPath(a.Name) + "/feeds?done=feed")
+}
+
+// sweepFeeds deletes the files of a feed that was ended or changed. What it cannot delete is tried again every minute
+// (feed.Files.Run), so nobody is kept from their answer.
+func (v *visit) sweepFeeds() {
+	if err := v.h.Feeds.Sweep(v.r.Context()); err != nil {
+		v.h.log().Warn("files of a feed that is gone stay for now", "err", err)
+	}
 }
 
 func rotateFeed(v *visit, a Account) error {
@@ -279,6 +288,7 @@ func rotateFeed(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.sweepFeeds()
 	return v.feedsPage(a, v.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
 }
 
@@ -290,5 +300,6 @@ func removeFeed(v *visit, a Account) error {
 	if err := v.h.Store.RemoveFeed(v.r.Context(), a.Name, bridge.FeedID(id)); err != nil {
 		return err
 	}
+	v.sweepFeeds()
 	return v.redirect(accountPath(a.Name) + "/feeds?done=unfed")
 }

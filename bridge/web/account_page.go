@@ -229,6 +229,7 @@ func removeAccount(v *visit, a Account) error {
 	if err := v.h.Accounts.Remove(v.r.Context(), a.Name); err != nil {
 		return err
 	}
+	v.sweepFeeds()
 	return v.redirect("/?done=removed")
 }
 

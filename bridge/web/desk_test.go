@@ -41,7 +41,7 @@ func newDesk(t *testing.T) *desk {
 	t.Helper()
 	s := newSite(t)
 	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now()}
-	d.handler = &web.Handler{Store: s.store, CacheDir: s.cache, PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts,
+	d.handler = &web.Handler{Store: s.store, Feeds: s.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts,
 		SetupCode: setupCode, Now: d.now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	d.edge = &web.Edge{Next: d.handler.Handler(), PublicURL: d.handler.PublicURL}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -170,7 +170,7 @@ func TestMetricsShown(t *testing.T) {
 		"without the token, from here":    {public: local, token: token, peer: "127.0.0.1:1", want: 403},
 		"with the token as a basic login": {public: remote, token: token, peer: "127.0.0.1:1", header: "Authorization", value: "Basic " + token, want: 403},
 	} {
-		h := &web.Handler{CacheDir: t.TempDir(), PublicURL: c.public, Metrics: web.NewMetrics("test"), MetricsToken: c.token}
+		h := &web.Handler{PublicURL: c.public, Metrics: web.NewMetrics("test"), MetricsToken: c.token}
 		e := &web.Edge{Next: h.Handler(), Proxies: trusting(c.trusted), PublicURL: c.public}
 		r := httptest.NewRequest("GET", "/metrics", nil)
 		r.RemoteAddr = c.peer
@@ -189,7 +189,7 @@ func TestMetricsShown(t *testing.T) {
 func TestEdgeCounts(t *testing.T) {
 	t.Parallel()
 	metrics := web.NewMetrics("test")
-	site := (&web.Handler{CacheDir: t.TempDir(), PublicURL: "http://127.0.0.1", Metrics: metrics}).Handler()
+	site := (&web.Handler{PublicURL: "http://127.0.0.1", Metrics: metrics}).Handler()
 	e := &web.Edge{Metrics: metrics, DAV: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/dav/") },
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {

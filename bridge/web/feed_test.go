@@ -19,6 +19,7 @@ import (
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/caldav/ics"
 )
 
 func TestFeedConditional(t *testing.T) {
@@ -425,7 +426,7 @@ func TestFeedDistinct(t *testing.T) {
 	s.round()
 	for _, detail := range []string{bridge.DetailFull, bridge.DetailBusy} {
 		url, _ := s.feed(bridge.Feed{Detail: detail})
-		cal, err := convert.Decode([]byte(s.get(url).body))
+		cal, err := ics.Decode([]byte(s.get(url).body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -461,7 +462,7 @@ func BenchmarkFeed(b *testing.B) {
 			b.Fatal(err)
 		}
 		var w bytes.Buffer
-		if err := convert.Encode(&w, cal); err != nil {
+		if err := ics.Encode(&w, cal); err != nil {
 			b.Fatal(err)
 		}
 		objects[fmt.Sprintf("%05d", i)] = w.Bytes()

@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/caldav/ics"
 )
 
 // TestFeedClients plays testdata/clients/*.txt: what each subscriber sends, by its source or as seen in logs, and what it
@@ -213,7 +213,7 @@ func checkFeed(t testing.TB, got answer) {
 	if strings.Count(got.body, "METHOD:") != 1 {
 		bad("METHOD")
 	}
-	cal, err := convert.Decode([]byte(got.body))
+	cal, err := ics.Decode([]byte(got.body))
 	if err != nil {
 		t.Fatal(err)
 	}

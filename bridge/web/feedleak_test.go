@@ -20,6 +20,7 @@ import (
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/caldav/ics"
 )
 
 // What a reduced feed may say, a line each: times and fixed words.
@@ -160,11 +161,11 @@ func (s *site) publish(ctx context.Context, objects map[string][]byte) {
 		if data == nil {
 			o.Deleted = true
 		} else {
-			cal, err := convert.Decode(data)
+			cal, err := ics.Decode(data)
 			if err != nil {
 				s.Fatal(err)
 			}
-			o.First, o.Last = convert.Bounds(cal)
+			o.First, o.Last = (&ics.Reader{Resolve: convert.Zone}).Bounds(cal)
 		}
 		list = append(list, bridge.Derived{Series: o.Series, Object: o})
 	}
@@ -224,7 +225,7 @@ func TestFeedLeaks(t *testing.T) {
 				t.Fatal(file, err)
 			}
 			var b bytes.Buffer
-			if err := convert.Encode(&b, cal); err != nil {
+			if err := ics.Encode(&b, cal); err != nil {
 				t.Fatal(file, err)
 			}
 			objects[fmt.Sprintf("%s-%d", filepath.Base(file), i)] = b.Bytes()

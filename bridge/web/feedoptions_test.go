@@ -3,7 +3,6 @@ package web_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,16 +12,15 @@ import (
 	"time"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
-	"outbridge/bridge/web"
+	"outbridge/caldav/ics"
 )
 
 // titles are the titles in a feed, sorted, each once.
 func titles(t testing.TB, body string) []string {
 	t.Helper()
-	cal, err := convert.Decode([]byte(body))
+	cal, err := ics.Decode([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,30 +234,9 @@ func TestFeedForgotten(t *testing.T) {
 	s := newSite(t)
 	s.meeting("Review")
 	s.round()
-	rendered := func(id bridge.FeedID) int {
-		t.Helper()
-		list, err := filepath.Glob(filepath.Join(s.cache, fmt.Sprintf("%d-*", id)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(list)
-	}
 	url, feed := s.feed(bridge.Feed{})
 	kept, other := s.feed(bridge.Feed{})
-	s.get(url)
 	s.get(kept)
-	if rendered(feed.ID) != 3 || rendered(other.ID) != 3 {
-		t.Fatalf("%d and %d files", rendered(feed.ID), rendered(other.ID))
-	}
-	if err := web.ForgetFeed(s.cache, feed.ID); err != nil {
-		t.Fatal(err)
-	}
-	if rendered(feed.ID) != 0 || rendered(other.ID) != 3 {
-		t.Errorf("%d and %d files", rendered(feed.ID), rendered(other.ID))
-	}
-	if err := web.ForgetFeed(filepath.Join(s.cache, "nowhere"), feed.ID); err != nil {
-		t.Errorf("a folder that is not there: %v", err)
-	}
 
 	// It is removed while it is rendered: nothing is answered and nothing stays.
 	hook := func() {
@@ -272,37 +249,40 @@ func TestFeedForgotten(t *testing.T) {
 		t.Errorf("%s", got.Status)
 	}
 	s.store.hook.Store(nil)
-	if rendered(feed.ID) != 0 {
-		t.Errorf("%d files", rendered(feed.ID))
+	if s.rendered(feed.ID) != 0 || s.rendered(other.ID) != 3 {
+		t.Errorf("%d and %d files", s.rendered(feed.ID), s.rendered(other.ID))
+	}
+}
+
+// TestFeedForgottenByPage: what ends or changes a feed on a page takes its renderings along at once, and no other's.
+func TestFeedForgottenByPage(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.meeting("Review")
+	d.round()
+	p := d.admin()
+	kept, other := d.feed(bridge.Feed{})
+	d.get(kept)
+	for _, form := range [][]string{{"/rotate"}, {"", "detail", bridge.DetailBusy}, {"/remove"}} {
+		address, feed := d.feed(bridge.Feed{})
+		if got := d.get(address); got.StatusCode != 200 || d.rendered(feed.ID) != 3 {
+			t.Fatalf("%s, %d files", got.Status, d.rendered(feed.ID))
+		}
+		if got := p.post(fmt.Sprintf("/accounts/alice/feeds/%d%s", feed.ID, form[0]), form[1:]...); got.StatusCode >= 400 {
+			t.Fatalf("%q: %s", form, got.Status)
+		}
+		if d.rendered(feed.ID) != 0 || d.rendered(other.ID) != 3 {
+			t.Errorf("%q: %d and %d files", form, d.rendered(feed.ID), d.rendered(other.ID))
+		}
 	}
 
-	// What a crash has left, and what is of feeds that were removed while nothing ran, goes with the next start.
-	for name, age := range map[string]time.Duration{"making-1": 2 * time.Hour, "making-2": 0, "99-abc.ics": 0, "99-abc.ics.gz": 0, "notes.txt": 2 * time.Hour} {
-		path := filepath.Join(s.cache, name)
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-age)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.serve()
-	s.meeting("Another")
-	s.round()
-	if got := s.get(strings.Replace(kept, kept[:strings.Index(kept, "/feeds/")], s.url, 1)); got.StatusCode != http.StatusOK {
-		t.Fatal(got.Status)
-	}
-	entries, err := os.ReadDir(s.cache)
-	if err != nil {
+	if _, err := d.store.AddAccount(t.Context(), "bob", ""); err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), fmt.Sprintf("%d-", other.ID)) {
-			names = append(names, e.Name())
-		}
+	if err := os.WriteFile(filepath.Join(d.cache, "9-0123456789abcdef-0.ics"), nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if !slices.Equal(names, []string{"making-2", "notes.txt"}) {
-		t.Errorf("%q", names)
+	if got := p.post("/accounts/bob/remove"); got.StatusCode != 303 || d.rendered(9) != 0 || d.rendered(other.ID) != 3 {
+		t.Errorf("after an account is removed: %s, %d and %d files", got.Status, d.rendered(9), d.rendered(other.ID))
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 func TestNotify(t *testing.T) {
 	var got []bridge.Notification
-	h := (&web.Handler{CacheDir: t.TempDir(), Notify: func(list []bridge.Notification) { got = append(got, list...) }}).Handler()
+	h := (&web.Handler{Notify: func(list []bridge.Notification) { got = append(got, list...) }}).Handler()
 	post := func(url, body string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, url, strings.NewReader(body)))
@@ -46,7 +46,7 @@ func TestNotify(t *testing.T) {
 	if w.Code != 405 {
 		t.Errorf("GET: %d", w.Code)
 	}
-	off := (&web.Handler{CacheDir: t.TempDir()}).Handler()
+	off := (&web.Handler{}).Handler()
 	w = httptest.NewRecorder()
 	off.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/graph/notify?validationToken=x", nil))
 	if w.Code != 404 {

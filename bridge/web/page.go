@@ -320,17 +320,18 @@ func ago(now, t time.Time) string {
 	if now.Sub(t) < 5*time.Second {
 		return "just now"
 	}
-	return roughly(now.Sub(t)) + " ago"
+	return inWords(now.Sub(t)) + " ago"
 }
 
 func until(now, t time.Time) string {
 	if t.IsZero() || !t.After(now) {
 		return "any moment"
 	}
-	return "in " + roughly(t.Sub(now))
+	return "in " + inWords(t.Sub(now))
 }
 
-func roughly(d time.Duration) string {
+// inWords is a length of time, in the one unit that a person would say.
+func inWords(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
 		return count(int(d.Seconds()), "second", "seconds")

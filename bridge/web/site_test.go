@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"outbridge/bridge"
+	"outbridge/bridge/feed"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round"
@@ -81,10 +83,25 @@ func (s *site) serve() {
 		return time.Now()
 	}
 	server := httptest.NewServer((&web.Handler{
-		Store: s.store, CacheDir: s.cache, PublicURL: "https://calendar.example.com", Version: "test", Now: clock, Log: s.b.Log,
+		Store: s.store, Feeds: s.files(clock), PublicURL: "https://calendar.example.com", Version: "test", Now: clock, Log: s.b.Log,
 	}).Handler())
 	s.Cleanup(server.Close)
 	s.url = server.URL
+}
+
+// files are the rendered feeds, as a process that has just started knows them.
+func (s *site) files(clock func() time.Time) *feed.Files {
+	return &feed.Files{Dir: s.cache, Store: s.store, Now: clock, Log: s.b.Log}
+}
+
+// rendered counts the files of a feed.
+func (s *site) rendered(id bridge.FeedID) int {
+	s.Helper()
+	list, err := filepath.Glob(filepath.Join(s.cache, fmt.Sprintf("%d-*", id)))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return len(list)
 }
 
 // round brings what happened in Outlook to the store.

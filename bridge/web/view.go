@@ -15,6 +15,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 const (
@@ -207,7 +208,7 @@ func weekTitle(monday time.Time) string {
 func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, days []viewDay, zone *time.Location) error {
 	first, last := days[0].Date, days[len(days)-1].Date.AddDate(0, 0, 1)
 	// Wide enough for every zone; what is outside of the days is left out below.
-	span := convert.Span{Start: first.Add(-day), End: last.Add(day)}
+	span := ics.Span{Start: first.Add(-day), End: last.Add(day)}
 	shown, broken, left := 0, 0, 0
 	for i, cal := range cals {
 		color := colorOf(cal, i)
@@ -221,12 +222,12 @@ func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge
 				left++
 				continue
 			}
-			parsed, err := convert.Decode(o.Data)
+			parsed, err := ics.Decode(o.Data)
 			if err != nil {
 				broken++
 				continue
 			}
-			instances, err := convert.Expand(parsed, span)
+			instances, err := (&ics.Reader{Resolve: convert.Zone}).Expand(parsed, span)
 			if err != nil {
 				broken++
 				continue
@@ -263,8 +264,8 @@ func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge
 	return nil
 }
 
-func describe(in convert.Instance) viewEvent {
-	e := viewEvent{Title: in.Summary, Struck: in.Cancelled}
+func describe(in ics.Instance) viewEvent {
+	e := viewEvent{Title: in.Summary(), Struck: in.Cancelled()}
 	e.Place, _ = in.Event.Props.Text(ical.PropLocation)
 	if strings.TrimSpace(e.Title) == "" {
 		e.Title = "(no title)"
@@ -274,7 +275,7 @@ func describe(in convert.Instance) viewEvent {
 		return p != nil && p.Value == value
 	}
 	var notes []string
-	if in.Cancelled {
+	if in.Cancelled() {
 		notes = append(notes, "cancelled")
 	}
 	if is(ical.PropTransparency, "TRANSPARENT") {
@@ -291,9 +292,9 @@ func describe(in convert.Instance) viewEvent {
 }
 
 // place adds an instance to each day that it touches, and tells whether there is one.
-func place(days []viewDay, in convert.Instance, e viewEvent, zone *time.Location) bool {
+func place(days []viewDay, in ics.Instance, e viewEvent, zone *time.Location) bool {
 	start, end := in.Start.In(zone), in.End.In(zone)
-	if in.AllDay {
+	if in.AllDay() {
 		start, end = in.Start.UTC(), in.End.UTC()
 		e.Start = start.Format(time.DateOnly)
 	} else {
@@ -315,7 +316,7 @@ func place(days []viewDay, in convert.Instance, e viewEvent, zone *time.Location
 			on.to = minutes(end)
 		}
 		switch {
-		case in.AllDay || on.from == 0 && on.to == 24*60:
+		case in.AllDay() || on.from == 0 && on.to == 24*60:
 			on.AllDay, on.Time = true, "all day"
 		case from.Equal(to) && !end.After(start):
 			on.Time = start.Format("15:04")

@@ -18,6 +18,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
 )
 
 // shelf is objects without a database.
@@ -42,12 +43,12 @@ func (s *shelf) put(t testing.TB, id bridge.CalendarID, lines ...string) {
 	n := len(s.list)
 	data := []byte("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:" + strconv.Itoa(n) + "\r\nDTSTAMP:20260101T000000Z\r\n" +
 		strings.Join(lines, "\r\n") + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
-	cal, err := convert.Decode(data)
+	cal, err := ics.Decode(data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := bridge.Object{Calendar: id, Name: fmt.Sprintf("%06d", n), Data: data}
-	o.First, o.Last = convert.Bounds(cal)
+	o.First, o.Last = (&ics.Reader{Resolve: convert.Zone}).Bounds(cal)
 	s.list = append(s.list, o)
 }
 
@@ -499,7 +500,7 @@ func BenchmarkView(b *testing.B) {
 			b.Fatal(err)
 		}
 		var w bytes.Buffer
-		if err := convert.Encode(&w, cal); err != nil {
+		if err := ics.Encode(&w, cal); err != nil {
 			b.Fatal(err)
 		}
 		s.list = append(s.list, bridge.Object{Calendar: 1, Name: fmt.Sprintf("%06d", i), Data: w.Bytes()})

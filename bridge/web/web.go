@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/bridge/feed"
 )
 
 // Store is what the pages and feeds read.
@@ -34,11 +35,11 @@ type Store interface {
 	Ping(ctx context.Context) error
 }
 
-// Handler serves everything that is not DAV, behind an Edge. Store and CacheDir are required.
+// Handler serves everything that is not DAV, behind an Edge. Store and Feeds are required.
 type Handler struct {
 	Store     Store
-	CacheDir  string // rendered feeds are kept here; made when missing, and may be deleted at any time
-	PublicURL string // origin that clients use, shown on the pages
+	Feeds     *feed.Files // of the same Store
+	PublicURL string      // origin that clients use, shown on the pages
 	Version   string
 	Accounts  Accounts         // nil: there are no pages but the front page
 	SetupCode string           // lets whoever has it set the administrator's password while there is none; "": nobody
@@ -47,15 +48,12 @@ type Handler struct {
 
 	// Notify takes what Graph tells of changes, at /graph/notify, and must not block. nil: there is no such page.
 	Notify func([]bridge.Notification)
-	// Rendered is told how long each rendering of a feed took; nil: nobody looks.
-	Rendered func(time.Duration)
 	// Metrics are shown at /metrics to whoever has MetricsToken or, where that is "", to this machine. nil: there is no such
 	// page.
 	Metrics      *Metrics
 	MetricsToken string
 
 	mux         *http.ServeMux
-	cache       feedCache
 	templates   map[string]*template.Template
 	assets      map[string]asset
 	crossOrigin *http.CrossOriginProtection
@@ -65,8 +63,6 @@ type Handler struct {
 
 // Handler returns the http.Handler. Call it once.
 func (h *Handler) Handler() http.Handler {
-	h.Store = forgetting{h.Store, h.CacheDir}
-	h.cache = feedCache{dir: h.CacheDir, store: h.Store, present: h.present, clock: h.now, took: h.Rendered}
 	h.mux = http.NewServeMux()
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {

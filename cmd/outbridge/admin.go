@@ -13,9 +13,8 @@ import (
 	"time"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
+	"outbridge/bridge/feed"
 	"outbridge/bridge/sqlstore"
-	"outbridge/bridge/web"
 )
 
 // jsonFlag is the flag of every command that prints something to read.
@@ -179,6 +178,6 @@ func (x *exportCmd) Run(e *env) error {
 		}
 	}
 	w := bufio.NewWriter(e.stdout)
-	err = convert.WriteCalendar(w, func() iter.Seq2[[]byte, error] { return web.Objects(e.ctx, store, cals) })
+	err = feed.WriteCalendar(w, func() iter.Seq2[[]byte, error] { return feed.Objects(e.ctx, store, cals) })
 	return errors.Join(err, w.Flush())
 }

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/term"
 
 	"outbridge/bridge/convert"
+	"outbridge/bridge/feed"
+	"outbridge/caldav/ics"
 )
 
 type convertCmd struct{}
@@ -44,7 +46,7 @@ func (convertCmd) Run(e *env) error {
 			return fmt.Errorf("convert: %s: %w", title(s), err)
 		}
 		var b bytes.Buffer
-		if err := convert.Encode(&b, cal); err != nil {
+		if err := ics.Encode(&b, cal); err != nil {
 			return fmt.Errorf("convert: %s: %w", title(s), err)
 		}
 		objects = append(objects, b.Bytes())
@@ -53,7 +55,7 @@ func (convertCmd) Run(e *env) error {
 		return errors.New("convert: no event could be converted")
 	}
 	w := bufio.NewWriter(e.stdout)
-	err = convert.WriteCalendar(w, func() iter.Seq2[[]byte, error] { return each(objects) })
+	err = feed.WriteCalendar(w, func() iter.Seq2[[]byte, error] { return each(objects) })
 	return errors.Join(err, w.Flush())
 }
 

@@ -202,7 +202,9 @@ func (d *doctor) asClient() {
 	defer func() {
 		if err := d.store.RemoveFeed(after, user, feed.ID); err != nil {
 			d.broken("feed", fmt.Sprintf("Run `outbridge feed remove %s %d`.", user, feed.ID), "the feed that tried it is still there: %v", err)
+			return
 		}
+		_ = d.c.feedFiles(d.store).Sweep(after) // what stays goes with the server's next sweep
 	}()
 	d.feed(feedURL(d.c, secret))
 }

@@ -158,6 +158,9 @@ func TestDoctorWell(t *testing.T) {
 			t.Errorf("the doctor has left something behind:\n%s", list)
 		}
 	}
+	if files, err := filepath.Glob(filepath.Join(d.dir, "feed-cache", "*")); err != nil || len(files) != 3 {
+		t.Errorf("beside the files of the one feed: %q, %v", files, err)
+	}
 	text := outbridge(t, d.dir, "doctor", "--config", "examined.toml")
 	if !strings.Contains(text, "ok       discovery: a calendar program finds 2 calendars") {
 		t.Errorf("as text:\n%s", text)

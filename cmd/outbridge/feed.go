@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/bridge/feed"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
@@ -145,6 +146,11 @@ func feedURL(c *config, secret string) string { return c.PublicURL + "/feeds/" +
 // feedCache is the folder of rendered feeds.
 func (c *config) feedCache() string { return filepath.Join(filepath.Dir(c.Database), "feed-cache") }
 
+// feedFiles are the rendered feeds. There may be no server that sweeps them, so a command that ends or changes a feed does.
+func (c *config) feedFiles(store *sqlstore.Store) *feed.Files {
+	return &feed.Files{Dir: c.feedCache(), Store: store}
+}
+
 type feedChangeCmd struct {
 	User string        `arg:"" help:"User."`
 	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
@@ -154,7 +160,7 @@ type feedChangeCmd struct {
 }
 
 func (f *feedChangeCmd) Run(e *env) error {
-	_, store, err := f.open(e)
+	c, store, err := f.open(e)
 	if err != nil {
 		return err
 	}
@@ -180,6 +186,9 @@ func (f *feedChangeCmd) Run(e *env) error {
 		feed.Changed = time.Now().UTC().Truncate(time.Second)
 		if err := store.ChangeFeed(e.ctx, feed); err != nil {
 			return noFeed(err, f.User, f.ID)
+		}
+		if err := c.feedFiles(store).Sweep(e.ctx); err != nil {
+			return err
 		}
 	}
 	if f.JSON {
@@ -303,7 +312,7 @@ func (f *feedRotateCmd) Run(e *env) error {
 		return noFeed(err, f.User, f.ID)
 	}
 	// The new address is shown in any case: it is the only time.
-	return errors.Join(f.printFeed(e, c, feed, secret), web.ForgetFeed(c.feedCache(), f.ID))
+	return errors.Join(f.printFeed(e, c, feed, secret), c.feedFiles(store).Sweep(e.ctx))
 }
 
 type feedRemoveCmd struct {
@@ -321,7 +330,7 @@ func (f *feedRemoveCmd) Run(e *env) error {
 	if err := store.RemoveFeed(e.ctx, f.User, f.ID); err != nil {
 		return noFeed(err, f.User, f.ID)
 	}
-	return web.ForgetFeed(c.feedCache(), f.ID)
+	return c.feedFiles(store).Sweep(e.ctx)
 }
 
 func noFeed(err error, user string, id bridge.FeedID) error {

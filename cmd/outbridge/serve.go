@@ -15,6 +15,7 @@ import (
 
 	"outbridge/bridge/convert"
 	"outbridge/bridge/dav"
+	"outbridge/bridge/feed"
 	"outbridge/bridge/push"
 	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
@@ -118,7 +119,9 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []wo
 	if err != nil {
 		return err
 	}
-	front, err := handler(c, store, b, pusher, setupCode, log)
+	files := c.feedFiles(store)
+	files.Took, files.Log = c.metrics.Rendered, log
+	front, err := handler(c, store, b, pusher, files, setupCode, log)
 	if err != nil {
 		return err
 	}
@@ -137,6 +140,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []wo
 	if pusher != nil {
 		g.Go(func() error { return pusher.Run(ctx) })
 	}
+	g.Go(func() error { return files.Run(ctx) })
 	g.Go(func() error { return beside(ctx) })
 	g.Go(func() error { return watch(ctx, store, log) })
 	g.Go(func() error {
@@ -159,7 +163,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []wo
 }
 
 // handler joins DAV and everything else at one origin.
-func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.Pusher, setupCode string, log *slog.Logger) (http.Handler, error) {
+func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.Pusher, files *feed.Files, setupCode string, log *slog.Logger) (http.Handler, error) {
 	token, err := c.metricsToken()
 	if err != nil {
 		return nil, err
@@ -168,15 +172,14 @@ func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.P
 	if pusher != nil {
 		backend.Push = pusher
 	}
-	dav := &caldav.Handler{Backend: backend, Log: log, TimeZone: convert.ZoneCalendar,
+	dav := &caldav.Handler{Backend: backend, Log: log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone,
 		HTTPS: func(r *http.Request) bool { return web.ClientOf(r).HTTPS }}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
-		Store: store, CacheDir: c.feedCache(), PublicURL: c.PublicURL, Version: version(), Log: log,
-		Accounts: &accounts{store: store, work: b, log: log, c: c}, SetupCode: setupCode, Rendered: c.metrics.Rendered,
-		Metrics: c.metrics, MetricsToken: token,
+		Store: store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: log,
+		Accounts: &accounts{store: store, work: b, log: log, c: c}, SetupCode: setupCode, Metrics: c.metrics, MetricsToken: token,
 	}
 	if b.NotifyURL != "" {
 		site.Notify = b.Notify

@@ -31,6 +31,7 @@ import (
 	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
 	"outbridge/caldav"
+	"outbridge/caldav/ics"
 )
 
 // TB is what a World needs of *testing.T, *testing.B and *rapid.T.
@@ -241,13 +242,13 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 			}
 			uids[uid] = o.Name
 		}
-		list, err := convert.Expand(cal, window)
+		list, err := (&ics.Reader{Resolve: convert.Zone}).Expand(cal, ics.Span(window))
 		w.Must(err)
 		for _, i := range list {
 			if i.Start.Before(o.First) || !o.Last.IsZero() && i.End.After(o.Last) {
 				w.Fatalf("%s: instance at %s is outside its bounds %s – %s", o.Name, i.Start, o.First, o.Last)
 			}
-			got = append(got, shown{i.Start.Format(time.RFC3339), i.End.Format(time.RFC3339), i.AllDay, i.Cancelled, i.Summary})
+			got = append(got, shown{i.Start.Format(time.RFC3339), i.End.Format(time.RFC3339), i.AllDay(), i.Cancelled(), i.Summary()})
 		}
 	}
 	var want []shown

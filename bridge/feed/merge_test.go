@@ -1,14 +1,21 @@
-package convert
+package feed
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/emersion/go-ical"
+
+	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
+	"outbridge/caldav/ics"
+	"outbridge/caldav/ics/lint"
 )
 
 func event(id, zone, start, end string) graph.Event {
@@ -16,28 +23,73 @@ func event(id, zone, start, end string) graph.Event {
 		Start: graph.DateTimeTimeZone{DateTime: start, TimeZone: "UTC"}, End: graph.DateTimeTimeZone{DateTime: end, TimeZone: "UTC"}}
 }
 
-func octets(t testing.TB, s Series) []byte {
+func octets(t testing.TB, s convert.Series) []byte {
 	t.Helper()
-	cal, _, err := ToICS(s)
+	cal, _, err := convert.ToICS(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []byte(encode(t, cal))
+	return encode(t, cal)
+}
+
+func encode(t testing.TB, cal *ical.Calendar) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := ics.Encode(&b, cal); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func encodeZone(t testing.TB, c *ical.Component) string {
+	t.Helper()
+	return string(encode(t, &ical.Calendar{Component: c}))
+}
+
+func decode(t testing.TB, b []byte) *ical.Calendar {
+	t.Helper()
+	cal, err := ics.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cal
+}
+
+func date(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
+
+// weekly is a series on Mondays from 2 March 2026, without end.
+func weekly() convert.Series {
+	return convert.Series{Event: graph.Event{ID: "m", ICalUID: "u", Type: graph.SeriesMaster, Subject: "Weekly", OriginalStartTimeZone: "W. Europe Standard Time",
+		Start: graph.DateTimeTimeZone{DateTime: "2026-03-02T08:00:00", TimeZone: "UTC"}, End: graph.DateTimeTimeZone{DateTime: "2026-03-02T09:00:00", TimeZone: "UTC"},
+		Recurrence: &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{"monday"}, FirstDayOfWeek: "sunday"},
+			Range: graph.RecurrenceRange{Type: "noEnd", StartDate: "2026-03-02"}}}}
+}
+
+func each(objects [][]byte) func() iter.Seq2[[]byte, error] {
+	return func() iter.Seq2[[]byte, error] {
+		return func(yield func([]byte, error) bool) {
+			for _, o := range objects {
+				if !yield(o, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func TestWriteFeed(t *testing.T) {
 	objects := [][]byte{
-		octets(t, Series{Event: event("b", "W. Europe Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
-		octets(t, Series{Event: event("a", "W. Europe Standard Time", "1990-07-01T10:00:00", "1990-07-01T11:00:00")}),
-		octets(t, Series{Event: event("c", "UTC", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
-		octets(t, Series{Event: event("d", "Eastern Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
+		octets(t, convert.Series{Event: event("b", "W. Europe Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
+		octets(t, convert.Series{Event: event("a", "W. Europe Standard Time", "1990-07-01T10:00:00", "1990-07-01T11:00:00")}),
+		octets(t, convert.Series{Event: event("c", "UTC", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
+		octets(t, convert.Series{Event: event("d", "Eastern Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
 	}
 	var b bytes.Buffer
-	info := FeedInfo{Name: "Ann, at work", Description: "Line\nbreak", Color: "#0078d4", Zone: "Europe/Berlin"}
-	if err := WriteFeed(&b, info, each(objects)); err != nil {
+	about := info{Name: "Ann, at work", Description: "Line\nbreak", Color: "#0078d4", Zone: "Europe/Berlin"}
+	if err := writeFeed(&b, about, each(objects)); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range lint(b.String(), false) {
+	for _, p := range lint.Problems(b.String(), false) {
 		t.Error(p)
 	}
 	head, _, _ := strings.Cut(b.String(), "BEGIN:VTIMEZONE")
@@ -60,20 +112,21 @@ func TestWriteFeed(t *testing.T) {
 	}
 	// One VTIMEZONE a zone, right for 1990 as for 2026: summer time ended in September until 1995.
 	cal := decode(t, b.Bytes())
+	zones := 0
 	for _, c := range cal.Children {
 		if c.Name != "VTIMEZONE" || c.Props.Get("TZID").Value != "Europe/Berlin" {
 			continue
 		}
-		z, _ := loadIANA("Europe/Berlin")
-		r := readVTimezone(t, c, 2030)
-		for at := date(1990, 7, 1); at.Year() < 2028; at = at.AddDate(0, 0, 5) {
-			_, want := at.In(z.loc).Zone()
-			if got, _ := r.offset(at); got != want {
-				t.Fatalf("%s: offset %d, want %d", at, got, want)
-			}
+		zones++
+		got, want := encodeZone(t, c), encodeZone(t, convert.Timezone("Europe/Berlin", date(1990, 7, 1), date(2026, 7, 3)))
+		if got != want || !strings.Contains(got, "BYMONTH=9;") || !strings.Contains(got, "BYMONTH=10;") {
+			t.Errorf("%s\nwant\n%s", got, want)
 		}
 	}
-	first, last := Bounds(cal)
+	if zones != 1 {
+		t.Errorf("%d times Europe/Berlin", zones)
+	}
+	first, last := reader().Bounds(cal)
 	if first.Year() != 1990 || last.Year() != 2026 {
 		t.Errorf("%v – %v", first, last)
 	}
@@ -85,7 +138,7 @@ func TestWriteFeedLeavesOut(t *testing.T) {
 	alarm.IsReminderOn, alarm.ReminderMinutes, alarm.Subject = true, 15, "BEGIN:VALARM"
 	gone := event("c", "Tokyo Standard Time", "2026-07-02T10:00:00", "2026-07-02T11:00:00")
 	gone.IsCancelled = true
-	series := master52()
+	series := weekly()
 	series.Event.Recurrence.Range = graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 2, StartDate: "2026-03-02"}
 	one := graph.Event{ID: "e", Type: graph.Exception, OccurrenceID: "OID.m.2026-03-09", IsCancelled: true,
 		Start: graph.DateTimeTimeZone{DateTime: "2026-03-10T08:00:00"}, End: graph.DateTimeTimeZone{DateTime: "2026-03-10T09:00:00"}}
@@ -95,30 +148,30 @@ func TestWriteFeedLeavesOut(t *testing.T) {
 	other := one
 	other.OccurrenceID = "OID.m.2026-03-02"
 	all.Exceptions = []graph.Event{one, other}
-	objects := [][]byte{octets(t, Series{Event: alarm}), octets(t, Series{Event: gone}), octets(t, series), octets(t, all)}
+	objects := [][]byte{octets(t, convert.Series{Event: alarm}), octets(t, convert.Series{Event: gone}), octets(t, series), octets(t, all)}
 
-	feed := func(f Filter) string {
+	feed := func(f filter) string {
 		t.Helper()
 		var b bytes.Buffer
 		var shown [][]byte
 		for _, o := range objects {
-			if o, err := f.Apply(o); err != nil {
+			if o, err := f.apply(o); err != nil {
 				t.Fatal(err)
 			} else if o != nil {
 				shown = append(shown, o)
 			}
 		}
-		if err := WriteFeed(&b, FeedInfo{}, each(shown)); err != nil {
+		if err := writeFeed(&b, info{}, each(shown)); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range lint(b.String(), false) {
+		for _, p := range lint.Problems(b.String(), false) {
 			t.Error(p)
 		}
 		return b.String()
 	}
 	list := func(text string) (starts []string) {
 		t.Helper()
-		instances, err := Expand(decode(t, []byte(text)), Span{date(2026, 1, 1), date(2027, 1, 1)})
+		instances, err := reader().Expand(decode(t, []byte(text)), ics.Span{Start: date(2026, 1, 1), End: date(2027, 1, 1)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,14 +181,14 @@ func TestWriteFeedLeavesOut(t *testing.T) {
 		return starts
 	}
 	for _, tc := range []struct {
-		filter            Filter
+		filter            filter
 		starts            string
 		alarms, zones     int
 		exdate, cancelled bool
 	}{
-		{Filter{Alarms: true, Cancelled: true}, "03-02 07-01", 0, 1, true, false},
-		{Filter{Cancelled: true}, "03-02 07-01", 1, 1, true, false},
-		{Filter{Alarms: true}, "03-02 03-10 03-10 03-10 07-01 07-02", 0, 2, false, true},
+		{filter{Alarms: true, Cancelled: true}, "03-02 07-01", 0, 1, true, false},
+		{filter{Cancelled: true}, "03-02 07-01", 1, 1, true, false},
+		{filter{Alarms: true}, "03-02 03-10 03-10 03-10 07-01 07-02", 0, 2, false, true},
 	} {
 		text := feed(tc.filter)
 		if got := strings.Join(list(text), " "); got != tc.starts {
@@ -163,20 +216,12 @@ func TestWriteFeedLeavesOut(t *testing.T) {
 	}
 }
 
-func TestPresetColor(t *testing.T) {
-	for in, want := range map[string]string{"preset0": "#e7a1a2", "Preset7": "#9db7e8", "preset24": "#93446b", "preset25": "", "preset-1": "", "preset07": "", "preset": "", "none": "", "": "", "7": ""} {
-		if got := PresetColor(in); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestWriteCalendarEmpty(t *testing.T) {
 	var b, c bytes.Buffer
 	if err := WriteCalendar(&b, each(nil)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Encode(&c, newCalendar()); err != nil || c.String() != b.String() {
+	if err := ics.Encode(&c, newCalendar()); err != nil || c.String() != b.String() {
 		t.Errorf("%s\nwant\n%s", b.String(), c.String())
 	}
 }
@@ -190,7 +235,7 @@ func TestWriteCalendarForeignZone(t *testing.T) {
 	if err := WriteCalendar(&b, each([][]byte{[]byte(foreign), []byte(strings.ReplaceAll(foreign, "UID:u", "UID:v"))})); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range lint(b.String(), false) {
+	for _, p := range lint.Problems(b.String(), false) {
 		t.Error(p)
 	}
 	if strings.Count(b.String(), "TZOFFSETTO:+0130") != 1 {
@@ -203,14 +248,14 @@ func TestWriteFeedErrors(t *testing.T) {
 	seq := func() iter.Seq2[[]byte, error] {
 		return func(yield func([]byte, error) bool) { yield(nil, broken) }
 	}
-	if err := WriteFeed(&bytes.Buffer{}, FeedInfo{}, seq); !errors.Is(err, broken) {
+	if err := writeFeed(&bytes.Buffer{}, info{}, seq); !errors.Is(err, broken) {
 		t.Error(err)
 	}
-	if err := WriteFeed(&bytes.Buffer{}, FeedInfo{}, each([][]byte{[]byte("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n")})); err == nil {
+	if err := writeFeed(&bytes.Buffer{}, info{}, each([][]byte{[]byte("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n")})); err == nil {
 		t.Error("an object that is not whole was written")
 	}
-	one := octets(t, Series{Event: event("b", "UTC", "2026-07-01T10:00:00", "2026-07-01T11:00:00")})
-	if err := WriteFeed(failing{}, FeedInfo{}, each([][]byte{one})); err == nil {
+	one := octets(t, convert.Series{Event: event("b", "UTC", "2026-07-01T10:00:00", "2026-07-01T11:00:00")})
+	if err := writeFeed(failing{}, info{}, each([][]byte{one})); err == nil {
 		t.Error("an error of the writer was lost")
 	}
 }
@@ -219,20 +264,22 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("no room") }
 
-func TestCSSColor(t *testing.T) {
-	for in, want := range map[string]string{"#ff0000": "red #FF0000", "ff0000": "red #FF0000", "#FF0000FF": "red #FF0000", "#fe0101": "red #FE0101",
-		"#000000": "black #000000", "": "", "#ff": "", "#gggggg": "", "red": ""} {
-		name, hex, _ := cssColor(in)
-		if got := strings.TrimSpace(name + " " + hex); got != want {
-			t.Errorf("%s: %q, want %q", in, got, want)
-		}
-	}
+// FuzzWriteFeed: whatever the octets are, they are merged or refused.
+func FuzzWriteFeed(f *testing.F) {
+	f.Add([]byte("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:u\r\nATTENDEE;CN=\"a^'b^^^n\":mailto:a@b.example\r\nDTSTART:20260101T000000Z\r\nSTATUS:CANCELLED\r\n" +
+		"BEGIN:VALARM\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"))
+	f.Add([]byte("BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZID:x\r\nEND:VTIMEZONE\r\nEND:VCALENDAR"))
+	f.Add([]byte("BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZID:x\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\nDTSTART:2026\r\nRRULE:UNTIL=\r\nEND:VEVENT\r\nEND:VCALENDAR"))
+	f.Add([]byte("BEGIN:X;A="))
+	f.Fuzz(func(_ *testing.T, in []byte) {
+		_ = writeFeed(io.Discard, info{}, each([][]byte{in}))
+	})
 }
 
 // A feed of many objects takes no more memory than one of few.
 func BenchmarkWriteFeed(b *testing.B) {
 	for _, n := range []int{100, 10_000} {
-		o := octets(b, Series{Event: event("b", "W. Europe Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")})
+		o := octets(b, convert.Series{Event: event("b", "W. Europe Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")})
 		objects := make([][]byte, n)
 		for i := range objects {
 			objects[i] = o
@@ -240,7 +287,7 @@ func BenchmarkWriteFeed(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := WriteFeed(discard{}, FeedInfo{Name: "x"}, each(objects)); err != nil {
+				if err := writeFeed(io.Discard, info{Name: "x"}, each(objects)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -248,7 +295,3 @@ func BenchmarkWriteFeed(b *testing.B) {
 		})
 	}
 }
-
-type discard struct{}
-
-func (discard) Write(b []byte) (int, error) { return len(b), nil }

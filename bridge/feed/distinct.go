@@ -1,4 +1,4 @@
-package web
+package feed
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 // distinct gives an object whose UID another calendar's object has had before a UID of its own. Calendars may hold
@@ -20,7 +20,7 @@ func distinct(objects iter.Seq2[bridge.Object, error]) iter.Seq2[bridge.Object, 
 		seen := map[uint64]int{}
 		for o, err := range objects {
 			if err == nil {
-				key := maphash.Bytes(seed, uidLine(o.Data))
+				key := maphash.Bytes(seed, uidOf(o.Data))
 				seen[key]++
 				if n := seen[key]; n > 1 {
 					o.Data, err = renamed(o.Data, n)
@@ -33,27 +33,18 @@ func distinct(objects iter.Seq2[bridge.Object, error]) iter.Seq2[bridge.Object, 
 	}
 }
 
-// uidLine is the first UID property of a stored object, with its folds.
-func uidLine(data []byte) []byte {
-	i := bytes.Index(data, []byte("\r\nUID"))
-	if i < 0 {
-		return data
-	}
-	line := data[i+2:]
-	for end := 0; ; {
-		n := bytes.Index(line[end:], []byte("\r\n"))
-		if n < 0 {
-			return line
-		}
-		end += n + 2
-		if end >= len(line) || line[end] != ' ' && line[end] != '\t' {
-			return line[:end]
+// uidOf is the first UID of a stored object.
+func uidOf(data []byte) []byte {
+	for l := range ics.Lines(data) {
+		if string(l.Name()) == ical.PropUID {
+			return l.Value()
 		}
 	}
+	return data
 }
 
 func renamed(data []byte, n int) ([]byte, error) {
-	cal, err := convert.Decode(data)
+	cal, err := ics.Decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("stored object: %w", err)
 	}
@@ -63,6 +54,6 @@ func renamed(data []byte, n int) ([]byte, error) {
 		}
 	}
 	var b bytes.Buffer
-	err = convert.Encode(&b, cal)
+	err = ics.Encode(&b, cal)
 	return b.Bytes(), err
 }

@@ -1,7 +1,8 @@
-package convert
+package ics
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -15,11 +16,10 @@ import (
 	"github.com/emersion/go-ical"
 )
 
+// This file depends on go-ical, the standard library and decode.go.
+
 // maxLine is the length of a content line in octets, without its CRLF (RFC 5545 §3.1).
 const maxLine = 75
-
-// maxDepth bounds the nesting of components: VCALENDAR, VEVENT, VALARM is what RFC 5545 needs.
-const maxDepth = 16
 
 // Encode writes cal as RFC 5545 says: CRLF, lines of at most 75 octets that never split a character, properties in a
 // fixed order. Property values are taken as they are (TEXT is escaped already, as go-ical holds it); parameter values
@@ -30,52 +30,86 @@ func Encode(w io.Writer, cal *ical.Calendar) error {
 	if cal == nil || cal.Component == nil {
 		return errors.New("encode: no calendar")
 	}
-	e := newEncoder(w)
-	e.component(cal.Component, 0)
-	return e.flush()
+	e := NewEncoder(w)
+	e.Component(cal.Component)
+	return e.Flush()
 }
 
-type encoder struct {
+// Append appends what Encode writes of one component.
+func Append(b []byte, c *ical.Component) ([]byte, error) {
+	out := bytes.NewBuffer(b)
+	e := NewEncoder(out)
+	e.Component(c)
+	err := e.Flush()
+	return out.Bytes(), err
+}
+
+// Encoder writes a calendar piece by piece, each as Encode does. Its first error is what Flush returns.
+type Encoder struct {
 	w    *bufio.Writer
 	line []byte
 	err  error
 }
 
-func newEncoder(w io.Writer) *encoder { return &encoder{w: bufio.NewWriter(w)} }
+// NewEncoder returns an encoder that writes to w.
+func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: bufio.NewWriter(w)} }
 
-func (e *encoder) flush() error {
+// Flush writes what is still held back, and returns the first error of the encoder or of its writer.
+func (e *Encoder) Flush() error {
 	if err := e.w.Flush(); e.err == nil && err != nil {
 		e.err = fmt.Errorf("encode: %w", err)
 	}
 	return e.err
 }
 
-func (e *encoder) component(c *ical.Component, depth int) {
-	if !isName(c.Name) || depth > maxDepth {
-		e.fail(fmt.Errorf("encode: %q is no component here", c.Name))
+// Begin writes the beginning of a component and its properties, but not its children.
+func (e *Encoder) Begin(c *ical.Component) {
+	if !isName(c.Name) {
+		e.fail(fmt.Errorf("encode: %q is no component", c.Name))
 		return
 	}
-	e.raw("BEGIN:" + c.Name)
+	e.fold([]byte("BEGIN:" + c.Name))
 	for _, name := range propOrder(c) {
 		for i := range c.Props[name] {
 			e.prop(&c.Props[name][i])
 		}
 	}
+}
+
+// End writes the end of a component.
+func (e *Encoder) End(c *ical.Component) { e.fold([]byte("END:" + c.Name)) }
+
+// Component writes a component with all that is in it.
+func (e *Encoder) Component(c *ical.Component) { e.component(c, 0) }
+
+// Octets writes whole content lines as they stand.
+func (e *Encoder) Octets(b []byte) {
+	if _, err := e.w.Write(b); err != nil {
+		e.fail(fmt.Errorf("encode: %w", err))
+	}
+}
+
+func (e *Encoder) component(c *ical.Component, depth int) {
+	if depth > maxDepth {
+		e.fail(errors.New("encode: components are too deep"))
+		return
+	}
+	e.Begin(c)
 	for _, child := range c.Children {
-		if child != nil {
+		if child != nil && e.err == nil {
 			e.component(child, depth+1)
 		}
 	}
-	e.raw("END:" + c.Name)
+	e.End(c)
 }
 
-func (e *encoder) fail(err error) {
+func (e *Encoder) fail(err error) {
 	if e.err == nil {
 		e.err = err
 	}
 }
 
-func (e *encoder) prop(p *ical.Prop) {
+func (e *Encoder) prop(p *ical.Prop) {
 	if !isName(p.Name) || p.Name == "BEGIN" || p.Name == "END" {
 		e.fail(fmt.Errorf("encode: %q is no property", p.Name))
 		return
@@ -104,10 +138,8 @@ func (e *encoder) prop(p *ical.Prop) {
 	e.fold(b)
 }
 
-func (e *encoder) raw(s string) { e.fold([]byte(s)) }
-
 // fold writes one content line.
-func (e *encoder) fold(b []byte) {
+func (e *Encoder) fold(b []byte) {
 	if e.err != nil {
 		return
 	}
@@ -164,7 +196,7 @@ func appendClean(b []byte, s, newline string) []byte {
 		case r == '\r' && i+1 < len(s) && s[i+1] == '\n':
 			n = 2
 			b = append(b, newline...)
-		case isBreak(r):
+		case IsBreak(r):
 			b = append(b, newline...)
 		}
 		i += n
@@ -173,17 +205,17 @@ func appendClean(b []byte, s, newline string) []byte {
 	return append(b, s[start:]...)
 }
 
-// isBreak is whether some reader takes r for the end of a line: Python's splitlines does so with the last three.
-func isBreak(r rune) bool {
+// IsBreak is whether some reader takes r for the end of a line: Python's splitlines does so with the last three.
+func IsBreak(r rune) bool {
 	return r == '\n' || r == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029
 }
 
 func forbidden(r rune) bool {
-	return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f || isBreak(r) || r == 0xFFFE || r == 0xFFFF
+	return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f || IsBreak(r) || r == 0xFFFE || r == 0xFFFF
 }
 
-// blank is whether nothing of s is left to see once it is written.
-func blank(s string) bool {
+// Blank is whether nothing of s is left to see once it is written.
+func Blank(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !forbidden(r) && !unicode.IsSpace(r) })
 }
 
@@ -216,8 +248,8 @@ func propOrder(c *ical.Component) []string {
 	})
 }
 
-// escapeText is the value of a TEXT property (RFC 5545 §3.3.11).
-func escapeText(s string) string {
+// EscapeText is the value of a TEXT property (RFC 5545 §3.3.11).
+func EscapeText(s string) string {
 	if !strings.ContainsAny(s, "\\;,\r\n\u0085\u2028\u2029") {
 		return s
 	}

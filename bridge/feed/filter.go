@@ -1,4 +1,4 @@
-package convert
+package feed
 
 import (
 	"bytes"
@@ -8,11 +8,14 @@ import (
 	"time"
 
 	"github.com/emersion/go-ical"
+
+	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
-// Filter is what a feed leaves out of the objects that it is made of. The zero Filter leaves out nothing. A kind of
+// filter is what a feed leaves out of the objects that it is made of. The zero filter leaves out nothing. A kind of
 // events is asked of each VEVENT by itself, the master and every override.
-type Filter struct {
+type filter struct {
 	Alarms    bool // VALARMs
 	Cancelled bool // STATUS:CANCELLED, which Google and Home Assistant show like any other event
 	Private   bool // CLASS other than PUBLIC
@@ -24,15 +27,15 @@ type Filter struct {
 	// lower case are the same.
 	Only, Not []string
 	// Window is the time in which an event, or one occurrence of a series, has to be; a zero Start or End is any time.
-	Window Span
+	Window ics.Span
 }
 
-// Apply is an object, as [Encode] wrote it, without what the filter leaves out; nil where nothing of it is left. An
+// apply is an object, as [ics.Encode] wrote it, without what the filter leaves out; nil where nothing of it is left. An
 // override that is left out of a series becomes an EXDATE; overrides that are left without their series become
 // events of their own, since clients make nothing good of an override alone.
-func (f Filter) Apply(object []byte) ([]byte, error) {
+func (f filter) apply(object []byte) ([]byte, error) {
 	if f.concerns(object) {
-		cal, err := Decode(object)
+		cal, err := ics.Decode(object)
 		if err != nil {
 			return nil, fmt.Errorf("a stored object: %w", err)
 		}
@@ -42,46 +45,57 @@ func (f Filter) Apply(object []byte) ([]byte, error) {
 		}
 		if changed {
 			var b bytes.Buffer
-			if err := Encode(&b, cal); err != nil {
+			if err := ics.Encode(&b, cal); err != nil {
 				return nil, err
 			}
 			object = b.Bytes()
 		}
 	}
 	if f.Alarms {
-		object = withoutAlarms(object)
+		object = ics.Without(object, ical.CompAlarm)
 	}
 	return object, nil
 }
 
-// concerns is whether the filter may leave out anything but alarms, so that most objects need not be parsed. The
-// lines that it looks for are too short to be folded.
-func (f Filter) concerns(object []byte) bool {
-	has := func(line string) bool { return bytes.Contains(object, []byte("\n"+line)) }
-	return f.Cancelled && has("STATUS:CANCELLED\r\n") ||
-		f.Private && Private(object) ||
-		f.Free && has("TRANSP:TRANSPARENT\r\n") ||
-		f.Declined && has("ATTENDEE") ||
-		len(f.Only) > 0 || len(f.Not) > 0 && has("CATEGORIES") ||
-		f.Window != Span{}
+// concerns is whether the filter may leave out anything but alarms, so that most objects need not be parsed.
+func (f filter) concerns(object []byte) bool {
+	if len(f.Only) > 0 || f.Window != (ics.Span{}) {
+		return true
+	}
+	for l := range ics.Lines(object) {
+		switch string(l.Name()) {
+		case ical.PropStatus:
+			if f.Cancelled && is(l, "CANCELLED") {
+				return true
+			}
+		case ical.PropTransparency:
+			if f.Free && is(l, "TRANSPARENT") {
+				return true
+			}
+		case ical.PropClass:
+			if f.Private && !is(l, "PUBLIC") {
+				return true
+			}
+		case ical.PropAttendee:
+			if f.Declined {
+				return true
+			}
+		case ical.PropCategories:
+			if len(f.Not) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
-// Private is whether an object has anything that is not public.
-func Private(object []byte) bool {
-	for rest := object; ; {
-		_, after, ok := bytes.Cut(rest, []byte("\nCLASS"))
-		if !ok {
-			return false
-		}
-		if !bytes.HasPrefix(after, []byte(":PUBLIC\r\n")) {
-			return true
-		}
-		rest = after
-	}
-}
+func is(l ics.Line, value string) bool { return strings.EqualFold(string(l.Value()), value) }
+
+// private is whether an object has anything that is not public.
+func private(object []byte) bool { return filter{Private: true}.concerns(object) }
 
 // events takes VEVENTs out of cal, and tells whether it did and whether any is left.
-func (f Filter) events(cal *ical.Calendar) (changed, left bool) {
+func (f filter) events(cal *ical.Calendar) (changed, left bool) {
 	var master *ical.Component
 	var out []*ical.Prop // RECURRENCE-IDs of overrides that are left out
 	recurs := false
@@ -119,15 +133,14 @@ func (f Filter) events(cal *ical.Calendar) (changed, left bool) {
 			master.Props.Add(&exdate)
 		}
 		// A series without end has instances left; what cannot be expanded may have some.
-		first, last := Bounds(cal)
-		if instances, err := Expand(cal, Span{first, last.Add(1)}); !last.IsZero() && err == nil && len(instances) == 0 {
+		if _, last := reader().Bounds(cal); !last.IsZero() && !happens(cal, ics.Span{}) {
 			left = false
 		}
 	}
 	return changed, left
 }
 
-func (f Filter) hides(c *ical.Component) bool {
+func (f filter) hides(c *ical.Component) bool {
 	is := func(name, value string) bool {
 		p := c.Props.Get(name)
 		return p != nil && strings.EqualFold(p.Value, value)
@@ -137,7 +150,7 @@ func (f Filter) hides(c *ical.Component) bool {
 		return true
 	}
 	if f.Declined && f.Owner != "" {
-		owner := "mailto:" + escapeAddress(cleanAddress(f.Owner))
+		owner := convert.CalAddress(f.Owner)
 		for _, a := range c.Props.Values(ical.PropAttendee) {
 			if strings.EqualFold(a.Value, owner) && a.Params.Get(ical.ParamParticipationStatus) == "DECLINED" {
 				return true
@@ -172,76 +185,53 @@ func detach(c *ical.Component) {
 		return
 	}
 	own := *uid
-	own.Value += "-" + id.Value[:min(len(id.Value), len(dateForm))]
+	own.Value += "-" + id.Value[:min(len(id.Value), len(ics.DateForm))]
 	c.Props.Set(&own)
 	c.Props.Del(ical.PropRecurrenceID)
 }
 
+// reader reads the times of one object.
+func reader() *ics.Reader { return &ics.Reader{Resolve: convert.Zone} }
+
+// happens is whether any instance of cal is in a span, or cannot be found out.
+func happens(cal *ical.Calendar, s ics.Span) bool {
+	found := false
+	err := reader().Instances(cal, s, func(ics.Instance) bool {
+		found = true
+		return false
+	})
+	return found || err != nil
+}
+
 // inWindow is whether any instance of cal is in the window, or cannot be found out.
-func (f Filter) inWindow(cal *ical.Calendar) bool {
+func (f filter) inWindow(cal *ical.Calendar) bool {
 	w := f.Window
 	if w.Start.IsZero() && w.End.IsZero() {
 		return true
 	}
-	first, last := Bounds(cal)
+	first, last := reader().Bounds(cal)
 	if first.IsZero() || !w.Start.IsZero() && !last.IsZero() && !last.After(w.Start) || !w.End.IsZero() && !first.Before(w.End) {
 		return first.IsZero()
 	}
-	if w.Start.IsZero() {
-		w.Start = first
-	}
-	if w.End.IsZero() {
-		if last.IsZero() {
-			return true
-		}
-		w.End = last.Add(time.Second)
-	}
-	instances, err := Expand(cal, w)
-	return err != nil || len(instances) > 0
+	return w.End.IsZero() && last.IsZero() || happens(cal, w)
 }
 
-// NotBefore is an object whose DTSTAMPs and LAST-MODIFIEDs are t at least. Subscribers (Google, ICSx5) take an event
-// anew only where these rise, so it is for objects that are shown otherwise since t.
-func NotBefore(object []byte, t time.Time) []byte {
-	stamp := []byte(t.UTC().Format(utcForm))
-	var out []byte
-	for _, name := range []string{"\nDTSTAMP:", "\nLAST-MODIFIED:"} {
-		for at := 0; ; {
-			i := bytes.Index(object[at:], []byte(name))
-			if i < 0 {
-				break
-			}
-			at += i + len(name)
-			if end := at + len(stamp); end <= len(object) && bytes.Compare(object[at:end], stamp) < 0 {
-				if out == nil {
-					out = bytes.Clone(object)
-					object = out
-				}
-				copy(out[at:], stamp)
-			}
-		}
-	}
-	return object
-}
-
-// withoutAlarms is an object without the lines of its VALARMs.
-func withoutAlarms(object []byte) []byte {
-	begin, end := []byte("\nBEGIN:VALARM\r\n"), []byte("\nEND:VALARM\r\n")
-	var out []byte
-	for {
-		i := bytes.Index(object, begin)
-		if i < 0 {
-			break
-		}
-		n := bytes.Index(object[i:], end)
-		if n < 0 {
-			break
-		}
-		out = append(out, object[:i]...)
-		object = object[i+n+len(end)-1:] // from the line break on
-	}
-	if out == nil {
+// notBefore is an object whose DTSTAMPs and LAST-MODIFIEDs are t at least. Subscribers (Google, ICSx5) take an event
+// anew only where these rise, so it is for objects that are shown otherwise since t; a zero t is never.
+func notBefore(object []byte, t time.Time) []byte {
+	if t.IsZero() {
 		return object
 	}
-	return append(out, object...)
+	stamp := t.UTC().AppendFormat(nil, ics.UTCForm)
+	out := bytes.Clone(object)
+	for l := range ics.Lines(out) {
+		switch string(l.Name()) {
+		case ical.PropDateTimeStamp, ical.PropLastModified:
+			// A line this short is not folded, so the value shares its memory.
+			if v := l.Value(); len(v) == len(stamp) && bytes.Compare(v, stamp) < 0 {
+				copy(v, stamp)
+			}
+		}
+	}
+	return out
 }

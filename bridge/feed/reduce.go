@@ -1,4 +1,4 @@
-package web
+package feed
 
 import (
 	"bytes"
@@ -14,17 +14,18 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 // shows is what a feed shows of an object.
 type shows struct {
 	feed   bridge.Feed
-	filter convert.Filter // Owner is of the object's calendar
+	filter filter // Owner is of the object's calendar
 }
 
-func (src feedSource) shows() shows {
-	o, detail := src.feed.Options, src.feed.Detail
-	return shows{src.feed, convert.Filter{
+func (r Rendering) shows() shows {
+	o, detail := r.feed.Options, r.feed.Detail
+	return shows{r.feed, filter{
 		Alarms:    !o.Alarms || detail != bridge.DetailFull,
 		Cancelled: o.Cancelled != bridge.Show,
 		Private:   o.Private == bridge.Hide,
@@ -32,20 +33,20 @@ func (src feedSource) shows() shows {
 		Declined:  o.Declined == bridge.Hide,
 		Only:      o.Categories,
 		Not:       o.NotCategories,
-		Window:    src.window,
+		Window:    r.window,
 	}}
 }
 
 // object is the octets of an object as the feed shows it; nil where it does not.
 func (s shows) object(o bridge.Object) ([]byte, error) {
-	data, err := s.filter.Apply(o.Data)
+	data, err := s.filter.apply(o.Data)
 	if err != nil || data == nil {
 		return nil, err
 	}
-	if s.feed.Detail != bridge.DetailFull || s.feed.Options.Private == bridge.Blur && convert.Private(data) {
+	if s.feed.Detail != bridge.DetailFull || s.feed.Options.Private == bridge.Blur && private(data) {
 		return s.reduce(data, latest(o.Modified, s.feed.Changed))
 	}
-	return convert.NotBefore(data, s.feed.Changed), nil
+	return notBefore(data, s.feed.Changed), nil
 }
 
 // timeProps place an event in time, and no more.
@@ -59,7 +60,7 @@ var timeProps = []string{
 // since that of a meeting is the same in every attendee's mailbox. DTSTAMP and LAST-MODIFIED are when the bridge published
 // the object or the feed was changed: when somebody has edited it in Outlook, and how often, is not told.
 func (s shows) reduce(data []byte, stamp time.Time) ([]byte, error) {
-	cal, err := convert.Decode(data)
+	cal, err := ics.Decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("stored object: %w", err)
 	}
@@ -85,7 +86,7 @@ func (s shows) reduce(data []byte, stamp time.Time) ([]byte, error) {
 		}
 	}
 	var b bytes.Buffer
-	err = convert.Encode(&b, out)
+	err = ics.Encode(&b, out)
 	return b.Bytes(), err
 }
 

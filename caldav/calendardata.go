@@ -1,0 +1,249 @@
+package caldav
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-ical"
+
+	"outbridge/caldav/ics"
+)
+
+// maxExpanded bounds the instances that one object is expanded to.
+const maxExpanded = 10_000
+
+// dataRequest is a CALDAV:calendar-data element of a report (RFC 4791 §9.6).
+type dataRequest struct {
+	comp   *compSelection // nil: all of the object
+	expand *ics.Span
+	limit  *ics.Span // limit-recurrence-set
+}
+
+// whole reports that the stored octets are the answer.
+func (d *dataRequest) whole() bool { return d.comp == nil && d.expand == nil && d.limit == nil }
+
+// compSelection says what to keep of a component (RFC 4791 §9.6.1).
+type compSelection struct {
+	name     string
+	allProps bool
+	props    map[string]bool // true: without its value
+	allComps bool
+	comps    []*compSelection
+}
+
+// parseDataRequest reads the calendar-data inside the DAV:prop of a report; nil if it is not asked for.
+func parseDataRequest(report *node) (*dataRequest, error) {
+	n := report.child(dav("prop")).child(caldav("calendar-data"))
+	if n == nil {
+		return nil, nil
+	}
+	if t := n.attr("content-type"); t != "" && !strings.EqualFold(t, "text/calendar") {
+		return nil, forbidden(supportedCalendarData)
+	}
+	if v := n.attr("version"); v != "" && v != "2.0" {
+		return nil, forbidden(supportedCalendarData)
+	}
+	d := &dataRequest{}
+	for _, c := range n.children {
+		var err error
+		switch c.name {
+		case caldav("comp"):
+			d.comp = parseCompSelection(c)
+		case caldav("expand"):
+			d.expand, err = parseClosedRange(c)
+		case caldav("limit-recurrence-set"):
+			d.limit, err = parseClosedRange(c)
+		case caldav("limit-freebusy-set"):
+			_, err = parseClosedRange(c) // there is no VFREEBUSY here to limit (RFC 4791 §9.6.7)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if d.expand != nil && d.limit != nil { // either or none (RFC 4791 §9.6)
+		return nil, badRequest("calendar-data has both expand and limit-recurrence-set")
+	}
+	return d, nil
+}
+
+func parseCompSelection(n *node) *compSelection {
+	s := &compSelection{name: strings.ToUpper(n.attr("name")), props: map[string]bool{}}
+	for _, c := range n.children {
+		switch c.name {
+		case caldav("allprop"):
+			s.allProps = true
+		case caldav("allcomp"):
+			s.allComps = true
+		case caldav("prop"):
+			s.props[strings.ToUpper(c.attr("name"))] = strings.EqualFold(c.attr("novalue"), "yes")
+		case caldav("comp"):
+			s.comps = append(s.comps, parseCompSelection(c))
+		}
+	}
+	return s
+}
+
+func (s *compSelection) apply(c *ical.Component) *ical.Component {
+	out := &ical.Component{Name: c.Name, Props: ical.Props{}}
+	for name, props := range c.Props {
+		noValue, asked := s.props[name]
+		if !asked && !s.allProps {
+			continue
+		}
+		for _, p := range props {
+			if noValue {
+				p.Value = ""
+			}
+			out.Props[name] = append(out.Props[name], p)
+		}
+	}
+	for _, child := range c.Children {
+		if s.allComps {
+			out.Children = append(out.Children, child)
+			continue
+		}
+		for _, sub := range s.comps {
+			if sub.name == child.Name {
+				out.Children = append(out.Children, sub.apply(child))
+				break
+			}
+		}
+	}
+	return out
+}
+
+// calendarData is the value of CALDAV:calendar-data: the stored octets, or what a report wants made of them. An
+// object that cannot be taken apart is served whole rather than not at all.
+func calendarData(x *exchange, r *resource) (bool, error) {
+	if x.data == nil || r.obj.Data == nil {
+		return false, nil
+	}
+	if x.data.whole() {
+		x.buf = appendData(x.buf, r.obj.Data)
+		return true, nil
+	}
+	reader, err := x.reader(r.cal)
+	if err != nil {
+		return false, err
+	}
+	cal, err := ics.Decode(r.obj.Data)
+	if err == nil {
+		switch {
+		case x.data.expand != nil:
+			cal, err = expand(reader, cal, *x.data.expand)
+		case x.data.limit != nil:
+			cal, err = limitRecurrences(reader, cal, *x.data.limit)
+		}
+	}
+	if errors.Is(err, ics.ErrTooMany) {
+		return false, err
+	}
+	var data []byte
+	if err == nil {
+		c := cal.Component
+		if x.data.comp != nil && x.data.comp.name == c.Name {
+			c = x.data.comp.apply(c)
+		}
+		data, err = ics.Append(nil, c)
+	}
+	if err != nil {
+		x.h.log().DebugContext(x.ctx, "object served whole", "path", r.href, "err", err)
+		data = r.obj.Data
+	}
+	x.buf = appendData(x.buf, data)
+	return true, nil
+}
+
+// expand returns a calendar of plain instances, without rules and zones (RFC 4791 §9.6.5).
+func expand(r *ics.Reader, cal *ical.Calendar, within ics.Span) (*ical.Calendar, error) {
+	var list []ics.Instance
+	err := r.Instances(cal, within, func(i ics.Instance) bool {
+		list = append(list, i)
+		return len(list) <= maxExpanded
+	})
+	if len(list) > maxExpanded {
+		err = ics.ErrTooMany
+	}
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(list, func(a, b ics.Instance) int { return a.Start.Compare(b.Start) })
+	out := &ical.Component{Name: cal.Name, Props: cal.Props}
+	for _, i := range list {
+		out.Children = append(out.Children, plainInstance(r, i))
+	}
+	return &ical.Calendar{Component: out}, nil
+}
+
+// plainInstance renders one instance: its times in UTC, and a RECURRENCE-ID if it is of a series. Dates and floating times
+// stay what they are.
+func plainInstance(r *ics.Reader, i ics.Instance) *ical.Component {
+	props := ical.Props{}
+	for name, l := range i.Event.Props {
+		switch name {
+		case "DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID":
+		default:
+			props[name] = l
+		}
+	}
+	props.Set(plainTime(r, "DTSTART", i.Clock))
+	if i.Series {
+		props.Set(plainTime(r, "RECURRENCE-ID", i.ID))
+	}
+	if i.HasEnd || i.Length.Days != 0 && i.Clock.Loc != nil {
+		end := ics.Moment{Wall: i.Clock.Wall.AddDate(0, 0, i.Length.Days), Date: i.Clock.Date}
+		switch {
+		case i.Clock.Loc != nil:
+			end = ics.Moment{Wall: i.End, Loc: time.UTC}
+		case !i.Clock.Date:
+			end.Wall = time.Unix(end.Wall.Unix()+i.Length.Seconds, 0).UTC()
+		}
+		if last := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC); end.Wall.After(last) {
+			end.Wall = last // no later one can be written
+		}
+		props.Set(plainTime(r, "DTEND", end))
+	} else if p := i.Event.Props.Get("DURATION"); p != nil {
+		props["DURATION"] = []ical.Prop{*p}
+	}
+	return &ical.Component{Name: i.Event.Name, Props: props, Children: i.Event.Children}
+}
+
+func plainTime(r *ics.Reader, name string, m ics.Moment) *ical.Prop {
+	p := ical.NewProp(name)
+	switch {
+	case m.Date:
+		p.Params.Set("VALUE", "DATE")
+		p.Value = m.Wall.Format(ics.DateForm)
+	case m.Loc == nil:
+		p.Value = m.Wall.Format(ics.WallForm)
+	default:
+		p.Value = r.Instant(m).Format(ics.UTCForm)
+	}
+	return p
+}
+
+// limitRecurrences leaves out the overrides that the range does not need: those that neither are in it nor were
+// before they were moved (RFC 4791 §9.6.6).
+func limitRecurrences(r *ics.Reader, cal *ical.Calendar, within ics.Span) (*ical.Calendar, error) {
+	out := &ical.Component{Name: cal.Name, Props: cal.Props}
+	for _, c := range cal.Children {
+		if p := c.Props.Get("RECURRENCE-ID"); p != nil && c.Name == "VEVENT" {
+			id, err := r.Moment(cal, p)
+			if err != nil {
+				return nil, err
+			}
+			now, err := r.Event(cal, c)
+			if err != nil {
+				return nil, err
+			}
+			was := r.At(now, id)
+			if p.Params.Get("RANGE") == "" && !within.Overlaps(now.Start, now.End) && !within.Overlaps(was.Start, was.End) {
+				continue
+			}
+		}
+		out.Children = append(out.Children, c)
+	}
+	return &ical.Calendar{Component: out}, nil
+}

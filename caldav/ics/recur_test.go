@@ -1,0 +1,228 @@
+package ics_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-ical"
+	"pgregory.net/rapid"
+
+	"outbridge/caldav/ics"
+)
+
+func date(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
+
+// resolve knows what stands for all the names that are not IANA's.
+func resolve(name string) (*time.Location, bool) {
+	if iana := aliases[name]; iana != "" && !strings.HasPrefix(name, "/") && name != "Office" {
+		loc, err := time.LoadLocation(iana)
+		return loc, err == nil
+	}
+	return nil, false
+}
+
+// aliases are the names of the corpus that are not IANA's, for the judge.
+var aliases = map[string]string{
+	"W. Europe Standard Time":                                "Europe/Berlin",
+	"/freeassociation.sourceforge.net/Europe/Berlin":         "Europe/Berlin",
+	"/citadel.org/20190914_1/America/New_York":               "America/New_York",
+	"/mozilla.org/20050126_1/America/Argentina/Buenos_Aires": "America/Argentina/Buenos_Aires",
+	"/softwarestudio.org/Tzfile/Europe/Berlin":               "Europe/Berlin",
+	"Office": "Europe/Berlin", // by the VTIMEZONE of the object
+}
+
+func calendarOf(events ...string) string {
+	s := "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n"
+	for _, e := range events {
+		s += "BEGIN:VEVENT\r\nUID:u\r\n" + strings.ReplaceAll(strings.TrimSpace(e), "\n", "\r\n") + "\r\nEND:VEVENT\r\n"
+	}
+	return s + "END:VCALENDAR\r\n"
+}
+
+// expand lists what the engine makes of an object, in all its ways, which have to agree.
+func expand(t rapid.TB, data string, from, to time.Time) ([]occurrence, error) {
+	t.Helper()
+	cal, err := ics.Decode([]byte(data))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	list, err := (&ics.Reader{Resolve: resolve}).Expand(cal, ics.Span{Start: from, End: to})
+	var out, again []occurrence
+	for _, i := range list {
+		out = append(out, occurrence{i.Start, i.End})
+	}
+	sorted := func(l []occurrence) {
+		slices.SortFunc(l, func(a, b occurrence) int { return strings.Compare(a.String(), b.String()) })
+	}
+	err2 := (&ics.Reader{Resolve: resolve}).Spans([]byte(data), ics.Span{Start: from, End: to}, func(from, to time.Time) bool {
+		again = append(again, occurrence{from, to})
+		return true
+	})
+	sorted(out)
+	sorted(again)
+	if (err == nil) != (err2 == nil) || err == nil && describe(out) != describe(again) {
+		t.Errorf("Expand: %v\n%sSpans: %v\n%s\n%s", err, describe(out), err2, describe(again), data)
+	}
+	return out, err
+}
+
+func decode(t testing.TB, data string) *ical.Calendar {
+	t.Helper()
+	cal, err := ics.Decode([]byte(data))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	return cal
+}
+
+func TestExpand(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		events []string
+		want   string
+	}{
+		{"single", []string{"DTSTART;TZID=Europe/Berlin:20260105T100000\nDTEND;TZID=Europe/Berlin:20260105T110000"}, "01-05 09:00+1h0m0s"},
+		{"windows zone", []string{"DTSTART;TZID=W. Europe Standard Time:20260105T100000\nDURATION:PT2H"}, "01-05 09:00+2h0m0s"},
+		{"zero length", []string{"DTSTART:20260105T100000Z"}, "01-05 10:00+0s"},
+		{"floating", []string{"DTSTART:20260105T100000"}, "01-05 10:00+0s"},
+		{"date", []string{"DTSTART;VALUE=DATE:20260105"}, "01-05 00:00+24h0m0s"},
+		{"before", []string{"DTSTART:20251231T230000Z\nDTEND:20260101T000000Z"}, ""},
+		{"into", []string{"DTSTART:20251231T230000Z\nDTEND:20260101T000001Z"}, "12-31 23:00+1h0m1s"},
+		{"after", []string{"DTSTART:20260201T000000Z\nDTEND:20260201T010000Z"}, ""},
+		{"summer time", []string{"DTSTART;TZID=Europe/Berlin:20250701T100000\nRRULE:FREQ=MONTHLY;COUNT=8"}, "01-01 09:00+0s"},
+		{"start off the rule", []string{"DTSTART:20260101T100000Z\nRRULE:FREQ=MONTHLY;BYMONTHDAY=15;UNTIL=20260301T000000Z"}, "01-01 10:00+0s, 01-15 10:00+0s"},
+		{"until is inclusive", []string{"DTSTART:20260101T100000Z\nRRULE:FREQ=DAILY;UNTIL=20260102T100000Z"}, "01-01 10:00+0s, 01-02 10:00+0s"},
+		{"until in UTC", []string{"DTSTART;TZID=America/New_York:20260101T200000\nRRULE:FREQ=DAILY;UNTIL=20260103T010000Z"}, "01-02 01:00+0s, 01-03 01:00+0s"},
+		{"dates", []string{"DTSTART:20260101T100000Z\nRRULE:FREQ=DAILY;COUNT=3\nEXDATE:20260102T100000Z\nRDATE:20260110T100000Z\nRDATE:20260101T100000Z"},
+			"01-01 10:00+0s, 01-03 10:00+0s, 01-10 10:00+0s"},
+		{"overrides", []string{"DTSTART:20260101T100000Z\nRRULE:FREQ=DAILY;COUNT=3\nSUMMARY:a",
+			"RECURRENCE-ID:20260102T100000Z\nDTSTART:20260120T100000Z\nSUMMARY:b", "RECURRENCE-ID:20260103T100000Z\nDTSTART:20260301T100000Z",
+			"RECURRENCE-ID:20260101T100000Z\nDTSTART:20260101T100000Z\nSTATUS:CANCELLED"}, "01-01 10:00+0s cancelled, 01-20 10:00+0s b"},
+		{"override in another zone's words", []string{"DTSTART;TZID=Europe/Berlin:20260105T100000\nRRULE:FREQ=DAILY;COUNT=2",
+			"RECURRENCE-ID:20260106T090000Z\nDTSTART:20260106T120000Z"}, "01-05 09:00+0s, 01-06 12:00+0s"},
+		{"no master", []string{"RECURRENCE-ID:20260106T090000Z\nDTSTART:20260106T120000Z"}, "01-06 12:00+0s"},
+		{"endless", []string{"DTSTART:20200101T100000Z\nRRULE:FREQ=YEARLY"}, "01-01 10:00+0s"},
+		{"a rule of the year 0", []string{"DTSTART:00001231T233000Z\nRRULE:FREQ=WEEKLY;BYDAY=SU"}, ""},
+	} {
+		list, err := (&ics.Reader{Resolve: resolve}).Expand(decode(t, calendarOf(tc.events...)), ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)})
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+		var got []string
+		for _, i := range list {
+			s := i.Start.Format("01-02 15:04") + "+" + i.End.Sub(i.Start).String()
+			if i.Cancelled() {
+				s += " cancelled"
+			}
+			if i.Summary() == "b" {
+				s += " b"
+			}
+			got = append(got, s)
+		}
+		if strings.Join(got, ", ") != tc.want {
+			t.Errorf("%s: %s, want %s", tc.name, strings.Join(got, ", "), tc.want)
+		}
+	}
+}
+
+func TestExpandErrors(t *testing.T) {
+	for _, e := range []string{"SUMMARY:x", "DTSTART:tomorrow", "DTSTART;TZID=Mars/Phobos:20260101T000000", "DTSTART:20260101T000000Z\nRRULE:FREQ=SOMETIMES",
+		"DTSTART:20260101T000000Z\nEXDATE:x", "DTSTART:20260101T000000Z\nRDATE:x", "DTSTART:20260101T000000Z\nDTEND:x", "DTSTART:20260101T000000Z\nDURATION:x",
+		"DTSTART:20260101T000000Z\nRECURRENCE-ID:x"} {
+		if _, err := new(ics.Reader).Expand(decode(t, calendarOf(e)), ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)}); err == nil {
+			t.Errorf("%s: no error", e)
+		}
+	}
+}
+
+// What is not understood is told, and not taken for something else.
+func TestNotUnderstood(t *testing.T) {
+	for _, e := range []string{"RRULE:FREQ=DAILY\nRRULE:FREQ=WEEKLY", "RRULE:FREQ=DAILY\nEXRULE:FREQ=WEEKLY", "RRULE:FREQ=YEARLY;BYEASTER=0", "RRULE:FREQ=DAILY;BYWEEKNO=3",
+		"RRULE:FREQ=WEEKLY;BYMONTHDAY=3", "RRULE:FREQ=MONTHLY;BYYEARDAY=3", "RRULE:RSCALE=HEBREW;FREQ=YEARLY", "RRULE:FREQ=MONTHLY;SKIP=BACKWARD", "RRULE:INTERVAL=2",
+		"RRULE:FREQ=DAILY;COUNT=0", "RRULE:FREQ=DAILY;BYHOUR=24", "RRULE:FREQ=MONTHLY;BYMONTHDAY=0", "RRULE:FREQ=DAILY;INTERVAL=20000", "RRULE:FREQ=YEARLY;BYWEEKNO=3;BYSETPOS=1"} {
+		_, err := new(ics.Reader).Expand(decode(t, calendarOf("DTSTART:20260101T000000Z\n"+e)), ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)})
+		if !errors.Is(err, ics.ErrNotUnderstood) {
+			t.Errorf("%s: %v", e, err)
+		}
+	}
+	_, err := new(ics.Reader).Expand(decode(t, calendarOf("DTSTART:20260101T000000Z\nRRULE:FREQ=DAILY", "RECURRENCE-ID;RANGE=THISANDFUTURE:20260102T000000Z\nDTSTART:20260102T010000Z")),
+		ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)})
+	if !errors.Is(err, ics.ErrNotUnderstood) {
+		t.Errorf("RANGE: %v", err)
+	}
+}
+
+// A rule cannot make a Reader work for ever: it is out of steps, which are the same on every machine.
+func TestBombs(t *testing.T) {
+	span := ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)}
+	for _, rule := range []string{"FREQ=SECONDLY", "FREQ=SECONDLY;COUNT=2000000000", "FREQ=SECONDLY;BYSECOND=30;INTERVAL=60;COUNT=3", "FREQ=MINUTELY;INTERVAL=60;BYMINUTE=1;COUNT=2",
+		"FREQ=MONTHLY;BYMONTHDAY=30;BYMONTH=2,4;BYSETPOS=2", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=-31,29;BYHOUR=1;BYSETPOS=5",
+		"FREQ=YEARLY;BYYEARDAY=366;BYMONTH=1", "FREQ=SECONDLY;BYHOUR=23;BYMONTH=1;BYYEARDAY=60"} {
+		begun := "DTSTART:20000101T000000Z\nRRULE:"
+		if _, err := new(ics.Reader).Expand(decode(t, calendarOf(begun+rule)), span); !errors.Is(err, ics.ErrTooMany) {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+	// Impossible days are none, also to a rule by seconds, and take no steps to find out.
+	for _, rule := range []string{"FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30,31", "FREQ=HOURLY;INTERVAL=24;BYHOUR=3;COUNT=2", "FREQ=MONTHLY;BYDAY=6MO,-6TU"} {
+		list, err := new(ics.Reader).Expand(decode(t, calendarOf("DTSTART:20260101T000000Z\nRRULE:"+rule)), span)
+		if err != nil || len(list) != 1 {
+			t.Errorf("%s: %d instances, %v", rule, len(list), err)
+		}
+	}
+	for name, object := range map[string]string{
+		"more a day than are made at once": "DTSTART:20260101T000000Z\nRRULE:FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11;BYMINUTE=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25",
+		"a zone without end":               "DTSTART;TZID=X:20260101T000000\nEND:VEVENT\nBEGIN:VTIMEZONE\nTZID:X\nBEGIN:STANDARD\nDTSTART:16010101T000000\nTZOFFSETFROM:+0100\nTZOFFSETTO:+0100\nRRULE:FREQ=SECONDLY\nEND:STANDARD\nEND:VTIMEZONE\nBEGIN:VEVENT\nDTSTART:20260101T000000Z",
+	} {
+		if _, err := new(ics.Reader).Expand(decode(t, calendarOf(object)), span); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	// One that has looked at many series has nothing left for others.
+	r, cal := new(ics.Reader), decode(t, calendarOf("DTSTART:19000101T000000Z\nRRULE:FREQ=DAILY;COUNT=90000"))
+	series := 0
+	for ; series < 1000; series++ {
+		if _, err := r.Expand(cal, span); errors.Is(err, ics.ErrTooMany) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if series == 0 || series > 120 {
+		t.Errorf("it looked at %d series", series)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	for _, tc := range []struct {
+		events      []string
+		first, last string
+	}{
+		{[]string{"DTSTART:20260105T100000Z\nDTEND:20260105T110000Z"}, "2026-01-05T10", "2026-01-05T11"},
+		{[]string{"DTSTART;VALUE=DATE:20260105"}, "2026-01-04T10", "2026-01-06T14"},
+		{[]string{"DTSTART:20260105T100000\nDTEND:20260105T110000"}, "2026-01-04T20", "2026-01-06T01"},
+		{[]string{"DTSTART:20260105T100000Z\nRRULE:FREQ=DAILY"}, "2026-01-05T10", ""},
+		{[]string{"DTSTART:20260105T100000Z\nDTEND:20260105T110000Z\nRRULE:FREQ=DAILY;COUNT=3"}, "2026-01-05T10", "2026-01-07T11"},
+		{[]string{"DTSTART:20260105T100000Z\nRRULE:FREQ=DAILY;UNTIL=20260110T120000Z"}, "2026-01-05T10", "2026-01-10T10"},
+		{[]string{"DTSTART:20260105T100000Z\nRDATE:20250101T000000Z\nRDATE:20270101T000000Z"}, "2025-01-01T00", "2027-01-01T00"},
+		{[]string{"DTSTART:20260105T100000Z\nRRULE:FREQ=DAILY;COUNT=2", "RECURRENCE-ID:20260105T100000Z\nDTSTART:20240105T100000Z",
+			"RECURRENCE-ID:20260106T100000Z\nDTSTART:20280105T100000Z\nDTEND:20280105T120000Z"}, "2024-01-05T10", "2028-01-05T12"},
+		{[]string{"DTSTART:20260105T100000Z\nRRULE:FREQ=SECONDLY;COUNT=100000000"}, "2026-01-05T10", ""},
+		{nil, "", ""},
+	} {
+		first, last := new(ics.Reader).Bounds(decode(t, calendarOf(tc.events...)))
+		if got := hour(first) + " " + hour(last); got != tc.first+" "+tc.last {
+			t.Errorf("%v: %s, want %s %s", tc.events, got, tc.first, tc.last)
+		}
+	}
+}
+
+func hour(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15")
+}

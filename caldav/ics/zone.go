@@ -1,0 +1,239 @@
+package ics
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-ical"
+)
+
+// ErrUnknownZone is wrapped where a TZID is no name that is known, nor that of a VTIMEZONE beside it.
+var ErrUnknownZone = errors.New("unknown time zone")
+
+// Zone finds a zone by name: one of [Reader.Resolve], an IANA name, or an IANA name behind a vendor's prefix, as in
+// "/freeassociation.sourceforge.net/Europe/Berlin" (Evolution) or "/mozilla.org/20050126_1/Europe/Berlin" (Thunderbird).
+// The error wraps ErrUnknownZone.
+func (r *Reader) Zone(tzid string) (*time.Location, error) {
+	if loc, ok := r.loaded[tzid]; ok {
+		return loc, nil
+	}
+	loc, ok := r.resolve(strings.Trim(tzid, "\" \t"))
+	if !ok {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownZone, clip(tzid))
+	}
+	if r.loaded == nil {
+		r.loaded = map[string]*time.Location{}
+	}
+	r.loaded[tzid] = loc
+	return loc, nil
+}
+
+func (r *Reader) resolve(name string) (*time.Location, bool) {
+	if loc, ok := r.named(name); ok {
+		return loc, true
+	}
+	parts := strings.Split(name, "/")
+	for n := 3; n >= 1; n-- { // America/Argentina/Buenos_Aires, Europe/Berlin, UTC
+		if len(parts) > n && (n > 1 || parts[0] == "") {
+			if loc, ok := r.named(strings.Join(parts[len(parts)-n:], "/")); ok {
+				return loc, true
+			}
+		}
+	}
+	return nil, false
+}
+
+func (r *Reader) named(name string) (*time.Location, bool) {
+	if r.Resolve != nil {
+		if loc, ok := r.Resolve(name); ok {
+			return loc, true
+		}
+	}
+	// "Local" is the host's own zone; right/ counts leap seconds; posixrules and the like are no places.
+	if name == "" || name == "Local" || len(name) > 200 || strings.HasPrefix(name, "right/") || strings.HasPrefix(name, "posix") {
+		return nil, false
+	}
+	loc, err := time.LoadLocation(name)
+	return loc, err == nil
+}
+
+// zonesOf finds the zones of an object: those that are known by name, else those of its own VTIMEZONEs.
+func (r *Reader) zonesOf(cal *ical.Calendar) ZoneFunc {
+	var own map[string]*time.Location
+	return func(tzid string) (*time.Location, error) {
+		loc, err := r.Zone(tzid)
+		if err == nil {
+			return loc, nil
+		}
+		if loc, ok := own[tzid]; ok {
+			return loc, nil
+		}
+		for _, c := range Children(cal.Component, ical.CompTimezone) {
+			if id := c.Props.Get(ical.PropTimezoneID); id != nil && id.Value == tzid {
+				if loc, err = r.location(c); err != nil {
+					return nil, fmt.Errorf("time zone %q: %w", clip(tzid), err)
+				}
+				if own == nil {
+					own = map[string]*time.Location{}
+				}
+				own[tzid] = loc
+				return loc, nil
+			}
+		}
+		return nil, err
+	}
+}
+
+// Limits on a VTIMEZONE: the last year whose changes are worked out, after which the offset stays, and how many of
+// them. Outlook's rules begin in 1601.
+const (
+	lastChange = 2200
+	maxChanges = 5000
+)
+
+// change is when the offset of a zone changes (an onset of RFC 5545 §3.6.5).
+type change struct {
+	at       int64 // the instant
+	from, to int   // offsets in seconds
+	daylight bool
+}
+
+var errTimezone = errors.New("a VTIMEZONE that is not understood")
+
+// location makes a zone of what a VTIMEZONE says (RFC 5545 §3.6.5).
+func (r *Reader) location(c *ical.Component) (*time.Location, error) {
+	var list []change
+	r.series = 0
+	for _, o := range c.Children {
+		if o.Name != ical.CompTimezoneStandard && o.Name != ical.CompTimezoneDaylight {
+			continue
+		}
+		var err error
+		if list, err = r.observance(list, o); err != nil {
+			return nil, err
+		}
+	}
+	if len(list) == 0 {
+		return nil, errTimezone
+	}
+	slices.SortStableFunc(list, func(a, b change) int { return int(max(min(a.at-b.at, 1), -1)) })
+	return tzif(c.Props.Get(ical.PropTimezoneID).Value, list)
+}
+
+// observance appends the changes of one STANDARD or DAYLIGHT.
+func (r *Reader) observance(list []change, o *ical.Component) ([]change, error) {
+	from, ok1 := offset(o, ical.PropTimezoneOffsetFrom)
+	to, ok2 := offset(o, ical.PropTimezoneOffsetTo)
+	p := o.Props.Get(ical.PropDateTimeStart)
+	if !ok1 || !ok2 || p == nil {
+		return nil, errTimezone
+	}
+	// Its times are those of a clock that shows the offset from before the change.
+	fixed := time.FixedZone("", from)
+	start, err := ParseProp(p, func(string) (*time.Location, error) { return fixed, nil })
+	if err != nil {
+		return nil, err
+	}
+	start.Loc = fixed
+	add := func(m Moment) {
+		list = append(list, change{m.In(fixed).Unix(), from, to, o.Name == ical.CompTimezoneDaylight})
+	}
+	add(start)
+	for _, p := range o.Props.Values(ical.PropRecurrenceDates) {
+		l, err := values(&p, func(string) (*time.Location, error) { return fixed, nil })
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range l {
+			add(v.Moment)
+		}
+	}
+	for _, p := range o.Props.Values(ical.PropRecurrenceRule) {
+		rule, err := parseRule(p.Value, start)
+		if err != nil {
+			return nil, err
+		}
+		next, err := rule.within(time.Time{}, time.Time{})
+		if err != nil {
+			return nil, err
+		}
+		for {
+			wall, ok, err := next(r)
+			if err != nil {
+				return nil, err
+			}
+			m := Moment{Wall: wall, Loc: fixed}
+			if !ok || wall.Year() > lastChange || rule.ended(m, m.In(fixed)) {
+				break
+			}
+			if add(m); len(list) > maxChanges {
+				return nil, ErrTooMany
+			}
+		}
+	}
+	return list, nil
+}
+
+// offset reads a UTC-OFFSET in seconds (RFC 5545 §3.3.14).
+func offset(c *ical.Component, name string) (int, bool) {
+	p := c.Props.Get(name)
+	if p == nil {
+		return 0, false
+	}
+	v := strings.TrimSpace(p.Value)
+	if len(v) != 5 && len(v) != 7 || v[0] != '+' && v[0] != '-' {
+		return 0, false
+	}
+	clock := v[1:]
+	if len(clock) == 4 {
+		clock += "00"
+	}
+	t, ok := digits("20000101", clock)
+	seconds := t.Hour()*3600 + t.Minute()*60 + t.Second()
+	if v[0] == '-' {
+		seconds = -seconds
+	}
+	return seconds, ok
+}
+
+// tzif makes a zone of changes, which are in order, by way of the only form in which package time takes one (RFC 8536).
+func tzif(name string, list []change) (*time.Location, error) {
+	type kind struct {
+		offset   int
+		daylight bool
+	}
+	kinds := []kind{{list[0].from, false}} // the first is what holds before the first change
+	var times, indices, infos []byte
+	for _, c := range list {
+		k := kind{c.to, c.daylight}
+		n := 1 + slices.Index(kinds[1:], k)
+		if n == 0 {
+			n = len(kinds)
+			kinds = append(kinds, k)
+		}
+		if n > 200 {
+			return nil, errTimezone
+		}
+		times = binary.BigEndian.AppendUint64(times, uint64(c.at))
+		indices = append(indices, byte(n))
+	}
+	for _, k := range kinds {
+		infos = binary.BigEndian.AppendUint32(infos, uint32(int32(k.offset)))
+		infos = append(infos, map[bool]byte{true: 1}[k.daylight], 0)
+	}
+	header := func(counts ...int) []byte { // isutcnt, isstdcnt, leapcnt, timecnt, typecnt, charcnt
+		b := append([]byte("TZif2"), make([]byte, 15)...)
+		for _, n := range counts {
+			b = binary.BigEndian.AppendUint32(b, uint32(n))
+		}
+		return b
+	}
+	const abbreviation = "LOC\x00"
+	data := slices.Concat(header(0, 0, 0, 0, 0, 0), header(0, 0, 0, len(list), len(kinds), len(abbreviation)),
+		times, indices, infos, []byte(abbreviation), []byte("\n\n"))
+	return time.LoadLocationFromTZData(name, data)
+}
