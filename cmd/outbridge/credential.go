@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -116,14 +115,14 @@ func (m *microsoftConfig) credential(now time.Time) (*credential, error) {
 }
 
 // warnOfCredential logs once a day that the app's credential ends soon, until ctx ends.
-func (c *config) warnOfCredential(ctx context.Context, log *slog.Logger) error {
+func (p *program) warnOfCredential(ctx context.Context) error {
 	for {
-		if credential, err := c.Microsoft.credential(time.Now()); err != nil {
-			log.Warn("the app's credential cannot be read", "err", err)
+		if credential, err := p.conf.Microsoft.credential(time.Now()); err != nil {
+			p.log.Warn("the app's credential cannot be read", "err", err)
 		} else if credential != nil {
-			c.metrics.CredentialExpires(credential.Kind, credential.Expires)
+			p.metrics.CredentialExpires(credential.Kind, credential.Expires)
 			if credential.Warning != "" {
-				log.Warn(credential.Warning, "expires", credential.Expires)
+				p.log.Warn(credential.Warning, "expires", credential.Expires)
 			}
 		}
 		select {

@@ -15,7 +15,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"outbridge/bridge"
-	"outbridge/bridge/graph"
 	"outbridge/bridge/sqlstore"
 )
 
@@ -46,8 +45,7 @@ type doctor struct {
 	log      func(finding) // told of each finding at once
 	findings []finding
 	c        *config
-	store    *sqlstore.Store // nil where the database cannot be used
-	stderr   io.Writer
+	p        *program // without a store if the database cannot be used
 	http     *http.Client
 	serving  bool // a server has the database
 	began    bool // there is a database, whether it can be used or not
@@ -86,7 +84,7 @@ func (d *doctor) count(result string) (n int) {
 
 // Run looks at everything and fails where something is broken.
 func (cmd *doctorCmd) Run(e *env) error {
-	d := &doctor{ctx: e.ctx, stderr: e.stderr, log: func(f finding) {
+	d := &doctor{ctx: e.ctx, log: func(f finding) {
 		if cmd.JSON {
 			return
 		}
@@ -97,7 +95,7 @@ func (cmd *doctorCmd) Run(e *env) error {
 		fmt.Fprintln(e.stdout, line)
 	}}
 	d.http = &http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	d.examine(cmd.configFlag)
+	d.examine(e, cmd.configFlag)
 	if e.ctx.Err() != nil {
 		return e.ctx.Err()
 	}
@@ -120,14 +118,14 @@ func (cmd *doctorCmd) Run(e *env) error {
 	return nil
 }
 
-func (d *doctor) examine(f configFlag) {
+func (d *doctor) examine(e *env, f configFlag) {
 	c, err := f.load()
 	if err != nil {
 		d.broken("configuration", "Correct the file; config.example.toml explains every key.", "%v", err)
 		return
 	}
-	d.c = c
-	c.oneShot()
+	d.c, d.p = c, newProgram(c, e)
+	d.p.oneShot(e, 2)
 	file := f.file()
 	if !exists(file) {
 		file = "there is no file, so everything has its default"
@@ -135,8 +133,8 @@ func (d *doctor) examine(f configFlag) {
 	d.ok("configuration", "%s; accounts in it: %d", file, len(c.Accounts))
 	d.exposure()
 	d.serving = c.served()
-	if d.keyAndDatabase(); d.store != nil {
-		defer d.store.Close()
+	if d.keyAndDatabase(); d.p.store != nil {
+		defer d.p.store.Close()
 	}
 	d.app()
 	login, graph := d.login(), d.graph()
@@ -169,14 +167,14 @@ func (d *doctor) exposure() {
 // app looks at the app registration and the accounts, after those of the pages have been taken over from the database.
 func (d *doctor) app() {
 	const check = "app registration"
-	if d.store == nil && d.began && d.c.Microsoft.ClientID == "" {
+	if d.p.store == nil && d.began && d.p.registration.ClientID == "" {
 		d.skip(check, "that of the pages is not known without the database")
 		d.skip("accounts", "those of the pages are not known without the database")
 		return
 	}
 	credential, err := d.c.Microsoft.credential(time.Now())
 	switch {
-	case d.c.Microsoft.ClientID == "":
+	case d.p.registration.ClientID == "":
 		d.broken(check, "Register an app as docs/admin.md says, and enter its Application (client) ID on the pages or in the configuration.", "there is no client_id: nobody can sign in")
 	case err != nil:
 		d.broken(check, "Do what it says.", "%v", err)
@@ -185,11 +183,11 @@ func (d *doctor) app() {
 	case credential != nil && credential.Warning != "":
 		d.warn(check, "Make a new one in time.", "%s", credential.Warning)
 	case credential != nil:
-		d.ok(check, "%s; its %s ends on %s", d.c.Microsoft.ClientID, credential.Kind, credential.Expires.Format(time.DateOnly))
+		d.ok(check, "%s; its %s ends on %s", d.p.registration.ClientID, credential.Kind, credential.Expires.Format(time.DateOnly))
 	default:
-		d.ok(check, "%s", d.c.Microsoft.ClientID)
+		d.ok(check, "%s", d.p.registration.ClientID)
 	}
-	if len(d.c.Accounts) == 0 {
+	if len(d.p.accounts) == 0 {
 		d.broken("accounts", "Add one on the pages, or an [[account]] to the configuration.", "there is no account: nothing is synced")
 	}
 }
@@ -240,12 +238,10 @@ func (d *doctor) keyAndDatabase() {
 }
 
 func (d *doctor) openStore(detail string) {
-	store, err := d.c.openStore(d.ctx)
-	if err != nil {
+	if err := d.p.openStore(d.ctx); err != nil {
 		d.broken("database", "Do what it says.", "%v", err)
 		return
 	}
-	d.store = store
 	if detail == "" {
 		detail = "it can be opened"
 	}
@@ -253,10 +249,10 @@ func (d *doctor) openStore(detail string) {
 }
 
 func (d *doctor) firstAccount() string {
-	if len(d.c.Accounts) == 0 {
+	if len(d.p.accounts) == 0 {
 		return "ACCOUNT"
 	}
-	return d.c.Accounts[0].Name
+	return d.p.accounts[0].Name
 }
 
 // get reads at most a MiB of what an address answers.
@@ -277,7 +273,7 @@ func (d *doctor) get(url string) (*http.Response, string, error) {
 // login asks the login service for the tenant's own description, and reports whether it can be reached.
 func (d *doctor) login() bool {
 	const check = "login service"
-	tenant := d.c.Microsoft.Tenant
+	tenant := d.p.registration.Tenant
 	if tenant == "" {
 		tenant = "common"
 	}
@@ -350,10 +346,10 @@ func aheadOrBehind(skew time.Duration) string {
 
 // accounts tries the sign-in of each account with one request.
 func (d *doctor) accounts(reachable bool) {
-	for _, a := range d.c.Accounts {
+	for _, a := range d.p.accounts {
 		check := "account " + a.Name
 		switch {
-		case d.store == nil:
+		case d.p.store == nil:
 			d.skip(check, "not tried without the database")
 		case !reachable:
 			d.skip(check, "not tried without Microsoft's services")
@@ -364,14 +360,12 @@ func (d *doctor) accounts(reachable bool) {
 }
 
 func (d *doctor) account(check string, a accountConfig) {
-	m, err := d.c.mailbox(d.ctx, d.store, d.c.logger(d.stderr), a)
+	m, err := d.p.mailbox(d.ctx, a)
 	if err != nil {
 		d.broken(check, "Do what it says.", "%v", err)
 		return
 	}
-	client := m.Graph.(*graph.Client)
-	client.Attempts = 2
-	cals, err := client.Calendars(d.ctx)
+	cals, err := m.Graph.Calendars(d.ctx)
 	if f := bridge.FaultOf(err); f.Detail != "" {
 		d.broken(check, "Do what it says.", "%v", worded(err, a.Name))
 		return
@@ -380,7 +374,7 @@ func (d *doctor) account(check string, a accountConfig) {
 		d.broken(check, action, "%s", sentence)
 		return
 	}
-	row, err := d.store.Account(d.ctx, a.Name)
+	row, err := d.p.store.Account(d.ctx, a.Name)
 	if err != nil {
 		d.broken(check, "Do what it says.", "%v", err)
 		return

@@ -181,41 +181,41 @@ func (d *doctor) asClient() {
 	}
 	now := time.Now().UTC()
 	after := context.WithoutCancel(d.ctx)
-	row, password, err := d.store.AddPassword(d.ctx, user, "doctor, for a moment", now)
+	row, password, err := d.p.store.AddPassword(d.ctx, user, "doctor, for a moment", now)
 	if err != nil {
 		d.broken("discovery", "See the database's finding.", "%v", err)
 		return
 	}
 	defer func() {
-		if err := d.store.RevokePassword(after, user, row.ID); err != nil {
+		if err := d.p.store.RevokePassword(after, user, row.ID); err != nil {
 			d.broken("discovery", fmt.Sprintf("Run `outbridge password revoke %s %d`.", user, row.ID), "its app password is still there: %v", err)
 		}
 	}()
 	if d.wellKnown(user, password) {
 		d.discover(user, password)
 	}
-	feed, secret, err := d.store.AddFeed(d.ctx, bridge.Feed{User: user, Name: "doctor, for a moment", Detail: bridge.DetailBusy, Created: now})
+	feed, secret, err := d.p.store.AddFeed(d.ctx, bridge.Feed{User: user, Name: "doctor, for a moment", Detail: bridge.DetailBusy, Created: now})
 	if err != nil {
 		d.broken("feed", "See the database's finding.", "%v", err)
 		return
 	}
 	defer func() {
-		if err := d.store.RemoveFeed(after, user, feed.ID); err != nil {
+		if err := d.p.store.RemoveFeed(after, user, feed.ID); err != nil {
 			d.broken("feed", fmt.Sprintf("Run `outbridge feed remove %s %d`.", user, feed.ID), "the feed that tried it is still there: %v", err)
 			return
 		}
-		_ = d.c.feedFiles(d.store).Sweep(after) // what stays goes with the server's next sweep
+		_ = d.p.feedFiles().Sweep(after) // what stays goes with the server's next sweep
 	}()
-	d.feed(feedURL(d.c, secret))
+	d.feed(d.c.feedURL(secret))
 }
 
 // syncedAccount is an account to try with.
 func (d *doctor) syncedAccount() string {
-	if d.store == nil {
+	if d.p.store == nil {
 		return ""
 	}
-	for _, a := range d.c.Accounts {
-		if row, err := d.store.Account(d.ctx, a.Name); err == nil && !row.LastGood.IsZero() {
+	for _, a := range d.p.accounts {
+		if row, err := d.p.store.Account(d.ctx, a.Name); err == nil && !row.LastGood.IsZero() {
 			return a.Name
 		}
 	}

@@ -7,7 +7,6 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
-	"outbridge/bridge/sqlstore"
 )
 
 type explainCmd struct {
@@ -26,17 +25,17 @@ func (x *explainCmd) Run(e *env) error {
 	if x.Event == "-" {
 		return x.input(e)
 	}
-	c, store, err := x.open(e)
+	p, err := x.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer p.store.Close()
 	if x.Account != "" {
-		if _, err := c.account(x.Account); err != nil {
+		if _, err := p.account(x.Account); err != nil {
 			return err
 		}
 	}
-	found, err := store.FindSeries(e.ctx, x.Account, x.Event, 20)
+	found, err := p.store.FindSeries(e.ctx, x.Account, x.Event, 20)
 	if err != nil {
 		return err
 	}
@@ -44,7 +43,7 @@ func (x *explainCmd) Run(e *env) error {
 	case 0:
 		return fmt.Errorf("no event has the id, iCalUId or subject %q: try a word of its subject", x.Event)
 	case 1:
-		return x.found(e, c, store, found[0])
+		return x.found(e, p, found[0])
 	}
 	fmt.Fprintln(e.stderr, "Several events match; name one by its id:")
 	for _, f := range found {
@@ -53,8 +52,8 @@ func (x *explainCmd) Run(e *env) error {
 	return fmt.Errorf("%d events match %q", len(found), x.Event)
 }
 
-func (x *explainCmd) found(e *env, c *config, store *sqlstore.Store, f bridge.Found) error {
-	s, err := c.rounds(store, c.logger(e.stderr)).SeriesOf(e.ctx, f.Calendar, f.Series)
+func (x *explainCmd) found(e *env, p *program, f bridge.Found) error {
+	s, err := p.rounds().SeriesOf(e.ctx, f.Calendar, f.Series)
 	if err != nil {
 		return err
 	}

@@ -1,17 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/feed"
-	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
 
@@ -80,12 +79,12 @@ func (f *feedFlags) set(feed *bridge.Feed) error {
 }
 
 // choose puts the calendars into a feed of a user.
-func (f *feedFlags) choose(e *env, store *sqlstore.Store, feed *bridge.Feed) error {
+func (f *feedFlags) choose(e *env, p *program, feed *bridge.Feed) error {
 	if f.Calendar != nil {
 		feed.Calendars = nil
 	}
 	for _, name := range f.Calendar {
-		cal, err := findCalendar(e, store, feed.User, name)
+		cal, err := p.findCalendar(e.ctx, feed.User, name)
 		if err != nil {
 			return err
 		}
@@ -100,28 +99,28 @@ type feedAddCmd struct {
 }
 
 func (f *feedAddCmd) Run(e *env) error {
-	c, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	if _, err := c.account(f.User); err != nil {
+	defer p.store.Close()
+	if _, err := p.account(f.User); err != nil {
 		return err
 	}
 	feed := bridge.Feed{User: f.User, Detail: bridge.DetailFull, Created: time.Now().UTC()}
-	if err := errors.Join(f.set(&feed), f.choose(e, store, &feed)); err != nil {
+	if err := errors.Join(f.set(&feed), f.choose(e, p, &feed)); err != nil {
 		return err
 	}
-	feed, secret, err := store.AddFeed(e.ctx, feed)
+	feed, secret, err := p.store.AddFeed(e.ctx, feed)
 	if err != nil {
 		return err
 	}
-	return f.printFeed(e, c, feed, secret)
+	return f.printFeed(e, p.conf, feed, secret)
 }
 
 // printFeed shows a feed's address and the links to subscribe by.
 func (j jsonFlag) printFeed(e *env, c *config, feed bridge.Feed, secret string) error {
-	links := web.LinksOf(feedURL(c, secret), feed.Name)
+	links := web.LinksOf(c.feedURL(secret), feed.Name)
 	if j.JSON {
 		return writeJSON(e.stdout, struct {
 			ID bridge.FeedID `json:"id"`
@@ -141,14 +140,14 @@ Add to Outlook at work:      %s
 	return err
 }
 
-func feedURL(c *config, secret string) string { return c.PublicURL + "/feeds/" + secret + ".ics" }
+func (c *config) feedURL(secret string) string { return c.PublicURL + "/feeds/" + secret + ".ics" }
 
 // feedCache is the folder of rendered feeds.
 func (c *config) feedCache() string { return filepath.Join(filepath.Dir(c.Database), "feed-cache") }
 
 // feedFiles are the rendered feeds. There may be no server that sweeps them, so a command that ends or changes a feed does.
-func (c *config) feedFiles(store *sqlstore.Store) *feed.Files {
-	return &feed.Files{Dir: c.feedCache(), Store: store}
+func (p *program) feedFiles() *feed.Files {
+	return &feed.Files{Dir: p.conf.feedCache(), Store: p.store}
 }
 
 type feedChangeCmd struct {
@@ -160,12 +159,12 @@ type feedChangeCmd struct {
 }
 
 func (f *feedChangeCmd) Run(e *env) error {
-	c, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	feed, err := findFeed(e, store, f.User, f.ID)
+	defer p.store.Close()
+	feed, err := p.findFeed(e.ctx, f.User, f.ID)
 	if err != nil {
 		return err
 	}
@@ -176,7 +175,7 @@ func (f *feedChangeCmd) Run(e *env) error {
 	if f.AnyCategory {
 		feed.Options.Categories, feed.Options.NotCategories = nil, nil
 	}
-	if err := errors.Join(f.set(&feed), f.choose(e, store, &feed)); err != nil {
+	if err := errors.Join(f.set(&feed), f.choose(e, p, &feed)); err != nil {
 		return err
 	}
 	said := "is changed; subscribers see it when they read it next"
@@ -184,15 +183,15 @@ func (f *feedChangeCmd) Run(e *env) error {
 		said = "is as it was"
 	} else {
 		feed.Changed = time.Now().UTC().Truncate(time.Second)
-		if err := store.ChangeFeed(e.ctx, feed); err != nil {
+		if err := p.store.ChangeFeed(e.ctx, feed); err != nil {
 			return noFeed(err, f.User, f.ID)
 		}
-		if err := c.feedFiles(store).Sweep(e.ctx); err != nil {
+		if err := p.feedFiles().Sweep(e.ctx); err != nil {
 			return err
 		}
 	}
 	if f.JSON {
-		row, err := rowOf(e, store, feed)
+		row, err := p.feedRow(e.ctx, feed)
 		if err != nil {
 			return err
 		}
@@ -202,8 +201,8 @@ func (f *feedChangeCmd) Run(e *env) error {
 	return err
 }
 
-func findFeed(e *env, store *sqlstore.Store, user string, id bridge.FeedID) (bridge.Feed, error) {
-	feed, err := bridge.FindFeed(e.ctx, store, user, id)
+func (p *program) findFeed(ctx context.Context, user string, id bridge.FeedID) (bridge.Feed, error) {
+	feed, err := bridge.FindFeed(ctx, p.store, user, id)
 	return feed, noFeed(err, user, id)
 }
 
@@ -214,18 +213,18 @@ type feedListCmd struct {
 }
 
 func (f *feedListCmd) Run(e *env) error {
-	_, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	list, err := store.Feeds(e.ctx, f.User)
+	defer p.store.Close()
+	list, err := p.store.Feeds(e.ctx, f.User)
 	if err != nil {
 		return err
 	}
 	rows := []feedRow{}
 	for _, feed := range list {
-		row, err := rowOf(e, store, feed)
+		row, err := p.feedRow(e.ctx, feed)
 		if err != nil {
 			return err
 		}
@@ -234,14 +233,14 @@ func (f *feedListCmd) Run(e *env) error {
 	if f.JSON {
 		return writeJSON(e.stdout, rows)
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	w := newTable(e.stdout)
 	fmt.Fprintln(w, "ID\tUSER\tDETAIL\tCALENDARS\tCREATED\tNAME\tOPTIONS")
 	for _, row := range rows {
 		which := strings.Join(row.Calendars, ", ")
 		if row.All {
 			which = "all"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", row.ID, row.User, row.Detail, which, row.Created.Local().Format(time.DateTime), row.Name, flagsOf(row.Options))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", row.ID, row.User, row.Detail, which, localTime(row.Created), row.Name, flagsOf(row.Options))
 	}
 	return w.Flush()
 }
@@ -275,10 +274,10 @@ type feedRow struct {
 	Calendars []string `json:"calendars"` // path segments of those it has, when not all
 }
 
-func rowOf(e *env, store *sqlstore.Store, feed bridge.Feed) (feedRow, error) {
+func (p *program) feedRow(ctx context.Context, feed bridge.Feed) (feedRow, error) {
 	row := feedRow{Feed: feed, Calendars: []string{}, All: len(feed.Calendars) == 0}
 	for _, id := range feed.Calendars {
-		cal, err := store.Calendar(e.ctx, id)
+		cal, err := p.store.Calendar(ctx, id)
 		if errors.Is(err, bridge.ErrNotFound) {
 			continue // removed in Outlook
 		}
@@ -298,21 +297,21 @@ type feedRotateCmd struct {
 }
 
 func (f *feedRotateCmd) Run(e *env) error {
-	c, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	feed, err := findFeed(e, store, f.User, f.ID)
+	defer p.store.Close()
+	feed, err := p.findFeed(e.ctx, f.User, f.ID)
 	if err != nil {
 		return err
 	}
-	secret, err := store.RotateFeed(e.ctx, f.User, f.ID)
+	secret, err := p.store.RotateFeed(e.ctx, f.User, f.ID)
 	if err != nil {
 		return noFeed(err, f.User, f.ID)
 	}
 	// The new address is shown in any case: it is the only time.
-	return errors.Join(f.printFeed(e, c, feed, secret), c.feedFiles(store).Sweep(e.ctx))
+	return errors.Join(f.printFeed(e, p.conf, feed, secret), p.feedFiles().Sweep(e.ctx))
 }
 
 type feedRemoveCmd struct {
@@ -322,15 +321,15 @@ type feedRemoveCmd struct {
 }
 
 func (f *feedRemoveCmd) Run(e *env) error {
-	c, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	if err := store.RemoveFeed(e.ctx, f.User, f.ID); err != nil {
+	defer p.store.Close()
+	if err := p.store.RemoveFeed(e.ctx, f.User, f.ID); err != nil {
 		return noFeed(err, f.User, f.ID)
 	}
-	return c.feedFiles(store).Sweep(e.ctx)
+	return p.feedFiles().Sweep(e.ctx)
 }
 
 func noFeed(err error, user string, id bridge.FeedID) error {

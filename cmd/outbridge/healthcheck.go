@@ -28,7 +28,7 @@ func (h *healthcheckCmd) Run(e *env) error {
 		transport.TLSClientConfig = &tls.Config{ServerName: name, InsecureSkipVerify: true}
 	}
 	client := &http.Client{Timeout: 5 * time.Second, Transport: transport}
-	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, c.scheme()+"://"+fromHere(c.Listen)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, c.scheme()+"://"+localAddress(c.Listen)+"/readyz", nil)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,19 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 
 	"outbridge/bridge"
 )
+
+func (c *config) logger(w io.Writer, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: logWithFix}
+	if c.LogFormat == "json" {
+		return slog.New(contextHandler{slog.NewJSONHandler(w, o)})
+	}
+	return slog.New(contextHandler{slog.NewTextHandler(w, o)})
+}
 
 // contextHandler adds to each line the round and the calendar that its context belongs to.
 type contextHandler struct{ slog.Handler }

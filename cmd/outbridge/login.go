@@ -11,7 +11,6 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
-	"outbridge/bridge/sqlstore"
 )
 
 type loginCmd struct {
@@ -28,33 +27,33 @@ func (l *loginCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	c.oneShot()
-	if _, err := c.account(l.Account); err != nil && !exists(c.Database) {
+	p := newProgram(c, e)
+	p.oneShot(e, 3)
+	if _, err := p.account(l.Account); err != nil && !exists(c.Database) {
 		return err
 	}
-	store, err := c.openStore(e.ctx) // which also knows the accounts of the pages
-	if err != nil {
+	if err := p.openStore(e.ctx); err != nil { // which also knows the accounts of the web pages
 		return err
 	}
-	defer store.Close()
-	account, err := c.account(l.Account)
+	defer p.store.Close()
+	account, err := p.account(l.Account)
 	if err != nil {
 		return err
 	}
 	if account.Mailbox != "" {
 		return fmt.Errorf("account %s is app-only (it has a mailbox in the configuration): it needs no sign-in, run `outbridge sync`", account.Name)
 	}
-	authority, err := c.authority(c.scopes(account))
+	authority, err := c.authority(p.registration, c.scopes(account))
 	if err != nil {
 		return err
 	}
-	row, err := store.Account(e.ctx, account.Name)
+	row, err := p.store.Account(e.ctx, account.Name)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return err
 	}
 	var who bridge.Identity
 	keep := func(ctx context.Context, token *oauth2.Token) (err error) {
-		who, err = c.keepSignIn(ctx, store, account.Name, token, l.Switch)
+		who, err = p.keepSignIn(ctx, account.Name, token, l.Switch)
 		return err
 	}
 	if l.Flow == "browser" {
@@ -71,7 +70,7 @@ func (l *loginCmd) Run(e *env) error {
 	if err != nil {
 		return worded(err, account.Name)
 	}
-	m, err := c.mailbox(e.ctx, store, c.logger(e.stderr), account)
+	m, err := p.mailbox(e.ctx, account)
 	if err != nil {
 		return err
 	}
@@ -88,17 +87,17 @@ func (l *loginCmd) Run(e *env) error {
 }
 
 // signIn goes through the device code sign-in and keeps its token. show is called with the code for the person.
-func (c *config) signIn(ctx context.Context, store *sqlstore.Store, account string, show func(*graph.DeviceAuth)) error {
-	a, err := c.account(account)
+func (p *program) signIn(ctx context.Context, account string, show func(*graph.DeviceAuth)) error {
+	a, err := p.account(account)
 	if err != nil {
 		return err
 	}
-	authority, err := c.authority(c.scopes(a))
+	authority, err := p.conf.authority(p.registration, p.conf.scopes(a))
 	if err != nil {
 		return err
 	}
 	return withDevice(ctx, authority, "", show, func(ctx context.Context, token *oauth2.Token) error {
-		_, err := c.keepSignIn(ctx, store, account, token, false)
+		_, err := p.keepSignIn(ctx, account, token, false)
 		return err
 	})
 }
@@ -116,25 +115,3 @@ func withDevice(ctx context.Context, authority *graph.Authority, claims string, 
 	}
 	return keep(ctx, token)
 }
-
-// keepSignIn asks Graph whose token it is and stores it, and returns who signed in. Where that is somebody else than
-// before, other has to say that it is meant.
-func (c *config) keepSignIn(ctx context.Context, store *sqlstore.Store, account string, token *oauth2.Token, other bool) (bridge.Identity, error) {
-	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Tokens: oneToken(token.AccessToken), Attempts: c.attempts}
-	me, err := g.Me(ctx)
-	if err != nil {
-		return bridge.Identity{}, err
-	}
-	who := bridge.Identity{ID: me.ID, Address: me.Address(), Name: me.DisplayName}
-	row, err := store.EnsureAccount(ctx, account)
-	if err != nil {
-		return who, err
-	}
-	return who, bridge.SignIn(ctx, store, row, who, token, other)
-}
-
-// oneToken is a graph.TokenSource of one access token that was just given out.
-type oneToken string
-
-func (t oneToken) Token(context.Context) (string, error) { return string(t), nil }
-func (oneToken) Invalidate(string)                       {}

@@ -1,15 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
-	"outbridge/bridge/sqlstore"
 )
 
 type statusCmd struct {
@@ -66,93 +66,105 @@ type calendarStatus struct {
 }
 
 func (s *statusCmd) Run(e *env) error {
-	c, store, err := s.open(e)
+	p, err := s.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer p.store.Close()
 	report := statusReport{Accounts: []accountStatus{}}
-	for _, a := range c.Accounts {
-		st, err := accountState(e, store, a.Name, s.Losses)
+	for _, a := range p.accounts {
+		st, err := p.accountStatus(e.ctx, a.Name, s.Losses)
 		if err != nil {
 			return err
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
-	if report.Credential, err = c.Microsoft.credential(time.Now()); err != nil {
+	if report.Credential, err = p.conf.Microsoft.credential(time.Now()); err != nil {
 		report.Credential = &credential{Warning: err.Error()}
 	}
 	if s.JSON {
 		return writeJSON(e.stdout, report)
 	}
-	if report.Credential != nil && report.Credential.Warning != "" {
-		fmt.Fprintln(e.stdout, "Warning: "+report.Credential.Warning+".")
+	return report.print(e.stdout)
+}
+
+func (r statusReport) print(out io.Writer) error {
+	if r.Credential != nil && r.Credential.Warning != "" {
+		fmt.Fprintln(out, "Warning: "+r.Credential.Warning+".")
 	}
-	if len(report.Accounts) == 0 {
-		fmt.Fprintln(e.stdout, "There is no account yet: add one on the pages of `outbridge serve`, or an [[account]] to the configuration.")
+	if len(r.Accounts) == 0 {
+		fmt.Fprintln(out, "There is no account yet: add one on the pages of `outbridge serve`, or an [[account]] to the configuration.")
 		return nil
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
-	for _, a := range report.Accounts {
-		fmt.Fprintf(w, "%s: %s", a.Account, a.State.Code)
-		for _, s := range []string{a.State.Sentence, a.State.Action} {
-			if s != "" {
-				fmt.Fprint(w, ". "+strings.TrimSuffix(s, "."))
-			}
-		}
-		if a.SignedIn != "" {
-			fmt.Fprintf(w, "\n  signed in as %s", a.SignedIn)
-		}
-		fmt.Fprintf(w, "\n  last good round: %s\n", ago(a.LastGood))
-		switch {
-		case a.NotificationFault != "":
-			fmt.Fprintf(w, "  notifications: none, changes are polled for: %s\n", a.NotificationFault)
-		case a.Notifications != nil:
-			fmt.Fprintf(w, "  notifications: until %s\n", a.Notifications.Local().Format(time.DateTime))
-		}
-		if len(a.Calendars) > 0 {
-			fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tLOSSES\tLAST GOOD ROUND\tCURSOR AGE\tAUDIT")
-		}
-		for _, c := range a.Calendars {
-			age := "none"
-			if c.CursorAge >= 0 {
-				age = (time.Duration(c.CursorAge) * time.Second).String()
-			}
-			fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%d\t%s\t%s\t%s", c.Calendar, c.Events, c.Series, c.Adjusted, c.Losses, ago(c.LastGood), age, c.audit())
-			if c.Mailbox != "" {
-				fmt.Fprint(w, "\tof "+c.Mailbox)
-			}
-			if !c.CanEdit {
-				fmt.Fprint(w, "\tread-only in Outlook")
-			}
-			if c.Listed {
-				fmt.Fprint(w, "\tlisted and compared: Graph lets guests follow no changes")
-			}
-			if c.Syncing {
-				fmt.Fprint(w, "\tfirst sync in progress")
-			}
-			if c.Error != "" {
-				fmt.Fprint(w, "\t"+c.Error)
-			}
-			fmt.Fprintln(w)
-		}
+	w := newTable(out)
+	for _, a := range r.Accounts {
+		a.print(w)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, a := range report.Accounts {
+	for _, a := range r.Accounts {
 		for _, c := range a.Calendars {
 			for _, l := range c.LossList {
-				fmt.Fprintf(e.stdout, "%s, %s: %s: %s: %s\n", a.Account, c.Calendar, l.Event, l.Field, l.Reason)
+				fmt.Fprintf(out, "%s, %s: %s: %s: %s\n", a.Account, c.Calendar, l.Event, l.Field, l.Reason)
 			}
 		}
 	}
 	return nil
 }
 
-func accountState(e *env, store *sqlstore.Store, name string, losses bool) (accountStatus, error) {
+func (a accountStatus) print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s", a.Account, a.State.Code)
+	for _, s := range []string{a.State.Sentence, a.State.Action} {
+		if s != "" {
+			fmt.Fprint(w, ". "+strings.TrimSuffix(s, "."))
+		}
+	}
+	if a.SignedIn != "" {
+		fmt.Fprintf(w, "\n  signed in as %s", a.SignedIn)
+	}
+	fmt.Fprintf(w, "\n  last good round: %s\n", ago(a.LastGood))
+	switch {
+	case a.NotificationFault != "":
+		fmt.Fprintf(w, "  notifications: none, changes are polled for: %s\n", a.NotificationFault)
+	case a.Notifications != nil:
+		fmt.Fprintf(w, "  notifications: until %s\n", localTime(*a.Notifications))
+	}
+	if len(a.Calendars) > 0 {
+		fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tLOSSES\tLAST GOOD ROUND\tCURSOR AGE\tAUDIT")
+	}
+	for _, c := range a.Calendars {
+		c.print(w)
+	}
+}
+
+func (c calendarStatus) print(w io.Writer) {
+	age := "none"
+	if c.CursorAge >= 0 {
+		age = (time.Duration(c.CursorAge) * time.Second).String()
+	}
+	fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%d\t%s\t%s\t%s", c.Calendar, c.Events, c.Series, c.Adjusted, c.Losses, ago(c.LastGood), age, c.audit())
+	if c.Mailbox != "" {
+		fmt.Fprint(w, "\tof "+c.Mailbox)
+	}
+	if !c.CanEdit {
+		fmt.Fprint(w, "\tread-only in Outlook")
+	}
+	if c.Listed {
+		fmt.Fprint(w, "\tlisted and compared: Graph lets guests follow no changes")
+	}
+	if c.Syncing {
+		fmt.Fprint(w, "\tfirst sync in progress")
+	}
+	if c.Error != "" {
+		fmt.Fprint(w, "\t"+c.Error)
+	}
+	fmt.Fprintln(w)
+}
+
+func (p *program) accountStatus(ctx context.Context, name string, losses bool) (accountStatus, error) {
 	st := accountStatus{Account: name, Calendars: []calendarStatus{}}
-	a, err := store.Account(e.ctx, name)
+	a, err := p.store.Account(ctx, name)
 	if errors.Is(err, bridge.ErrNotFound) || err == nil && a.State.Code == bridge.StateNew {
 		st.State = stateStatus{Code: bridge.StateNew, Sentence: "It has not been synced yet.",
 			Action: fmt.Sprintf("Run `outbridge login %s`, then `outbridge serve`.", name)}
@@ -167,14 +179,14 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 	sentence, action := inWords(a.State.Fault, name)
 	st.State = stateStatus{a.State.Code, a.State.Reason, sentence, action, a.State.Since, a.State.Final, a.State.Claims}
 	st.LastGood, st.SignedIn = known(a.LastGood), a.Identity.Address
-	sub, err := store.Subscription(e.ctx, a.ID)
+	sub, err := p.store.Subscription(ctx, a.ID)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return st, err
 	}
 	if st.NotificationFault = faultLine(sub.Fault, name); sub.GraphID != "" {
 		st.Notifications = known(sub.Expires)
 	}
-	cals, err := store.Calendars(e.ctx, a.ID)
+	cals, err := p.store.Calendars(ctx, a.ID)
 	if err != nil {
 		return st, err
 	}
@@ -187,11 +199,11 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 		if !c.Checked.IsZero() {
 			cs.CursorAge = time.Since(c.Checked).Truncate(time.Second).Seconds()
 		}
-		if cs.Counts, err = store.Counts(e.ctx, c.ID); err != nil {
+		if cs.Counts, err = p.store.Counts(ctx, c.ID); err != nil {
 			return st, err
 		}
 		if losses {
-			if cs.LossList, err = store.Losses(e.ctx, c.ID, maxLosses); err != nil {
+			if cs.LossList, err = p.store.Losses(ctx, c.ID, maxLosses); err != nil {
 				return st, err
 			}
 		}
@@ -205,9 +217,9 @@ func (c calendarStatus) audit() string {
 	case c.Audited == nil:
 		return "not yet"
 	case c.Found > 0:
-		return fmt.Sprintf("%s, %d differences mended", c.Audited.Local().Format(time.DateTime), c.Found)
+		return fmt.Sprintf("%s, %d differences mended", localTime(*c.Audited), c.Found)
 	}
-	return c.Audited.Local().Format(time.DateTime) + ", as in Outlook"
+	return localTime(*c.Audited) + ", as in Outlook"
 }
 
 func known(t time.Time) *time.Time {
@@ -221,5 +233,5 @@ func ago(t *time.Time) string {
 	if t == nil {
 		return "never"
 	}
-	return fmt.Sprintf("%s (%s ago)", t.Local().Format("2006-01-02 15:04:05"), time.Since(*t).Truncate(time.Second))
+	return fmt.Sprintf("%s (%s ago)", localTime(*t), time.Since(*t).Truncate(time.Second))
 }

@@ -7,13 +7,11 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
 
 	"outbridge/bridge"
-	"outbridge/bridge/graph"
 	"outbridge/bridge/round"
 )
 
@@ -66,25 +64,18 @@ func reportInWords(r bridge.Report, err error) accountReport {
 }
 
 func (s *syncCmd) Run(e *env) error {
-	c, store, err := s.open(e)
+	p, err := s.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	c.oneShot()
-	log := c.logger(e.stderr)
-	mailboxes, err := c.mailboxes(e.ctx, store, log, s.Account)
+	defer p.store.Close()
+	p.oneShot(e, syncAttempts)
+	mailboxes, err := p.mailboxes(e.ctx, s.Account)
 	if err != nil {
 		return err
-	}
-	for _, m := range mailboxes {
-		m.Graph.(*graph.Client).Attempts = syncAttempts
-		for _, s := range m.Shared {
-			s.Graph.(*graph.Client).Attempts = syncAttempts
-		}
 	}
 	line := newProgressLine(e.stderr)
-	b := c.rounds(store, log)
+	b := p.rounds()
 	b.Count, b.Progress, b.AuditAlways = true, line.show, s.Audit
 	reports := make([]accountReport, len(mailboxes))
 	errs := make([]error, len(mailboxes))
@@ -132,7 +123,7 @@ func (t syncReport) print(e *env, asJSON bool) error {
 	if !slices.ContainsFunc(t.Accounts, func(r accountReport) bool { return len(r.Calendars) > 0 }) {
 		return nil // the error says why
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	w := newTable(e.stdout)
 	fmt.Fprintln(w, "ACCOUNT\tCALENDAR\tEVENTS\tSERIES\tPAGES\tREQUESTS\tCHANGED\tLOSSES\tSECONDS")
 	for _, r := range t.Accounts {
 		for _, c := range r.Calendars {
@@ -154,22 +145,22 @@ type rebuildCmd struct {
 // Run converts everything in the mirror anew. A new version does it by itself at its next round; this shows at once
 // what a change of the configuration or of the converter does.
 func (r *rebuildCmd) Run(e *env) error {
-	c, store, err := r.open(e)
+	p, err := r.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer p.store.Close()
 	if r.Account != "" {
-		if _, err := c.account(r.Account); err != nil {
+		if _, err := p.account(r.Account); err != nil {
 			return err
 		}
 	}
-	b := c.rounds(store, c.logger(e.stderr))
+	b := p.rounds()
 	b.Count = true
 	total := syncReport{Accounts: []accountReport{}}
 	var errs error
 	begin := time.Now()
-	for _, a := range c.Accounts {
+	for _, a := range p.accounts {
 		if r.Account != "" && a.Name != r.Account {
 			continue
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/url"
 	"regexp"
 	"slices"
@@ -15,7 +14,6 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
-	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 	"outbridge/bridge/work"
 )
@@ -23,24 +21,22 @@ import (
 // loginPatience is how long a page waits for Microsoft's login service.
 const loginPatience = 20 * time.Second
 
-// accounts does for the pages what the command line does with accounts: web.Accounts.
-type accounts struct {
-	store *sqlstore.Store
-	work  *work.Scheduler
-	log   *slog.Logger
+// webAccounts is web.Accounts: it does for the pages what commands do with accounts.
+type webAccounts struct {
+	work *work.Scheduler
 
-	mu sync.Mutex // guards config and changes to the list of mailboxes
-	c  *config
+	mu sync.Mutex // guards p's accounts, registration and gates, and changes to the list of mailboxes
+	p  *program
 }
 
-var _ web.Accounts = (*accounts)(nil)
+var _ web.Accounts = (*webAccounts)(nil)
 
-func (a *accounts) List(context.Context) ([]web.Account, error) {
+func (a *webAccounts) List(context.Context) ([]web.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []web.Account
-	for _, one := range a.c.Accounts {
-		list = append(list, web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.c.added[one.Name]})
+	for _, one := range a.p.accounts {
+		list = append(list, web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.p.added[one.Name]})
 	}
 	slices.SortFunc(list, func(x, y web.Account) int { return strings.Compare(x.Name, y.Name) })
 	return list, nil
@@ -50,64 +46,64 @@ var errNoAppYet = &web.Problem{Sentence: "There is no app registration yet.", Ac
 
 var mailboxForm = regexp.MustCompile(`^[^\s@/?#]+@[^\s@/?#]+\.[^\s@/?#]+$`)
 
-func (a *accounts) Add(ctx context.Context, name, mailbox string) error {
+func (a *webAccounts) Add(ctx context.Context, name, mailbox string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case !accountName.MatchString(name):
 		return &web.Problem{Sentence: "That is no name for an account.", Action: "Use lower-case letters, digits, dot, dash and underscore, at most 64, and begin with a letter or digit."}
-	case slices.ContainsFunc(a.c.Accounts, func(one accountConfig) bool { return one.Name == name }):
+	case slices.ContainsFunc(a.p.accounts, func(one accountConfig) bool { return one.Name == name }):
 		return &web.Problem{Sentence: "There is an account of that name already.", Action: "Choose another name."}
 	case mailbox != "" && !mailboxForm.MatchString(mailbox):
 		return &web.Problem{Sentence: "That is no address of a mailbox.", Action: "Write it like name@contoso.com."}
-	case mailbox != "" && !a.c.appOnly():
+	case mailbox != "" && !a.p.conf.appOnly():
 		return &web.Problem{Sentence: "Reading a mailbox by its address takes a client secret, which the configuration does not have.", Action: "Leave the address empty and sign in."}
 	}
-	if a.c.Microsoft.ClientID == "" {
+	if a.p.registration.ClientID == "" {
 		return errNoAppYet
 	}
 	one := accountConfig{Name: name, Mailbox: mailbox, Access: "read"}
-	if _, err := a.store.AddAccount(ctx, name, mailbox); errors.Is(err, bridge.ErrExists) {
+	if _, err := a.p.store.AddAccount(ctx, name, mailbox); errors.Is(err, bridge.ErrExists) {
 		return &web.Problem{Sentence: "There is an account of that name already.", Action: "Choose another name."}
 	} else if err != nil {
 		return err
 	}
-	m, err := a.c.mailbox(ctx, a.store, a.log, one)
+	m, err := a.p.mailbox(ctx, one)
 	if err != nil {
 		return err
 	}
-	a.c.add(one)
+	a.p.addAccount(one)
 	a.work.Add(m)
-	a.log.Info("account added", "account", name)
+	a.p.log.Info("account added", "account", name)
 	return nil
 }
 
-func (a *accounts) Remove(ctx context.Context, name string) error {
+func (a *webAccounts) Remove(ctx context.Context, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.c.added[name] {
+	if !a.p.added[name] {
 		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Take it out there, and start the bridge anew."}
 	}
 	a.work.Remove(name)
-	if err := a.store.RemoveAccount(ctx, name); err != nil {
+	if err := a.p.store.RemoveAccount(ctx, name); err != nil {
 		return err
 	}
-	a.c.remove(name)
-	a.log.Info("account removed", "account", name)
+	a.p.removeAccount(name)
+	a.p.log.Info("account removed", "account", name)
 	return nil
 }
 
-func (a *accounts) Nudge(name string) { a.work.Nudge(name) }
+func (a *webAccounts) Nudge(name string) { a.work.Nudge(name) }
 
-func (a *accounts) Pulse(name string) bridge.Pulse { return a.work.Pulse(name) }
+func (a *webAccounts) Pulse(name string) bridge.Pulse { return a.work.Pulse(name) }
 
-func (a *accounts) App(context.Context) (web.App, error) {
+func (a *webAccounts) App(context.Context) (web.App, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := a.c.Microsoft
-	app := web.App{Registration: bridge.Registration{ClientID: m.ClientID, Tenant: m.Tenant}, Configured: !a.c.appOfPage, AppOnly: a.c.appOnly()}
-	if m.ClientID != "" {
-		app.Consent = (&graph.Authority{LoginURL: a.c.loginURL, Tenant: m.Tenant, ClientID: m.ClientID}).AdminConsentURL()
+	r := a.p.registration
+	app := web.App{Registration: r, Configured: !a.p.registersHere, AppOnly: a.p.conf.appOnly()}
+	if r.ClientID != "" {
+		app.Consent = (&graph.Authority{LoginURL: a.p.conf.loginURL, Tenant: r.Tenant, ClientID: r.ClientID}).AdminConsentURL()
 	}
 	return app, nil
 }
@@ -118,10 +114,10 @@ var (
 )
 
 // SetApp tries the registration first: Microsoft gives a code to an app that it knows.
-func (a *accounts) SetApp(ctx context.Context, r bridge.Registration) error {
+func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.c.appOfPage {
+	if !a.p.registersHere {
 		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, and start the bridge anew."}
 	}
 	if r.Tenant == "" {
@@ -133,9 +129,7 @@ func (a *accounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	if !tenantForm.MatchString(r.Tenant) {
 		return &web.Problem{Sentence: "That is no tenant.", Action: "Write common, organizations, consumers, or the ID or domain of your organization."}
 	}
-	changed := *a.c
-	changed.Microsoft.ClientID, changed.Microsoft.Tenant = r.ClientID, r.Tenant
-	authority, err := changed.authority(changed.scopes(accountConfig{}))
+	authority, err := a.p.conf.authority(r, a.p.conf.scopes(accountConfig{}))
 	if err != nil {
 		return err
 	}
@@ -145,44 +139,44 @@ func (a *accounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	if _, err := authority.DeviceCode(try); errors.As(err, &refused) {
 		return err
 	} else if err != nil {
-		a.log.Warn("the app registration is kept without having been tried", "err", err)
+		a.p.log.Warn("the app registration is kept without having been tried", "err", err)
 	}
-	if err := a.store.SetRegistration(ctx, r); err != nil {
+	if err := a.p.store.SetRegistration(ctx, r); err != nil {
 		return err
 	}
-	a.c.Microsoft.ClientID, a.c.Microsoft.Tenant = r.ClientID, r.Tenant
-	a.c.gates = new(gates) // they keep a token of the app
-	for _, one := range a.c.Accounts {
-		m, err := a.c.mailbox(ctx, a.store, a.log, one)
+	a.p.registration = r
+	a.p.graph.gates = new(gates) // the old ones have a token of the other app
+	for _, one := range a.p.accounts {
+		m, err := a.p.mailbox(ctx, one)
 		if err != nil {
 			return err
 		}
 		a.work.Add(m)
 	}
-	a.log.Info("app registration set", "client_id", r.ClientID, "tenant", r.Tenant)
+	a.p.log.Info("app registration set", "client_id", r.ClientID, "tenant", r.Tenant)
 	return nil
 }
 
 // authority is the login service for the person of an account, and the claims that the last refusal asks for.
-func (a *accounts) authority(ctx context.Context, account string) (*graph.Authority, string, error) {
-	row, err := a.store.Account(ctx, account)
+func (a *webAccounts) authority(ctx context.Context, account string) (*graph.Authority, string, error) {
+	row, err := a.p.store.Account(ctx, account)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return nil, "", err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.c.Microsoft.ClientID == "" {
+	if a.p.registration.ClientID == "" {
 		return nil, "", errNoAppYet
 	}
-	one, err := a.c.account(account)
+	one, err := a.p.account(account)
 	if err != nil {
 		return nil, "", bridge.ErrNotFound
 	}
-	authority, err := a.c.authority(a.c.scopes(one))
+	authority, err := a.p.conf.authority(a.p.registration, a.p.conf.scopes(one))
 	return authority, row.State.Claims, err
 }
 
-func (a *accounts) DeviceCode(ctx context.Context, account string, other bool) (web.DeviceCode, error) {
+func (a *webAccounts) DeviceCode(ctx context.Context, account string, other bool) (web.DeviceCode, error) {
 	authority, claims, err := a.authority(ctx, account)
 	if err != nil {
 		return web.DeviceCode{}, err
@@ -200,7 +194,7 @@ func (a *accounts) DeviceCode(ctx context.Context, account string, other bool) (
 	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Wait: wait}, nil
 }
 
-func (a *accounts) BrowserURL(ctx context.Context, account, redirectURI, state, verifier string) (string, error) {
+func (a *webAccounts) BrowserURL(ctx context.Context, account, redirectURI, state, verifier string) (string, error) {
 	authority, claims, err := a.authority(ctx, account)
 	if err != nil {
 		return "", err
@@ -208,7 +202,7 @@ func (a *accounts) BrowserURL(ctx context.Context, account, redirectURI, state, 
 	return authority.AuthCodeURL(redirectURI, state, verifier, claims), nil
 }
 
-func (a *accounts) Exchange(ctx context.Context, account string, back url.Values, redirectURI, verifier string, other bool) error {
+func (a *webAccounts) Exchange(ctx context.Context, account string, back url.Values, redirectURI, verifier string, other bool) error {
 	authority, _, err := a.authority(ctx, account)
 	if err != nil {
 		return err
@@ -223,14 +217,14 @@ func (a *accounts) Exchange(ctx context.Context, account string, back url.Values
 }
 
 // keep stores the outcome of a sign-in and begins a round with it.
-func (a *accounts) keep(ctx context.Context, account string, token *oauth2.Token, other bool, err error) error {
+func (a *webAccounts) keep(ctx context.Context, account string, token *oauth2.Token, other bool, err error) error {
 	if err == nil {
-		_, err = a.c.keepSignIn(ctx, a.store, account, token, other)
+		_, err = a.p.keepSignIn(ctx, account, token, other)
 	}
 	if err != nil {
 		return err
 	}
-	a.log.Info("signed in", "account", account)
+	a.p.log.Info("signed in", "account", account)
 	a.work.Nudge(account)
 	return nil
 }
