@@ -18,7 +18,7 @@ import (
 	"outbridge/bridge/work"
 )
 
-// loginPatience is how long a page waits for Microsoft's login service.
+// loginPatience is how long a page waits for the login service.
 const loginPatience = 20 * time.Second
 
 // webAccounts is web.Accounts: it does for the pages what commands do with accounts.
@@ -42,7 +42,7 @@ func (a *webAccounts) List(context.Context) ([]web.Account, error) {
 	return list, nil
 }
 
-var errNoAppYet = &web.Problem{Sentence: "There is no app registration yet.", Action: "Enter one first."}
+var errNoAppYet = &web.Problem{Sentence: "The app registration is missing.", Action: "Enter it first."}
 
 var mailboxForm = regexp.MustCompile(`^[^\s@/?#]+@[^\s@/?#]+\.[^\s@/?#]+$`)
 
@@ -51,20 +51,20 @@ func (a *webAccounts) Add(ctx context.Context, name, mailbox string) error {
 	defer a.mu.Unlock()
 	switch {
 	case !accountName.MatchString(name):
-		return &web.Problem{Sentence: "That is no name for an account.", Action: "Use lower-case letters, digits, dot, dash and underscore, at most 64, and begin with a letter or digit."}
+		return &web.Problem{Sentence: "This name cannot be used for an account.", Action: "Use at most 64 lower-case letters, digits, dots, dashes and underscores, starting with a letter or digit."}
 	case slices.ContainsFunc(a.p.accounts, func(one accountConfig) bool { return one.Name == name }):
-		return &web.Problem{Sentence: "There is an account of that name already.", Action: "Choose another name."}
+		return &web.Problem{Sentence: "There is already an account with this name.", Action: "Choose another name."}
 	case mailbox != "" && !mailboxForm.MatchString(mailbox):
-		return &web.Problem{Sentence: "That is no address of a mailbox.", Action: "Write it like name@contoso.com."}
+		return &web.Problem{Sentence: "This is not a mailbox address.", Action: "Write it like name@contoso.com."}
 	case mailbox != "" && !a.p.conf.appOnly():
-		return &web.Problem{Sentence: "Reading a mailbox by its address takes a client secret, which the configuration does not have.", Action: "Leave the address empty and sign in."}
+		return &web.Problem{Sentence: "Reading a mailbox by its address requires a client secret or certificate, which is not in the configuration.", Action: "Leave the address empty and sign in."}
 	}
 	if a.p.registration.ClientID == "" {
 		return errNoAppYet
 	}
 	one := accountConfig{Name: name, Mailbox: mailbox, Access: "read"}
 	if _, err := a.p.store.AddAccount(ctx, name, mailbox); errors.Is(err, bridge.ErrExists) {
-		return &web.Problem{Sentence: "There is an account of that name already.", Action: "Choose another name."}
+		return &web.Problem{Sentence: "There is already an account with this name.", Action: "Choose another name."}
 	} else if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (a *webAccounts) Remove(ctx context.Context, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.p.added[name] {
-		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Take it out there, and start the bridge anew."}
+		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Remove it there, then restart the bridge."}
 	}
 	a.work.Remove(name)
 	if err := a.p.store.RemoveAccount(ctx, name); err != nil {
@@ -113,21 +113,21 @@ var (
 	tenantForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$`)
 )
 
-// SetApp tries the registration first: Microsoft gives a code to an app that it knows.
+// SetApp tests the registration first: the login service gives a code only to an app that it knows.
 func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.p.registersHere {
-		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, and start the bridge anew."}
+		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, then restart the bridge."}
 	}
 	if r.Tenant == "" {
 		r.Tenant = "common"
 	}
 	if !clientIDForm.MatchString(r.ClientID) {
-		return &web.Problem{Sentence: "That is no client ID.", Action: "Copy the Application (client) ID from the overview of the app registration."}
+		return &web.Problem{Sentence: "This is not a client ID.", Action: "Copy the Application (client) ID from the overview of the app registration."}
 	}
 	if !tenantForm.MatchString(r.Tenant) {
-		return &web.Problem{Sentence: "That is no tenant.", Action: "Write common, organizations, consumers, or the ID or domain of your organization."}
+		return &web.Problem{Sentence: "This is not a tenant.", Action: "Enter common, organizations, consumers, or the ID or domain of your organization."}
 	}
 	authority, err := a.p.conf.authority(r, a.p.conf.scopes(accountConfig{}))
 	if err != nil {
@@ -139,7 +139,7 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	if _, err := authority.DeviceCode(try); errors.As(err, &refused) {
 		return err
 	} else if err != nil {
-		a.p.log.Warn("the app registration is kept without having been tried", "err", err)
+		a.p.log.Warn("the app registration is saved untested", "err", err)
 	}
 	if err := a.p.store.SetRegistration(ctx, r); err != nil {
 		return err
@@ -157,7 +157,7 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	return nil
 }
 
-// authority is the login service for the person of an account, and the claims that the last refusal asks for.
+// authority is the login service for an account, and the claims that the last refusal asked for.
 func (a *webAccounts) authority(ctx context.Context, account string) (*graph.Authority, string, error) {
 	row, err := a.p.store.Account(ctx, account)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
@@ -216,7 +216,7 @@ func (a *webAccounts) Exchange(ctx context.Context, account string, back url.Val
 	return a.keep(ctx, account, token, other, err)
 }
 
-// keep stores the outcome of a sign-in and begins a round with it.
+// keep stores the token of a sign-in and starts a round with it. err is that of the sign-in.
 func (a *webAccounts) keep(ctx context.Context, account string, token *oauth2.Token, other bool, err error) error {
 	if err == nil {
 		_, err = a.p.keepSignIn(ctx, account, token, other)

@@ -23,7 +23,7 @@ import (
 	"outbridge/bridge/web"
 )
 
-// config is the configuration file. config.example.toml documents every key; a test keeps the two in step.
+// config is the configuration file. config.example.toml documents every key; a test keeps the two in sync.
 type config struct {
 	Listen    string `toml:"listen"`
 	PublicURL string `toml:"public_url"`
@@ -43,7 +43,7 @@ type config struct {
 	Sync      syncConfig      `toml:"sync"`
 	Accounts  []accountConfig `toml:"account"`
 
-	// What check makes of the texts above.
+	// Parsed from the texts above by check.
 	history, horizon bridge.Period
 	interval         time.Duration
 	audit            time.Duration // 0: never
@@ -100,11 +100,11 @@ func defaultConfig() config {
 
 // configFlag is the flag that every command with a configuration has.
 type configFlag struct {
-	Config string `help:"Configuration file; outbridge.toml of this folder without it." env:"OUTBRIDGE_CONFIG" placeholder:"FILE" short:"c"`
+	Config string `help:"Configuration file. Default: outbridge.toml in the current folder." env:"OUTBRIDGE_CONFIG" placeholder:"FILE" short:"c"`
 }
 
-// load reads and checks the configuration. Its file names are relative to the folder that it is in. Where no file is named
-// and none is there, it is that of a `serve` that ran without one; see withoutFile.
+// load reads and checks the configuration. File names in it are relative to its folder. If no file is named and there is
+// none, it is that of a `serve` that ran without one; see withoutFile.
 func (f configFlag) load() (*config, error) {
 	if f.Config == "" {
 		f.Config = f.file()
@@ -116,7 +116,7 @@ func (f configFlag) load() (*config, error) {
 	}
 	b, err := os.ReadFile(f.Config)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no configuration file %s: copy config.example.toml there and fill it in, or name yours with --config", f.Config)
+		return nil, fmt.Errorf("configuration file %s not found: copy config.example.toml there and fill it in, or name yours with --config", f.Config)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -139,8 +139,8 @@ func (f configFlag) load() (*config, error) {
 	return &c, nil
 }
 
-// handedOver is the file that systemd hands this service in place of the one at path (LoadCredential=, under the same
-// base name), and path itself where there is none: only the service manager has to be able to read secrets then.
+// handedOver is the file that systemd provides instead of the one at path (LoadCredential=, under the same base name), or
+// path itself if it provides none. That way only the service manager has to be able to read secrets.
 func handedOver(path string) string {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if dir == "" || path == "" {
@@ -153,13 +153,13 @@ func handedOver(path string) string {
 	return given
 }
 
-// defaultFile is the configuration file where none is named, and systemFile, a package's, where that is not there.
+// defaultFile is the configuration file if none is named, and systemFile, that of a package, if that does not exist.
 const (
 	defaultFile = "outbridge.toml"
 	systemFile  = "/etc/outbridge/outbridge.toml"
 )
 
-// file is the configuration file that is meant, whether or not it is there.
+// file is the path of the configuration file, which may not exist.
 func (f configFlag) file() string {
 	if f.Config == "" && !exists(defaultFile) && exists(systemFile) {
 		return systemFile
@@ -167,14 +167,14 @@ func (f configFlag) file() string {
 	return cmp.Or(f.Config, defaultFile)
 }
 
-// dataFolder is where everything is kept without a configuration file: $XDG_DATA_HOME/outbridge, by default
+// dataFolder is where all data is kept without a configuration file: $XDG_DATA_HOME/outbridge, by default
 // ~/.local/share/outbridge.
 func dataFolder() (string, error) {
 	base := os.Getenv("XDG_DATA_HOME")
 	if !filepath.IsAbs(base) { // a relative one is to be ignored (XDG Base Directory Specification)
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("no folder for the data: %w: name a configuration file with --config", err)
+			return "", fmt.Errorf("no data folder: %w: name a configuration file with --config", err)
 		}
 		base = filepath.Join(home, ".local", "share")
 	}
@@ -197,7 +197,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// loadOrBegin is load for `serve`, which needs no file: it makes the folder for withoutFile, and says so on w.
+// loadOrBegin is load for `serve`, which needs no file: it creates the folder of withoutFile, and says so on w.
 func (f configFlag) loadOrBegin(w io.Writer) (*config, error) {
 	if f.Config != "" || exists(f.file()) {
 		return f.load()
@@ -208,9 +208,9 @@ func (f configFlag) loadOrBegin(w io.Writer) (*config, error) {
 	}
 	dir := filepath.Dir(c.Database)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("folder for the data: %w: name a configuration file with --config", err)
+		return nil, fmt.Errorf("data folder: %w: name a configuration file with --config", err)
 	}
-	fmt.Fprintf(w, "There is no %s here, so everything has its default and is kept in %s.\n", defaultFile, dir)
+	fmt.Fprintf(w, "No %s here: using the defaults and keeping all data in %s.\n", defaultFile, dir)
 	return c, nil
 }
 
@@ -221,7 +221,7 @@ func parseConfig(b []byte, c *config) error {
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) && len(strict.Errors) > 0 {
 		row, _ := strict.Errors[0].Position()
-		return fmt.Errorf("line %d: unknown key %q: see config.example.toml for those there are", row, strings.Join(strict.Errors[0].Key(), "."))
+		return fmt.Errorf("line %d: unknown key %q: config.example.toml lists all keys", row, strings.Join(strict.Errors[0].Key(), "."))
 	}
 	var syntax *toml.DecodeError
 	if errors.As(err, &syntax) {
@@ -236,10 +236,10 @@ func parseConfig(b []byte, c *config) error {
 
 var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
-// check finds what is wrong in words that say what to do, and works out what the texts stand for.
+// check says what is wrong and what to do about it, and parses the texts.
 func (c *config) check() (err error) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen = %q is no address: write it like 127.0.0.1:8080", c.Listen)
+		return fmt.Errorf("listen = %q is not an address: write it like 127.0.0.1:8080", c.Listen)
 	}
 	if err := c.TLS.check(); err != nil {
 		return err
@@ -298,18 +298,18 @@ func (c *config) checkMicrosoft() (err error) {
 
 func (c *config) checkSync() (err error) {
 	if c.interval, err = time.ParseDuration(c.Sync.Interval); err != nil || c.interval < 5*time.Second {
-		return fmt.Errorf("sync.interval = %q: write a time of at least 5 seconds like 30s, 1m or 1h", c.Sync.Interval)
+		return fmt.Errorf("sync.interval = %q: write a duration of at least 5 seconds, like 30s, 1m or 1h", c.Sync.Interval)
 	}
 	if c.Sync.Audit != "never" {
 		if c.audit, err = time.ParseDuration(c.Sync.Audit); err != nil || c.audit < time.Hour {
-			return fmt.Errorf("sync.audit = %q: write a time of at least one hour like 24h, or never", c.Sync.Audit)
+			return fmt.Errorf("sync.audit = %q: write a duration of at least one hour, like 24h, or never", c.Sync.Audit)
 		}
 	}
 	if c.notifiedInterval, err = time.ParseDuration(c.Sync.NotifiedInterval); err != nil || c.notifiedInterval < time.Minute {
-		return fmt.Errorf("sync.notified_interval = %q: write a time of at least one minute like 15m", c.Sync.NotifiedInterval)
+		return fmt.Errorf("sync.notified_interval = %q: write a duration of at least one minute, like 15m", c.Sync.NotifiedInterval)
 	}
 	if c.Sync.Notifications && !strings.HasPrefix(c.PublicURL, "https://") && c.Microsoft.Cloud != "custom" {
-		return fmt.Errorf("sync.notifications needs a public_url that Microsoft reaches by https, not %s", c.PublicURL)
+		return fmt.Errorf("sync.notifications needs a public_url that Microsoft can reach over https, not %s", c.PublicURL)
 	}
 	if c.history, err = bridge.ParsePeriod(c.Sync.History); err != nil {
 		return fmt.Errorf("sync.history: %w", err)
@@ -320,7 +320,7 @@ func (c *config) checkSync() (err error) {
 	now := time.Now()
 	switch span := c.horizon.After(now).Sub(c.history.Before(now)); {
 	case span > round.MaxWindow-48*time.Hour:
-		return errors.New("sync.history and sync.horizon together are longer than the 1825 days that Microsoft Graph allows; events further ahead are served all the same, so shorten horizon")
+		return errors.New("sync.history and sync.horizon together exceed the 1825 days that Microsoft Graph allows: shorten horizon; events beyond it are served anyway")
 	case c.horizon.After(now).Sub(now) < 7*24*time.Hour:
 		return errors.New("sync.horizon must be at least 7d")
 	}
@@ -332,7 +332,7 @@ func (c *config) checkAccounts() error {
 	for i, a := range c.Accounts {
 		switch {
 		case !accountName.MatchString(a.Name):
-			return fmt.Errorf("account %d: name = %q: use lower-case letters, digits, dot, dash and underscore", i+1, a.Name)
+			return fmt.Errorf("account %d: name = %q: use lower-case letters, digits, dots, dashes and underscores", i+1, a.Name)
 		case seen[a.Name]:
 			return fmt.Errorf("two accounts have the name %q", a.Name)
 		case a.Access == "read-write":
@@ -344,7 +344,7 @@ func (c *config) checkAccounts() error {
 		}
 		for _, address := range a.Shared {
 			if !strings.Contains(address, "@") || strings.ContainsAny(address, " /?#") {
-				return fmt.Errorf("account %s: shared = %q: write the addresses of mailboxes", a.Name, address)
+				return fmt.Errorf("account %s: shared = %q: write mailbox addresses, like boss@example.com", a.Name, address)
 			}
 		}
 		seen[a.Name] = true
@@ -352,7 +352,7 @@ func (c *config) checkAccounts() error {
 	return nil
 }
 
-// origin checks an http or https address that has no path.
+// origin checks an http or https address without a path.
 func origin(key, s string) (string, error) {
 	u, err := url.Parse(strings.TrimSuffix(s, "/"))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" {
@@ -361,7 +361,7 @@ func origin(key, s string) (string, error) {
 	return u.String(), nil
 }
 
-// ownURL is the address to use where public_url is not set.
+// ownURL is the default of public_url.
 func (c *config) ownURL() string {
 	if len(c.TLS.Domains) > 0 {
 		return "https://" + c.TLS.Domains[0]
@@ -384,7 +384,7 @@ func localAddress(listen string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// appOnly tells whether mailboxes can be read by their address.
+// appOnly reports whether mailboxes can be read by their address.
 func (c *config) appOnly() bool {
 	return c.Microsoft.ClientSecretFile != "" || c.Microsoft.CertificateFile != ""
 }

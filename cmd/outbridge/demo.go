@@ -19,8 +19,8 @@ import (
 const demoUser = "demo"
 
 type demoCmd struct {
-	Listen string `help:"Address to serve at." default:"127.0.0.1:8080" placeholder:"ADDR"`
-	Data   string `help:"Keep the demo's data in this folder; a temporary one, removed at the end, without it." placeholder:"DIR" type:"path"`
+	Listen string `help:"Address to serve at. Default: 127.0.0.1:8080." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Data   string `help:"Folder for the demo's data. Default: a temporary folder, removed at the end." placeholder:"DIR" type:"path"`
 }
 
 // Run starts the simulated Outlook, signs in to it as a person would, syncs, and serves.
@@ -129,23 +129,23 @@ func (p *program) welcomeToDemo(e *env, report bridge.Report, dir string) error 
 	address, feed := p.conf.PublicURL, p.conf.feedURL(secret)
 	_, err = fmt.Fprintf(e.stdout, `outbridge demo: a simulated Outlook mailbox, %d events in %d calendars, behind the real bridge.
 
-Pages:    %s/
-Sign in:  %s
+Web pages: %s/
+Password:  %s
 
-CalDAV:   %s/
-User:     %s
-Password: %s
-Feed:     %s
+CalDAV:    %s/
+User:      %s
+Password:  %s
+Feed:      %s
 
-Try:      curl -s '%s' | head -40
-          curl -s -u %s:%s -X PROPFIND -H 'Depth: 1' %s/dav/calendars/%s/
-Data:     %s
-Ctrl-C ends it.
+Try:       curl -s '%s' | head -40
+           curl -s -u %s:%s -X PROPFIND -H 'Depth: 1' %s/dav/calendars/%s/
+Data:      %s
+Press Ctrl-C to stop.
 `, events, len(report.Calendars), address, admin, address, demoUser, password, feed, feed, demoUser, password, address, demoUser, dir)
 	return err
 }
 
-// demoListener listens at the address, or at a free port where the default one is taken.
+// demoListener listens at the address, or at a free port if the default one is taken.
 func demoListener(e *env, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err == nil {

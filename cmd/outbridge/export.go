@@ -13,7 +13,7 @@ import (
 )
 
 type exportCmd struct {
-	User     string `arg:"" help:"Account of the configuration."`
+	User     string `arg:"" help:"Name of the account."`
 	Calendar string `arg:"" optional:"" help:"Only this calendar."`
 	configFlag
 }
@@ -41,7 +41,7 @@ func (x *exportCmd) Run(e *env) error {
 	return errors.Join(err, w.Flush())
 }
 
-// calendars are those of a user who has been synced; they may be none.
+// calendars are the calendars of a user; the user must have been synced.
 func (p *program) calendars(ctx context.Context, user string) ([]bridge.Calendar, error) {
 	a, err := p.store.Account(ctx, user)
 	if errors.Is(err, bridge.ErrNotFound) {

@@ -15,37 +15,37 @@ import (
 )
 
 type feedCmd struct {
-	Add    feedAddCmd    `cmd:"" help:"Make a feed; its address is shown once."`
-	List   feedListCmd   `cmd:"" help:"List feeds (never their addresses)."`
-	Change feedChangeCmd `cmd:"" help:"Change what a feed shows; its address stays."`
+	Add    feedAddCmd    `cmd:"" help:"Create a feed; its address is shown only once."`
+	List   feedListCmd   `cmd:"" help:"List feeds, but not their addresses."`
+	Change feedChangeCmd `cmd:"" help:"Change what a feed shows; its address stays the same."`
 	Rotate feedRotateCmd `cmd:"" help:"Give a feed a new address; the old one stops working."`
 	Remove feedRemoveCmd `cmd:"" help:"Remove a feed."`
 }
 
-// feedFlags are what a feed is made of. nil is what it was, in a new feed the default.
+// feedFlags are the settings of a feed. nil keeps the setting; in a new feed it is the default.
 type feedFlags struct {
-	Calendar    []string `help:"A calendar to include; may be given several times. All without it." placeholder:"C"`
-	Detail      *string  `help:"How much it tells: full (the default), limited (title, time, place) or busy (time only)." placeholder:"LEVEL" complete:"full,limited,busy"`
+	Calendar    []string `help:"Calendar to include; repeat for more than one. Default: all." placeholder:"C"`
+	Detail      *string  `help:"How much to show: full (default), limited (title, time, place) or busy (time only)." placeholder:"LEVEL" complete:"full,limited,busy"`
 	Name        *string  `help:"Name that subscribers see." placeholder:"TEXT"`
-	Private     *string  `help:"Private events: show, blur (only \"Private\" and the time) or hide. Limited feeds blur them, full ones show them by default." placeholder:"HOW" complete:"show,blur,hide"`
-	Free        *string  `help:"Events shown as free: show (the default) or hide." placeholder:"HOW" complete:"show,hide"`
-	Declined    *string  `help:"Meetings that the account has declined: show (the default) or hide." placeholder:"HOW" complete:"show,hide"`
-	Cancelled   *string  `help:"Cancelled events: hide (the default) or show." placeholder:"HOW" complete:"show,hide"`
-	Category    []string `help:"Only events of this category; may be given several times." placeholder:"NAME" sep:"none"`
-	NotCategory []string `help:"No events of this category; may be given several times." placeholder:"NAME" sep:"none"`
-	Alarms      *bool    `help:"Include reminders; without it there are none." negatable:""`
-	Past        *string  `help:"How far back events go: 30d, 6mo, 1y; all is the default." placeholder:"PERIOD"`
-	Ahead       *string  `help:"How far ahead events go, alike." placeholder:"PERIOD"`
+	Private     *string  `help:"Private events: show, blur (only \"Private\" and the time) or hide. Default: show in full feeds, blur in limited ones." placeholder:"HOW" complete:"show,blur,hide"`
+	Free        *string  `help:"Events shown as free: show (default) or hide." placeholder:"HOW" complete:"show,hide"`
+	Declined    *string  `help:"Meetings that the account has declined: show (default) or hide." placeholder:"HOW" complete:"show,hide"`
+	Cancelled   *string  `help:"Cancelled events: hide (default) or show." placeholder:"HOW" complete:"show,hide"`
+	Category    []string `help:"Only events in this category; repeat for more than one." placeholder:"NAME" sep:"none"`
+	NotCategory []string `help:"No events in this category; repeat for more than one." placeholder:"NAME" sep:"none"`
+	Alarms      *bool    `help:"Include reminders. Default: no reminders." negatable:""`
+	Past        *string  `help:"How far back events go: 30d, 6mo, 1y, or all (default)." placeholder:"PERIOD"`
+	Ahead       *string  `help:"How far ahead events go, in the same form." placeholder:"PERIOD"`
 	configFlag
 	jsonFlag
 }
 
-// Validate refuses wrong words before anything is opened.
+// Validate refuses bad values before anything is opened.
 func (f *feedFlags) Validate() error {
 	return f.set(&bridge.Feed{Detail: bridge.DetailFull})
 }
 
-// set puts the flags into a feed, but for the calendars.
+// set puts the flags into a feed, except the calendars.
 func (f *feedFlags) set(feed *bridge.Feed) error {
 	o := &feed.Options
 	for _, s := range []struct {
@@ -78,7 +78,7 @@ func (f *feedFlags) set(feed *bridge.Feed) error {
 	return nil
 }
 
-// choose puts the calendars into a feed of a user.
+// choose puts the calendars into a feed.
 func (f *feedFlags) choose(e *env, p *program, feed *bridge.Feed) error {
 	if f.Calendar != nil {
 		feed.Calendars = nil
@@ -94,7 +94,7 @@ func (f *feedFlags) choose(e *env, p *program, feed *bridge.Feed) error {
 }
 
 type feedAddCmd struct {
-	User string `arg:"" help:"Account of the configuration."`
+	User string `arg:"" help:"Name of the account."`
 	feedFlags
 }
 
@@ -131,11 +131,11 @@ func (j jsonFlag) printFeed(e *env, c *config, feed bridge.Feed, secret string) 
 		links.Warning += "\n"
 	}
 	_, err := fmt.Fprintf(e.stdout, `%s
-Open in a calendar program:  %s
+Open in a calendar app:      %s
 Add to Google Calendar:      %s
 Add to Outlook.com:          %s
 Add to Outlook at work:      %s
-%sWhoever has this address can read the feed. It is shown only now; `+"`outbridge feed rotate %s %d`"+` makes a new one.
+%sAnyone who has this address can read the feed. It is shown only once; `+"`outbridge feed rotate %s %d`"+` makes a new one.
 `, links.URL, links.Webcal, links.Google, links.OutlookCom, links.Office365, links.Warning, feed.User, feed.ID)
 	return err
 }
@@ -145,17 +145,17 @@ func (c *config) feedURL(secret string) string { return c.PublicURL + "/feeds/" 
 // feedCache is the folder of rendered feeds.
 func (c *config) feedCache() string { return filepath.Join(filepath.Dir(c.Database), "feed-cache") }
 
-// feedFiles are the rendered feeds. There may be no server that sweeps them, so a command that ends or changes a feed does.
+// feedFiles are the rendered feeds. A command that changes or removes a feed sweeps them: no server may be running.
 func (p *program) feedFiles() *feed.Files {
 	return &feed.Files{Dir: p.conf.feedCache(), Store: p.store}
 }
 
 type feedChangeCmd struct {
-	User string        `arg:"" help:"User."`
-	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	User string        `arg:"" help:"Name of the account."`
+	ID   bridge.FeedID `arg:"" help:"ID of the feed, from feed list." name:"id"`
 	feedFlags
-	AllCalendars bool `help:"Include all calendars, also those to come." xor:"calendars"`
-	AnyCategory  bool `help:"Forget the choice of categories."`
+	AllCalendars bool `help:"Include all calendars, future ones too." xor:"calendars"`
+	AnyCategory  bool `help:"Remove the category filters."`
 }
 
 func (f *feedChangeCmd) Run(e *env) error {
@@ -178,9 +178,9 @@ func (f *feedChangeCmd) Run(e *env) error {
 	if err := errors.Join(f.set(&feed), f.choose(e, p, &feed)); err != nil {
 		return err
 	}
-	said := "is changed; subscribers see it when they read it next"
+	said := "has changed; subscribers see it the next time they fetch it"
 	if reflect.DeepEqual(feed, before) {
-		said = "is as it was"
+		said = "is unchanged"
 	} else {
 		feed.Changed = time.Now().UTC().Truncate(time.Second)
 		if err := p.store.ChangeFeed(e.ctx, feed); err != nil {
@@ -207,7 +207,7 @@ func (p *program) findFeed(ctx context.Context, user string, id bridge.FeedID) (
 }
 
 type feedListCmd struct {
-	User string `arg:"" optional:"" help:"Only this user's."`
+	User string `arg:"" optional:"" help:"Only this account."`
 	configFlag
 	jsonFlag
 }
@@ -245,7 +245,7 @@ func (f *feedListCmd) Run(e *env) error {
 	return w.Flush()
 }
 
-// flagsOf writes options as the flags that make them.
+// flagsOf writes options as command line flags.
 func flagsOf(o bridge.FeedOptions) string {
 	var flags []string
 	for _, f := range []struct{ name, value string }{
@@ -270,7 +270,7 @@ func flagsOf(o bridge.FeedOptions) string {
 // feedRow is a feed as it is listed.
 type feedRow struct {
 	bridge.Feed
-	All       bool     `json:"all"`       // all calendars of the user, also those to come
+	All       bool     `json:"all"`       // all calendars of the user, future ones too
 	Calendars []string `json:"calendars"` // path segments of those it has, when not all
 }
 
@@ -290,8 +290,8 @@ func (p *program) feedRow(ctx context.Context, feed bridge.Feed) (feedRow, error
 }
 
 type feedRotateCmd struct {
-	User string        `arg:"" help:"User."`
-	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	User string        `arg:"" help:"Name of the account."`
+	ID   bridge.FeedID `arg:"" help:"ID of the feed, from feed list." name:"id"`
 	configFlag
 	jsonFlag
 }
@@ -315,8 +315,8 @@ func (f *feedRotateCmd) Run(e *env) error {
 }
 
 type feedRemoveCmd struct {
-	User string        `arg:"" help:"User."`
-	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	User string        `arg:"" help:"Name of the account."`
+	ID   bridge.FeedID `arg:"" help:"ID of the feed, from feed list." name:"id"`
 	configFlag
 }
 

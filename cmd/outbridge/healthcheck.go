@@ -39,7 +39,7 @@ func (h *healthcheckCmd) Run(e *env) error {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if err != nil || resp.StatusCode != 200 || string(b) != "ok\n" {
-		return fmt.Errorf("healthcheck: %s answers %s: see its log", c.Listen, resp.Status)
+		return fmt.Errorf("healthcheck: %s answers %s: see the server log", c.Listen, resp.Status)
 	}
 	_, err = e.stdout.Write(b)
 	return err

@@ -16,7 +16,7 @@ func (c *config) logger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(contextHandler{slog.NewTextHandler(w, o)})
 }
 
-// contextHandler adds to each line the round and the calendar that its context belongs to.
+// contextHandler adds the round and the calendar of the context to each line.
 type contextHandler struct{ slog.Handler }
 
 func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {

@@ -14,11 +14,11 @@ import (
 )
 
 type loginCmd struct {
-	Account string        `arg:"" help:"Account of the configuration."`
-	Flow    string        `help:"device: enter a code in any browser. browser: sign in with the browser of this machine." enum:"device,browser" default:"device"`
-	NoOpen  bool          `help:"Do not open a browser, only print the address."`
+	Account string        `arg:"" help:"Name of the account."`
+	Flow    string        `help:"device: enter a code in any browser. browser: sign in with the browser on this machine." enum:"device,browser" default:"device"`
+	NoOpen  bool          `help:"Do not open a browser; only print the address."`
 	Timeout time.Duration `help:"How long to wait for the browser." default:"15m"`
-	Switch  bool          `help:"Let somebody else sign in than before, whose calendars then replace those of the account."`
+	Switch  bool          `help:"Allow a different person to sign in; their calendars replace those of the account."`
 	configFlag
 }
 
@@ -86,7 +86,7 @@ func (l *loginCmd) Run(e *env) error {
 	return nil
 }
 
-// signIn goes through the device code sign-in and keeps its token. show is called with the code for the person.
+// signIn signs an account in with a device code and stores the token. show is called with the code for the person.
 func (p *program) signIn(ctx context.Context, account string, show func(*graph.DeviceAuth)) error {
 	a, err := p.account(account)
 	if err != nil {
@@ -102,7 +102,7 @@ func (p *program) signIn(ctx context.Context, account string, show func(*graph.D
 	})
 }
 
-// withDevice goes through the device code sign-in and gives its token to keep.
+// withDevice signs in with a device code and passes the token to keep.
 func withDevice(ctx context.Context, authority *graph.Authority, claims string, show func(*graph.DeviceAuth), keep func(context.Context, *oauth2.Token) error) error {
 	device, err := authority.DeviceCodeWith(ctx, claims)
 	if err != nil {

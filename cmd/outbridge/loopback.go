@@ -25,7 +25,7 @@ import (
 )
 
 // inBrowser signs in with the authorization code flow and PKCE: a browser of this machine comes back to
-// http://localhost at a free port (RFC 8252 §7.3), and is told how it went.
+// http://localhost at a free port (RFC 8252 §7.3), and shows how it went.
 func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, keep func(context.Context, *oauth2.Token) error) error {
 	listeners, port, err := listenLoopback()
 	if err != nil {
@@ -42,7 +42,7 @@ func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, 
 	defer server.Close()
 
 	address := authority.AuthCodeURL(back.redirect, back.state, back.verifier, claims)
-	fmt.Fprintf(e.stdout, "To sign in as %s, open this address in a browser on this machine (from another one use --flow device):\n%s\n", l.Account, address)
+	fmt.Fprintf(e.stdout, "To sign in as %s, open this address in a browser on this machine (on another machine, use --flow device):\n%s\n", l.Account, address)
 	if !l.NoOpen {
 		openBrowser(address)
 	}
@@ -54,7 +54,7 @@ func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, 
 		_ = server.Shutdown(ctx)
 		return err
 	case <-time.After(l.Timeout):
-		return fmt.Errorf("nobody signed in within %s: run `outbridge login %s --flow browser` again, or without --flow to enter a code in any browser", l.Timeout, l.Account)
+		return fmt.Errorf("nobody signed in within %s: run `outbridge login %s --flow browser` again, or leave out --flow to enter a code in any browser", l.Timeout, l.Account)
 	case <-e.ctx.Done():
 		return e.ctx.Err()
 	}
@@ -108,13 +108,13 @@ func (b *comeback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	case subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(b.state)) != 1:
-		backPage(w, http.StatusBadRequest, "This is not the sign-in that was waited for", "Go back to the terminal, and open the address that it shows.")
+		backPage(w, http.StatusBadRequest, "This is not the sign-in that outbridge is waiting for", "Go back to the terminal and open the address shown there.")
 		return
 	}
 	first := false
 	b.once.Do(func() { first = true })
 	if !first {
-		backPage(w, http.StatusConflict, "This sign-in is over", "Look at the terminal for how it went.")
+		backPage(w, http.StatusConflict, "This sign-in is over", "The terminal says how it went.")
 		return
 	}
 	// The outcome does not depend on whether the browser stays for the page.
@@ -159,7 +159,7 @@ func backPage(w http.ResponseWriter, status int, title string, text ...string) {
 	}{title, text})
 }
 
-// openBrowser shows an address in the person's browser, where there is one; nothing is lost where there is none.
+// openBrowser opens an address in the person's browser, if there is one. The address is printed anyway.
 func openBrowser(address string) {
 	var cmd *exec.Cmd
 	switch runtime.GOOS {

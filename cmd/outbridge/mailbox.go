@@ -80,7 +80,7 @@ func (c *config) scopes(a accountConfig) []string {
 	return list
 }
 
-var errNoApp = errors.New("microsoft.client_id is missing in the configuration: register an app as the README says and put its Application (client) ID there, or enter it on the web pages of `outbridge serve`")
+var errNoApp = errors.New("microsoft.client_id is missing from the configuration: register an app as the README describes and put its Application (client) ID there, or enter it on the web pages of `outbridge serve`")
 
 // authority is the login service as the app registration uses it, for app-only or delegated scopes.
 func (c *config) authority(r bridge.Registration, scopes []string) (*graph.Authority, error) {

@@ -17,15 +17,15 @@ import (
 )
 
 type passwordCmd struct {
-	Add    passwordAddCmd    `cmd:"" help:"Make an app password for a user; it is shown once."`
-	List   passwordListCmd   `cmd:"" help:"List app passwords (never the passwords themselves)."`
+	Add    passwordAddCmd    `cmd:"" help:"Create an app password for a user; it is shown only once."`
+	List   passwordListCmd   `cmd:"" help:"List app passwords, but not the passwords themselves."`
 	Revoke passwordRevokeCmd `cmd:"" help:"Revoke an app password."`
-	Admin  passwordAdminCmd  `cmd:"" help:"Set a new password of the administrator of the pages."`
+	Admin  passwordAdminCmd  `cmd:"" help:"Set a new administrator password for the web pages."`
 }
 
 type passwordAddCmd struct {
-	User  string `arg:"" help:"Account of the configuration."`
-	Label string `help:"What it is for, such as the device." placeholder:"TEXT"`
+	User  string `arg:"" help:"Name of the account."`
+	Label string `help:"What it is for, such as the name of a device." placeholder:"TEXT"`
 	configFlag
 	jsonFlag
 }
@@ -46,13 +46,13 @@ func (cmd *passwordAddCmd) Run(e *env) error {
 	if cmd.JSON {
 		return writeJSON(e.stdout, map[string]any{"user": row.User, "password": secret, "id": row.ID})
 	}
-	_, err = fmt.Fprintf(e.stdout, "Server:   %s/\nUser:     %s\nPassword: %s\nIt is shown only now; use one for each device, and revoke it with `outbridge password revoke %s %d`.\n",
+	_, err = fmt.Fprintf(e.stdout, "Server:   %s/\nUser:     %s\nPassword: %s\nIt is shown only once. Use a separate password for each device; `outbridge password revoke %s %d` revokes this one.\n",
 		p.conf.PublicURL, row.User, secret, row.User, row.ID)
 	return err
 }
 
 type passwordListCmd struct {
-	User string `arg:"" optional:"" help:"Only this user's."`
+	User string `arg:"" optional:"" help:"Only this account."`
 	configFlag
 	jsonFlag
 }
@@ -79,8 +79,8 @@ func (cmd *passwordListCmd) Run(e *env) error {
 }
 
 type passwordRevokeCmd struct {
-	User string `arg:"" help:"User."`
-	ID   int64  `arg:"" help:"ID from password list." name:"id"`
+	User string `arg:"" help:"Name of the account."`
+	ID   int64  `arg:"" help:"ID of the password, from password list." name:"id"`
 	configFlag
 }
 
@@ -101,7 +101,7 @@ type passwordAdminCmd struct {
 	configFlag
 }
 
-// Run asks for the password on a terminal, and takes the first line of standard input otherwise.
+// Run asks for the password on a terminal; otherwise it reads the first line of standard input.
 func (cmd *passwordAdminCmd) Run(e *env) error {
 	p, err := cmd.open(e)
 	if err != nil {
@@ -119,7 +119,7 @@ func (cmd *passwordAdminCmd) Run(e *env) error {
 	if err := p.store.SetAdministrator(e.ctx, hash, false); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.stdout, "The administrator's new password is set, and every browser is signed out.")
+	_, err = fmt.Fprintln(e.stdout, "The administrator's new password is set; all browsers are signed out.")
 	return err
 }
 
@@ -138,16 +138,16 @@ func askPassword(e *env) (string, error) {
 		fmt.Fprintln(e.stderr)
 		return string(b), err
 	}
-	first, err := ask("New password of the administrator: ")
+	first, err := ask("New administrator password: ")
 	if err != nil {
 		return "", err
 	}
-	again, err := ask("The same again: ")
+	again, err := ask("Repeat it: ")
 	if err != nil {
 		return "", err
 	}
 	if first != again {
-		return "", errors.New("the two passwords are not the same: try again")
+		return "", errors.New("the two passwords differ: try again")
 	}
 	return first, nil
 }

@@ -146,7 +146,7 @@ func (p *program) names() string {
 		all = append(all, a.Name)
 	}
 	if len(all) == 0 {
-		return "there are no accounts yet: add one on the web pages, or an [[account]] to the configuration"
+		return "there are no accounts yet; add one on the web pages, or an [[account]] to the configuration"
 	}
 	if len(p.added) > 0 {
 		return "there are " + strings.Join(all, ", ")
@@ -160,7 +160,7 @@ func (p *program) countMetrics() {
 	p.metrics.Store, p.metrics.Log = p.store, p.log
 }
 
-// rounds does rounds with the options of the configuration.
+// rounds runs rounds with the options of the configuration.
 func (p *program) rounds() *round.Runner {
 	return &round.Runner{
 		Store: p.store, History: p.conf.history, Horizon: p.conf.horizon, Settings: p.conf.Sync.MailboxSettings, HTML: p.conf.Sync.HTML,

@@ -28,17 +28,17 @@ import (
 // shutdownTime is how long requests in progress may take to end after a signal.
 const shutdownTime = 3 * time.Second
 
-// checkpointAfter is how old the stored state of an idle calendar may be; see bridge.Bridge.
+// checkpointAfter is how old the stored state of an idle calendar may be; see round.Runner.
 const checkpointAfter = 5 * time.Minute
 
-// listRounds is after how many rounds the list of calendars is read again: a new calendar may wait that long.
+// listRounds is how many intervals pass before the list of calendars is read again: a new calendar may wait that long.
 const listRounds = 5
 
-// notifyPath is where Graph tells of changes.
+// notifyPath is where Graph sends change notifications.
 const notifyPath = "/graph/notify"
 
 type serveCmd struct {
-	Listen string `help:"Address to serve at, in place of that of the configuration." placeholder:"ADDR"`
+	Listen string `help:"Address to serve at, instead of the configured one." placeholder:"ADDR"`
 	configFlag
 }
 
@@ -52,7 +52,7 @@ func (s *serveCmd) Run(e *env) error {
 			c.PublicURL = ""
 		}
 		if c.Listen = s.Listen; c.check() != nil {
-			return usageError{fmt.Errorf("--listen %s is no address: write it like 127.0.0.1:8080", s.Listen)}
+			return usageError{fmt.Errorf("--listen %s is not an address: write it like 127.0.0.1:8080", s.Listen)}
 		}
 	}
 	if err := c.checkExposed(); err != nil {
@@ -68,7 +68,7 @@ func (s *serveCmd) Run(e *env) error {
 		return err
 	}
 	defer p.store.Close()
-	// With another key no password and no feed address is known: clients would be told that their calendars are gone.
+	// With the wrong key no password and no feed address is known: clients would be told that their calendars are gone.
 	if err := p.store.CheckKey(e.ctx); err != nil {
 		return err
 	}
@@ -76,9 +76,9 @@ func (s *serveCmd) Run(e *env) error {
 	var mailboxes []work.Mailbox
 	switch {
 	case p.registration.ClientID == "":
-		p.log.Warn("there is no app registration yet, so nothing is synced: enter it on the pages, or as microsoft.client_id in the configuration")
+		p.log.Warn("no app registration yet, so nothing is synced: enter it on the web pages, or as microsoft.client_id in the configuration")
 	case len(p.accounts) == 0:
-		p.log.Warn("there is no account yet, so nothing is synced: add one on the pages, or as [[account]] in the configuration")
+		p.log.Warn("no accounts yet, so nothing is synced: add one on the web pages, or an [[account]] to the configuration")
 	default:
 		if mailboxes, err = p.mailboxes(e.ctx, ""); err != nil {
 			return err
@@ -100,8 +100,8 @@ func (s *serveCmd) Run(e *env) error {
 	return p.serve(e.ctx, mailboxes, l, code)
 }
 
-// serve syncs and serves until ctx ends; then it lets requests finish for shutdownTime. setupCode is for the first visit
-// to the pages.
+// serve syncs and serves until ctx ends, then gives requests shutdownTime to finish. setupCode is for the first visit to
+// the web pages.
 func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Listener, setupCode string) error {
 	scheduler := p.scheduler(mailboxes)
 	pusher := p.pusher(ctx)
@@ -168,7 +168,7 @@ func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
 	return s
 }
 
-// handler joins DAV and everything else at one origin.
+// handler serves DAV and everything else at one origin.
 func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
 	c := p.conf
 	token, err := c.metricsToken()
@@ -211,17 +211,17 @@ func (p *program) setupCode(ctx context.Context, w io.Writer) (string, error) {
 		return "", err
 	}
 	code := web.NewSetupCode()
-	// An address that stands for all of this machine's is opened at this one by a browser here.
+	// A browser on this machine cannot open an address that stands for all interfaces.
 	page := strings.NewReplacer("//0.0.0.0:", "//127.0.0.1:", "//[::]:", "//[::1]:").Replace(p.conf.PublicURL) + "/setup"
 	if p.conf.LogFormat == "json" {
-		p.log.Warn("nobody has set this bridge up yet", "page", page, "setup_code", code)
+		p.log.Warn("this bridge is not set up yet", "page", page, "setup_code", code)
 		return code, nil
 	}
-	_, err = fmt.Fprintf(w, "\nTo set this bridge up, open %s and enter the setup code %s\n\n", page, code)
+	_, err = fmt.Fprintf(w, "\nTo set up this bridge, open %s and enter the setup code %s\n\n", page, code)
 	return code, err
 }
 
-// pusher tells clients of changes; nil where that is switched off or cannot be.
+// pusher tells clients about changes; nil if push is off or cannot work.
 func (p *program) pusher(ctx context.Context) *push.Pusher {
 	c := p.conf
 	if !c.Push {
@@ -229,16 +229,16 @@ func (p *program) pusher(ctx context.Context) *push.Pusher {
 	}
 	pusher := &push.Pusher{Store: p.store, Private: c.PushPrivate, Subject: c.PublicURL, Log: p.log, Pushed: p.metrics.Pushed}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme != "https" {
-		pusher.Subject = "outbridge@" + u.Hostname() // push services take a mail address or an https URL for who sends
+		pusher.Subject = "outbridge@" + u.Hostname() // push services want a mail address or an https URL as the sender
 	}
 	if err := pusher.Prepare(ctx); err != nil {
-		p.log.Error("there is no push: clients poll", "err", err)
+		p.log.Error("push is not available: clients poll instead", "err", err)
 		return nil
 	}
 	return pusher
 }
 
-// progressLog tells of long work every few seconds.
+// progressLog logs the progress of long work every few seconds.
 func progressLog(log *slog.Logger) func(round.Progress) {
 	every := throttle(5 * time.Second)
 	return func(p round.Progress) {

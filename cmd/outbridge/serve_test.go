@@ -24,10 +24,10 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, "demo", "--listen", "127.0.0.1:0")
-	pages := p.waitFor(`^Pages:\s+(\S+)/\nSign in:\s+(\S{16})$`)
+	pages := p.waitFor(`^Web pages:\s+(\S+)/\nPassword:\s+(\S{16})$`)
 	found := p.waitFor(`^CalDAV:\s+(\S+)/\nUser:\s+(\S+)\nPassword:\s+(\S+)\nFeed:\s+(\S+)$`)
 	url, user, password, feed := found[0], found[1], found[2], found[3]
-	p.waitFor(`^Ctrl-C ends it\.$`)
+	p.waitFor(`^Press Ctrl-C to stop\.$`)
 
 	if status, body := fetch(t, "PROPFIND", url+"/dav/calendars/"+user+"/", user, password); status != 207 || !strings.Contains(body, "/dav/calendars/demo/family/") {
 		t.Errorf("home: %d\n%s", status, body)
@@ -302,8 +302,8 @@ func TestServeWithoutConfiguration(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, "serve", "--listen", "127.0.0.1:0")
-	p.waitFor(`^There is no outbridge\.toml here, so everything has its default and is kept in ` + regexp.QuoteMeta(dir) + `/\.local/share/outbridge\.$`)
-	found := p.waitFor(`^To set this bridge up, open (http://127\.0\.0\.1:[0-9]+)/setup and enter the setup code ([A-Z2-7]{5}-[A-Z2-7]{5})$`)
+	p.waitFor(`^No outbridge\.toml here: using the defaults and keeping all data in ` + regexp.QuoteMeta(dir) + `/\.local/share/outbridge\.$`)
+	found := p.waitFor(`^To set up this bridge, open (http://127\.0\.0\.1:[0-9]+)/setup and enter the setup code ([A-Z2-7]{5}-[A-Z2-7]{5})$`)
 	url, code := found[0], found[1]
 	if status, body := fetch(t, "GET", url+"/setup", "", ""); status != 200 || strings.Contains(body, code) {
 		t.Errorf("set-up page: %d\n%s", status, body)

@@ -15,23 +15,23 @@ import (
 type statusCmd struct {
 	configFlag
 	jsonFlag
-	Losses bool `help:"Also list what could not be carried over to iCalendar, with the reason."`
+	Losses bool `help:"Also list every difference: what iCalendar could not express, and why."`
 }
 
-// maxLosses bounds the list of losses of one calendar.
+// maxLosses limits the list of losses of one calendar.
 const maxLosses = 1000
 
 type statusReport struct {
 	Accounts   []accountStatus `json:"accounts"`
-	Credential *credential     `json:"credential,omitempty"` // the app's, where its end is known
+	Credential *credential     `json:"credential,omitempty"` // the app's, if it is known when it expires
 }
 
 type accountStatus struct {
 	Account  string      `json:"account"`
-	SignedIn string      `json:"signed_in,omitempty"` // the address of whoever signed in
+	SignedIn string      `json:"signed_in,omitempty"` // address of the person who signed in
 	State    stateStatus `json:"state"`
 	LastGood *time.Time  `json:"last_good"`
-	// Notifications is when the subscription to changes ends, NotificationFault why there is none.
+	// Notifications is when the change notifications end, NotificationFault why there are none.
 	Notifications     *time.Time       `json:"notifications_until"`
 	NotificationFault string           `json:"notification_fault,omitempty"`
 	Calendars         []calendarStatus `json:"calendars"`
@@ -41,10 +41,10 @@ type accountStatus struct {
 type stateStatus struct {
 	Code     string        `json:"code"`
 	Reason   bridge.Reason `json:"reason,omitempty"`
-	Sentence string        `json:"sentence"` // what is the matter; "" when ok
+	Sentence string        `json:"sentence"` // what is wrong; "" when ok
 	Action   string        `json:"action"`   // how to fix it; "" when there is nothing to do
 	Since    time.Time     `json:"since"`
-	Final    bool          `json:"final"` // trying again is pointless until a person has acted
+	Final    bool          `json:"final"` // retrying is pointless until a person has acted
 	Claims   string        `json:"claims,omitempty"`
 }
 
@@ -53,14 +53,14 @@ type calendarStatus struct {
 	Name     string `json:"name"`
 	bridge.Counts
 	LastGood  *time.Time `json:"last_good"`
-	CursorAge float64    `json:"cursor_age_seconds"` // since the stored cursor was written; -1: there is none
-	Syncing   bool       `json:"syncing"`            // its first round is not complete
+	CursorAge float64    `json:"cursor_age_seconds"` // since the stored cursor was written; -1: no cursor
+	Syncing   bool       `json:"syncing"`            // the first round is not complete
 	Error     string     `json:"error,omitempty"`
 	Mailbox   string     `json:"mailbox,omitempty"` // address of the other mailbox that it is read from
 	CanEdit   bool       `json:"can_edit"`          // in Outlook; clients cannot in any case
-	Listed    bool       `json:"listed"`            // Graph allows no delta: it is listed and compared, which takes more requests
+	Listed    bool       `json:"listed"`            // Graph allows no delta, so it is listed and compared, which takes more requests
 	Audited   *time.Time `json:"audited"`           // the last audit
-	Found     int        `json:"audit_differences"` // what it found, and had read anew
+	Found     int        `json:"audit_differences"` // what it found and read again
 
 	LossList []convert.Loss `json:"loss_list,omitempty"` // with --losses
 }
@@ -93,7 +93,7 @@ func (r statusReport) print(out io.Writer) error {
 		fmt.Fprintln(out, "Warning: "+r.Credential.Warning+".")
 	}
 	if len(r.Accounts) == 0 {
-		fmt.Fprintln(out, "There is no account yet: add one on the pages of `outbridge serve`, or an [[account]] to the configuration.")
+		fmt.Fprintln(out, "No accounts yet: add one on the web pages of `outbridge serve`, or an [[account]] to the configuration.")
 		return nil
 	}
 	w := newTable(out)
@@ -123,15 +123,15 @@ func (a accountStatus) print(w io.Writer) {
 	if a.SignedIn != "" {
 		fmt.Fprintf(w, "\n  signed in as %s", a.SignedIn)
 	}
-	fmt.Fprintf(w, "\n  last good round: %s\n", ago(a.LastGood))
+	fmt.Fprintf(w, "\n  last good sync: %s\n", ago(a.LastGood))
 	switch {
 	case a.NotificationFault != "":
-		fmt.Fprintf(w, "  notifications: none, changes are polled for: %s\n", a.NotificationFault)
+		fmt.Fprintf(w, "  notifications: off, so Outlook is polled: %s\n", a.NotificationFault)
 	case a.Notifications != nil:
 		fmt.Fprintf(w, "  notifications: until %s\n", localTime(*a.Notifications))
 	}
 	if len(a.Calendars) > 0 {
-		fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tLOSSES\tLAST GOOD ROUND\tCURSOR AGE\tAUDIT")
+		fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tDIFFERENCES\tLAST GOOD SYNC\tCURSOR AGE\tAUDIT")
 	}
 	for _, c := range a.Calendars {
 		c.print(w)
@@ -145,13 +145,13 @@ func (c calendarStatus) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%d\t%s\t%s\t%s", c.Calendar, c.Events, c.Series, c.Adjusted, c.Losses, ago(c.LastGood), age, c.audit())
 	if c.Mailbox != "" {
-		fmt.Fprint(w, "\tof "+c.Mailbox)
+		fmt.Fprint(w, "\tfrom "+c.Mailbox)
 	}
 	if !c.CanEdit {
 		fmt.Fprint(w, "\tread-only in Outlook")
 	}
 	if c.Listed {
-		fmt.Fprint(w, "\tlisted and compared: Graph lets guests follow no changes")
+		fmt.Fprint(w, "\tread in full each time: Graph does not report changes to guests")
 	}
 	if c.Syncing {
 		fmt.Fprint(w, "\tfirst sync in progress")
@@ -166,7 +166,7 @@ func (p *program) accountStatus(ctx context.Context, name string, losses bool) (
 	st := accountStatus{Account: name, Calendars: []calendarStatus{}}
 	a, err := p.store.Account(ctx, name)
 	if errors.Is(err, bridge.ErrNotFound) || err == nil && a.State.Code == bridge.StateNew {
-		st.State = stateStatus{Code: bridge.StateNew, Sentence: "It has not been synced yet.",
+		st.State = stateStatus{Code: bridge.StateNew, Sentence: "Not synced yet.",
 			Action: fmt.Sprintf("Run `outbridge login %s`, then `outbridge serve`.", name)}
 		if a.TokenVersion > 0 {
 			st.State.Action = "Run `outbridge serve`."
@@ -217,9 +217,9 @@ func (c calendarStatus) audit() string {
 	case c.Audited == nil:
 		return "not yet"
 	case c.Found > 0:
-		return fmt.Sprintf("%s, %d differences mended", localTime(*c.Audited), c.Found)
+		return fmt.Sprintf("%s, %d differences fixed", localTime(*c.Audited), c.Found)
 	}
-	return localTime(*c.Audited) + ", as in Outlook"
+	return localTime(*c.Audited) + ", same as Outlook"
 }
 
 func known(t time.Time) *time.Time {

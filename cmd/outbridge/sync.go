@@ -15,14 +15,14 @@ import (
 	"outbridge/bridge/round"
 )
 
-// syncAttempts is how often `sync` sends a request before it gives up: somebody waits for it, unlike for serve.
+// syncAttempts is how often `sync` sends a request before it gives up: unlike with serve, somebody is waiting.
 const syncAttempts = 4
 
 type syncCmd struct {
 	configFlag
 	jsonFlag
 	Account string `help:"Only this account." placeholder:"ACCOUNT"`
-	Audit   bool   `help:"Also hold every calendar against Outlook's own view, and mend what differs."`
+	Audit   bool   `help:"Also compare every calendar with Outlook's own view, and fix what differs."`
 }
 
 // syncReport is what `sync --json` prints: the sums, then each account.
@@ -33,7 +33,7 @@ type syncReport struct {
 	Requests int64 `json:"requests"`
 	Changed  int   `json:"changed"`
 	Losses   int   `json:"losses"`
-	// Audited and Differences are what --audit compared and found.
+	// Audited and Differences are what --audit compared and what it found to differ.
 	Audited     int             `json:"audited"`
 	Differences int             `json:"differences"`
 	Seconds     float64         `json:"seconds"`
@@ -124,14 +124,14 @@ func (t syncReport) print(e *env, asJSON bool) error {
 		return nil // the error says why
 	}
 	w := newTable(e.stdout)
-	fmt.Fprintln(w, "ACCOUNT\tCALENDAR\tEVENTS\tSERIES\tPAGES\tREQUESTS\tCHANGED\tLOSSES\tSECONDS")
+	fmt.Fprintln(w, "ACCOUNT\tCALENDAR\tEVENTS\tSERIES\tPAGES\tREQUESTS\tCHANGED\tDIFFERENCES\tSECONDS")
 	for _, r := range t.Accounts {
 		for _, c := range r.Calendars {
 			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\n", r.Account, c.Calendar, c.Events, c.Series, c.Pages, c.Requests, c.Changed, c.Losses, c.Seconds)
 		}
 	}
 	if t.Audited > 0 {
-		fmt.Fprintf(w, "Audit: %d occurrences compared, %d were not as Outlook shows them and have been read anew.\n", t.Audited, t.Differences)
+		fmt.Fprintf(w, "Audit: compared %d occurrences; %d differed from Outlook and were read again.\n", t.Audited, t.Differences)
 	}
 	return w.Flush()
 }
@@ -142,8 +142,8 @@ type rebuildCmd struct {
 	Account string `help:"Only this account." placeholder:"ACCOUNT"`
 }
 
-// Run converts everything in the mirror anew. A new version does it by itself at its next round; this shows at once
-// what a change of the configuration or of the converter does.
+// Run converts everything in the mirror again. A new version does so in its next round anyway; this shows at once what a
+// change of the configuration or of the converter does.
 func (r *rebuildCmd) Run(e *env) error {
 	p, err := r.open(e)
 	if err != nil {
@@ -175,7 +175,7 @@ func (r *rebuildCmd) Run(e *env) error {
 	return errors.Join(total.print(e, r.JSON), errs)
 }
 
-// progressLine is one line on a terminal that long work keeps rewriting; elsewhere it is silent.
+// progressLine is a line on a terminal that shows the progress of long work. Without a terminal it is silent.
 type progressLine struct {
 	w     io.Writer
 	on    bool
@@ -210,7 +210,7 @@ func (l *progressLine) end() {
 	}
 }
 
-// throttle returns a function that is true at most once in a while.
+// throttle returns a function that is true at most once in every such time.
 func throttle(every time.Duration) func() bool {
 	var mu sync.Mutex
 	var last time.Time
