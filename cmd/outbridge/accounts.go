@@ -101,7 +101,7 @@ func (a *webAccounts) App(context.Context) (web.App, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.p.registration
-	app := web.App{Registration: r, Configured: !a.p.registersHere, AppOnly: a.p.conf.appOnly()}
+	app := web.App{Registration: r, Configured: !a.p.registrationOnPages, AppOnly: a.p.conf.appOnly()}
 	if r.ClientID != "" {
 		app.Consent = (&graph.Authority{LoginURL: a.p.conf.loginURL, Tenant: r.Tenant, ClientID: r.ClientID}).AdminConsentURL()
 	}
@@ -117,7 +117,7 @@ var (
 func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.p.registersHere {
+	if !a.p.registrationOnPages {
 		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, then restart the bridge."}
 	}
 	if r.Tenant == "" {

@@ -60,7 +60,7 @@ outbridge sync --audit | grep -o '; 0 differed'
 echo "second $(outbridge export alice | grep -c '^SUMMARY:Second')"
 echo "changed by nothing: $(outbridge sync --json | grep -o '"changed": 0' | sort -u)"
 `
-	// A namespace of mounts takes root, which a user namespace gives to whoever is not.
+	// A mount namespace needs root, which a user namespace provides.
 	cmd := exec.Command("unshare", "--map-root-user", "--mount", "timeout", "120", "sh", "-c", script, "sh", disk, dir)
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
 	stdin, err := cmd.StdinPipe()

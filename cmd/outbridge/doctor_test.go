@@ -159,7 +159,7 @@ func TestDoctorWell(t *testing.T) {
 		}
 	}
 	if files, err := filepath.Glob(filepath.Join(d.dir, "feed-cache", "*")); err != nil || len(files) != 3 {
-		t.Errorf("beside the files of the one feed: %q, %v", files, err)
+		t.Errorf("besides the files of the one feed: %q, %v", files, err)
 	}
 	text := outbridge(t, d.dir, "doctor", "--config", "examined.toml")
 	if !strings.Contains(text, "ok       discovery: calendar apps find 2 calendars") {

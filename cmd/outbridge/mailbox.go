@@ -101,7 +101,7 @@ func (p *program) observer(account string) func(graph.Observation) {
 	}
 }
 
-// client reads the mailbox at an address, "" being that of whoever signed in.
+// client reads the mailbox at an address, "" being that of the person who signed in.
 func (p *program) client(account, address string) *graph.Client {
 	return &graph.Client{
 		BaseURL: p.conf.graphURL + "/v1.0", Mailbox: address, HTTP: p.graph.http, Attempts: p.graph.attempts,

@@ -25,10 +25,10 @@ type program struct {
 	metrics *web.Metrics    // nil: nothing is counted
 	plain   bool            // app passwords may arrive over plain http: the demo has nothing to protect
 
-	accounts      []accountConfig // of the file, then those added on the web pages
-	added         map[string]bool // names of those added on the web pages
-	registration  bridge.Registration
-	registersHere bool // the file names no app registration, so the web pages may
+	accounts            []accountConfig // of the file, then those added on the web pages
+	added               map[string]bool // names of those added on the web pages
+	registration        bridge.Registration
+	registrationOnPages bool // the file names none, so it is set on the web pages
 
 	graph graphAccess
 }
@@ -96,7 +96,7 @@ func (c *config) refuseNewKey() error {
 // adopt adds what was set on the web pages: the app registration if the file names none, and accounts.
 func (p *program) adopt(ctx context.Context, store *sqlstore.Store) error {
 	if p.registration.ClientID == "" {
-		p.registersHere = true
+		p.registrationOnPages = true
 		r, err := store.Registration(ctx)
 		if err != nil {
 			return err

@@ -108,7 +108,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 	if pusher != nil {
 		scheduler.Rounds.Published = pusher.Published
 	}
-	l, beside, err := p.conf.secure(ctx, l, p.log)
+	l, background, err := p.conf.secure(ctx, l, p.log)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 		g.Go(func() error { return pusher.Run(ctx) })
 	}
 	g.Go(func() error { return files.Run(ctx) })
-	g.Go(func() error { return beside(ctx) })
+	g.Go(func() error { return background(ctx) })
 	g.Go(func() error { return watch(ctx, p.store, p.log) })
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -138,7 +138,7 @@ func (s *served) nextRound(t *testing.T) {
 	})
 }
 
-// eventually waits until the condition holds, which a round or two of the server bring about.
+// eventually waits until the condition holds, which takes the server a round or two.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := patience(t); ; time.Sleep(50 * time.Millisecond) {
@@ -146,7 +146,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: waited in vain", what)
+			t.Fatalf("%s: timed out", what)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the change is in the feed but not in CalDAV:\n%s", list)
 	}
 
-	// A signal in the midst of a round, with a request whose body never comes and a connection that idles.
+	// A signal in the middle of a round, with a request whose body never comes and a connection that idles.
 	hold.Store(true)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
@@ -251,7 +251,7 @@ func editConfig(t *testing.T, dir, old, new string) {
 	}
 }
 
-// TestServeNotifications has Graph tell of a change while rounds are an hour apart.
+// TestServeNotifications has Graph report a change while rounds are an hour apart.
 func TestServeNotifications(t *testing.T) {
 	t.Parallel()
 	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second, InsecureWebhooks: true}
