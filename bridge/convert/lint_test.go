@@ -255,11 +255,12 @@ func lintTime(l line) time.Time {
 	if id := param(l, "TZID"); id != "" {
 		p.Params.Set("TZID", id)
 	}
-	m, err := ics.ParseProp(p, (&ics.Reader{Resolve: Zone}).Zone)
+	r := &ics.Reader{Resolve: Zone}
+	m, err := r.Moment(ical.NewCalendar(), p)
 	if err != nil {
 		return time.Time{}
 	}
-	return m.In(time.UTC)
+	return r.Instant(m)
 }
 
 // split is a content line in its parts: the value begins at the first colon outside of quotes.
