@@ -43,13 +43,13 @@ func calendarOf(events ...string) string {
 }
 
 // expand lists what the engine makes of an object, in all its ways, which have to agree.
-func expand(t rapid.TB, data string, from, to time.Time) ([]occurrence, error) {
+func expand(t rapid.TB, data string, from, to time.Time, floating *time.Location) ([]occurrence, error) {
 	t.Helper()
 	cal, err := ics.Decode([]byte(data))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, data)
 	}
-	list, err := (&ics.Reader{Resolve: resolve}).Expand(cal, ics.Span{Start: from, End: to})
+	list, err := (&ics.Reader{Resolve: resolve, Floating: floating}).Expand(cal, ics.Span{Start: from, End: to})
 	var out, again []occurrence
 	for _, i := range list {
 		out = append(out, occurrence{i.Start, i.End})
@@ -57,7 +57,7 @@ func expand(t rapid.TB, data string, from, to time.Time) ([]occurrence, error) {
 	sorted := func(l []occurrence) {
 		slices.SortFunc(l, func(a, b occurrence) int { return strings.Compare(a.String(), b.String()) })
 	}
-	err2 := (&ics.Reader{Resolve: resolve}).Spans([]byte(data), ics.Span{Start: from, End: to}, func(from, to time.Time) bool {
+	err2 := (&ics.Reader{Resolve: resolve, Floating: floating}).Spans([]byte(data), ics.Span{Start: from, End: to}, func(from, to time.Time) bool {
 		again = append(again, occurrence{from, to})
 		return true
 	})
