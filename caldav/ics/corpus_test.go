@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var update = flag.Bool("update", false, "write testdata anew: what the judge says of hand.txtar, and drawn.txtar")
+var update = flag.Bool("update", false, "rewrite testdata: what the judge says of hand.txtar, and drawn.txtar")
 
 // object makes a VCALENDAR of the components of a case.
 func object(body string) string {

@@ -92,8 +92,8 @@ func (i Instance) Summary() string {
 	return s
 }
 
-// Expand lists the instances of an object, or of a whole calendar, that overlap s, by start. There are no more than
-// so many that ErrTooMany is not wrapped.
+// Expand lists the instances of an object, or of a whole calendar, that overlap s, by start. More than 100,000 are an error
+// that wraps ErrTooMany; the other errors are those of Instances.
 func (r *Reader) Expand(cal *ical.Calendar, s Span) ([]Instance, error) {
 	var list []Instance
 	err := r.Instances(cal, s, func(i Instance) bool {
