@@ -175,7 +175,7 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 	if err != nil {
 		return nil, err
 	}
-	backend := dav.Backend{Store: p.store}
+	backend := dav.Backend{Store: p.store, Zone: convert.Zone}
 	if pusher != nil {
 		backend.Push = pusher
 	}
