@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"outbridge/bridge"
+	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/web"
 )
@@ -42,7 +43,7 @@ func newDesk(t *testing.T) *desk {
 	s := newSite(t)
 	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now()}
 	d.handler = &web.Handler{Store: s.store, Feeds: s.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts,
-		SetupCode: setupCode, Now: d.now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		SetupCode: setupCode, Now: d.now, Zone: convert.Zone, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	d.edge = &web.Edge{Next: d.handler.Handler(), PublicURL: d.handler.PublicURL}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if peer := r.Header.Get("Test-Peer"); peer != "" { // the other end, which a test cannot be on any machine but this

@@ -54,14 +54,14 @@ func TestSignInByBrowser(t *testing.T) {
 	// The browser of somebody else does not finish it, signed in or not.
 	other := d.somebody()
 	other.post("/sign-in", "password", adminPassword)
-	if got := other.get("/auth/callback?" + back); got.StatusCode != 400 || !strings.Contains(got.body, "not begun in this browser") {
+	if got := other.get("/auth/callback?" + back); got.StatusCode != 400 || !strings.Contains(got.body, "not started in this browser") {
 		t.Errorf("in another session: %s\n%s", got.Status, got.body)
 	}
 	if got := p.get("/auth/callback?" + back); got.Header.Get("Location") != "/accounts/alice?done=signed-in" {
 		t.Errorf("back: %s\n%s", got.Status, got.body)
 	}
 	for name, query := range map[string]string{"again": back, "without a state": "code=x", "nothing": "", "a strange state": "code=x&state=y", "an error of nobody": "error=access_denied&state="} {
-		if got := p.get("/auth/callback?" + query); got.StatusCode != 400 || !strings.Contains(got.body, "not begun in this browser, or took too long") {
+		if got := p.get("/auth/callback?" + query); got.StatusCode != 400 || !strings.Contains(got.body, "not started in this browser, or took too long") {
 			t.Errorf("%s: %s\n%s", name, got.Status, got.body)
 		}
 	}

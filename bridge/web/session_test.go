@@ -27,9 +27,9 @@ func TestSetUp(t *testing.T) {
 		code, password, repeat, says string
 		status                       int
 	}{
-		{"AAAAA-AAAAA", adminPassword, adminPassword, "not the setup code", 403},
-		{"", adminPassword, adminPassword, "not the setup code", 403},
-		{setupCode, adminPassword, "another horse battery", "not the same", 400},
+		{"AAAAA-AAAAA", adminPassword, adminPassword, "The setup code is wrong", 403},
+		{"", adminPassword, adminPassword, "The setup code is wrong", 403},
+		{setupCode, adminPassword, "another horse battery", "do not match", 400},
 		{setupCode, "tiny", "tiny", "too short", 400},
 		{setupCode, strings.Repeat("é", 40), strings.Repeat("é", 40), "too long", 400},
 	} {

@@ -74,7 +74,7 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// serve starts the web side, anew where it runs.
+// serve starts the web side, or restarts it.
 func (s *site) serve() {
 	clock := func() time.Time {
 		if now := s.now.Load(); now != nil {

@@ -27,7 +27,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 		for _, act := range []bridge.Action{bridge.ActionSignIn, bridge.ActionConfigure} {
 			f := bridge.Fault{Reason: r, Action: act, Address: "boss@contoso.example"}
 			w := web.WordsFor(f)
-			if !oneSentence(w.Sentence) || strings.Contains(w.Sentence+w.Fix+w.Sign, "%") {
+			if !oneSentence(w.Sentence) || strings.Contains(w.Sentence+w.Fix+w.AfterSignIn, "%") {
 				t.Errorf("%s: %+v", r, w)
 			}
 			if fix := w.Action(f, "run `outbridge login alice`"); act == bridge.ActionSignIn && (!oneSentence(fix) || !strings.Contains(fix, "un `outbridge login alice`")) {

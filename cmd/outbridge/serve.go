@@ -178,7 +178,7 @@ func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.P
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
-		Store: store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: log,
+		Store: store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: log, Zone: convert.Zone,
 		Accounts: &accounts{store: store, work: b, log: log, c: c}, SetupCode: setupCode, Metrics: c.metrics, MetricsToken: token,
 	}
 	if b.NotifyURL != "" {

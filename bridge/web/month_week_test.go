@@ -63,6 +63,10 @@ func zoneOf(t testing.TB, name string) *time.Location {
 
 var viewNow = time.Date(2026, 3, 25, 12, 0, 0, 0, time.UTC)
 
+func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, q url.Values, zone *time.Location, now time.Time) (*view, error) {
+	return viewer{store, convert.Zone}.view(ctx, cals, q, zone, now)
+}
+
 // makeView is viewOf of one calendar, or of two where there are objects of another.
 func makeView(t testing.TB, s *shelf, query string, zone string) *view {
 	t.Helper()
@@ -199,7 +203,7 @@ func TestViewAddresses(t *testing.T) {
 func TestViewProblems(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ query, want string }{
-		{"view=year", "month and a week"},
+		{"view=year", "Only view=month and view=week exist"},
 		{"date=2026-13-01", "2026-03-25"},
 		{"date=0001-01-01", "1900"},
 		{"date=9999-01-01", "2200"},
@@ -231,7 +235,7 @@ func TestViewProblems(t *testing.T) {
 	s.put(t, 1, "SUMMARY:Good", "DTSTART:20260304T100000Z")
 	s.put(t, 1, "SUMMARY:Bad zone", "DTSTART:20260304T100000Z")
 	s.list[1].Data = bytes.Replace(s.list[1].Data, []byte("DTSTART:20260304T100000Z"), []byte("DTSTART;TZID=Nowhere:20260304T100000"), 1)
-	if v := makeView(t, s, "", "UTC"); v.Note != "Events that cannot be shown here: 1." || said(v) != "03-04 10:00 Good\n" {
+	if v := makeView(t, s, "", "UTC"); v.Note != "1 event cannot be shown here." || said(v) != "03-04 10:00 Good\n" {
 		t.Errorf("%s\n%s", v.Note, said(v))
 	}
 }
@@ -283,7 +287,7 @@ func TestViewGrid(t *testing.T) {
 	tableShape(t, render(t, v))
 }
 
-var viewPage = template.Must(template.ParseFS(files, "view.html"))
+var viewPage = template.Must(template.ParseFS(files, "pages/month-week.html"))
 
 func render(t testing.TB, v *view) *html.Node {
 	t.Helper()
@@ -448,7 +452,7 @@ func TestViewBounds(t *testing.T) {
 		s.put(t, 1, fmt.Sprintf("SUMMARY:Daily %d", i), "DTSTART:20200101T100000Z", "DTEND:20200101T110000Z", "RRULE:FREQ=DAILY")
 	}
 	v := makeView(t, s, "", "UTC")
-	if !strings.Contains(v.Note, "Not shown: ") || len(v.Days) != 31 || len(v.Days[0].Events) != maxInList || v.Days[0].More < 250 {
+	if !strings.Contains(v.Note, " are not shown.") || len(v.Days) != 31 || len(v.Days[0].Events) != maxInList || v.Days[0].More < 250 {
 		t.Errorf("%s %d", v.Note, v.Days[0].More)
 	}
 	v = makeView(t, s, "view=week", "UTC")
