@@ -326,7 +326,7 @@ func TestAccounts(t *testing.T) {
 	if got := p.get("/new-account"); got.Header.Get("Location") != "/app" {
 		t.Errorf("a new account without an app registration: %s", got.Status)
 	}
-	if got := p.get("/"); !strings.Contains(got.body, "First, an app registration") {
+	if got := p.get("/"); !strings.Contains(got.body, "First, register an app") {
 		t.Errorf("front page without an app registration:\n%s", got.body)
 	}
 }

@@ -54,7 +54,7 @@ func TestPages(t *testing.T) {
 	b.fill("password", "correct horse battery")
 	b.fill("repeat", "correct horse battery")
 	b.press("Set password")
-	b.shows("First, an app registration")
+	b.shows("First, register an app")
 	b.look("first")
 
 	// The app registration, which Microsoft has to know.
