@@ -49,7 +49,7 @@ func LinksOf(address, name string) FeedLinks {
 	l.Office365 = "https://outlook.office.com/calendar/0/addfromweb?" + query
 	switch {
 	case !public(u.Hostname()):
-		l.Warning = fmt.Sprintf("Google and Outlook on the web cannot reach %s: set public_url to an address on the internet.", u.Hostname())
+		l.Warning = fmt.Sprintf("Google and Outlook on the web cannot reach %s: they need a public_url on the internet.", u.Hostname())
 	case u.Scheme != "https":
 		l.Warning = "Google and Outlook on the web need a public_url with https."
 	case len(address) > maxAddress || len(l.Google) > maxAddress:
