@@ -21,7 +21,7 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// shelf is objects without a database.
+// shelf is an ObjectStore in memory.
 type shelf struct {
 	bridge.ObjectStore
 	list []bridge.Object
@@ -37,7 +37,7 @@ func (s *shelf) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 	return page, ctx.Err()
 }
 
-// put adds a VEVENT of these lines to a calendar.
+// put adds a VEVENT with these lines to a calendar.
 func (s *shelf) put(t testing.TB, id bridge.CalendarID, lines ...string) {
 	t.Helper()
 	n := len(s.list)
@@ -67,7 +67,7 @@ func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calenda
 	return viewer{store, convert.Zone}.view(ctx, cals, q, zone, now)
 }
 
-// makeView is viewOf of one calendar, or of two where there are objects of another.
+// makeView is viewOf of one calendar, or of two if there are objects in the second.
 func makeView(t testing.TB, s *shelf, query string, zone string) *view {
 	t.Helper()
 	q, err := url.ParseQuery(query)
@@ -88,7 +88,7 @@ func makeView(t testing.TB, s *shelf, query string, zone string) *view {
 	return v
 }
 
-// said is the days of a view with their events, a line each.
+// said lists the days of a view with their events, one per line.
 func said(v *view) string {
 	var b strings.Builder
 	for _, d := range v.Days {
@@ -219,7 +219,7 @@ func TestViewProblems(t *testing.T) {
 	if v, err := viewOf(t.Context(), &shelf{}, nil, nil, time.Local, viewNow); err != nil || v.Zone != "" && v.Zone == "Local" || strings.Contains(v.Next, "zone") {
 		t.Errorf("the host's zone: %+v %v", v, err)
 	}
-	// Without a zone of the mailbox it is that of most events.
+	// If the mailbox has no zone, it is that of most events.
 	own := &shelf{}
 	own.put(t, 1, "SUMMARY:A", "DTSTART;TZID=America/New_York:20260304T100000")
 	own.put(t, 1, "SUMMARY:B", "DTSTART;TZID=Asia/Tokyo:20260305T100000")
@@ -240,7 +240,7 @@ func TestViewProblems(t *testing.T) {
 	}
 }
 
-// TestViewGrid reads the grid as a table, with its spans, and tells which rows and columns each event is in.
+// TestViewGrid reads the grid as a table with row and column spans, and finds the rows and columns of each event.
 func TestViewGrid(t *testing.T) {
 	t.Parallel()
 	s := &shelf{}
@@ -302,7 +302,7 @@ func render(t testing.TB, v *view) *html.Node {
 	return doc
 }
 
-// all are the elements of a kind below n, in order.
+// all returns the elements of a kind below n, in order.
 func all(n *html.Node, kinds ...atom.Atom) (list []*html.Node) {
 	for d := range n.Descendants() {
 		for _, k := range kinds {
@@ -444,7 +444,7 @@ func TestViewMarkup(t *testing.T) {
 	}
 }
 
-// TestViewBounds: however much there is, the page stays of a size and says what it leaves out.
+// TestViewBounds: however many events there are, the page stays small and says what it leaves out.
 func TestViewBounds(t *testing.T) {
 	t.Parallel()
 	s := &shelf{}
@@ -489,7 +489,7 @@ func FuzzViewQuery(f *testing.F) {
 	})
 }
 
-// BenchmarkView makes and writes the month of a calendar of 10,000 single events, all of them in this month.
+// BenchmarkView renders the month of a calendar with 10,000 single events, all of them in this month.
 func BenchmarkView(b *testing.B) {
 	s := &shelf{}
 	for i := range 10_000 {
@@ -509,7 +509,7 @@ func BenchmarkView(b *testing.B) {
 		}
 		s.list = append(s.list, bridge.Object{Calendar: 1, Name: fmt.Sprintf("%06d", i), Data: w.Bytes()})
 	}
-	// The store pages by name in an index; this one would look through all of them each time.
+	// The real store pages by an index; shelf would search everything each time.
 	pages := map[string][]bridge.Object{}
 	for i := 0; i < len(s.list); i += 50 {
 		after := ""

@@ -146,7 +146,7 @@ func TestFeedForm(t *testing.T) {
 	if f := list[0]; f.Name != "Family" || f.Detail != "limited" || len(f.Calendars) != 1 || f.Calendars[0] != cals[1].ID || fmt.Sprint(f.Options) != fmt.Sprint(want) {
 		t.Errorf("%+v", f)
 	}
-	// The form to change it shows it as it is, and sent as it is changes nothing but what was changed.
+	// The edit form shows the feed as it is; sending it changes only what was edited.
 	form := p.get("/accounts/alice/feeds/1")
 	for _, has := range []string{`value="Family"`, `value="limited" checked`, `id="cal-` + family + `" name="calendar" value="` + family + `" checked`,
 		`<option value="hide" selected>`, `value="Travel, Customers"`, `value="3mo"`, "<details open>"} {
@@ -172,7 +172,7 @@ func TestFeedForm(t *testing.T) {
 	}
 }
 
-// What comes from Outlook is text on the pages, whatever it is.
+// Whatever comes from Outlook is shown as text on the pages.
 func TestTextIsText(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -291,7 +291,7 @@ func TestAccounts(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	p := d.admin()
-	// Before its first sync an account has pages as any other.
+	// Before its first sync an account has the same pages as any other.
 	for _, path := range []string{"/accounts/alice", "/calendars/alice", "/accounts/alice/connect", "/accounts/alice/passwords", "/accounts/alice/feeds", "/accounts/alice/sign-in"} {
 		if got := p.get(path); got.StatusCode != 200 {
 			t.Errorf("%s: %s\n%s", path, got.Status, got.body)
@@ -331,7 +331,7 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// TestUsualZone shows a calendar in the time zone that most of its events are in, where nobody has said which.
+// TestUsualZone: unless somebody chooses a time zone, a calendar is shown in that of most of its events.
 func TestUsualZone(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -14,7 +14,7 @@ func oneSentence(s string) bool {
 	return len(s) > 10 && strings.HasSuffix(s, ".") && !strings.Contains(strings.TrimSuffix(s, "."), ". ")
 }
 
-// Every reason has a sentence and a way to fix it, in words that a page and a terminal can show.
+// Every reason has a sentence and a fix, in words for a page and a terminal.
 func TestEveryReasonHasWords(t *testing.T) {
 	t.Parallel()
 	reasons := []bridge.Reason{bridge.ReasonSignInRefused, bridge.ReasonPolicy, bridge.ReasonShared, bridge.ReasonDenied, bridge.ReasonMailboxMissing, bridge.ReasonNoCalendars,
@@ -44,7 +44,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 	}
 }
 
-// Each refusal of the login service, by its code and the number that it has, is in the words that were always used for it.
+// The words for each refusal of the login service name its cause.
 func TestWordsOfRefusals(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
