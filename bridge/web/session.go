@@ -19,7 +19,7 @@ import (
 const (
 	sessionIdle  = 14 * 24 * time.Hour // a session ends after this long without use
 	sessionLife  = 90 * 24 * time.Hour // and this long after sign-in in any case
-	sessionTouch = time.Hour           // at most this often its last use is recorded
+	sessionTouch = time.Hour           // the last use is recorded at most this often
 )
 
 // NewSetupCode makes a code for Handler.SetupCode: 50 random bits, easy to read and type.

@@ -4,7 +4,7 @@
 // It knows neither Graph nor SQL: it reads what is published in Store, and signs accounts in through Accounts.
 //
 // The pages belong to one administrator. They are rendered here, with one style sheet and very little script. Invariants:
-//   - Every page needs a session, except the front page, sign-in, set-up and one-time links.
+//   - Every page needs a session, except the front page, sign-in, setup and one-time links.
 //   - A secret is shown once, in the answer to the form that made it, and that answer is never cached.
 //   - A request from another origin changes nothing.
 //   - Only Edge decides who is asking and whether the request could be read on the way.
