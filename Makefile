@@ -14,7 +14,9 @@ demo: ## a simulated Outlook mailbox behind the real bridge; no account needed
 # curl), with their engines (ical.js from npm, libical), with proxies (Caddy, nginx, Apache) and with shells. Last comes
 # the Debian package: built, installed, upgraded and removed. `go test ./...` without it needs nothing but Go.
 test: setup check
-	$(GO) test -race -tags interop -timeout 15m -parallel 4 ./...
+	@echo "tests: they are built with the race detector first, which takes minutes the first time"
+	$(GO) tool gotestsum --format testname -- -race -tags interop -timeout 15m -parallel 4 ./...
+	@echo "package: built, installed, upgraded and removed"
 	packaging/test
 
 # Debian packages that the tests need, where they are missing. The race detector needs a C compiler.
@@ -24,6 +26,7 @@ setup:
 		nginx-light apache2-bin caddy zsh fish
 
 check:
+	@echo "checks: gofmt, go vet, staticcheck"
 	@unformatted=$$(gofmt -l bridge caldav cmd); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w these files:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet -tags interop,load ./...

@@ -63,7 +63,7 @@ func BenchmarkQuery(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	const body = `<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range roundtest.Start="%s" end="%s"/></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`
+	const body = `<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="%s" end="%s"/></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`
 	text := fmt.Sprintf(body, roundtest.Start.Format("20060102T150405Z"), roundtest.Start.AddDate(0, 1, 0).Format("20060102T150405Z"))
 	var h *caldav.Handler
 	restart := func() {

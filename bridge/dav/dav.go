@@ -6,11 +6,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
 	"outbridge/caldav"
 )
 
@@ -23,6 +23,8 @@ const listPage = 500
 type Backend struct {
 	Store Store
 	Push  Push // nil: clients are offered no push
+	// Zone finds the time zone that a mailbox names, by an IANA name or one of Microsoft's. Nil: calendars have no zone.
+	Zone func(name string) (*time.Location, bool)
 }
 
 // Store is what clients see.
@@ -73,7 +75,7 @@ func (b Backend) Calendars(ctx context.Context, p caldav.Principal) ([]caldav.Ca
 	}
 	cals := make([]caldav.Calendar, len(list))
 	for i, c := range list {
-		cals[i] = davCalendar(c, p, zoneOf(a))
+		cals[i] = davCalendar(c, p, b.zoneOf(a))
 	}
 	return cals, nil
 }
@@ -87,13 +89,19 @@ func (b Backend) Calendar(ctx context.Context, p caldav.Principal, name string) 
 	if err != nil {
 		return caldav.Calendar{}, davError(err)
 	}
-	return davCalendar(c, p, zoneOf(a)), nil
+	return davCalendar(c, p, b.zoneOf(a)), nil
 }
 
 // zoneOf is the IANA name of the mailbox's own time zone, "" where that is not known.
-func zoneOf(a bridge.Account) string {
-	_, iana, _ := convert.LoadZone(a.Settings.Zone)
-	return iana
+func (b Backend) zoneOf(a bridge.Account) string {
+	if b.Zone == nil {
+		return ""
+	}
+	loc, ok := b.Zone(a.Settings.Zone)
+	if !ok {
+		return ""
+	}
+	return loc.String()
 }
 
 func davCalendar(c bridge.Calendar, p caldav.Principal, zone string) caldav.Calendar {

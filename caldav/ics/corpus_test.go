@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var update = flag.Bool("update", false, "write testdata anew: what the judge says of hand.txtar, and drawn.txtar")
+var update = flag.Bool("update", false, "rewrite testdata: what the judge says of hand.txtar, and drawn.txtar")
 
 // object makes a VCALENDAR of the components of a case.
 func object(body string) string {
@@ -49,8 +49,8 @@ func window(t rapid.TB, data string) (from, to time.Time) {
 func against(t rapid.TB, name, data string) []occurrence {
 	t.Helper()
 	from, to := window(t, data)
-	want := judge(t, data, from, to, aliases)
-	got, err := expand(t, data, from, to)
+	want := judge(t, data, from, to, time.UTC)
+	got, err := expand(t, data, from, to, nil)
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%s: %v\n%sthe judge:\n%s%s", name, err, describe(got), describe(want), data)
 	}
@@ -94,7 +94,7 @@ func TestDrawn(t *testing.T) {
 		for seed := 0; len(a.Files) < drawn; seed++ {
 			body := rapid.Custom(drawObject).Example(seed)
 			from, to := window(t, object(body))
-			if _, err := expand(t, object(body), from, to); !errors.Is(err, ics.ErrTooMany) { // rules that hit no day
+			if _, err := expand(t, object(body), from, to, nil); !errors.Is(err, ics.ErrTooMany) { // rules that hit no day
 				a.Files = append(a.Files, txtar.File{Name: fmt.Sprintf("%03d.ics", seed), Data: []byte(body)})
 			}
 		}
@@ -163,8 +163,12 @@ func TestProperty(t *testing.T) {
 		body := drawObject(t)
 		data := object(body)
 		from, to := window(t, data)
-		want := judge(t, data, from, to, aliases)
-		got, err := expand(t, data, from, to)
+		floating, err := time.LoadLocation(rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Auckland", "Pacific/Apia"}).Draw(t, "floating"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := judge(t, data, from, to, floating)
+		got, err := expand(t, data, from, to, floating)
 		if errors.Is(err, ics.ErrTooMany) && len(want) <= 5 {
 			t.Skip("a rule that hits no day, or hardly any")
 		}
@@ -180,7 +184,7 @@ func TestProperty(t *testing.T) {
 			}
 			return o.start.Before(from) || !o.start.Before(to)
 		})
-		if got, err = expand(t, data, from, to); err != nil || !slices.Equal(got, want) {
+		if got, err = expand(t, data, from, to, floating); err != nil || !slices.Equal(got, want) {
 			t.Fatalf("%v – %v: %v\n%sthe judge:\n%s%s", from, to, err, describe(got), describe(want), body)
 		}
 	})

@@ -14,7 +14,7 @@ import (
 // The judge reads RFC 5545 slowly and obviously: it asks of every day, and of every clock time on it that a rule could
 // mean, whether each part of the rule allows it. It shares no code with the engine, and has no limits.
 
-// occurrence is an instance by the judge. For a date and a floating time they are as a clock in UTC shows them.
+// occurrence is an instance by the judge.
 type occurrence struct{ start, end time.Time }
 
 func (o occurrence) String() string {
@@ -24,7 +24,7 @@ func (o occurrence) String() string {
 // point is a value of a date property.
 type point struct {
 	wall time.Time
-	loc  *time.Location // UTC for a date and a floating time
+	loc  *time.Location
 	date bool
 }
 
@@ -48,7 +48,7 @@ func slowInstant(wall time.Time, loc *time.Location) time.Time {
 }
 
 // judge lists the instances that overlap the span. The object has one UID and zones by their IANA names, or by aliases.
-func judge(t rapid.TB, data string, from, to time.Time, aliases map[string]string) []occurrence {
+func judge(t rapid.TB, data string, from, to time.Time, floating *time.Location) []occurrence {
 	t.Helper()
 	cal, err := ical.NewDecoder(strings.NewReader(data)).Decode()
 	if err != nil {
@@ -63,14 +63,17 @@ func judge(t rapid.TB, data string, from, to time.Time, aliases map[string]strin
 		if len(v) == 8 {
 			d, err := time.Parse("20060102", v)
 			fail(err)
-			return point{d, time.UTC, true}
+			return point{d, floating, true}
 		}
 		v, utc := strings.CutSuffix(v, "Z")
 		w, err := time.Parse("20060102T150405", v)
 		fail(err)
 		id := p.Params.Get("TZID")
-		if utc || id == "" {
-			id = "UTC"
+		switch {
+		case utc:
+			return point{w, time.UTC, false}
+		case id == "":
+			return point{w, floating, false}
 		}
 		if alias := aliases[id]; alias != "" {
 			id = alias
@@ -113,7 +116,7 @@ func judge(t rapid.TB, data string, from, to time.Time, aliases map[string]strin
 			return slowDuration(t, p.Value)
 		}
 		if start.date {
-			return func(p point) time.Time { return p.wall.AddDate(0, 0, 1) }
+			return func(p point) time.Time { return point{p.wall.AddDate(0, 0, 1), p.loc, true}.at() }
 		}
 		return point.at
 	}
@@ -158,12 +161,12 @@ func judge(t rapid.TB, data string, from, to time.Time, aliases map[string]strin
 			case r.date && !start.date:
 				r.point = point{r.wall.Add(start.wall.Sub(start.wall.Truncate(24 * time.Hour))), start.loc, false}
 			case start.date:
-				r.point = point{r.wall.Truncate(24 * time.Hour), time.UTC, true}
+				r.point = point{r.wall.Truncate(24 * time.Hour), floating, true}
 			}
 			candidates = append(candidates, r)
 		}
 		if p := master.Props.Get("RRULE"); p != nil {
-			for _, w := range slowRule(t, p.Value, start, to) {
+			for _, w := range slowRule(t, p.Value, start, !strings.HasSuffix(master.Props.Get("DTSTART").Value, "Z") && master.Props.Get("DTSTART").Params.Get("TZID") == "", to) {
 				candidates = append(candidates, lasting{point: point{w, start.loc, start.date}})
 			}
 		}
@@ -174,6 +177,9 @@ func judge(t rapid.TB, data string, from, to time.Time, aliases map[string]strin
 		seen := map[string]bool{}
 		for _, c := range candidates {
 			name := c.at().Format("20060102150405")
+			if c.date {
+				name = c.wall.Format("20060102") // two days are two, also where they begin at the same instant
+			}
 			if seen[name] || names(excluded, c.point) || names(replaced, c.point) {
 				seen[name] = true
 				continue
@@ -225,8 +231,8 @@ func slowDuration(t rapid.TB, v string) func(point) time.Time {
 
 var weekdays = []string{"SU", "MO", "TU", "WE", "TH", "FR", "SA"}
 
-// slowRule lists the clock times of a rule up to some days after to, DTSTART not always among them.
-func slowRule(t rapid.TB, value string, start point, to time.Time) (walls []time.Time) {
+// slowRule lists the clock times of a rule up to some days after to, but DTSTART. floats is whether start is a floating time.
+func slowRule(t rapid.TB, value string, start point, floats bool, to time.Time) (walls []time.Time) {
 	t.Helper()
 	parts := map[string]string{}
 	for part := range strings.SplitSeq(strings.ToUpper(strings.ReplaceAll(value, " ", "")), ";") {
@@ -391,7 +397,7 @@ func slowRule(t rapid.TB, value string, start point, to time.Time) (walls []time
 		switch {
 		case len(v) == 8:
 			until = func(w time.Time) bool { return w.Format("20060102") <= v }
-		case start.date, start.loc == time.UTC, !strings.HasSuffix(v, "Z"):
+		case start.date, floats, !strings.HasSuffix(v, "Z"):
 			until = func(w time.Time) bool { return w.Format("20060102T150405") <= strings.TrimSuffix(v, "Z") }
 		default:
 			until = func(w time.Time) bool { return slowInstant(w, start.loc).Format("20060102T150405Z") <= v }

@@ -59,53 +59,36 @@ func (l Line) Text() []byte {
 
 // Name is the name of the property, in upper case.
 func (l Line) Name() []byte {
-	end := bytes.IndexAny(l, ":;\n")
-	if end >= 0 && l[end] == '\n' { // the line is at its end, or the name is folded
-		l = l.Text()
-		end = bytes.IndexAny(l, ":;")
-	}
-	if end < 0 {
-		end = len(l)
-	}
-	name := bytes.TrimSuffix(l[:end], []byte("\r"))
-	for _, c := range name {
-		if 'a' <= c && c <= 'z' {
-			return bytes.ToUpper(name)
+	lower := false
+	for i, c := range l {
+		switch {
+		case c == ':' || c == ';':
+			return l[:i].upper(lower)
+		case c == '\r' || c == '\n': // it ends within the name, or is folded there
+			text := Line(l.Text())
+			end := bytes.IndexAny(text, ":;")
+			if end < 0 {
+				end = len(text)
+			}
+			return text[:end].upper(true)
+		case 'a' <= c && c <= 'z':
+			lower = true
 		}
 	}
-	return name
+	return l.upper(lower)
+}
+
+func (l Line) upper(lower bool) []byte {
+	if lower {
+		return bytes.ToUpper(l)
+	}
+	return l
 }
 
 // Value is the text after the colon that ends the name and the parameters; empty where there is none.
 func (l Line) Value() []byte {
 	text := l.Text()
-	_, colon := head(text)
-	return text[min(colon+1, len(text)):]
-}
-
-// Param is the first value of a parameter, without quotes and the escapes of RFC 6868; empty where there is none.
-func (l Line) Param(name string) string {
-	text := l.Text()
-	_, colon := head(text)
-	for rest := text[:colon]; ; {
-		i := unquoted(rest, ';')
-		if i == len(rest) {
-			return ""
-		}
-		rest = rest[i+1:]
-		param := rest[:unquoted(rest, ';')]
-		key, value, _ := bytes.Cut(param, []byte("="))
-		if strings.EqualFold(string(key), name) {
-			value = value[:unquoted(value, ',')]
-			return unescapeParam(strings.Trim(string(value), `"`))
-		}
-	}
-}
-
-// head finds the end of the name and of the parameters in an unfolded line.
-func head(text []byte) (name, params int) {
-	params = unquoted(text, ':')
-	return min(unquoted(text[:params], ';'), params), params
+	return text[min(unquoted(text, ':')+1, len(text)):]
 }
 
 // unquoted is the index of c outside of quotes, or the length of b.

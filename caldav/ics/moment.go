@@ -197,8 +197,8 @@ func (d Duration) After(start Moment, floating *time.Location) time.Time {
 // later is t and some seconds, however many: a time.Duration holds no more than 292 years.
 func later(t time.Time, seconds int64) time.Time { return time.Unix(t.Unix()+seconds, 0).UTC() }
 
-// ZoneFunc finds the zone of a TZID.
-type ZoneFunc func(tzid string) (*time.Location, error)
+// zoneFunc finds the zone of a TZID.
+type zoneFunc func(tzid string) (*time.Location, error)
 
 // value is one of the values of a date property: a moment, or a PERIOD (RFC 5545 §3.3.9), which says how long it lasts.
 type value struct {
@@ -208,7 +208,7 @@ type value struct {
 
 // values reads DTSTART and the like, and the comma-separated lists of RDATE and EXDATE. A TZID counts for local times
 // alone. A period that ends at a time lasts exactly as long as from its start to there.
-func values(p *ical.Prop, zone ZoneFunc) ([]value, error) {
+func values(p *ical.Prop, zone zoneFunc) ([]value, error) {
 	var l []value
 	for v := range strings.SplitSeq(p.Value, ",") {
 		if v = strings.TrimSpace(v); v == "" && len(p.Value) > 0 && (p.Name == ical.PropRecurrenceDates || p.Name == ical.PropExceptionDates) {
@@ -230,7 +230,7 @@ func values(p *ical.Prop, zone ZoneFunc) ([]value, error) {
 	return l, nil
 }
 
-func periodLength(start Moment, to string, p *ical.Prop, zone ZoneFunc) (*Duration, error) {
+func periodLength(start Moment, to string, p *ical.Prop, zone zoneFunc) (*Duration, error) {
 	if strings.ContainsAny(to, "pP") {
 		d, err := ParseDuration(to)
 		return &d, err
@@ -243,7 +243,7 @@ func periodLength(start Moment, to string, p *ical.Prop, zone ZoneFunc) (*Durati
 }
 
 // local reads one value, in the zone that its property names.
-func local(v string, p *ical.Prop, zone ZoneFunc) (Moment, error) {
+func local(v string, p *ical.Prop, zone zoneFunc) (Moment, error) {
 	m, err := ParseMoment(v, nil)
 	if err != nil || m.Date || m.Loc != nil {
 		return m, err
@@ -254,8 +254,8 @@ func local(v string, p *ical.Prop, zone ZoneFunc) (Moment, error) {
 	return m, err
 }
 
-// ParseProp reads the first value of DTSTART, DTEND, RECURRENCE-ID and the like.
-func ParseProp(p *ical.Prop, zone ZoneFunc) (Moment, error) {
+// parseProp reads the first value of DTSTART, DTEND, RECURRENCE-ID and the like.
+func parseProp(p *ical.Prop, zone zoneFunc) (Moment, error) {
 	l, err := values(p, zone)
 	if err != nil {
 		return Moment{}, err

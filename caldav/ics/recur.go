@@ -92,8 +92,8 @@ func (i Instance) Summary() string {
 	return s
 }
 
-// Expand lists the instances of an object, or of a whole calendar, that overlap s, by start. There are no more than
-// so many that ErrTooMany is not wrapped.
+// Expand lists the instances of an object, or of a whole calendar, that overlap s, by start. More than 100,000 are an error
+// that wraps ErrTooMany; the other errors are those of Instances.
 func (r *Reader) Expand(cal *ical.Calendar, s Span) ([]Instance, error) {
 	var list []Instance
 	err := r.Instances(cal, s, func(i Instance) bool {
@@ -146,7 +146,7 @@ func (r *Reader) Event(cal *ical.Calendar, c *ical.Component) (Instance, error) 
 
 // Moment reads the first value of a date property of cal.
 func (r *Reader) Moment(cal *ical.Calendar, p *ical.Prop) (Moment, error) {
-	return ParseProp(p, r.zonesOf(cal))
+	return parseProp(p, r.zonesOf(cal))
 }
 
 // At moves an instance to another start, which becomes its ID.
@@ -164,6 +164,7 @@ func (r *Reader) At(i Instance, start Moment) Instance {
 
 // set is the VEVENTs of one UID.
 type set struct {
+	uid       string
 	masters   []master
 	overrides []Instance
 	replaced  []Moment // RECURRENCE-IDs
@@ -205,7 +206,7 @@ func (k keys) has(m Moment, at time.Time) bool {
 // read takes the VEVENTs of a calendar apart, in order.
 func (r *Reader) read(cal *ical.Calendar) ([]*set, error) {
 	var sets []*set
-	byUID := map[string]*set{}
+	var byUID map[string]*set // where there are many
 	zone := r.zonesOf(cal)
 	for _, c := range cal.Children {
 		if c.Name != ical.CompEvent {
@@ -215,11 +216,18 @@ func (r *Reader) read(cal *ical.Calendar) ([]*set, error) {
 		if p := c.Props.Get(ical.PropUID); p != nil {
 			uid = p.Value
 		}
-		s := byUID[uid]
-		if s == nil {
-			s = &set{}
-			byUID[uid] = s
+		var s *set
+		if n := len(sets); n > 0 && sets[n-1].uid == uid {
+			s = sets[n-1]
+		} else if s = byUID[uid]; s == nil {
+			s = &set{uid: uid}
 			sets = append(sets, s)
+			if byUID == nil && n > 0 {
+				byUID = map[string]*set{sets[0].uid: sets[0]}
+			}
+			if n > 0 {
+				byUID[uid] = s
+			}
 		}
 		if err := r.readEvent(s, c, zone); err != nil {
 			return nil, fmt.Errorf("event %q: %w", clip(uid), err)
@@ -228,7 +236,7 @@ func (r *Reader) read(cal *ical.Calendar) ([]*set, error) {
 	return sets, nil
 }
 
-func (r *Reader) readEvent(s *set, c *ical.Component, zone ZoneFunc) error {
+func (r *Reader) readEvent(s *set, c *ical.Component, zone zoneFunc) error {
 	first, err := r.event(c, zone)
 	if err != nil {
 		return err
@@ -237,7 +245,7 @@ func (r *Reader) readEvent(s *set, c *ical.Component, zone ZoneFunc) error {
 		if p.Params.Get(ical.ParamRange) != "" {
 			return fmt.Errorf("%w: RANGE", ErrNotUnderstood)
 		}
-		if first.ID, err = ParseProp(p, zone); err != nil {
+		if first.ID, err = parseProp(p, zone); err != nil {
 			return err
 		}
 		first.Series, first.Override = true, true
@@ -280,18 +288,18 @@ func (r *Reader) readEvent(s *set, c *ical.Component, zone ZoneFunc) error {
 }
 
 // event reads an event as it stands, without recurrence. One that would end before it starts ends when it starts.
-func (r *Reader) event(c *ical.Component, zone ZoneFunc) (Instance, error) {
+func (r *Reader) event(c *ical.Component, zone zoneFunc) (Instance, error) {
 	i := Instance{Event: c}
 	p := c.Props.Get(ical.PropDateTimeStart)
 	if p == nil {
 		return i, errors.New("no DTSTART")
 	}
-	start, err := ParseProp(p, zone)
+	start, err := parseProp(p, zone)
 	if err != nil {
 		return i, err
 	}
 	if p := c.Props.Get(ical.PropDateTimeEnd); p != nil {
-		end, err := ParseProp(p, zone)
+		end, err := parseProp(p, zone)
 		if err != nil {
 			return i, err
 		}

@@ -43,13 +43,13 @@ func calendarOf(events ...string) string {
 }
 
 // expand lists what the engine makes of an object, in all its ways, which have to agree.
-func expand(t rapid.TB, data string, from, to time.Time) ([]occurrence, error) {
+func expand(t rapid.TB, data string, from, to time.Time, floating *time.Location) ([]occurrence, error) {
 	t.Helper()
 	cal, err := ics.Decode([]byte(data))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, data)
 	}
-	list, err := (&ics.Reader{Resolve: resolve}).Expand(cal, ics.Span{Start: from, End: to})
+	list, err := (&ics.Reader{Resolve: resolve, Floating: floating}).Expand(cal, ics.Span{Start: from, End: to})
 	var out, again []occurrence
 	for _, i := range list {
 		out = append(out, occurrence{i.Start, i.End})
@@ -57,7 +57,7 @@ func expand(t rapid.TB, data string, from, to time.Time) ([]occurrence, error) {
 	sorted := func(l []occurrence) {
 		slices.SortFunc(l, func(a, b occurrence) int { return strings.Compare(a.String(), b.String()) })
 	}
-	err2 := (&ics.Reader{Resolve: resolve}).Spans([]byte(data), ics.Span{Start: from, End: to}, func(from, to time.Time) bool {
+	err2 := (&ics.Reader{Resolve: resolve, Floating: floating}).Spans([]byte(data), ics.Span{Start: from, End: to}, func(from, to time.Time) bool {
 		again = append(again, occurrence{from, to})
 		return true
 	})
@@ -225,4 +225,34 @@ func hour(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02T15")
+}
+
+// Any object expands within its bounds, or why not is told: nothing panics and nothing takes for ever.
+func FuzzExpand(f *testing.F) {
+	for _, rule := range []string{"FREQ=MONTHLY;BYDAY=53MO", "FREQ=YEARLY;BYWEEKNO=53;BYDAY=SU", "FREQ=SECONDLY;INTERVAL=9223372036854775807",
+		"FREQ=DAILY;BYHOUR=0,0,0;BYMINUTE=1;BYSETPOS=-366", "FREQ=WEEKLY;UNTIL=99991231", "FREQ=DAILY;COUNT=100000", "FREQ=HOURLY;UNTIL=x",
+		"FREQ=YEARLY;BYMONTH=-50;BYMONTHDAY=31", "FREQ=MINUTELY;INTERVAL=-1", "FREQ=YEARLY;BYDAY=MO,20TU;BYSETPOS=-1", "FREQ=WEEKLY;WKST=SU;BYDAY=SA;INTERVAL=10000"} {
+		f.Add(calendarOf("DTSTART;TZID=Europe/Berlin:20260101T000000\nDURATION:P1W2DT3H4M5S\nRRULE:" + rule))
+		f.Add(calendarOf("DTSTART;VALUE=DATE:99991230\nRRULE:" + rule))
+		f.Add(calendarOf("DTSTART:00010101T000000Z\nRRULE:" + rule))
+	}
+	f.Add(calendarOf("DTSTART;VALUE=DATE:00010101\nDTEND:99991231T235959Z\nRDATE;VALUE=PERIOD:20260101T000000Z/PT1H,\nEXDATE:,"))
+	f.Add(calendarOf("DTSTART;TZID=X:20260101T000000\nEND:VEVENT\nBEGIN:VTIMEZONE\nTZID:X\nBEGIN:DAYLIGHT\nDTSTART:00010101T000000\nTZOFFSETFROM:-2359\nTZOFFSETTO:+235959\nRDATE:20260101T000000,20270101\nRRULE:FREQ=HOURLY;UNTIL=00010102T000000Z\nEND:DAYLIGHT\nEND:VTIMEZONE\nBEGIN:VEVENT\nDTSTART:20260101T000000Z"))
+	f.Fuzz(func(t *testing.T, data string) {
+		cal, err := ics.Decode([]byte(data))
+		if err != nil {
+			return
+		}
+		r := &ics.Reader{Resolve: resolve}
+		first, last := r.Bounds(cal)
+		list, err := r.Expand(cal, ics.Span{Start: date(2026, 1, 1), End: date(2026, 3, 1)})
+		if err != nil {
+			return
+		}
+		for _, i := range list {
+			if i.Start.Before(first) || !last.IsZero() && i.End.After(last) {
+				t.Errorf("%v – %v is outside of %v – %v\n%s", i.Start, i.End, first, last, data)
+			}
+		}
+	})
 }

@@ -62,7 +62,7 @@ func (r *Reader) named(name string) (*time.Location, bool) {
 }
 
 // zonesOf finds the zones of an object: those that are known by name, else those of its own VTIMEZONEs.
-func (r *Reader) zonesOf(cal *ical.Calendar) ZoneFunc {
+func (r *Reader) zonesOf(cal *ical.Calendar) zoneFunc {
 	var own map[string]*time.Location
 	return func(tzid string) (*time.Location, error) {
 		loc, err := r.Zone(tzid)
@@ -134,7 +134,7 @@ func (r *Reader) observance(list []change, o *ical.Component) ([]change, error) 
 	}
 	// Its times are those of a clock that shows the offset from before the change.
 	fixed := time.FixedZone("", from)
-	start, err := ParseProp(p, func(string) (*time.Location, error) { return fixed, nil })
+	start, err := parseProp(p, func(string) (*time.Location, error) { return fixed, nil })
 	if err != nil {
 		return nil, err
 	}

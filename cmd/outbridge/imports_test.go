@@ -23,7 +23,7 @@ var imports = map[string][]string{
 	"bridge/web": {"bridge", "bridge/feed", "caldav/ics", "caldav/negotiate"},
 	// A feed is made of stored objects: read, reduced, and written again with the time zones that they name.
 	"bridge/feed": {"bridge", "bridge/convert", "caldav/ics"},
-	"bridge/dav":  {"bridge", "bridge/convert", "caldav"},
+	"bridge/dav":  {"bridge", "caldav"},
 	"bridge/push": {"bridge", "caldav"},
 	"bridge/work": {"bridge", "bridge/graph", "bridge/round"},
 	// What tests of several rooms drive; no program has it.

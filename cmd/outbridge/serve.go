@@ -168,7 +168,7 @@ func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.P
 	if err != nil {
 		return nil, err
 	}
-	backend := dav.Backend{Store: store}
+	backend := dav.Backend{Store: store, Zone: convert.Zone}
 	if pusher != nil {
 		backend.Push = pusher
 	}
