@@ -185,7 +185,7 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
-		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log,
+		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
 		Accounts: &webAccounts{work: scheduler, p: p}, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
 	}
 	if scheduler.NotifyURL != "" {
