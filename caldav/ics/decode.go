@@ -1,7 +1,6 @@
 package ics
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,57 +9,126 @@ import (
 	"github.com/emersion/go-ical"
 )
 
-// This file depends on go-ical, the standard library and lines.go.
+// This file depends on go-ical, the standard library, lines.go and moment.go.
 
-// Limits on what is parsed. go-ical takes quadratic time over a parameter and recurses over components; Thunderbird's
-// ALTREP parameters hold whole HTML bodies.
+// Limits on what is parsed. Thunderbird's ALTREP parameters hold whole HTML bodies.
 const (
 	maxHead  = 64 << 10 // octets of a content line before its value
 	maxDepth = 16       // of components; VCALENDAR, VEVENT, VALARM is what RFC 5545 needs
 )
 
-// Decode reads one VCALENDAR. Values are as they stand; parameter values lose the escapes of RFC 6868, which go-ical
-// leaves in them. What is malformed, too deep or not UTF-8 is an error, also where go-ical panics (a line that ends
-// within a parameter).
-func Decode(data []byte) (cal *ical.Calendar, err error) {
-	if err := check(data); err != nil {
-		return nil, fmt.Errorf("decode: %w", err)
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			cal, err = nil, fmt.Errorf("decode: malformed calendar: %v", p)
-		}
-	}()
-	cal, err = ical.NewDecoder(bytes.NewReader(data)).Decode()
+// Decode reads one VCALENDAR, in time and memory that grow with its length alone: the decoder of go-ical takes quadratic
+// time over a parameter, recurses over components and panics where a line ends within a parameter.
+//
+// Values are as they stand; parameter values lose the escapes of RFC 6868. What is malformed, too deep or, once it is
+// unfolded, not UTF-8 is an error. What comes after the VCALENDAR counts for nothing, but must be UTF-8 too.
+func Decode(data []byte) (*ical.Calendar, error) {
+	cal, err := decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
-	if bytes.IndexByte(data, '^') >= 0 {
-		unescapeParams(cal.Component)
+	return &ical.Calendar{Component: cal}, nil
+}
+
+func decode(data []byte) (*ical.Component, error) {
+	var open []*ical.Component // VCALENDAR and what is within it, the innermost last
+	var cal *ical.Component    // once it has ended
+	for l := range Lines(data) {
+		text := string(l.Text())
+		if !utf8.ValidString(text) {
+			return nil, errors.New("not UTF-8")
+		}
+		if text == "" || cal != nil {
+			continue
+		}
+		p, err := contentLine(text)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case p.Name == "BEGIN":
+			c := &ical.Component{Name: strings.ToUpper(p.Value), Props: ical.Props{}}
+			if len(open) == 0 && c.Name != ical.CompCalendar {
+				return nil, fmt.Errorf("%q is no VCALENDAR", clip(c.Name))
+			}
+			if len(open) == maxDepth {
+				return nil, errors.New("components are too deep")
+			}
+			open = append(open, c)
+		case len(open) == 0:
+			return nil, fmt.Errorf("%q before VCALENDAR begins", clip(p.Name))
+		case p.Name == "END":
+			c := open[len(open)-1]
+			if !strings.EqualFold(p.Value, c.Name) {
+				return nil, fmt.Errorf("the end of %q within %q", clip(p.Value), clip(c.Name))
+			}
+			if open = open[:len(open)-1]; len(open) == 0 {
+				cal = c
+				continue
+			}
+			parent := open[len(open)-1]
+			parent.Children = append(parent.Children, c)
+		default:
+			c := open[len(open)-1]
+			c.Props[p.Name] = append(c.Props[p.Name], p)
+		}
+	}
+	if cal == nil {
+		return nil, errors.New("VCALENDAR does not end")
 	}
 	return cal, nil
 }
 
-func check(data []byte) error {
-	depth := 0
-	for l := range Lines(data) {
-		switch string(l.Name()) {
-		case "BEGIN":
-			depth++
-		case "END":
-			depth--
-		}
-		if depth > maxDepth {
-			return errors.New("components are too deep")
-		}
-		if len(l) > maxHead && unquoted(l, ':') > maxHead {
-			return errors.New("a content line has too long parameters")
-		}
+// contentLine reads a content line (RFC 5545 §3.1), unfolded.
+func contentLine(text string) (p ical.Prop, err error) {
+	end := strings.IndexAny(text, ";:")
+	if end <= 0 {
+		return p, errors.New("a content line without a name or a colon")
 	}
-	if !utf8.Valid(data) {
-		return errors.New("not UTF-8")
+	p.Name = strings.ToUpper(text[:end])
+	p.Params = ical.Params{}
+	rest := text[end:]
+	for rest[0] == ';' {
+		name, after, ok := strings.Cut(rest[1:], "=")
+		if !ok || name == "" {
+			return p, fmt.Errorf("%s: a parameter without a name or a value", clip(p.Name))
+		}
+		name = strings.ToUpper(name)
+		values := p.Params[name]
+		for more := true; more; more = rest[0] == ',' {
+			var v string
+			if v, rest, err = paramValue(after); err != nil {
+				return p, fmt.Errorf("%s: %w", clip(p.Name), err)
+			}
+			values = append(values, unescapeParam(v))
+			after = rest[1:]
+		}
+		p.Params[name] = values
 	}
-	return nil
+	if len(text)-len(rest) > maxHead {
+		return p, errors.New("a content line has too long parameters")
+	}
+	p.Value = rest[1:]
+	return p, nil
+}
+
+var errParam = errors.New("a malformed parameter")
+
+// paramValue takes the first value off s. The rest begins with the comma, semicolon or colon that follows.
+func paramValue(s string) (v, rest string, err error) {
+	if strings.HasPrefix(s, `"`) {
+		v, rest, _ = strings.Cut(s[1:], `"`)
+	} else {
+		end := strings.IndexAny(s, ",;:\"")
+		if end < 0 {
+			return "", "", errParam
+		}
+		v, rest = s[:end], s[end:]
+	}
+	if rest == "" || strings.IndexByte(",;:", rest[0]) < 0 {
+		return "", "", errParam
+	}
+	return v, rest, nil
 }
 
 var paramEscapes = strings.NewReplacer("^^", "^", "^'", `"`, "^n", "\n")
@@ -71,21 +139,6 @@ func unescapeParam(s string) string {
 		return s
 	}
 	return paramEscapes.Replace(s)
-}
-
-func unescapeParams(c *ical.Component) {
-	for _, props := range c.Props {
-		for i := range props {
-			for _, values := range props[i].Params {
-				for j, v := range values {
-					values[j] = unescapeParam(v)
-				}
-			}
-		}
-	}
-	for _, child := range c.Children {
-		unescapeParams(child)
-	}
 }
 
 var textUnescapes = strings.NewReplacer(`\\`, `\`, `\;`, ";", `\,`, ",", `\n`, "\n", `\N`, "\n")

@@ -2,6 +2,7 @@ package ics_test
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -162,7 +163,7 @@ func TestDecodeLimits(t *testing.T) {
 	deep := strings.Repeat("BEGIN:X\r\n", 17)
 	for name, in := range map[string]string{
 		"depth":        "BEGIN:VCALENDAR\r\n" + deep + strings.Repeat("END:X\r\n", 17) + "END:VCALENDAR\r\n",
-		"folded depth": strings.ReplaceAll(deep, "BEGIN", "BE\r\n GIN"),
+		"folded depth": "BEGIN:VCALENDAR\r\n" + strings.ReplaceAll(deep, "BEGIN", "BE\r\n GIN") + strings.Repeat("END:X\r\n", 17) + "END:VCALENDAR\r\n",
 		"parameter":    "BEGIN:VCALENDAR\r\nA;B=" + strings.Repeat("x", 70_000) + ":c\r\nEND:VCALENDAR\r\n",
 		"UTF-8":        "BEGIN:VCALENDAR\r\nA:\xff\r\nEND:VCALENDAR\r\n",
 	} {
@@ -172,6 +173,57 @@ func TestDecodeLimits(t *testing.T) {
 	}
 	if _, err := ics.Decode([]byte("BEGIN:VCALENDAR\r\nA;B=c:" + strings.Repeat("x", 70_000) + "\r\nEND:VCALENDAR\r\n")); err != nil {
 		t.Error(err)
+	}
+}
+
+// Reading a line takes work that grows with its length alone, whatever is in its parameters.
+func TestDecodeIsLinear(t *testing.T) {
+	for name, line := range map[string]func(n int) string{
+		"a long value":        func(n int) string { return "X-A;CN=" + strings.Repeat("a", n) + ":x" },
+		"a long quoted value": func(n int) string { return `X-A;CN="` + strings.Repeat("a;", n/2) + `":x` },
+		"many values":         func(n int) string { return "X-A;CN=" + strings.Repeat("a,", n/2) + ":x" },
+		"many parameters":     func(n int) string { return "X-A" + strings.Repeat(";A=b", n/4) + ":x" },
+		"folded":              func(n int) string { return "X-A;CN=" + strings.Repeat("a\r\n ", n/4) + ":x" },
+	} {
+		cost := func(n int) (octets uint64) {
+			in := []byte("BEGIN:VCALENDAR\r\n" + strings.Repeat(line(n)+"\r\n", 15) + "END:VCALENDAR\r\n")
+			return allocated(func() {
+				if _, err := ics.Decode(in); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			})
+		}
+		one, two := cost(30_000), cost(60_000)
+		if two > 3*one || two > 15*60_000*60 {
+			t.Errorf("%s: %d octets for lines of 30,000, %d for twice that", name, one, two)
+		}
+	}
+}
+
+// allocated is how many octets f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// A line may be folded between any two octets, also within a character (RFC 5545 §3.1).
+func TestDecodeFoldedCharacter(t *testing.T) {
+	for _, text := range []string{"ä", "€", "𝄞", "x€€y"} {
+		for cut := 1; cut < len(text); cut++ {
+			folded := text[:cut] + "\r\n " + text[cut:]
+			cal, err := ics.Decode([]byte("BEGIN:VCALENDAR\r\nX-A;CN=" + folded + ":" + folded + "\r\nEND:VCALENDAR\r\n"))
+			if err != nil {
+				t.Errorf("%q: %v", folded, err)
+			} else if p := cal.Props.Get("X-A"); p.Value != text || p.Params.Get("CN") != text {
+				t.Errorf("%q: %q, %q", folded, p.Value, p.Params.Get("CN"))
+			}
+		}
+	}
+	if _, err := ics.Decode([]byte("BEGIN:VCALENDAR\r\nX-A:\xc3\r\nX-B:\xa4\r\nEND:VCALENDAR\r\n")); err == nil {
+		t.Error("half a character is none")
 	}
 }
 
