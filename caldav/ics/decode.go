@@ -9,7 +9,7 @@ import (
 	"github.com/emersion/go-ical"
 )
 
-// This file depends on go-ical, the standard library, lines.go and moment.go.
+// This file depends on go-ical, the standard library, lines.go, encode.go and moment.go.
 
 // Limits on what is parsed. Thunderbird's ALTREP parameters hold whole HTML bodies.
 const (
@@ -20,8 +20,9 @@ const (
 // Decode reads one VCALENDAR, in time and memory that grow with its length alone: the decoder of go-ical takes quadratic
 // time over a parameter, recurses over components and panics where a line ends within a parameter.
 //
-// Values are as they stand; parameter values lose the escapes of RFC 6868. What is malformed, too deep or, once it is
-// unfolded, not UTF-8 is an error. What comes after the VCALENDAR counts for nothing, but must be UTF-8 too.
+// Values are as they stand, but for the characters that Encode would not write and for line breaks within them, which it
+// writes as \n; parameter values also lose the escapes of RFC 6868. What is malformed, too deep or, once it is unfolded,
+// not UTF-8 is an error, and so is a name that Encode would not write. What comes after the VCALENDAR counts for nothing, but must be UTF-8 too.
 func Decode(data []byte) (*ical.Calendar, error) {
 	cal, err := decode(data)
 	if err != nil {
@@ -35,7 +36,7 @@ func decode(data []byte) (*ical.Component, error) {
 	var cal *ical.Component    // once it has ended
 	for l := range Lines(data) {
 		text := string(l.Text())
-		if !utf8.ValidString(text) {
+		if !isPlain(text) && !utf8.ValidString(text) {
 			return nil, errors.New("not UTF-8")
 		}
 		if text == "" || cal != nil {
@@ -47,7 +48,10 @@ func decode(data []byte) (*ical.Component, error) {
 		}
 		switch {
 		case p.Name == "BEGIN":
-			c := &ical.Component{Name: strings.ToUpper(p.Value), Props: ical.Props{}}
+			c := &ical.Component{Name: strings.ToUpper(strings.TrimSpace(p.Value)), Props: ical.Props{}}
+			if !isName(c.Name) {
+				return nil, fmt.Errorf("%q is no component", clip(c.Name))
+			}
 			if len(open) == 0 && c.Name != ical.CompCalendar {
 				return nil, fmt.Errorf("%q is no VCALENDAR", clip(c.Name))
 			}
@@ -59,7 +63,7 @@ func decode(data []byte) (*ical.Component, error) {
 			return nil, fmt.Errorf("%q before VCALENDAR begins", clip(p.Name))
 		case p.Name == "END":
 			c := open[len(open)-1]
-			if !strings.EqualFold(p.Value, c.Name) {
+			if !strings.EqualFold(strings.TrimSpace(p.Value), c.Name) {
 				return nil, fmt.Errorf("the end of %q within %q", clip(p.Value), clip(c.Name))
 			}
 			if open = open[:len(open)-1]; len(open) == 0 {
@@ -82,15 +86,19 @@ func decode(data []byte) (*ical.Component, error) {
 // contentLine reads a content line (RFC 5545 §3.1), unfolded.
 func contentLine(text string) (p ical.Prop, err error) {
 	end := strings.IndexAny(text, ";:")
-	if end <= 0 {
+	if end < 0 || !isName(text[:end]) {
 		return p, errors.New("a content line without a name or a colon")
+	}
+	clean := func(s, newline string) string { return s }
+	if !isPlain(text) {
+		clean = func(s, newline string) string { return string(appendClean(nil, s, newline)) }
 	}
 	p.Name = strings.ToUpper(text[:end])
 	p.Params = ical.Params{}
 	rest := text[end:]
 	for rest[0] == ';' {
 		name, after, ok := strings.Cut(rest[1:], "=")
-		if !ok || name == "" {
+		if !ok || !isName(name) {
 			return p, fmt.Errorf("%s: a parameter without a name or a value", clip(p.Name))
 		}
 		name = strings.ToUpper(name)
@@ -100,7 +108,7 @@ func contentLine(text string) (p ical.Prop, err error) {
 			if v, rest, err = paramValue(after); err != nil {
 				return p, fmt.Errorf("%s: %w", clip(p.Name), err)
 			}
-			values = append(values, unescapeParam(v))
+			values = append(values, unescapeParam(clean(v, "^n")))
 			after = rest[1:]
 		}
 		p.Params[name] = values
@@ -108,8 +116,18 @@ func contentLine(text string) (p ical.Prop, err error) {
 	if len(text)-len(rest) > maxHead {
 		return p, errors.New("a content line has too long parameters")
 	}
-	p.Value = rest[1:]
+	p.Value = clean(rest[1:], `\n`)
 	return p, nil
+}
+
+// isPlain reports whether s is of characters of ASCII that are written as they are.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < ' ' || c >= 0x7f) && c != '\t' {
+			return false
+		}
+	}
+	return true
 }
 
 var errParam = errors.New("a malformed parameter")

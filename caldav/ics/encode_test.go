@@ -2,6 +2,7 @@ package ics_test
 
 import (
 	"bytes"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -109,6 +110,9 @@ func FuzzDecode(f *testing.F) {
 		"BEGIN:VALARM\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
 	f.Add("BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZID:x\r\nEND:VTIMEZONE\r\nEND:VCALENDAR")
 	f.Add("BEGIN:X;A=")
+	for _, line := range oddLines {
+		f.Add("BEGIN:VCALENDAR\r\n" + line + "\r\nEND:VCALENDAR\r\n")
+	}
 	f.Add("\r\n\n a\n\tb\r\n\r\nEND:\nbegin:v\n x")
 	f.Fuzz(func(t *testing.T, in string) {
 		var whole []byte
@@ -127,17 +131,20 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		var b, again strings.Builder
-		if ics.Encode(&b, cal) != nil {
-			return
+		if err := ics.Encode(&b, cal); err != nil {
+			t.Fatalf("%v\n%q", err, in)
 		}
 		for _, problem := range faults(b.String()) {
 			t.Errorf("%s\n%q", problem, b.String())
 		}
-		cal, err = ics.Decode([]byte(b.String()))
+		same, err := ics.Decode([]byte(b.String()))
 		if err != nil {
 			t.Fatalf("%v\n%q", err, b.String())
 		}
-		if err := ics.Encode(&again, cal); err != nil || again.String() != b.String() {
+		if !reflect.DeepEqual(cal, same) {
+			t.Errorf("%q is read as something else than %q", b.String(), in)
+		}
+		if err := ics.Encode(&again, same); err != nil || again.String() != b.String() {
 			t.Errorf("%v\n%q\nwas\n%q", err, again.String(), b.String())
 		}
 	})
@@ -207,6 +214,33 @@ func allocated(f func()) uint64 {
 	f()
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
+}
+
+// oddLines are read, and there is more in them than can be written.
+var oddLines = []string{"X-A:a\x00b\x0b\x7f", "X-A;CN=a\x00b:c", "X-A:a\rb", "X-A;CN=a\rb;CN=\"^\x00n\":c", "X-A;CN=^x^^n^:a\u0085b\u2028c\ufffe\ufffd", "X-A;CN=\u0085:",
+	"BEGIN: X \r\nEND:x", "x-a;cn=:"}
+
+// What is read can be written, and is then read as the same. What is no name is not read.
+func TestDecodeReadsWhatEncodeWrites(t *testing.T) {
+	for _, line := range oddLines {
+		cal, err := ics.Decode([]byte("BEGIN:VCALENDAR\r\n" + line + "\r\nEND:VCALENDAR\r\n"))
+		if err != nil {
+			t.Errorf("%q: %v", line, err)
+			continue
+		}
+		b, err := ics.Append(nil, cal.Component)
+		if err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+		if again, err := ics.Decode(b); err != nil || !reflect.DeepEqual(cal, again) {
+			t.Errorf("%q is written as %q: %v", line, b, err)
+		}
+	}
+	for _, line := range []string{"A B:c", "Ä:c", "A\x00:c", "A_B:c", " :c", ":c", "A;B C=d:e", "A;B;C=d:e", "A;Ä=d:e", "A;=d:e", "BEGIN:\r\nEND:", "BEGIN:A B\r\nEND:A B", "BEGIN:Ä\r\nEND:Ä"} {
+		if _, err := ics.Decode([]byte("BEGIN:VCALENDAR\r\n" + line + "\r\nEND:VCALENDAR\r\n")); err == nil {
+			t.Errorf("%q: no error", line)
+		}
+	}
 }
 
 // A line may be folded between any two octets, also within a character (RFC 5545 §3.1).
