@@ -210,18 +210,19 @@ type value struct {
 // alone. A period that ends at a time lasts exactly as long as from its start to there.
 func values(p *ical.Prop, zone zoneFunc) ([]value, error) {
 	var l []value
+	var loc *time.Location // of the TZID, once it has been needed
 	for v := range strings.SplitSeq(p.Value, ",") {
 		if v = strings.TrimSpace(v); v == "" && len(p.Value) > 0 && (p.Name == ical.PropRecurrenceDates || p.Name == ical.PropExceptionDates) {
 			continue
 		}
 		from, to, period := strings.Cut(v, "/")
-		start, err := local(from, p, zone)
+		start, err := local(from, p, zone, &loc)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
 		one := value{Moment: start}
 		if period {
-			if one.length, err = periodLength(start, to, p, zone); err != nil {
+			if one.length, err = periodLength(start, to, p, zone, &loc); err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
 			}
 		}
@@ -230,27 +231,28 @@ func values(p *ical.Prop, zone zoneFunc) ([]value, error) {
 	return l, nil
 }
 
-func periodLength(start Moment, to string, p *ical.Prop, zone zoneFunc) (*Duration, error) {
+func periodLength(start Moment, to string, p *ical.Prop, zone zoneFunc, loc **time.Location) (*Duration, error) {
 	if strings.ContainsAny(to, "pP") {
 		d, err := ParseDuration(to)
 		return &d, err
 	}
-	end, err := local(to, p, zone)
+	end, err := local(to, p, zone, loc)
 	if err != nil {
 		return nil, err
 	}
 	return &Duration{Seconds: end.In(time.UTC).Unix() - start.In(time.UTC).Unix()}, nil
 }
 
-// local reads one value, in the zone that its property names.
-func local(v string, p *ical.Prop, zone zoneFunc) (Moment, error) {
+// local reads one value, in the zone that its property names, which loc remembers from one value to the next.
+func local(v string, p *ical.Prop, zone zoneFunc, loc **time.Location) (Moment, error) {
 	m, err := ParseMoment(v, nil)
 	if err != nil || m.Date || m.Loc != nil {
 		return m, err
 	}
-	if tzid := p.Params.Get(ical.ParamTimezoneID); tzid != "" {
-		m.Loc, err = zone(tzid)
+	if tzid := p.Params.Get(ical.ParamTimezoneID); *loc == nil && tzid != "" {
+		*loc, err = zone(tzid)
 	}
+	m.Loc = *loc
 	return m, err
 }
 

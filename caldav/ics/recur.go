@@ -24,15 +24,17 @@ var (
 	ErrNotUnderstood = errors.New("recurrence is not understood")
 )
 
-// Reader works out when events are. It bounds the work of all that it is asked together, and remembers zones; it is for
-// one goroutine. The zero value is ready.
+// Reader works out when events are. It bounds the work of all that it is asked together, and remembers zones: an object
+// that it has read must not get others. It is for one goroutine. The zero value is ready.
 type Reader struct {
 	// Floating is where dates and floating times are read; nil: UTC.
 	Floating *time.Location
 	// Resolve finds zones by names that are not IANA's, such as those of Windows. It is asked before the tz database is.
 	Resolve func(tzid string) (*time.Location, bool)
 
-	loaded map[string]*time.Location
+	loaded map[string]*time.Location // nil for a name that nobody knows
+	of     *ical.Calendar            // whose zones are those of zones
+	zones  zoneFunc
 	series int // steps of this series
 	work   int // steps in all
 }
@@ -51,6 +53,22 @@ func (r *Reader) step(n int) error {
 		return ErrTooMany
 	}
 	return nil
+}
+
+// spend counts steps that are not those of a series: values that are read, and zones that are looked for.
+func (r *Reader) spend(n int) error {
+	if r.work += n; r.work > maxWork {
+		return ErrTooMany
+	}
+	return nil
+}
+
+// list reads the values of an RDATE or EXDATE.
+func (r *Reader) list(p *ical.Prop, zone zoneFunc) ([]value, error) {
+	if err := r.spend(1 + strings.Count(p.Value, ",")); err != nil {
+		return nil, err
+	}
+	return values(p, zone)
 }
 
 // Instant is when m is, in UTC.
@@ -241,6 +259,11 @@ func (r *Reader) readEvent(s *set, c *ical.Component, zone zoneFunc) error {
 	if err != nil {
 		return err
 	}
+	if len(s.masters)+len(s.overrides) > 0 { // one alone is always read
+		if err := r.spend(1); err != nil {
+			return err
+		}
+	}
 	if p := c.Props.Get(ical.PropRecurrenceID); p != nil {
 		if p.Params.Get(ical.ParamRange) != "" {
 			return fmt.Errorf("%w: RANGE", ErrNotUnderstood)
@@ -264,14 +287,14 @@ func (r *Reader) readEvent(s *set, c *ical.Component, zone zoneFunc) error {
 		}
 	}
 	for i := range c.Props[ical.PropRecurrenceDates] {
-		l, err := values(&c.Props[ical.PropRecurrenceDates][i], zone)
+		l, err := r.list(&c.Props[ical.PropRecurrenceDates][i], zone)
 		if err != nil {
 			return err
 		}
 		m.dates = append(m.dates, l...)
 	}
 	for i := range c.Props[ical.PropExceptionDates] {
-		l, err := values(&c.Props[ical.PropExceptionDates][i], zone)
+		l, err := r.list(&c.Props[ical.PropExceptionDates][i], zone)
 		if err != nil {
 			return err
 		}

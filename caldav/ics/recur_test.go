@@ -2,6 +2,7 @@ package ics_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -193,6 +194,75 @@ func TestBombs(t *testing.T) {
 	}
 	if series == 0 || series > 120 {
 		t.Errorf("it looked at %d series", series)
+	}
+}
+
+const customZone = "BEGIN:VTIMEZONE\nTZID:Mine\nBEGIN:STANDARD\nDTSTART:20071104T020000\nTZOFFSETFROM:-0400\nTZOFFSETTO:-0500\nRRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=1SU\nEND:STANDARD\n" +
+	"BEGIN:DAYLIGHT\nDTSTART:20070311T020000\nTZOFFSETFROM:-0500\nTZOFFSETTO:-0400\nRRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=2SU\nEND:DAYLIGHT\nEND:VTIMEZONE\n"
+
+// withZone is an object of an event and a zone of its own.
+func withZone(event, zone string) string {
+	return calendarOf(event + "\nEND:VEVENT\n" + zone + "BEGIN:VEVENT\nUID:other\nDTSTART:20250101T000000Z")
+}
+
+// A name is looked for once, however many values are in its zone, and whether it is known or not.
+func TestZoneIsLookedForOnce(t *testing.T) {
+	const n = 2000
+	for name, zone := range map[string]string{"its own": customZone, "unknown": ""} {
+		event := "DTSTART;TZID=Mine:20260101T100000\nRRULE:FREQ=DAILY;COUNT=3\n" + strings.Repeat("EXDATE;TZID=Mine:20260102T100000,20260103T100000\n", n)
+		cal := decode(t, withZone(event, zone))
+		asked := 0
+		r := &ics.Reader{Resolve: func(string) (*time.Location, bool) { asked++; return nil, false }}
+		for range 3 {
+			list, err := r.Expand(cal, ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)})
+			if zone == "" && !errors.Is(err, ics.ErrUnknownZone) || zone != "" && (err != nil || len(list) != 1) {
+				t.Errorf("%s: %d instances, %v", name, len(list), err)
+			}
+			for i, p := range cal.Children[0].Props["EXDATE"] {
+				if _, err := r.Moment(cal, &p); (err == nil) != (zone != "") {
+					t.Fatalf("%s: value %d: %v", name, i, err)
+				}
+			}
+		}
+		if asked > 4 {
+			t.Errorf("%s: asked %d times", name, asked)
+		}
+	}
+}
+
+// What is read counts as work too: names that nobody knows, values, and events.
+func TestReadingIsCounted(t *testing.T) {
+	span := ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)}
+	many := func(n int, line func(i int) string) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(line(i) + "\n")
+		}
+		return strings.TrimSpace(b.String())
+	}
+	names := decode(t, calendarOf(many(8000, func(i int) string { return fmt.Sprintf("X-A;TZID=No%d:20260101T000000", i) })))
+	asked := 0
+	r := &ics.Reader{Resolve: func(string) (*time.Location, bool) { asked++; return time.UTC, false }}
+	var err error
+	for i := range names.Children[0].Props["X-A"] {
+		_, err = r.Moment(names, &names.Children[0].Props["X-A"][i])
+	}
+	if !errors.Is(err, ics.ErrTooMany) || asked > 5_000 {
+		t.Errorf("it asked for %d names: %v", asked, err)
+	}
+	for name, cal := range map[string]*ical.Calendar{
+		"EXDATE": decode(t, calendarOf("DTSTART:20260101T000000Z\nEXDATE:20260101T000000Z"+strings.Repeat(",20260102T000000Z", 30_000))),
+		"events": decode(t, calendarOf(slices.Repeat([]string{"DTSTART:20250101T000000Z"}, 10_000)...)),
+	} {
+		r, read := new(ics.Reader), 0
+		for ; read < 1000; read++ {
+			if _, err := r.Expand(cal, span); errors.Is(err, ics.ErrTooMany) {
+				break
+			}
+		}
+		if read > 510 {
+			t.Errorf("%s: read %d times", name, read)
+		}
 	}
 }
 

@@ -14,21 +14,27 @@ import (
 // ErrUnknownZone is wrapped where a TZID is no name that is known, nor that of a VTIMEZONE beside it.
 var ErrUnknownZone = errors.New("unknown time zone")
 
+// lookup is how many steps it counts for to look for a name in the tz database, up to four times.
+const lookup = 1000
+
 // Zone finds a zone by name: one of [Reader.Resolve], an IANA name, or an IANA name behind a vendor's prefix, as in
 // "/freeassociation.sourceforge.net/Europe/Berlin" (Evolution) or "/mozilla.org/20050126_1/Europe/Berlin" (Thunderbird).
-// The error wraps ErrUnknownZone.
+// The error wraps ErrUnknownZone, or ErrTooMany where the Reader has looked for too many.
 func (r *Reader) Zone(tzid string) (*time.Location, error) {
-	if loc, ok := r.loaded[tzid]; ok {
-		return loc, nil
-	}
-	loc, ok := r.resolve(strings.Trim(tzid, "\" \t"))
+	loc, ok := r.loaded[tzid]
 	if !ok {
+		if err := r.spend(lookup); err != nil {
+			return nil, err
+		}
+		loc, _ = r.resolve(strings.Trim(tzid, "\" \t"))
+		if r.loaded == nil {
+			r.loaded = map[string]*time.Location{}
+		}
+		r.loaded[tzid] = loc
+	}
+	if loc == nil {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownZone, clip(tzid))
 	}
-	if r.loaded == nil {
-		r.loaded = map[string]*time.Location{}
-	}
-	r.loaded[tzid] = loc
 	return loc, nil
 }
 
@@ -61,31 +67,52 @@ func (r *Reader) named(name string) (*time.Location, bool) {
 	return loc, err == nil
 }
 
-// zonesOf finds the zones of an object: those that are known by name, else those of its own VTIMEZONEs.
+// zonesOf finds the zones of an object: those that are known by name, else those of its own VTIMEZONEs. Those of the object
+// that was asked for last are remembered.
 func (r *Reader) zonesOf(cal *ical.Calendar) zoneFunc {
-	var own map[string]*time.Location
-	return func(tzid string) (*time.Location, error) {
+	if r.of == cal && r.zones != nil {
+		return r.zones
+	}
+	var own map[string]*ownZone
+	r.of = cal
+	r.zones = func(tzid string) (*time.Location, error) {
 		loc, err := r.Zone(tzid)
 		if err == nil {
 			return loc, nil
 		}
-		if loc, ok := own[tzid]; ok {
-			return loc, nil
+		if own == nil {
+			own = ownZones(cal)
 		}
-		for _, c := range Children(cal.Component, ical.CompTimezone) {
-			if id := c.Props.Get(ical.PropTimezoneID); id != nil && id.Value == tzid {
-				if loc, err = r.location(c); err != nil {
-					return nil, fmt.Errorf("time zone %q: %w", clip(tzid), err)
-				}
-				if own == nil {
-					own = map[string]*time.Location{}
-				}
-				own[tzid] = loc
-				return loc, nil
+		z := own[tzid]
+		if z == nil {
+			return nil, err
+		}
+		if z.loc == nil && z.err == nil {
+			if z.loc, z.err = r.location(z.from); z.err != nil {
+				z.err = fmt.Errorf("time zone %q: %w", clip(tzid), z.err)
 			}
 		}
-		return nil, err
+		return z.loc, z.err
 	}
+	return r.zones
+}
+
+// ownZone is a VTIMEZONE, and the zone that it makes once that has been asked for.
+type ownZone struct {
+	from *ical.Component
+	loc  *time.Location
+	err  error
+}
+
+// ownZones are the VTIMEZONEs of an object by their TZIDs. Of two with one the first counts.
+func ownZones(cal *ical.Calendar) map[string]*ownZone {
+	own := map[string]*ownZone{}
+	for _, c := range Children(cal.Component, ical.CompTimezone) {
+		if id := c.Props.Get(ical.PropTimezoneID); id != nil && own[id.Value] == nil {
+			own[id.Value] = &ownZone{from: c}
+		}
+	}
+	return own
 }
 
 // Limits on a VTIMEZONE: the last year whose changes are worked out, after which the offset stays, and how many of
@@ -144,7 +171,7 @@ func (r *Reader) observance(list []change, o *ical.Component) ([]change, error) 
 	}
 	add(start)
 	for _, p := range o.Props.Values(ical.PropRecurrenceDates) {
-		l, err := values(&p, func(string) (*time.Location, error) { return fixed, nil })
+		l, err := r.list(&p, func(string) (*time.Location, error) { return fixed, nil })
 		if err != nil {
 			return nil, err
 		}
