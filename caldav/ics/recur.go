@@ -186,6 +186,22 @@ type set struct {
 	masters   []master
 	overrides []Instance
 	replaced  []Moment // RECURRENCE-IDs
+	named     [2]keys  // by replaced, among times and among dates, once that has been asked for
+}
+
+// overridden are the instances that have overrides, of a series that is one of dates, or not.
+func (s *set) overridden(r *Reader, dates bool) keys {
+	k := &s.named[0]
+	if dates {
+		k = &s.named[1]
+	}
+	if *k == nil {
+		*k = make(keys, len(s.replaced))
+		for _, id := range s.replaced {
+			k.add(r, id, dates)
+		}
+	}
+	return *k
 }
 
 // master is a VEVENT that may recur.
@@ -348,10 +364,7 @@ func (r *Reader) event(c *ical.Component, zone zoneFunc) (Instance, error) {
 
 // expand yields the instances of a master that are not overridden. It reports whether to go on.
 func (r *Reader) expand(m master, s *set, within Span, yield func(Instance) bool) (bool, error) {
-	overridden := make(keys, len(s.replaced))
-	for _, id := range s.replaced {
-		overridden.add(r, id, m.first.Clock.Date)
-	}
+	overridden := s.overridden(r, m.first.Clock.Date)
 	emit := func(i Instance) bool {
 		if m.excluded.has(i.Clock, i.Start) || overridden.has(i.Clock, i.Start) {
 			return true

@@ -266,6 +266,33 @@ func TestReadingIsCounted(t *testing.T) {
 	}
 }
 
+// Events and overrides of one UID take work for each, not for each pair.
+func TestManyMastersAndOverrides(t *testing.T) {
+	cost := func(n int) uint64 {
+		var events []string
+		for i := range n {
+			at := date(2026, 1, 1).Add(time.Duration(i) * time.Minute).Format(ics.UTCForm)
+			events = append(events, "DTSTART:"+at, "RECURRENCE-ID:"+at+"\nDTSTART:20260105T100000Z")
+		}
+		cal := decode(t, calendarOf(events...))
+		return allocated(func() {
+			list, err := new(ics.Reader).Expand(cal, ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)})
+			if err != nil || len(list) != n {
+				t.Fatalf("%d instances, %v", len(list), err)
+			}
+		})
+	}
+	if one, two := cost(500), cost(1000); two > 3*one {
+		t.Errorf("500 events: %d octets, 1,000: %d", one, two)
+	}
+	// A date names a day of times, and a time a day of dates, each where the UID has both.
+	list, err := new(ics.Reader).Expand(decode(t, calendarOf("DTSTART:20260101T100000Z\nRRULE:FREQ=DAILY;COUNT=3", "DTSTART;VALUE=DATE:20260101\nRRULE:FREQ=DAILY;COUNT=3",
+		"RECURRENCE-ID:20260102T100000Z\nDTSTART:20260120T100000Z", "RECURRENCE-ID;VALUE=DATE:20260103\nDTSTART:20260121T100000Z")), ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)})
+	if err != nil || len(list) != 4 {
+		t.Errorf("%d instances, %v", len(list), err)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	for _, tc := range []struct {
 		events      []string
