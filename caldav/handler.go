@@ -60,13 +60,13 @@ type exchange struct {
 	ctx       context.Context
 	principal Principal
 	target    target
-	stored    PropertyStore     // nil if the backend keeps no properties
-	push      PushBackend       // nil if the backend keeps no subscriptions
-	minimal   bool              // Prefer: return=minimal (RFC 8144 §2) or Brief: t
-	data      *dataRequest      // what a report wants of calendar-data; nil outside of reports
-	ics       ics.Reader        // of all that the request has to read
-	zone      *time.Location    // that the request names for floating times; nil: none
-	zoneNames map[string]string // calendar → the zone of its floating times, once it has been asked for
+	stored    PropertyStore       // nil if the backend keeps no properties
+	push      PushBackend         // nil if the backend keeps no subscriptions
+	minimal   bool                // Prefer: return=minimal (RFC 8144 §2) or Brief: t
+	data      *dataRequest        // what a report wants of calendar-data; nil outside of reports
+	ics       ics.Reader          // of all that the request has to read
+	zone      floating            // that the request names
+	floating  map[string]floating // by calendar, once it has been asked for
 }
 
 // ServeHTTP implements http.Handler. Where an answer has begun and cannot be finished, it breaks the connection

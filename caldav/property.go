@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"outbridge/caldav/ics"
 )
 
 // PropertyStore keeps what clients set by PROPPATCH, for each principal apart. A Backend may implement it; without
@@ -279,33 +277,6 @@ func calendarTimeZone(x *exchange, r *resource) string {
 		return ""
 	}
 	return string(x.h.TimeZone(r.cal.TimeZone))
-}
-
-// reader is the Reader of the request, for a calendar: dates and floating times are read in the zone that the request names
-// (RFC 4791 §9.8), else in the zone that the principal has set for it,
-// else in the one that the backend gives (RFC 4791 §5.2.2, RFC 7809 §5.2).
-func (x *exchange) reader(c Calendar) (*ics.Reader, error) {
-	name, ok := x.zoneNames[c.Name]
-	if !ok {
-		id, set, err := x.storedValue(x.calendarResource(c), caldav("calendar-timezone-id"))
-		if err != nil {
-			return nil, err
-		}
-		if name = c.TimeZone; set {
-			name = id
-		}
-		if x.zoneNames == nil {
-			x.zoneNames = map[string]string{}
-		}
-		x.zoneNames[c.Name] = name
-	}
-	x.ics.Floating = x.zone
-	if x.zone == nil && name != "" {
-		if loc, err := x.ics.Zone(name); err == nil {
-			x.ics.Floating = loc
-		}
-	}
-	return &x.ics, nil
 }
 
 // A stored colour is "#RRGGBBAA" and, after a space, Apple's name for it.

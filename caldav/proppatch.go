@@ -228,15 +228,18 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 			return
 		}
 	case caldav("calendar-timezone"):
-		cal, err := ics.Decode([]byte(strings.TrimSpace(t.value) + "\r\n"))
+		cal, err := decodeTimezone(t.value)
 		if err != nil || len(ics.Children(cal.Component, "VTIMEZONE")) != 1 {
 			t.status, t.why = statusForbidden, validCalendarData
 			return
 		}
-		if p := ics.Children(cal.Component, "VTIMEZONE")[0].Props.Get("TZID"); p != nil {
-			if loc, err := x.ics.Zone(p.Value); err == nil {
-				t.zone = loc.String()
-			}
+		f, err := x.zoneOf(cal)
+		if err != nil {
+			t.status, t.why = statusForbidden, validCalendarData
+			return
+		}
+		if f.loc != nil && f == namedZone(f.loc) {
+			t.zone = f.id
 		}
 	case caldav("calendar-timezone-id"):
 		loc, err := x.ics.Zone(n.trimmed())

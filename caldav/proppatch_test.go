@@ -123,4 +123,18 @@ func TestCalendarZone(t *testing.T) {
 		t.Error(a.body)
 	}
 	check("by VTIMEZONE", "America/New_York", "X-MINE:1", "T143000Z")
+	if a := set("set", "<C:calendar-timezone>BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n"+officeZone("+0130")+"END:VCALENDAR\n</C:calendar-timezone>"); !strings.Contains(a.body, "200 OK") {
+		t.Error(a.body)
+	}
+	check("by its own VTIMEZONE", "Europe/Berlin", "TZID:Office", "T083000Z")
+	if a := set("set", "<C:calendar-timezone>BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n"+officeZone("-0430")+"END:VCALENDAR\n</C:calendar-timezone>"); !strings.Contains(a.body, "200 OK") {
+		t.Error(a.body)
+	}
+	check("by another of its name", "Europe/Berlin", "TZID:Office", "T143000Z")
+	if a := set("set", "<C:calendar-timezone>BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n"+officeZone("noon")+"END:VCALENDAR\n</C:calendar-timezone>"); !strings.Contains(a.body, "<C:valid-calendar-data/>") {
+		t.Error(a.body)
+	}
+	check("as it was", "Europe/Berlin", "TZID:Office", "T143000Z")
+	set("set", "<C:calendar-timezone-id>Asia/Tokyo</C:calendar-timezone-id>")
+	check("by name again", "Asia/Tokyo", "", "")
 }

@@ -195,6 +195,11 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// officeZone is a VTIMEZONE whose name is nobody else's, and which always has one offset.
+func officeZone(offset string) string {
+	return "BEGIN:VTIMEZONE\nTZID:Office\nBEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:" + offset + "\nTZOFFSETTO:" + offset + "\nEND:STANDARD\nEND:VTIMEZONE\n"
+}
+
 // A query's own zone comes before the calendar's.
 func TestQueryZone(t *testing.T) {
 	m := &memory{}
@@ -205,10 +210,24 @@ func TestQueryZone(t *testing.T) {
 		"": 0, "<C:timezone-id>America/New_York</C:timezone-id>": 1,
 		"<C:timezone>BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VTIMEZONE\nTZID:America/New_York\nEND:VTIMEZONE\nEND:VCALENDAR\n</C:timezone>": 1,
 		"<C:timezone>BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VTIMEZONE\nTZID:Nowhere\nEND:VTIMEZONE\nEND:VCALENDAR\n</C:timezone>":          0,
+		"<C:timezone>BEGIN:VCALENDAR\nVERSION:2.0\n" + officeZone("-0400") + "END:VCALENDAR\n</C:timezone>":                             1,
+		"<C:timezone>BEGIN:VCALENDAR\nVERSION:2.0\n" + officeZone("+0400") + "END:VCALENDAR\n</C:timezone>":                             0,
 	} {
 		body := strings.Replace(queryBody("<D:getetag/>", eventsWithin("20260810T140000Z", "20260810T143000Z")), "</C:filter>", "</C:filter>"+zone, 1)
-		if got := len(s.do("REPORT", workPath, body).multistatus(t).Responses); got != want {
-			t.Errorf("%s: %d", zone, got)
+		for range 2 { // also when there are spans of the object from before
+			if got := len(s.do("REPORT", workPath, body).multistatus(t).Responses); got != want {
+				t.Errorf("%s: %d", zone, got)
+			}
+		}
+	}
+	for _, zone := range []string{
+		strings.ReplaceAll(officeZone("-0400"), "TZOFFSETTO:-0400", "TZOFFSETTO:noon"),
+		strings.ReplaceAll(officeZone("-0400"), "END:STANDARD", "RRULE:FREQ=SECONDLY\nEND:STANDARD"),
+	} {
+		body := strings.Replace(queryBody("<D:getetag/>", eventsWithin("20260810T140000Z", "20260810T143000Z")), "</C:filter>",
+			"</C:filter><C:timezone>BEGIN:VCALENDAR\nVERSION:2.0\n"+zone+"END:VCALENDAR\n</C:timezone>", 1)
+		if a := s.do("REPORT", workPath, body); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "<C:valid-calendar-data/>") {
+			t.Errorf("%s: %d %s", zone, a.StatusCode, a.body)
 		}
 	}
 	body := strings.Replace(queryBody("<D:getetag/>", ""), "</C:filter>", "</C:filter><C:timezone-id>Nowhere</C:timezone-id>", 1)

@@ -2,7 +2,6 @@ package caldav
 
 import (
 	"encoding/xml"
-	"strings"
 
 	"outbridge/caldav/ics"
 )
@@ -241,8 +240,12 @@ func (x *exchange) queryCalendar(r *resource, f *compFilter, p plan, q *propRequ
 // the backend keeps and by the spans of earlier queries; only what those leave open takes an object's text.
 func (x *exchange) queryRange(r *resource, within ics.Span, reader *ics.Reader, q *propRequest) error {
 	closed := !within.Start.IsZero() && !within.End.IsZero()
+	zone := x.floating[r.cal.Name].id
+	if x.zone.loc != nil {
+		zone = x.zone.id
+	}
 	key := func(o Object) spanKey {
-		return spanKey{r.cal.Owner, r.cal.Name, o.Name, o.ETag, reader.Floating.String()}
+		return spanKey{r.cal.Owner, r.cal.Name, o.Name, o.ETag, zone}
 	}
 	settled := map[string]bool{} // of those below, the ones that are in the range for sure
 	keep := func(o Object) bool {
@@ -294,30 +297,26 @@ func (x *exchange) queryRange(r *resource, within ics.Span, reader *ics.Reader, 
 }
 
 // queryZone reads the zone for floating times out of CALDAV:timezone (RFC 4791 §9.8) or CALDAV:timezone-id (RFC
-// 7809 §6.2). Of a VTIMEZONE only the TZID counts; one that names no zone known here changes nothing.
+// 7809 §6.2).
 func (x *exchange) queryZone(n *node) error {
 	if id := n.child(caldav("timezone-id")); id != nil {
 		loc, err := x.ics.Zone(id.trimmed())
 		if err != nil {
 			return forbidden(validTimezone)
 		}
-		x.zone = loc
+		x.zone = namedZone(loc)
 		return nil
 	}
 	zone := n.child(caldav("timezone"))
 	if zone == nil {
 		return nil
 	}
-	cal, err := ics.Decode([]byte(strings.TrimSpace(zone.text) + "\r\n"))
+	cal, err := decodeTimezone(zone.text)
+	if err == nil {
+		x.zone, err = x.zoneOf(cal)
+	}
 	if err != nil {
 		return forbidden(validCalendarData)
-	}
-	for _, c := range ics.Children(cal.Component, "VTIMEZONE") {
-		if p := c.Props.Get("TZID"); p != nil {
-			if loc, err := x.ics.Zone(p.Value); err == nil {
-				x.zone = loc
-			}
-		}
 	}
 	return nil
 }

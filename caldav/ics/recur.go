@@ -167,6 +167,12 @@ func (r *Reader) Moment(cal *ical.Calendar, p *ical.Prop) (Moment, error) {
 	return parseProp(p, r.zonesOf(cal))
 }
 
+// Location finds the zone of a TZID in cal: one that [Reader.Zone] knows, else that of a VTIMEZONE of cal. The error wraps
+// ErrUnknownZone where there is none.
+func (r *Reader) Location(cal *ical.Calendar, tzid string) (*time.Location, error) {
+	return r.zonesOf(cal)(tzid)
+}
+
 // At moves an instance to another start, which becomes its ID.
 func (r *Reader) At(i Instance, start Moment) Instance {
 	i.Clock, i.ID = start, start
