@@ -251,20 +251,15 @@ func (c *conversion) sayCompared(p plan, d difference, err error) {
 }
 
 // sayException tells which occurrence a modified one is.
-func (c *conversion) sayException(e graph.Event, original time.Time) {
+func (c *conversion) sayException(e graph.Event, w when, original time.Time) {
 	if !c.explaining() {
 		return
 	}
-	from := "by its own start"
-	switch _, exchange := instanceDate(e.ICalUID); {
-	case graph.OccurrenceDate(e.OccurrenceID) != "":
-		from = "by its occurrenceId"
-	case e.OriginalStart != "":
-		from = "by its originalStart"
-	case exchange:
-		from = "by its iCalUId"
+	by := "own start"
+	if _, from := c.originalDate(e, w); from != "" {
+		by = from
 	}
-	c.say("Modified", "the occurrence of ", original.Format(time.DateOnly), ", ", from, "; it is an override")
+	c.say("Modified", "the occurrence of ", original.Format(time.DateOnly), ", by its ", by, "; it is an override")
 }
 
 // sayPlan tells what the series is written as.

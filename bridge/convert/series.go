@@ -112,7 +112,7 @@ func (c *conversion) otherZones(m *master, w when) []zone {
 	}
 	seen := map[string]bool{w.zone.tzid: true}
 	for _, name := range []string{c.Event.Recurrence.Range.RecurrenceTimeZone, c.Event.OriginalEndTimeZone, c.MailboxZone} {
-		if z, ok := findZone(name); ok && !seen[z.tzid] {
+		if z, ok := findZone(name); ok && !seen[z.tzid] && c.dated(c.Event, z) {
 			seen[z.tzid] = true
 			out = append(out, z)
 		}
@@ -125,9 +125,10 @@ func (c *conversion) otherZones(m *master, w when) []zone {
 	return out
 }
 
-// fittingZone is the first Windows zone in which everything that Graph lists of the series begins at one time of day:
-// what a custom zone comes down to, whose rules Graph does not tell. It is none where the list does not reach across a
-// change of the clock, for then a fixed offset says as much.
+// fittingZone is a Windows zone in which everything that Graph lists of the series begins at one time of day, and on the
+// dates that the recurrence and the ids of its occurrences say: what a custom zone comes down to, whose rules Graph does
+// not tell. Of several it is the one whose clock is nearest to the mailbox's, or to UTC. Where the list does not reach
+// across a change of the clock it is UTC or a fixed offset, which say as much.
 func (c *conversion) fittingZone(m *master) (zone, bool) {
 	var starts []time.Time
 	for _, s := range c.Occurrences {
@@ -136,22 +137,44 @@ func (c *conversion) fittingZone(m *master) (zone, bool) {
 		}
 	}
 	sameClock := func(loc *time.Location) bool {
+		first := ics.Wall(starts[0], loc)
+		clock := first.Sub(dateOf(first))
 		return !slices.ContainsFunc(starts, func(t time.Time) bool {
-			h, min, sec := t.In(loc).Clock()
-			h0, min0, sec0 := starts[0].In(loc).Clock()
-			return h != h0 || min != min0 || sec != sec0
+			civil := dateOf(ics.Wall(t, loc)).Add(clock)
+			return !ics.Wall(t, loc).Equal(civil) && !ics.Instant(civil, loc).Equal(t) // the latter: in the hour that is skipped
 		})
 	}
-	if len(starts) == 0 || sameClock(time.UTC) {
+	if len(starts) == 0 {
 		return zone{}, false
 	}
-	for _, name := range slices.Sorted(maps.Keys(windowsZones)) {
-		if z, ok := findZone(name); ok && sameClock(z.location()) {
-			c.say("Zone", "in ", z.name(), " all that Outlook lists begins at one time of day")
+	if sameClock(time.UTC) {
+		if z, ok := c.datedOffset(c.Event, zone{}); ok {
 			return z, true
 		}
+		return zone{}, c.dated(c.Event, zone{})
 	}
-	return zone{}, false
+	mailbox, _ := findZone(c.MailboxZone)
+	offset := func(z zone) int {
+		_, seconds := starts[0].In(z.location()).Zone()
+		return seconds
+	}
+	var best zone
+	nearest := 0
+	for _, name := range slices.Sorted(maps.Keys(windowsZones)) {
+		z, ok := findZone(name)
+		if !ok || !sameClock(z.location()) || !c.dated(c.Event, z) {
+			continue
+		}
+		away := offset(z) - offset(mailbox)
+		if away = max(away, -away); best.utc() || away < nearest {
+			best, nearest = z, away
+		}
+	}
+	if best.utc() {
+		return zone{}, false
+	}
+	c.say("Zone", "in ", best.name(), " all that Outlook lists begins at one time of day")
+	return best, true
 }
 
 // readCancelled collects the dates of removed occurrences.
@@ -177,8 +200,8 @@ func (c *conversion) readExceptions(m *master) error {
 			return
 		}
 		c.event = e.ID
-		t, ok := c.originalDate(e, m.when.zone)
-		if !ok {
+		t, from := c.originalDate(e, m.when)
+		if from == "" {
 			start, err := c.start(e, m.when.zone)
 			if err != nil {
 				c.note("occurrenceId", "The modified occurrence has neither a date nor a start, and is left out.")
@@ -219,7 +242,7 @@ func (c *conversion) readExceptions(m *master) error {
 			}
 			delete(m.cancelled, t)
 		}
-		c.sayException(e, t)
+		c.sayException(e, m.when, t)
 		c.indent()
 		e = inherit(e, c.Event, true)
 		c.faults(e)
