@@ -146,7 +146,7 @@ func TestFittingZoneHasTheDates(t *testing.T) {
 				later = append(later, at(d))
 			}
 		}
-		s.Occurrences = listed
+		s.Occurrences = occurrences(false, listed)
 		cal, losses, err := ToICS(s)
 		if err != nil {
 			t.Fatal(err)
@@ -154,6 +154,129 @@ func TestFittingZoneHasTheDates(t *testing.T) {
 		compareSpans(t, cal, Span{date(2026, 1, 1), date(2028, 1, 1)}, later, encode(t, cal), true)
 		if zones := zonesOf(cal.Children); len(zones) != 1 || !slices.Contains(tc.want, zones[0]) {
 			t.Errorf("%s: in %v, losses %v", tc.zone, zones, losses)
+		}
+	}
+}
+
+// All-day times that are said as instants are those of the midnights of a zone, wherever it is.
+func TestAllDayInstants(t *testing.T) {
+	for _, tc := range []struct{ zone, mailbox, start, end, from, want string }{
+		{"New Zealand Standard Time", "", "2026-12-07T11:00:00", "2026-12-08T11:00:00", "", "20261208 20261209"},
+		{"Line Islands Standard Time", "", "2026-12-07T10:00:00Z", "2026-12-09T10:00:00Z", "", "20261208 20261210"},
+		{"Hawaiian Standard Time", "", "2026-12-08T10:00:00", "2026-12-09T10:00:00", "", "20261208 20261209"},
+		{"Samoa Standard Time", "", "2026-12-07T11:00:00", "2026-12-08T11:00:00", "", "20261208 20261209"},
+		{"UTC-11", "", "2026-12-08T11:00:00", "2026-12-09T11:00:00", "", "20261208 20261209"},
+		{"Dateline Standard Time", "", "2026-12-08T12:00:00", "2026-12-09T12:00:00", "", "20261208 20261209"},
+		{"Nepal Standard Time", "", "2026-12-07T18:15:00", "2026-12-08T18:15:00", "", "20261208 20261209"},
+		{"W. Europe Standard Time", "", "2026-03-28T23:00:00", "2026-03-29T22:00:00", "", "20260329 20260330"}, // of 23 hours
+		{"W. Europe Standard Time", "", "2026-10-24T22:00:00", "2026-10-25T23:00:00", "", "20261025 20261026"}, // of 25 hours
+		{"UTC", "New Zealand Standard Time", "2026-12-07T11:00:00", "2026-12-08T11:00:00", "", "20261208 20261209"},
+		{"", "", "2026-12-07T11:00:00", "2026-12-08T11:00:00", "", "20261208 20261209"}, // more people live in New Zealand than on Niue
+		{"", "", "2026-12-08T05:00:00", "2026-12-10T05:00:00", "", "20261208 20261210"},
+		{"", "", "2026-12-07T23:00:00", "2026-12-08T23:00:00", "", "20261208 20261209"},
+		{"tzone://Microsoft/Custom", "", "2026-12-08T11:00:00", "2026-12-09T11:00:00", "2026-12-08", "20261208 20261209"},
+		{"tzone://Microsoft/Custom", "", "2026-12-07T10:00:00", "2026-12-08T10:00:00", "2026-12-08", "20261208 20261209"},
+		{"UTC", "", "2026-12-08T00:00:00+13:00", "2026-12-09T00:00:00+13:00", "", "20261208 20261209"},
+		{"UTC", "", "2026-12-08T00:00:00-1000", "2026-12-09T00:00:00-1000", "", "20261208 20261209"},
+		{"New Zealand Standard Time", "", "2026-12-08T00:00:00", "2026-12-09T00:00:00", "", "20261208 20261209"},
+		{"W. Europe Standard Time", "", "2026-12-08T00:00:00", "2026-12-08T23:59:59", "", "20261208 20261209"},
+		{"W. Europe Standard Time", "", "2026-12-08T09:20:00", "2026-12-08T10:00:00", "", "20261208 20261209"}, // no midnight anywhere
+	} {
+		e := graph.Event{ID: "a", IsAllDay: true, Type: graph.SingleInstance, OriginalStartTimeZone: tc.zone,
+			Start: graph.DateTimeTimeZone{DateTime: tc.start, TimeZone: "UTC"}, End: graph.DateTimeTimeZone{DateTime: tc.end, TimeZone: "UTC"}}
+		if tc.from != "" {
+			e.Type = graph.SeriesMaster
+			e.Recurrence = &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "daily", Interval: 7}, Range: graph.RecurrenceRange{Type: "noEnd", StartDate: tc.from}}
+		}
+		cal, _, err := ToICS(Series{Event: e, MailboxZone: tc.mailbox})
+		if err != nil {
+			t.Fatal(err)
+		}
+		props := cal.Children[0].Props
+		if got := props.Get("DTSTART").Value + " " + props.Get("DTEND").Value; got != tc.want {
+			t.Errorf("%+v: %s", tc, got)
+		}
+	}
+}
+
+// The originalStart of an all-day occurrence is the local midnight of whoever made it, said in UTC.
+func TestAllDayOriginalStart(t *testing.T) {
+	for _, tc := range []struct{ zone, uid, original, want string }{
+		{"UTC", "07EA0C08", "2026-12-07T23:00:00Z", "20261208"},
+		{"UTC", "07EA0C08", "2026-12-08T11:00:00Z", "20261208"},
+		{"UTC", "", "2026-12-07T23:00:00Z", "20261208"},
+		{"UTC", "", "2026-12-08T06:00:00Z", "20261208"},
+		{"UTC", "", "2026-12-08T00:00:00Z", "20261208"},
+		{"UTC", "", "2026-12-08T00:00:00+01:00", "20261208"},
+		{"Line Islands Standard Time", "", "2026-12-07T10:00:00Z", "20261208"},
+		{"Hawaiian Standard Time", "", "2026-12-08T10:00:00Z", "20261208"},
+		{"UTC", "", "2026-12-08T11:00:00Z", "20261208"}, // the 9th is no date of the pattern
+	} {
+		s := Series{Event: graph.Event{ID: "m", IsAllDay: true, Type: graph.SeriesMaster, OriginalStartTimeZone: tc.zone,
+			Start: graph.DateTimeTimeZone{DateTime: "2026-12-01T00:00:00"}, End: graph.DateTimeTimeZone{DateTime: "2026-12-02T00:00:00"},
+			Recurrence: &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{"tuesday", "monday"}},
+				Range: graph.RecurrenceRange{Type: "noEnd", StartDate: "2026-12-01"}}}}
+		x := graph.Event{ID: "x", IsAllDay: true, Type: graph.Exception, OriginalStart: tc.original,
+			Start: graph.DateTimeTimeZone{DateTime: "2026-12-12T00:00:00"}, End: graph.DateTimeTimeZone{DateTime: "2026-12-13T00:00:00"}}
+		if tc.uid != "" {
+			x.ICalUID = globalID + tc.uid + strings.Repeat("0", 40)
+		}
+		s.Exceptions = []graph.Event{x}
+		cal, losses, err := ToICS(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cal.Children[1].Props.Get("RECURRENCE-ID").Value; got != tc.want || len(losses) > 0 {
+			t.Errorf("%+v: %s, losses %v", tc, got, losses)
+		}
+	}
+}
+
+// An all-day exception is found by its dates, and one that is not all day by its times: neither takes the place of a
+// neighbour that is as long, in whatever form the series is written.
+func TestAllDayAmongLongOnes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		hour := rapid.IntRange(0, 23).Draw(t, "hour")
+		length := time.Duration(rapid.SampledFrom([]int{20, 23, 24}).Draw(t, "length")) * time.Hour
+		first := date(2026, 12, 7).Add(time.Duration(hour) * time.Hour)
+		s := Series{Window: Span{date(2026, 11, 1), date(2027, 2, 1)}, Occurrences: []Occurrence{}, Event: graph.Event{ID: "m", Type: graph.SeriesMaster,
+			OriginalStartTimeZone: "UTC", Start: graphTime(first), End: graphTime(first.Add(length)), Recurrence: &graph.Recurrence{
+				Pattern: graph.RecurrencePattern{Type: "daily", Interval: 1}, Range: graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 9, StartDate: "2026-12-07"}}}}
+		if rapid.Bool().Draw(t, "no rule") {
+			s.Event.Recurrence.Pattern.Type = "lunar"
+		}
+		changed := rapid.IntRange(1, 7).Draw(t, "changed")
+		var want []Span
+		for i := range 9 {
+			o := Occurrence{Span: Span{first.AddDate(0, 0, i), first.AddDate(0, 0, i).Add(length)}}
+			if i == changed {
+				moved := dateOf(o.Start).AddDate(0, 0, rapid.IntRange(-1, 1).Draw(t, "by"))
+				o = Occurrence{Span{moved, moved.Add(day)}, true}
+				s.Exceptions = []graph.Event{{ID: "x", Type: graph.Exception, IsAllDay: true, OccurrenceID: "OID.m." + date(2026, 12, 7+i).Format(time.DateOnly),
+					Start: graphTime(o.Start), End: graphTime(o.End)}}
+			}
+			s.Occurrences = append(s.Occurrences, o)
+			want = append(want, o.Span)
+		}
+		cal, losses, err := ToICS(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Event.Recurrence.Pattern.Type == "daily" && len(losses) > 0 {
+			t.Errorf("%v", losses)
+		}
+		compareSpans(t, cal, s.Window, want, fmt.Sprint(losses), true)
+	})
+}
+
+// The date in an id is read in whatever case its prefix is, and whatever the master's id holds.
+func TestOccurrenceDate(t *testing.T) {
+	for id, want := range map[string]string{
+		"OID.AAMk.2026-12-07": "2026-12-07", "oid.AAMk.2026-12-07": "2026-12-07", " Oid.AA.Mk=.2026-12-07 ": "2026-12-07",
+		"OID.2026-12-07": "2026-12-07", "AAMk.2026-12-07": "", "OID.AAMk.2026-13-07": "", "oid": "", "": "", "ÖID.x.2026-12-07": "",
+	} {
+		if got := graph.OccurrenceDate(id); got != want {
+			t.Errorf("%q: %q, want %q", id, got, want)
 		}
 	}
 }

@@ -191,6 +191,15 @@ func drawSeriesIn(t *rapid.T, zones []string) (s Series, want []Span, more bool)
 	return s, want, more
 }
 
+// occurrences are spans as instances that Graph lists.
+func occurrences(allDay bool, spans []Span) []Occurrence {
+	list := []Occurrence{}
+	for _, s := range spans {
+		list = append(list, Occurrence{s, allDay})
+	}
+	return list
+}
+
 // list gives s what Graph lists of it.
 func (s *Series) list(want []Span, more bool) {
 	last := want[len(want)-1].Start
@@ -198,7 +207,7 @@ func (s *Series) list(want []Span, more bool) {
 	if more {
 		s.Window.End = last.AddDate(0, 0, -30)
 	}
-	s.Occurrences = want
+	s.Occurrences = occurrences(s.Event.IsAllDay, want)
 }
 
 // Whatever the pattern, range and zone: the instances that an RFC 5545 reader makes of the object are Outlook's.
@@ -312,9 +321,9 @@ func TestCustomZone(t *testing.T) {
 			Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{"monday"}},
 			Range:   graph.RecurrenceRange{Type: "noEnd", StartDate: "2026-09-07"},
 		},
-	}, Window: Span{first.AddDate(0, 0, -10), first.AddDate(0, 6, 0)}, Occurrences: []Span{}}
+	}, Window: Span{first.AddDate(0, 0, -10), first.AddDate(0, 6, 0)}, Occurrences: []Occurrence{}}
 	for at := first; at.Before(s.Window.End); at = at.AddDate(0, 0, 7) {
-		s.Occurrences = append(s.Occurrences, Span{at.UTC(), at.UTC().Add(time.Hour)})
+		s.Occurrences = append(s.Occurrences, Occurrence{Span: Span{at.UTC(), at.UTC().Add(time.Hour)}})
 	}
 	cal, losses, err := ToICS(s)
 	if err != nil {

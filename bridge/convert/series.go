@@ -31,16 +31,16 @@ type master struct {
 
 // plan is one way to say a series: where it starts, its rule and what is added to it and taken from it.
 type plan struct {
-	when  when                // of the first instance, DTSTART and DTEND
-	rule  string              // RRULE, "" for none
-	dates iter.Seq[time.Time] // of all instances that rule and extra make, in order
-	extra []time.Time         // dates for RDATE beside the rule
-	times []time.Time         // clock times for RDATE that are not at the time of day of the rule
-	moved map[time.Time]Span  // instances, by clock time, that Graph lists with another start or end
-	gone  map[time.Time]bool  // instances, by clock time, that Graph does not list
-	drop  map[time.Time]bool  // overrides, by original date, that Graph does not list
-	notes []string            // losses of this plan
-	about string              // for Explain: how it reads the pattern
+	when  when                     // of the first instance, DTSTART and DTEND
+	rule  string                   // RRULE, "" for none
+	dates iter.Seq[time.Time]      // of all instances that rule and extra make, in order
+	extra []time.Time              // dates for RDATE beside the rule
+	times []time.Time              // clock times for RDATE that are not at the time of day of the rule
+	moved map[time.Time]Occurrence // instances, by clock time, that Graph lists with another start or end
+	gone  map[time.Time]bool       // instances, by clock time, that Graph does not list
+	drop  map[time.Time]bool       // overrides, by original date, that Graph does not list
+	notes []string                 // losses of this plan
+	about string                   // for Explain: how it reads the pattern
 }
 
 // series converts a master with its exceptions and cancellations.
@@ -59,6 +59,7 @@ func (c *conversion) series() error {
 		w.start = ics.Instant(w.civil, w.zone.location()) // as readers find it
 	}
 	m := &master{comp: c.fields(e), when: w, cancelled: map[time.Time]bool{}}
+	c.Occurrences = c.whole(c.Occurrences)
 	c.readCancelled(m)
 	if err := c.readExceptions(m); err != nil {
 		return err
@@ -132,7 +133,7 @@ func (c *conversion) otherZones(m *master, w when) []zone {
 func (c *conversion) fittingZone(m *master) (zone, bool) {
 	var starts []time.Time
 	for _, s := range c.Occurrences {
-		if !slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.start.Equal(s.Start) }) {
+		if !s.AllDay && !slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.start.Equal(s.Start) }) {
 			starts = append(starts, s.Start)
 		}
 	}
@@ -404,7 +405,7 @@ func (p *plan) pinFirst(m *master) {
 		}
 	}
 	if _, ok := p.moved[w.civil]; !ok {
-		p.pin(map[time.Time]Span{w.civil: {w.start, w.end}})
+		p.pin(map[time.Time]Occurrence{w.civil: {Span: Span{w.start, w.end}}})
 	}
 }
 
@@ -492,11 +493,11 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 		setTimes(oc, o.when)
 		comps = append(comps, oc)
 	}
-	for civil, span := range p.moved {
+	for civil, o := range p.moved {
 		oc := clone(m.comp)
 		addCivil(oc, ical.PropRecurrenceID, civil, w.zone, w.allDay)
 		ow := w
-		ow.start, ow.end = span.Start, span.End
+		ow.start, ow.end, ow.allDay = o.Start, o.End, o.AllDay
 		setTimes(oc, ow)
 		comps = append(comps, oc)
 	}

@@ -175,10 +175,8 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 	}
 
 	if e.IsAllDay {
-		w := when{allDay: true, start: dateOf(start.civil), end: dateOf(end.civil)}
-		if !end.civil.Equal(w.end) && w.end.Year() < 9999 {
-			w.end = w.end.Add(day) // an end within a day takes in the whole of it
-		}
+		days, instants := wholeDays(e, start, end, c.zones()...)
+		w := when{allDay: true, start: days.Start, end: days.End}
 		if w.end.Before(w.start) {
 			c.note("end", "The event ends before it starts; it is taken to last one day.")
 		}
@@ -190,7 +188,11 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 		}
 		w.civil, w.civilEnd = w.start, w.end
 		if c.explaining() {
-			c.say("Time", "all day, the dates as they stand, ", w.describe())
+			how := "the dates as they stand, "
+			if instants {
+				how = "the dates of the midnights that are said as instants, "
+			}
+			c.say("Time", "all day, ", how, w.describe())
 		}
 		return w, nil
 	}
@@ -218,6 +220,20 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 	return w, nil
 }
 
+// zones are those that an all-day event of the series may have been made in, beside the ones that it names itself.
+func (c *conversion) zones() (list []zone) {
+	names := []string{c.Event.OriginalStartTimeZone, c.Event.OriginalEndTimeZone, "", c.MailboxZone}
+	if c.Event.Recurrence != nil {
+		names[2] = c.Event.Recurrence.Range.RecurrenceTimeZone
+	}
+	for _, name := range names {
+		if z, ok := findZone(name); ok {
+			list = append(list, z)
+		}
+	}
+	return list
+}
+
 // describe is a time for a sentence.
 func (w when) describe() string {
 	if w.allDay {
@@ -240,11 +256,11 @@ func (c *conversion) start(e graph.Event, z zone) (moment, error) {
 	if isInstance(e) {
 		if t, utc, ok := parseCivil(e.OriginalStart); ok && !unset(t) && utc {
 			c.note("start", "The event has no start; the one that its series gave it is taken.")
-			return moment{civil: t, at: t}, nil
+			return moment{civil: t, at: t, written: t}, nil
 		}
 		if t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(e.OccurrenceID)); err == nil {
 			c.note("start", "The event has no start; the date that its series gave it is taken.")
-			return moment{t, z, ics.Instant(t, z.location())}, nil
+			return moment{t, z, ics.Instant(t, z.location()), t}, nil
 		}
 	}
 	if end, _, ok := readMoment(e.End, z); ok && !unset(end.civil) && end.civil.Year() < 9999 {
@@ -254,7 +270,7 @@ func (c *conversion) start(e graph.Event, z zone) (moment, error) {
 	if e.Recurrence != nil {
 		if t, _, ok := parseCivil(e.Recurrence.Range.StartDate); ok && !unset(t) {
 			c.note("start", "The event has no start; the date that its recurrence starts on is taken.")
-			return moment{t, z, ics.Instant(t, z.location())}, nil
+			return moment{t, z, ics.Instant(t, z.location()), t}, nil
 		}
 	}
 	if ok {
@@ -264,6 +280,31 @@ func (c *conversion) start(e graph.Event, z zone) (moment, error) {
 	return moment{}, fmt.Errorf("event %q: %w", clip(string(e.ID)), ErrNoTime)
 }
 
+// originalDay is the date of the originalStart of an all-day occurrence: the local midnight of whoever made it, said in
+// UTC. Where that is in no zone that is known, a date of the pattern is likelier than another one.
+func (c *conversion) originalDay(e graph.Event, instant time.Time) time.Time {
+	if wall, _, _, _ := parseWritten(e.OriginalStart); isMidnight(wall) {
+		return wall
+	}
+	for _, z := range c.zones() {
+		if d, ok := midnightIn(instant, z); ok {
+			return d
+		}
+	}
+	likely := Span{instant, instant.Add(day)}.dates().Start
+	other := dateOf(instant)
+	if other.Equal(likely) {
+		other = other.Add(day)
+	}
+	if r := c.Event.Recurrence; r != nil {
+		p, ok := readPattern(r.Pattern, likely, func(field, reason string) {})
+		if ok && !p.hits(likely) && p.hits(other) {
+			return other
+		}
+	}
+	return likely
+}
+
 // originalDate is the date that the series of an instance gave it, in the zone of the series, whose first occurrence is
 // w; with an empty from it is said by nothing. An instant at which the series has its occurrences is exact. Next comes
 // what names the date, since an instant that is not at that time of day tells nothing of a zone that is not known.
@@ -271,7 +312,10 @@ func (c *conversion) originalDate(e graph.Event, w when) (t time.Time, from stri
 	instant, utc, ok := parseCivil(e.OriginalStart)
 	ok = ok && !unset(instant)
 	civil := instant
-	if utc && !w.allDay {
+	switch {
+	case ok && w.allDay:
+		civil = c.originalDay(e, instant)
+	case utc:
 		civil = ics.Wall(instant, w.zone.location())
 	}
 	if ok && !w.allDay && isMaster(c.Event) && civil.Sub(dateOf(civil)) == w.civil.Sub(w.firstDay()) {

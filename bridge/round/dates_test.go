@@ -44,3 +44,42 @@ func TestDatesOfOtherZones(t *testing.T) {
 		})
 	}
 }
+
+// TestAllDayInOtherForms: all-day series far east and west, with what was removed and changed of them, are on their dates
+// however Graph says them; all-day exceptions of a timed series move no neighbour that lasts as long.
+func TestAllDayInOtherForms(t *testing.T) {
+	forms := map[string]func(*graphsim.Server){
+		"dates":              func(s *graphsim.Server) {},
+		"instants":           func(s *graphsim.Server) { s.AllDayInstants = true },
+		"offsets":            func(s *graphsim.Server) { s.Offsets = true },
+		"without exceptions": func(s *graphsim.Server) { s.NoCancelledOccurrences = true },
+	}
+	for name, form := range forms {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, form)
+			cal := w.Box.Calendar()
+			date := func(day int) string { return start.AddDate(0, 0, day).Format(time.DateOnly) }
+			for _, zone := range []string{"Line Islands Standard Time", "New Zealand Standard Time", "Samoa Standard Time", "Tokyo Standard Time", "UTC",
+				"Eastern Standard Time", "Hawaiian Standard Time", "E. South America Standard Time"} {
+				e := weekly(zone, -3, 0, "monday", "thursday")
+				e.AllDay, e.Zone = true, zone
+				id := cal.Create(e)
+				w.Must(cal.CancelOccurrence(id, date(7)))
+				w.Must(cal.ChangeOccurrence(id, date(10), func(e *graphsim.Event) { e.Subject += ", renamed" }))
+				w.Must(cal.ChangeOccurrence(id, date(14), func(e *graphsim.Event) { e.Start, e.End = e.Start.AddDate(0, 0, 1), e.End.AddDate(0, 0, 2) }))
+				single := meeting(zone, 3, 0)
+				single.AllDay, single.Zone = true, zone
+				cal.Create(single)
+			}
+			for _, hour := range []int{0, 6, 11, 12, 20} {
+				e := weekly("Round the clock", 0, hour, "monday", "wednesday", "friday")
+				e.End, e.Zone = e.Start.Add(24*time.Hour), "UTC"
+				id := cal.Create(e)
+				w.Must(cal.ChangeOccurrence(id, date(9), func(e *graphsim.Event) { e.AllDay = true }))
+				w.Must(cal.CancelOccurrence(id, date(14)))
+			}
+			w.Changes(8*2 + 5)
+			w.Changes(0)
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 )
 
@@ -101,5 +102,5 @@ func (l listing) compare(ctx context.Context, events []graph.Event, at *bridge.C
 // sameVersion reports whether a listed event is the one that the mirror has.
 func sameVersion(e graph.Event, have bridge.Row) bool {
 	old, err := eventOf(have)
-	return err == nil && spanOf(e) == have.Span && e.ETag == old.ETag && (e.ChangeKey == old.ChangeKey || old.ChangeKey == "")
+	return err == nil && convert.SpanOf(e) == have.Span && e.ETag == old.ETag && (e.ChangeKey == old.ChangeKey || old.ChangeKey == "")
 }

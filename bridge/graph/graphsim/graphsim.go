@@ -74,6 +74,10 @@ type Server struct {
 	// [MS-OXOCAL] 2.2.1.44).
 	ExactDuration bool
 
+	// AllDayInstants says all-day times as the instants of the midnights in the event's zone, where Graph has them at
+	// midnight in any zone; Offsets writes times with an offset and no fraction. Neither is documented, both were seen.
+	AllDayInstants, Offsets bool
+
 	GroupsApart          bool     // /calendars leaves out those of other groups than the standard one
 	DelegatedDeltaDenied bool     // the links of a delta of somebody else's calendar are answered 403, whoever shares it
 	AppMailboxes         []string // addresses that an app may read in its own name (ApplicationAccessPolicy), others are answered 403; nil: all
