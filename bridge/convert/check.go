@@ -176,6 +176,10 @@ func (p plan) ambiguous(i ics.Instance) bool {
 
 // pin makes overrides of instances that readers differ in.
 func (p *plan) pin(pins map[time.Time]Occurrence) {
+	for civil, o := range pins {
+		one := p.when.at(civil)
+		p.exact = p.exact || o.Start.Equal(one.start) && !o.End.Equal(one.end) && o.End.Equal(o.Start.Add(p.when.length()))
+	}
 	if p.moved == nil {
 		p.moved = pins
 		return
@@ -259,6 +263,9 @@ func (c *conversion) spell(m *master, why string) plan {
 	if len(starts) > 0 {
 		p.when = p.when.at(starts[0])
 		p.times = starts[1:]
+		if p.lead = (pattern{kind: daily, interval: 1}).lead(p.when, true); p.lead != nil {
+			p.lead, p.times = p.lead[:1], starts
+		}
 	}
 	for _, civil := range starts {
 		s, ok := listed[civil]

@@ -280,7 +280,7 @@ func (c *conversion) sayPlan(m *master, p plan) {
 		{len(p.extra) + len(p.times), "RDATEs beside it"},
 		{len(m.cancelled), "removed occurrences, which become EXDATEs in the form of DTSTART where the rule hits them"},
 		{len(p.gone) + len(p.drop), "occurrences that Outlook does not list, which become EXDATEs"},
-		{len(p.moved), "occurrences that become overrides with the time that Outlook lists"},
+		{len(p.moved), "occurrences that become overrides with times of their own"},
 	} {
 		if part.n > 0 {
 			c.say("Rule", part.what, ": ", strconv.Itoa(part.n))

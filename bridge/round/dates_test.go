@@ -83,3 +83,33 @@ func TestAllDayInOtherForms(t *testing.T) {
 		})
 	}
 }
+
+// TestTurnsOfTheClock: what begins in an hour that is skipped or comes twice, or is going on while the clock is turned, ends
+// when Outlook says, the first time and for years after the window.
+func TestTurnsOfTheClock(t *testing.T) {
+	for name, form := range map[string]func(*graphsim.Server){
+		"by the clock":    func(s *graphsim.Server) {},
+		"exactly as long": func(s *graphsim.Server) { s.ExactDuration = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, form)
+			cal := w.Box.Calendar()
+			add := func(zone, first string, length time.Duration, kind string, days ...string) {
+				e := graphsim.Event{Subject: zone + " from " + first, Zone: zone}
+				e.Start, _ = time.Parse("2006-01-02 15:04", first)
+				e.End = e.Start.Add(length)
+				e.Recurrence = weekly("", 0, 0, days...).Recurrence
+				e.Recurrence.Pattern.Type = kind
+				cal.Create(e)
+			}
+			add("Eastern Standard Time", "2026-10-30 18:00", 62*time.Hour, "weekly", "friday") // over the end of summer time at first
+			add("Eastern Standard Time", "2027-03-13 22:00", 9*time.Hour, "daily")             // over its beginning
+			add("Pacific Standard Time", "2026-11-30 02:30", time.Hour, "daily")
+			add("W. Europe Standard Time", "2026-12-01 02:00", 30*time.Minute, "daily")
+			add("Lord Howe Standard Time", "2026-12-01 01:45", 45*time.Minute, "daily")
+			add("AUS Eastern Standard Time", "2027-04-03 20:00", 12*time.Hour, "weekly", "saturday", "sunday")
+			w.Changes(6)
+			w.Changes(0)
+		})
+	}
+}
