@@ -496,8 +496,17 @@ func (c *conversion) pinTurns(m *master, p *plan) {
 		if turn.IsZero() || !turn.Before(to) {
 			break
 		}
-		last = dateOf(ics.Wall(turn, w.zone.loc)).Add(day)
+		// What the clock shows before and after: an instance that does not touch that is as any other.
+		lo, hi := ics.Wall(turn.Add(-time.Second), w.zone.loc).Add(time.Second), ics.Wall(turn, w.zone.loc)
+		if hi.Before(lo) {
+			lo, hi = hi, lo
+		}
+		last = dateOf(hi).Add(day)
 		for d := last.Add(-back - 2*day); !d.After(last); d = d.Add(day) {
+			civil := w.civil.Add(d.Sub(w.firstDay()))
+			if civil.After(hi) || civil.Add(w.length()).Before(lo) {
+				continue
+			}
 			one := w.on(d)
 			if skipped := !dateOf(ics.Wall(one.start, w.zone.loc)).Equal(d); skipped {
 				continue // the whole day (Apia, 30 December 2011): Thunderbird has no instance there to replace
