@@ -163,6 +163,12 @@ func (e *Error) transient() bool {
 	return false
 }
 
+// turn reports whether a part of a batch was refused only since others were served at the time: Outlook says so by 429,
+// and by 503 with a Retry-After.
+func (e *Error) turn() bool {
+	return !e.login && !e.garbled && (IsThrottled(e) || e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0)
+}
+
 // mailboxCodes are the codes of a 404 that is about the mailbox and not about the thing asked for.
 var mailboxCodes = []string{"MailboxNotEnabledForRESTAPI", "MailboxNotSupportedForRESTAPI", "ErrorInvalidUser", "ResourceNotFound",
 	"Request_ResourceNotFound", "ErrorNonExistentMailbox"}

@@ -2,10 +2,12 @@ package graph_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -212,6 +214,112 @@ func TestThrottledAppWaitsAsAWhole(t *testing.T) {
 			if n < 38 { // then it goes on as before
 				t.Errorf("mailbox %d: %d requests", i, n)
 			}
+		}
+	})
+}
+
+// A part that is throttled while others are served has not failed: however few parts a mailbox lets through, and however
+// long it asks to wait between, all are read in the end by one call, and each batch after the first is no larger than what
+// came through.
+func TestPartsTakeTurns(t *testing.T) {
+	for _, through := range []int{1, 2, 4, 7} {
+		for _, refusal := range []reply{
+			{429, wait("1"), throttled, false}, {429, wait("40"), throttled, false}, {429, nil, throttled, false},
+			{429, wait("2"), `{"error":{"code":"TooManyRequests","message":"Too many requests"}}`, false},
+			{503, wait("1"), throttled, false}, {503, wait("3"), `{"error":{"code":"ServiceUnavailable","message":""}}`, false},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				batches, largest := 0, 0
+				c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+					batches++
+					n := 0
+					answerBatch(t, w, r, func(p part) reply {
+						if n++; n > through {
+							return refusal
+						}
+						return reply{status: 200, body: `{"id":"` + p.id + `"}`}
+					})
+					if batches > 1 {
+						largest = max(largest, n)
+					}
+				})
+				c.Attempts = 3
+				var ids []graph.EventID
+				for i := range 90 {
+					ids = append(ids, graph.EventID(fmt.Sprint("id", i)))
+				}
+				for i, r := range c.Events(t.Context(), ids) {
+					if r.Err != nil || r.Event.ID != ids[i] {
+						t.Fatalf("%d through, %v: part %d: %v", through, refusal, i, r.Err)
+					}
+				}
+				if refusal.status == 429 && largest > through {
+					t.Errorf("%d through, %v: a batch of %d", through, refusal, largest)
+				}
+			})
+		}
+	}
+}
+
+// What is refused for ever beside others that are served ends, after as many attempts as ever.
+func TestPartThatIsAlwaysThrottledEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+			answerBatch(t, w, r, func(p part) reply {
+				if p.id == "never" {
+					asked++
+					return reply{429, wait("1"), throttled, false}
+				}
+				return reply{status: 200, body: `{"id":"` + p.id + `"}`}
+			})
+		})
+		for _, r := range c.Events(t.Context(), []graph.EventID{"a", "never", "b"}) {
+			if graph.IsThrottled(r.Err) != (r.ID == "never") {
+				t.Errorf("%s: %v", r.ID, r.Err)
+			}
+		}
+		if asked != 6 { // the first does not count, since others were served beside it
+			t.Errorf("asked %d times", asked)
+		}
+	})
+}
+
+// Batches grow again when the mailbox has been left in peace.
+func TestBatchesGrowAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		through, sizes := 3, []int{}
+		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+			n := 0
+			answerBatch(t, w, r, func(p part) reply {
+				if n++; n > through {
+					return reply{429, nil, throttled, false}
+				}
+				return reply{status: 200, body: `{"id":"` + p.id + `"}`}
+			})
+			sizes = append(sizes, n)
+		})
+		read := func() {
+			sizes = nil
+			for _, r := range c.Events(t.Context(), []graph.EventID{"a", "b", "c", "d", "e", "f", "g", "h"}) {
+				if r.Err != nil {
+					t.Error(r.Err)
+				}
+			}
+		}
+		read()
+		if !slices.Equal(sizes, []int{8, 3, 2}) {
+			t.Errorf("batches of %v", sizes)
+		}
+		through = 20
+		read()
+		if !slices.Equal(sizes, []int{3, 3, 2}) {
+			t.Errorf("batches of %v", sizes)
+		}
+		time.Sleep(2 * time.Minute)
+		read()
+		if !slices.Equal(sizes, []int{8}) {
+			t.Errorf("batches of %v", sizes)
 		}
 	})
 }

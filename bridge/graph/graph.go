@@ -56,7 +56,7 @@ type Client struct {
 	// Observe is told of every HTTP request to Graph as it ends, for metrics. It must not block. nil: nobody looks.
 	Observe func(Observation)
 
-	Attempts int           // how often one request is sent before its error is returned; 0: 5
+	Attempts int           // how often one request is sent before its error is returned, not counting when others of its batch were served and it was throttled; 0: 5
 	MaxWait  time.Duration // longest that one call waits in all between attempts; asked to wait longer, it returns; 0: 5 minutes
 	Timeout  time.Duration // of one request with its answer; 0: 2 minutes
 

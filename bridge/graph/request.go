@@ -109,7 +109,7 @@ func (c *Client) again(ctx context.Context, sent []*request) []*request {
 		}
 	}
 	if len(waiting) > 0 {
-		c.wait(ctx, waiting)
+		c.wait(ctx, waiting, len(waiting) < len(sent))
 	}
 	return slices.DeleteFunc(sent, func(r *request) bool { return !r.again })
 }
@@ -124,16 +124,21 @@ func (r *request) relents(e *Error) bool {
 
 // wait returns when it is time to send the requests again, those that have attempts and time left. Retry-After is
 // obeyed, and holds up the whole mailbox; without it the waits grow threefold from about a second, so that five attempts
-// span about forty seconds.
-func (c *Client) wait(ctx context.Context, waiting []*request) {
-	worst, failures, throttled := asError(waiting[0].err), 0, false
+// span about forty seconds. Where others of the same pass were answered, a throttled part of a batch has only not had its
+// turn yet: it starts anew, however many turns the mailbox makes of them all.
+func (c *Client) wait(ctx context.Context, waiting []*request, progress bool) {
+	worst, failures, throttled := asError(waiting[0].err), 1, false
 	for _, r := range waiting {
-		if r.lost == 0 {
+		e := asError(r.err)
+		turn := progress && r.lost == 0 && e.turn()
+		switch {
+		case turn:
+			r.failed, r.waited = 0, 0
+		case r.lost == 0:
 			r.failed++
 		}
+		throttled = throttled || !turn && e.Status == http.StatusTooManyRequests && !e.login
 		failures = max(failures, r.failed, r.lost)
-		e := asError(r.err)
-		throttled = throttled || e.Status == http.StatusTooManyRequests && !e.login
 		if e.RetryAfter > worst.RetryAfter {
 			worst = e
 		}

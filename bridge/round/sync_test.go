@@ -1,6 +1,7 @@
 package round_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -753,5 +754,20 @@ func TestLookWithoutFilter(t *testing.T) {
 		w.Client.Attempts = 1
 		w.Changes(2)
 		w.Object("Far")
+	}
+}
+
+// TestFewPartsAtATime: a mailbox that lets a few parts of each batch through is synced whole at the first try.
+func TestFewPartsAtATime(t *testing.T) {
+	for _, through := range []int{1, 3, 4} {
+		t.Run(fmt.Sprint(through), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(s *graphsim.Server) { s.BatchParts = through })
+			cal := w.Box.Calendar()
+			for i := range 30 {
+				w.Must(cal.ChangeOccurrence(cal.Create(weekly(fmt.Sprintf("Series %d", i), -14, 8, "monday")), day(0), func(e *graphsim.Event) { e.Subject += ", long" }))
+			}
+			w.Changes(30)
+		})
 	}
 }

@@ -58,6 +58,7 @@ type Server struct {
 	MaxPage       int // upper bound of a page, save that a delta keeps a series together; 0: 200
 	ExceptionPage int // exceptionOccurrences shown at once, the rest by exceptionOccurrences@odata.nextLink; 0: all
 	Concurrency   int // more requests at once for a mailbox are answered 429 ApplicationThrottled; 0: any number is served
+	BatchParts    int // so many parts of a $batch are served, and the others answered 429 ApplicationThrottled; 0: all are served
 
 	EmptyPages  bool  // a first round of a delta begins with an empty page that has a nextLink
 	ReplayLast  bool  // a delta round repeats what the round before said
