@@ -18,7 +18,7 @@ type Result struct {
 	ID    EventID // as asked
 	Event Event
 	Err   error
-	// Partial is set by Masters where the service does not know cancelledOccurrences and exceptionOccurrences: their
+	// Partial is set by Masters where the service does not know cancelledOccurrences or exceptionOccurrences: their
 	// absence from Event then says nothing.
 	Partial bool
 }

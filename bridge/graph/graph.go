@@ -64,8 +64,9 @@ type Client struct {
 	// accounts has one set of limits. nil: one of the Client's own.
 	Gate *Gate
 
-	once sync.Once
-	http *http.Client
+	once    sync.Once
+	http    *http.Client
+	unknown unknowns
 }
 
 // TokenSource gives access tokens for Graph. It is called concurrently, once for each request, so it caches. Its

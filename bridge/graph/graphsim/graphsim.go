@@ -70,6 +70,15 @@ type Server struct {
 	NoCancelledOccurrences  bool // cancelledOccurrences and exceptionOccurrences are unknown properties, as before 2025
 	InstancesLackExceptions bool // /instances leaves exceptions out, as some mailboxes did
 
+	// Cloud is whose metadata counts. "usgov" and "dod" (Fairfax) know neither cancelledOccurrences nor exceptionOccurrences,
+	// nor does "china" (Mooncake), which knows no masterCategories either; "": the global one, which knows all.
+	Cloud string
+	// Unknown are further properties of an event that the service does not know, such as occurrenceId: it does not tell
+	// them, and refuses a request that names them.
+	Unknown []string
+	// Unnamed makes refusals of unknown properties not say which ones.
+	Unnamed bool
+
 	// ExactDuration makes an occurrence during which the clocks change last as long as the others, as RFC 5545 section
 	// 3.8.5.3 has it. Otherwise it ends at their time of day, as a recurrence of Exchange says (EndTimeOffset in
 	// [MS-OXOCAL] 2.2.1.44).
