@@ -2,11 +2,14 @@ package graph_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -362,4 +365,90 @@ func TestThrottledPartHoldsTheMailbox(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
+}
+
+// What stands between here and Microsoft is told apart from an outage, for Graph and for the login service alike.
+func TestObstacles(t *testing.T) {
+	answer := func(status int, header, body string) func(*testing.T) *http.Client {
+		return func(t *testing.T) *http.Client {
+			return &http.Client{Transport: inMemory{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if name, value, ok := strings.Cut(header, ": "); ok {
+					w.Header().Set(name, value)
+				}
+				w.WriteHeader(status)
+				io.WriteString(w, body)
+			})}}
+		}
+	}
+	// proxied asks through a proxy that answers CONNECT so.
+	proxied := func(status string, hook bool) func(*testing.T) *http.Client {
+		return func(t *testing.T) *http.Client {
+			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				io.WriteString(conn, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n")
+			}))
+			t.Cleanup(proxy.Close)
+			at, _ := url.Parse(proxy.URL)
+			transport := &http.Transport{Proxy: http.ProxyURL(at)}
+			if hook {
+				transport.OnProxyConnectResponse = graph.ProxyAnswer
+			}
+			return &http.Client{Transport: transport}
+		}
+	}
+	// secure asks a server whose certificate is of an authority that is not known, or is for another name.
+	secure := func(trusted bool) func(*testing.T) *http.Client {
+		return func(t *testing.T) *http.Client {
+			srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+			srv.StartTLS()
+			t.Cleanup(srv.Close)
+			transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
+			}}
+			transport.TLSClientConfig = &tls.Config{ServerName: "example.com"} // which the certificate is for
+			if trusted {
+				transport.TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig
+			}
+			return &http.Client{Transport: transport}
+		}
+	}
+	for name, tt := range map[string]struct {
+		client func(*testing.T) *http.Client
+		want   graph.Reason
+	}{
+		"407 to a plain request":   {answer(407, "Proxy-Authenticate: Basic", ""), graph.ReasonProxySignIn},
+		"407 with a page":          {answer(407, "", loginPage), graph.ReasonProxySignIn},
+		"407 to CONNECT":           {proxied("407 Proxy Authentication Required", false), graph.ReasonProxySignIn},
+		"407 to CONNECT, in words": {proxied("407 Bitte anmelden", true), graph.ReasonProxySignIn},
+		"403 to CONNECT":           {proxied("403 Forbidden", true), ""},
+		"511":                      {answer(511, "", loginPage), graph.ReasonPortal},
+		"redirect":                 {answer(302, "Location: http://portal.example/", ""), graph.ReasonPortal},
+		"page":                     {answer(200, "Content-Type: text/html", loginPage), graph.ReasonPortal},
+		"page without a type":      {answer(200, "", " \n"+loginPage), graph.ReasonPortal},
+		"page of a filter":         {answer(403, "", loginPage), graph.ReasonPortal},
+		"gateway of Microsoft's":   {answer(502, "Content-Type: text/html", loginPage), ""},
+		"outage":                   {answer(503, "", ""), ""},
+		"unknown CA":               {secure(false), graph.ReasonUnknownCA},
+		"certificate of a portal":  {secure(true), graph.ReasonPortal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := tt.client(t)
+			c := &graph.Client{BaseURL: "https://graph.microsoft.invalid/v1.0", Tokens: &tokens{}, Attempts: 1, HTTP: h}
+			_, err := c.Calendars(t.Context())
+			a := &graph.Authority{LoginURL: "https://login.microsoft.invalid", ClientID: "client", Scopes: []string{"x"}, HTTP: h}
+			_, startErr := a.DeviceCode(t.Context())
+			_, renewErr := (&graph.DelegatedTokens{Authority: a, Store: &memoryStore{tok: &oauth2.Token{RefreshToken: "r"}}}).Token(t.Context())
+			for _, err := range []error{err, startErr, renewErr} {
+				if got := graph.Obstacle(err); got != tt.want || !graph.IsUnavailable(err) {
+					t.Errorf("%q, want %q: %v", got, tt.want, err)
+				}
+			}
+		})
+	}
 }

@@ -225,7 +225,8 @@ func (c *Client) attempt(ctx context.Context, r *request, weight int64) error {
 	e := &Error{Op: r.op, Status: status, ClientRequestID: req.Header.Get("Client-Request-Id"), RequestID: header.Get("Request-Id")}
 	switch {
 	case err != nil:
-		e.Status, e.Message, e.garbled, e.unsent = 0, connectionTrouble(err), true, conn.failed(err)
+		e.Status, e.garbled, e.unsent = 0, true, conn.failed(err)
+		e.Message, e.obstacle = connectionTrouble(err)
 	case len(answer) > maxBody:
 		e.Message = fmt.Sprintf("the answer is larger than %d MiB", maxBody>>20)
 	default:
@@ -295,7 +296,7 @@ func (r *request) read(e *Error, header http.Header, body []byte) *Error {
 		return e
 	}
 	if err := r.decode(bytes.TrimPrefix(body, utf8BOM)); err != nil {
-		e.garbled, e.Message = true, oneLine(err.Error())
+		e.garbled, e.Message, e.obstacle = true, oneLine(err.Error()), obstacle(e.Status, body)
 		return e
 	}
 	return nil

@@ -473,6 +473,7 @@ func (c *config) mailboxes(ctx context.Context, store *sqlstore.Store, log *slog
 func graphTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256
+	t.OnProxyConnectResponse = graph.ProxyAnswer
 	return t
 }
 
