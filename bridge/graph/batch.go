@@ -103,6 +103,9 @@ func (c *Client) sendBatch(ctx context.Context, parts []*request) error {
 		// Outlook runs the parts of a batch four at a time.
 		err = c.attempt(ctx, whole, int64(min(len(parts), concurrency)))
 	}
+	if e := asError(err); e != nil && e.Code != "" && IsThrottled(e) { // by Graph, and not by our own gate
+		c.Gate.narrow(0)
+	}
 	throttled := 0
 	for i, r := range parts {
 		r.token = whole.token

@@ -264,6 +264,34 @@ func TestPartsTakeTurns(t *testing.T) {
 	}
 }
 
+// A batch that is throttled as a whole comes again in small ones.
+func TestThrottledBatchComesInSmallOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+			n := 0
+			answer := httptest.NewRecorder()
+			answerBatch(t, answer, r, func(p part) reply {
+				n++
+				return reply{status: 200, body: `{"id":"` + p.id + `"}`}
+			})
+			if sizes = append(sizes, n); len(sizes) == 1 {
+				reply{429, wait("1"), throttled, false}.write(w)
+				return
+			}
+			w.Write(answer.Body.Bytes())
+		})
+		for _, r := range c.Events(t.Context(), []graph.EventID{"a", "b", "c", "d", "e", "f", "g", "h", "i"}) {
+			if r.Err != nil {
+				t.Error(r.Err)
+			}
+		}
+		if !slices.Equal(sizes, []int{9, 4, 4, 1}) {
+			t.Errorf("batches of %v", sizes)
+		}
+	})
+}
+
 // What is refused for ever beside others that are served ends, after as many attempts as ever.
 func TestPartThatIsAlwaysThrottledEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -62,7 +62,8 @@ func (g *Gate) hold(d time.Duration) {
 // smallBatches is how long batches stay small after a part of one was throttled, once the mailbox may be asked again.
 const smallBatches = time.Minute
 
-// narrow says that Graph throttled parts of a batch, and served so many: for some time batches have no more than that.
+// narrow says that Graph throttled parts of a batch, and served so many: for some time batches have no more than that. Where
+// it served none, they have as many as Outlook runs at once.
 func (g *Gate) narrow(served int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
