@@ -215,6 +215,9 @@ func (r *Runner) setState(ctx context.Context, a bridge.Account, s bridge.State)
 	}
 	s.TokenVersion = fresh.TokenVersion
 	old := fresh.State
+	if old.Reason == s.Reason && old.AADSTS == s.AADSTS {
+		s.Said = old.Said // its words may differ from one time to the next
+	}
 	if old.Code == s.Code && old.Fault == s.Fault && old.Final == s.Final && old.Claims == s.Claims &&
 		(!s.Final || old.TokenVersion == s.TokenVersion) {
 		return nil
