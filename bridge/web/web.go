@@ -59,6 +59,7 @@ type Handler struct {
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
 	flows       flows
+	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
 }
 
 // Handler returns the http.Handler. Call it once.
@@ -66,6 +67,7 @@ func (h *Handler) Handler() http.Handler {
 	h.mux = http.NewServeMux()
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {
+		h.deliveries = make(chan struct{}, maxDeliveries)
 		h.mux.HandleFunc("POST /graph/notify", h.notify)
 	}
 	if h.Metrics != nil {
