@@ -87,7 +87,7 @@ func oneProp(n *node, required bool) (*propRequest, error) {
 	case count == 0:
 		return &propRequest{}, nil
 	}
-	return parsePropRequest(n), nil
+	return parsePropRequest(n)
 }
 
 // aclPrincipals answers DAV:acl-principal-prop-set (RFC 3744 §9.2): the principals of the DAV:acl, which is one.

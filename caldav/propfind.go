@@ -11,8 +11,9 @@ import (
 
 // propRequest says which properties a PROPFIND or a REPORT asks for.
 type propRequest struct {
-	mode  propMode
-	props []requestedProp
+	mode     propMode
+	props    []requestedProp
+	included map[xml.Name]bool // of an allprop: those in props, which are not said again
 }
 
 type propMode uint8
@@ -35,34 +36,72 @@ func newRequestedProp(name xml.Name) requestedProp {
 	return requestedProp{name: name, open: open, end: end, known: properties[name]}
 }
 
+// Limits of what is asked of every resource. Clients ask for some twenty properties.
+const (
+	maxProps     = 500
+	maxPropNames = 32 << 10 // octets of their tags
+	// maxMissed is how many octets of names an answer says are not there, before it leaves them out as for RFC 8144.
+	maxMissed = 16 << 20
+)
+
+var errTooManyProps = badRequest("the request names too many properties")
+
+// propList gathers properties, each once.
+type propList struct {
+	list  []requestedProp
+	seen  map[xml.Name]bool
+	names int // octets
+}
+
+func (l *propList) add(name xml.Name) error {
+	if l.seen[name] {
+		return nil
+	}
+	if l.seen == nil {
+		l.seen = map[xml.Name]bool{}
+	}
+	l.seen[name] = true
+	p := newRequestedProp(name)
+	if l.names += len(p.open); l.names > maxPropNames || len(l.list) == maxProps {
+		return errTooManyProps
+	}
+	l.list = append(l.list, p)
+	return nil
+}
+
 // parsePropRequest reads the DAV:prop, DAV:allprop or DAV:propname inside n; none of them means allprop.
-func parsePropRequest(n *node) *propRequest {
+func parsePropRequest(n *node) (*propRequest, error) {
 	q := &propRequest{mode: propAll}
-	if prop := n.child(dav("prop")); prop != nil {
-		q.mode = propNamed
-		seen := map[xml.Name]bool{}
-		for _, c := range prop.children {
-			if !seen[c.name] {
-				seen[c.name] = true
-				q.props = append(q.props, newRequestedProp(c.name))
+	var l propList
+	add := func(names []*node) error {
+		for _, c := range names {
+			if err := l.add(c.name); err != nil {
+				return err
 			}
 		}
-		return q
+		return nil
+	}
+	var err error
+	if prop := n.child(dav("prop")); prop != nil {
+		q.mode = propNamed
+		err = add(prop.children)
+		q.props = l.list
+		return q, err
 	}
 	if n.child(dav("propname")) != nil {
 		q.mode = propNames
 	}
 	for _, name := range propertyNames {
 		if q.mode == propNames || properties[name].all {
-			q.props = append(q.props, newRequestedProp(name))
+			_ = l.add(name) // the table is not too long
 		}
 	}
 	if include := n.child(dav("include")); include != nil && q.mode == propAll {
-		for _, c := range include.children {
-			q.props = append(q.props, newRequestedProp(c.name))
-		}
+		err = add(include.children)
+		q.included = l.seen
 	}
-	return q
+	q.props = l.list
+	return q, err
 }
 
 // beginMultistatus begins a 207. endMultistatus finishes it.
@@ -97,16 +136,17 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 		case !ok && q.mode == propNamed:
 			missing = append(missing, p)
 		}
+		if err := x.flush(); err != nil {
+			return err
+		}
 	}
 	if q.mode != propNamed {
-		if err := x.deadProperties(r, q.mode == propNames); err != nil {
+		if err := x.deadProperties(r, q); err != nil {
 			return err
 		}
 	}
 	x.raw("</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>")
-	if !x.minimal {
-		x.propstat(missing, "404 Not Found", precondition{})
-	}
+	x.notThere(missing)
 	x.propstat(tooMany, "507 Insufficient Storage", maxInstances)
 	x.raw("</D:response>\n")
 	return x.flush()
@@ -138,7 +178,7 @@ func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool,
 		ok, err = p.known.value(x, r)
 	}
 	if err != nil || !ok {
-		x.buf = x.buf[:before]
+		x.buf = x.buf[:min(before, len(x.buf))] // an error may come after some of it was sent
 		return false, err
 	}
 	if nameOnly {
@@ -146,6 +186,17 @@ func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool,
 	}
 	x.raw(p.end)
 	return true, nil
+}
+
+// notThere appends the names of properties that a resource does not have, unless the client, or what it has been told
+// already, says not to.
+func (x *exchange) notThere(props []*requestedProp) {
+	if x.minimal || x.missed > maxMissed {
+		return
+	}
+	before := len(x.buf)
+	x.propstat(props, "404 Not Found", precondition{})
+	x.missed += len(x.buf) - before
 }
 
 // propstat appends the names of properties under a status that is not 200 (RFC 4918 §14.22).
@@ -222,9 +273,12 @@ func (x *exchange) propfind() error {
 
 // propfindBody reads a DAV:propfind (RFC 4918 §14.20); an empty one, or none, means allprop.
 func (x *exchange) propfindBody() (*propRequest, error) {
-	n, err := readXML(x.rw, x.req)
-	if err != nil || n == nil {
-		return parsePropRequest(n), err
+	n, err := x.readXML()
+	if err != nil {
+		return nil, err
+	}
+	if n == nil {
+		return parsePropRequest(nil)
 	}
 	if n.name != dav("propfind") {
 		return nil, badRequest("the request body is not a DAV:propfind")
@@ -238,7 +292,7 @@ func (x *exchange) propfindBody() (*propRequest, error) {
 	if kinds != 1 && len(n.children) > 0 {
 		return nil, badRequest("a DAV:propfind holds one of DAV:prop, DAV:allprop and DAV:propname")
 	}
-	return parsePropRequest(n), nil
+	return parsePropRequest(n)
 }
 
 // members calls f for each member of r, in order.

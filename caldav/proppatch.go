@@ -35,7 +35,7 @@ const (
 // proppatch answers PROPPATCH (RFC 4918 §9.2), and a refusal is inside of a 207: a bare 403 stops macOS Calendar for
 // the whole account. Also on a read-only calendar a principal may keep its own name and colour.
 func (x *exchange) proppatch() error {
-	n, err := readXML(x.rw, x.req)
+	n, err := x.readXML()
 	if err != nil {
 		return err
 	}
@@ -53,6 +53,9 @@ func (x *exchange) proppatch() error {
 			continue
 		}
 		for _, p := range action.child(dav("prop")).all() {
+			if len(patches) == maxProps {
+				return errTooManyProps
+			}
 			t := &patch{prop: newRequestedProp(p.name), remove: action.name == dav("remove")}
 			t.check(x, r, p)
 			ok = ok && t.status == statusOK
@@ -152,7 +155,8 @@ func (c *changes) add(t *patch) {
 
 func (c *changes) removed() []xml.Name { return slices.Collect(maps.Keys(c.remove)) }
 
-// tooMany reports whether the resource would have more dead properties than are kept.
+// tooMany reports whether the resource would have more dead properties, or more octets, than are kept. What was kept
+// under another limit may stay.
 func (c *changes) tooMany() (bool, error) {
 	if _, _, err := c.x.storedValue(c.r, xml.Name{}); err != nil {
 		return false, err
@@ -162,13 +166,22 @@ func (c *changes) tooMany() (bool, error) {
 		after = map[xml.Name]string{}
 	}
 	maps.Copy(after, c.set)
-	n := 0
+	n, size := 0, 0
 	for name := range after {
-		if properties[name] == nil && !c.remove[name] {
+		if c.remove[name] {
+			delete(after, name)
+			continue
+		}
+		size += len(after[name])
+		if properties[name] == nil {
 			n++
 		}
 	}
-	return n > maxDeadProperties && n > len(c.r.stored), nil
+	before := 0
+	for _, value := range c.r.stored {
+		before += len(value)
+	}
+	return n > maxDeadProperties && n > len(c.r.stored) || size > maxStored && size > before, nil
 }
 
 var colorForm = regexp.MustCompile(`^#[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?$`)
@@ -228,6 +241,9 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 			return
 		}
 	case caldav("calendar-timezone"):
+		if len(t.value) > maxPropertyValue {
+			break
+		}
 		cal, err := ics.Decode([]byte(strings.TrimSpace(t.value) + "\r\n"))
 		if err != nil || len(ics.Children(cal.Component, "VTIMEZONE")) != 1 {
 			t.status, t.why = statusForbidden, validCalendarData

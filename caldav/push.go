@@ -111,7 +111,7 @@ func (x *exchange) post() error {
 	if x.push == nil {
 		return x.refuseWrite()
 	}
-	n, err := readXML(x.rw, x.req)
+	n, err := x.readXML()
 	switch {
 	case err != nil && strings.Contains(strings.ToLower(x.req.Header.Get("Content-Type")), "xml"):
 		return err

@@ -76,11 +76,17 @@ func (w *reply) send() error {
 	if len(w.buf) == 0 {
 		return nil
 	}
-	// Not every ResponseWriter has a deadline to move on; then the server's own holds.
-	_ = http.NewResponseController(w.rw).SetWriteDeadline(time.Now().Add(writeWindow))
+	w.deadline(writeWindow)
 	_, err := w.out.Write(w.buf)
 	w.buf = w.buf[:0]
+	w.deadline(answerTime)
 	return err
+}
+
+// deadline moves on the time by which what is being written has to be taken: with HTTP/2 it counts also while there is
+// nothing to write. Not every ResponseWriter has one to move on; then the server's own holds.
+func (w *reply) deadline(d time.Duration) {
+	_ = http.NewResponseController(w.rw).SetWriteDeadline(time.Now().Add(d))
 }
 
 // finish sends the rest.
@@ -89,6 +95,7 @@ func (w *reply) finish() error {
 		w.start(false)
 	}
 	err := w.send()
+	w.deadline(writeWindow) // for what is still in buffers
 	if w.gz != nil {
 		if e := w.gz.Close(); err == nil {
 			err = e
