@@ -154,6 +154,24 @@ func TestBoundsOfRequests(t *testing.T) {
 	}
 }
 
+// An object that is larger than one may be put is served as it is, and not taken apart.
+func TestOversizedObject(t *testing.T) {
+	m := fixture()
+	data := event("UID:huge\nDTSTAMP:20260101T000000Z\nDTSTART:20260810T080000Z\nRRULE:FREQ=DAILY;COUNT=3\nDESCRIPTION:" + strings.Repeat("x", 1<<20))
+	m.publish("work", "huge.ics", data)
+	s := serve(t, m)
+	const span = `start="20260801T000000Z" end="20260901T000000Z"`
+	for _, part := range []string{"", `<C:expand ` + span + `/>`, `<C:comp name="VCALENDAR"><C:comp name="VEVENT"><C:prop name="UID"/></C:comp></C:comp>`} {
+		got := s.do("REPORT", work, `<C:calendar-query `+davHead+`><prop><C:calendar-data>`+part+`</C:calendar-data></prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range `+span+`/><C:prop-filter name="UID"><C:text-match>huge</C:text-match></C:prop-filter></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`).multistatus(t)
+		if len(got.Responses) != 1 {
+			t.Fatalf("%s: %v", part, got.hrefs())
+		}
+		if p, ok := got.Responses[0].get("urn:ietf:params:xml:ns:caldav", "calendar-data"); !ok || p.Text != data {
+			t.Errorf("%s: %d octets", part, len(p.Text))
+		}
+	}
+}
+
 // drain sends a request as alice and reads the answer without keeping it.
 func (s *server) drain(method, path, body string) (status int, octets int64) {
 	req, err := http.NewRequest(method, s.url+path, strings.NewReader(body))

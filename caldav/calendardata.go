@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,14 @@ const (
 	maxAllExpanded   = 64 << 20
 	maxCompSelection = 200 // elements that select parts of an object
 )
+
+// decode parses an object that is not larger than one may be put: what is made of it takes many times its octets.
+func decode(data []byte) (*ical.Calendar, error) {
+	if len(data) > maxObjectSize {
+		return nil, fmt.Errorf("object of %d octets", len(data))
+	}
+	return ics.Decode(data)
+}
 
 // dataRequest is a CALDAV:calendar-data element of a report (RFC 4791 §9.6).
 type dataRequest struct {
@@ -144,7 +153,7 @@ func calendarData(x *exchange, r *resource) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	cal, err := ics.Decode(r.obj.Data)
+	cal, err := decode(r.obj.Data)
 	if err == nil {
 		switch {
 		case x.data.expand != nil:

@@ -359,7 +359,7 @@ func (t *textMatch) match(s string) bool {
 
 // selects parses an object and matches it; what cannot be parsed or judged is selected.
 func (f *compFilter) selects(r *ics.Reader, data []byte) (bool, error) {
-	cal, err := ics.Decode(data)
+	cal, err := decode(data)
 	if err != nil {
 		return true, err
 	}

@@ -58,7 +58,7 @@ func (x *exchange) calendarBusy(busy []busyPeriod, r *resource, within ics.Span)
 		if err != nil {
 			return nil, err
 		}
-		cal, err := ics.Decode(o.Data)
+		cal, err := decode(o.Data)
 		if err == nil {
 			err = reader.Instances(cal, within, func(i ics.Instance) bool {
 				if p, ok := busyTime(i, within); ok {
