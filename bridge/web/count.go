@@ -22,6 +22,12 @@ func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
 		plain(w, http.StatusForbidden, "The metrics are for this machine alone while public_url is on it: set metrics_token_file in the configuration to read them otherwise.\n")
 		return
 	}
+	back, ok := h.pageTurn(r.Context())
+	if !ok {
+		unavailable(w, "Too much is asked for at once.")
+		return
+	}
+	defer back()
 	h.Metrics.Handler().ServeHTTP(w, r)
 }
 

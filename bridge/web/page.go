@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -151,6 +152,12 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 		// A form that cannot be read wholly counts for nothing: what it lacks would be taken for an empty choice.
 		err := readForm(r)
 		if err == nil {
+			back, ok := h.pageTurn(r.Context())
+			if !ok {
+				unavailable(w, "Too much is asked for at once.")
+				return
+			}
+			defer back()
 			err = v.readSession()
 		}
 		if err == nil {
@@ -177,10 +184,20 @@ func readForm(r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return nil
 	}
-	err := r.ParseForm()
+	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
-	if err == nil || errors.As(err, &tooLarge) {
+	if errors.As(err, &tooLarge) {
 		return err
+	}
+	if err == nil && tooManyParameters(string(body)) {
+		return &http.MaxBytesError{Limit: maxForm}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if err == nil {
+		err = r.ParseForm()
+	}
+	if err == nil {
+		return nil
 	}
 	return &Problem{"The form cannot be read.", "Go back, load the page anew, and try again."}
 }
