@@ -146,7 +146,7 @@ func calendarData(x *exchange, r *resource) (bool, error) {
 		return false, nil
 	}
 	if x.data.whole() {
-		x.buf = appendData(x.buf, r.obj.Data)
+		x.object(r.obj.Data)
 		return true, nil
 	}
 	reader, err := x.reader(r.cal)
@@ -180,8 +180,18 @@ func calendarData(x *exchange, r *resource) (bool, error) {
 		x.h.log().DebugContext(x.ctx, "object served whole", "path", r.href, "err", err)
 		data = r.obj.Data
 	}
-	x.buf = appendData(x.buf, data)
+	x.object(data)
 	return true, nil
+}
+
+// object appends content lines as character data. Where they are compressed, they arrive as they are stored. Otherwise the
+// references to their CRs would be a twelfth of the answer, and a reader gets the lines with LF alone, as it does from servers
+// that write CRLF: an XML parser makes LF of that (XML 1.0 §2.11).
+func (x *exchange) object(lines []byte) {
+	if !x.compresses() {
+		lines = bytes.ReplaceAll(lines, []byte("\r\n"), []byte{'\n'})
+	}
+	x.buf = appendData(x.buf, lines)
 }
 
 // instances lists the instances of an object within a range by their start. ics.ErrTooMany where they, or what would be made
@@ -249,7 +259,7 @@ func (x *exchange) expand(r *ics.Reader, cal *ical.Calendar, list []ics.Instance
 	e := ics.NewEncoder(&b)
 	send := func() error {
 		err := e.Flush()
-		x.buf = appendData(x.buf, b.Bytes())
+		x.object(b.Bytes())
 		b.Reset()
 		return cmp.Or(err, x.flush())
 	}

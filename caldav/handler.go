@@ -85,8 +85,10 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	defer x.release()
 	defer x.giveBack()
 	x.deadline(answerTime)
-	rw.Header().Set("DAV", davTokens)
-	rw.Header().Add("Vary", "Accept-Encoding")
+	if r.Method != "REPORT" { // nobody looks for it there
+		rw.Header().Set("DAV", davTokens)
+	}
+	rw.Header().Set("Vary", "Accept-Encoding")
 	err := x.serve()
 	if err != nil && !x.started {
 		x.drop()

@@ -60,7 +60,7 @@ func (x *exchange) expandProperty(n *node, r *resource) error {
 }
 
 func (x *exchange) expandedRow(props []expandedProp, r *resource) error {
-	x.raw("<D:response><D:href>" + r.href + "</D:href><D:propstat><D:prop>")
+	x.raw("<response><href>" + r.href + "</href><propstat><prop>")
 	var missing []*requestedProp
 	for i := range props {
 		p, inner := &props[i].requestedProp, props[i].inner
@@ -86,9 +86,9 @@ func (x *exchange) expandedRow(props []expandedProp, r *resource) error {
 			return err
 		}
 	}
-	x.raw("</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>")
+	x.raw("</prop><status>HTTP/1.1 200 OK</status></propstat>")
 	x.notThere(missing)
-	x.raw("</D:response>\n")
+	x.raw("</response>")
 	return x.flush()
 }
 
@@ -159,12 +159,12 @@ func (n *node) writeText(b *strings.Builder) {
 func (x *exchange) principalSearchProperties(*node, *resource) error {
 	x.status = http.StatusOK
 	x.rw.Header().Set("Content-Type", xmlType)
-	x.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n<D:principal-search-property-set" + rootNamespaces + ">")
-	for _, p := range [][2]string{{"D:displayname", "Name"}, {"C:calendar-home-set", "Calendar home"}} {
-		x.raw("<D:principal-search-property><D:prop><" + p[0] + `/></D:prop><D:description xml:lang="en">` + p[1] +
-			"</D:description></D:principal-search-property>")
+	x.beginRoot("principal-search-property-set")
+	for _, p := range [][2]string{{"displayname", "Name"}, {"C:calendar-home-set", "Calendar home"}} {
+		x.raw("<principal-search-property><prop><" + p[0] + `/></prop><description xml:lang="en">` + p[1] +
+			"</description></principal-search-property>")
 	}
-	x.raw("</D:principal-search-property-set>\n")
+	x.raw("</principal-search-property-set>\n")
 	return nil
 }
 

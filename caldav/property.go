@@ -75,7 +75,7 @@ func propertyTable() map[xml.Name]*property {
 		dav("current-user-privilege-set"): {kinds: kindAny, value: privilegeSet},
 		dav("supported-report-set"):       {kinds: kindAny, value: supportedReports},
 		dav("acl"):                        {kinds: kindAny, value: accessList},
-		dav("acl-restrictions"):           {kinds: kindAny, value: constant("<D:grant-only/><D:no-invert/>")},
+		dav("acl-restrictions"):           {kinds: kindAny, value: constant("<grant-only/><no-invert/>")},
 		dav("inherited-acl-set"):          {kinds: kindAny, value: empty},
 		dav("supported-privilege-set"):    {kinds: kindAny, value: supportedPrivileges},
 		dav("alternate-URI-set"):          {kinds: kindPrincipal, value: empty},
@@ -184,11 +184,11 @@ func resourceType(x *exchange, r *resource) (bool, error) {
 	switch r.kind {
 	case kindObject:
 	case kindPrincipal:
-		x.raw("<D:collection/><D:principal/>")
+		x.raw("<collection/><principal/>")
 	case kindCalendar:
-		x.raw("<D:collection/><C:calendar/>")
+		x.raw("<collection/><C:calendar/>")
 	default:
-		x.raw("<D:collection/>")
+		x.raw("<collection/>")
 	}
 	return true, nil
 }
@@ -210,19 +210,19 @@ func displayName(x *exchange, r *resource) (bool, error) {
 }
 
 func supportedReports(x *exchange, r *resource) (bool, error) {
-	const objects, all = "C:calendar-query C:calendar-multiget ", "D:expand-property D:acl-principal-prop-set D:principal-property-search"
-	reports := "D:principal-match D:principal-search-property-set " + all
+	const objects, all = "C:calendar-query C:calendar-multiget ", "expand-property acl-principal-prop-set principal-property-search"
+	reports := "principal-match principal-search-property-set " + all
 	switch r.kind {
 	case kindCalendar:
-		reports = "D:sync-collection C:free-busy-query " + objects + "D:principal-match " + all
+		reports = "sync-collection C:free-busy-query " + objects + "principal-match " + all
 	case kindHome:
 		// macOS synchronizes no calendar by token whose home does not list sync-collection.
-		reports = "D:sync-collection C:free-busy-query " + objects + reports
+		reports = "sync-collection C:free-busy-query " + objects + reports
 	case kindObject:
 		reports = objects + all
 	}
 	for name := range strings.FieldsSeq(reports) {
-		x.raw("<D:supported-report><D:report><" + name + "/></D:report></D:supported-report>")
+		x.raw("<supported-report><report><" + name + "/></report></supported-report>")
 	}
 	return true, nil
 }

@@ -109,11 +109,11 @@ func (x *exchange) beginMultistatus() {
 	x.status = http.StatusMultiStatus
 	h := x.rw.Header()
 	h.Set("Content-Type", xmlType)
-	h.Add("Vary", "Brief, Prefer")
-	x.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n<D:multistatus" + rootNamespaces + ">\n")
+	h.Set("Vary", "Accept-Encoding, Brief, Prefer")
+	x.beginRoot("multistatus")
 }
 
-func (x *exchange) endMultistatus() { x.raw("</D:multistatus>\n") }
+func (x *exchange) endMultistatus() { x.raw("</multistatus>") }
 
 // row appends the DAV:response of a resource. The propstat of what is there comes first, also when it is empty:
 // KDE reads no other.
@@ -121,9 +121,9 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 	if err := x.ctx.Err(); err != nil {
 		return err
 	}
-	x.raw("<D:response><D:href>")
+	x.raw("<response><href>")
 	x.raw(r.href)
-	x.raw("</D:href><D:propstat><D:prop>")
+	x.raw("</href><propstat><prop>")
 	var missing, tooMany []*requestedProp
 	for i := range q.props {
 		p := &q.props[i]
@@ -145,10 +145,10 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 			return err
 		}
 	}
-	x.raw("</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>")
+	x.raw("</prop><status>HTTP/1.1 200 OK</status></propstat>")
 	x.notThere(missing)
 	x.propstat(tooMany, "507 Insufficient Storage", maxInstances)
-	x.raw("</D:response>\n")
+	x.raw("</response>")
 	return x.flush()
 }
 
@@ -173,7 +173,7 @@ func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool,
 	ok := true
 	var err error
 	if p.known.href != nil {
-		x.raw("<D:href>" + p.known.href(x, r) + "</D:href>")
+		x.raw("<href>" + p.known.href(x, r) + "</href>")
 	} else {
 		ok, err = p.known.value(x, r)
 	}
@@ -204,20 +204,20 @@ func (x *exchange) propstat(props []*requestedProp, status string, why precondit
 	if len(props) == 0 {
 		return
 	}
-	x.raw("<D:propstat><D:prop>")
+	x.raw("<propstat><prop>")
 	for _, p := range props {
 		x.raw(p.open[:len(p.open)-1] + "/>")
 	}
-	x.raw("</D:prop><D:status>HTTP/1.1 " + status + "</D:status>")
+	x.raw("</prop><status>HTTP/1.1 " + status + "</status>")
 	x.errorElement(&statusError{condition: why}, "")
-	x.raw("</D:propstat>")
+	x.raw("</propstat>")
 }
 
 // statusRow appends a DAV:response that has a status and no properties.
 func (x *exchange) statusRow(href, status string, why precondition) error {
-	x.raw("<D:response><D:href>" + href + "</D:href><D:status>HTTP/1.1 " + status + "</D:status>")
+	x.raw("<response><href>" + href + "</href><status>HTTP/1.1 " + status + "</status>")
 	x.errorElement(&statusError{condition: why}, "")
-	x.raw("</D:response>\n")
+	x.raw("</response>")
 	return x.flush()
 }
 

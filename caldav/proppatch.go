@@ -85,14 +85,14 @@ func (x *exchange) proppatch() error {
 		return nil // 200 with no body (RFC 8144 §2.2)
 	}
 	x.beginMultistatus()
-	x.raw("<D:response><D:href>" + r.href + "</D:href>")
+	x.raw("<response><href>" + r.href + "</href>")
 	for _, t := range patches {
 		if !ok && t.status == statusOK {
 			t.status = "424 Failed Dependency"
 		}
 		x.propstat([]*requestedProp{&t.prop}, t.status, t.why)
 	}
-	x.raw("</D:response>\n")
+	x.raw("</response>")
 	x.endMultistatus()
 	return nil
 }

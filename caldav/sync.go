@@ -94,7 +94,7 @@ func (x *exchange) syncCalendar(n *node, r *resource) error {
 	if err != nil {
 		return err
 	}
-	x.raw("<D:sync-token>" + next + "</D:sync-token>\n")
+	x.raw("<sync-token>" + next + "</sync-token>")
 	x.endMultistatus()
 	return nil
 }
@@ -238,7 +238,7 @@ func (x *exchange) syncHome(n *node, r *resource) error {
 			}
 		}
 	}
-	x.raw("<D:sync-token>" + now.String() + "</D:sync-token>\n")
+	x.raw("<sync-token>" + now.String() + "</sync-token>")
 	x.endMultistatus()
 	return nil
 }

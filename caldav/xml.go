@@ -29,8 +29,21 @@ const (
 	nsXMLNS = "http://www.w3.org/2000/xmlns/"
 )
 
-// rootNamespaces declares every prefix once, on the root element of an answer.
-const rootNamespaces = ` xmlns:D="` + nsDAV + `" xmlns:C="` + nsCalDAV + `" xmlns:CS="` + nsCS + `" xmlns:A="` + nsApple + `"`
+// namespace is one that answers write with a prefix, which the root element declares.
+type namespace struct{ prefix, name string }
+
+var namespaces = []namespace{{"D", nsDAV}, {"C", nsCalDAV}, {"CS", nsCS}, {"A", nsApple}}
+
+func (n namespace) declaration() string { return " xmlns:" + n.prefix + `="` + n.name + `"` }
+
+// rootNamespaces declares every prefix, and DAV: for names without one.
+var rootNamespaces = func() string {
+	s := ` xmlns="` + nsDAV + `"`
+	for _, n := range namespaces {
+		s += n.declaration()
+	}
+	return s
+}()
 
 func dav(local string) xml.Name    { return xml.Name{Space: nsDAV, Local: local} }
 func caldav(local string) xml.Name { return xml.Name{Space: nsCalDAV, Local: local} }
@@ -321,7 +334,7 @@ func startTag(name xml.Name) (open, end string) {
 	prefix := ""
 	switch name.Space {
 	case nsDAV:
-		prefix = "D:"
+		// what has no prefix
 	case nsCalDAV:
 		prefix = "C:"
 	case nsCS:
