@@ -205,24 +205,27 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 	}
 	switch t.prop.name {
 	case dav("displayname"):
-		if t.value = strings.TrimSpace(t.value); t.value == "" {
-			t.remove = true // CalDav Synchronizer does not list a calendar without a name
+		// CalDav Synchronizer does not list a calendar without a name. What the calendar says by itself is not kept, here and
+		// below: it would hide what Outlook says later.
+		if t.value = strings.TrimSpace(t.value); t.value == "" || t.value == r.cal.DisplayName {
+			t.remove = true
 		}
+	case caldav("calendar-description"):
+		t.remove = t.value == r.cal.Description
 	case apple("calendar-color"):
 		color := n.trimmed()
 		if !colorForm.MatchString(color) {
 			t.status = statusConflict
 			return
 		}
-		if len(color) == len("#rrggbb") {
-			color += "FF"
-		}
-		t.value = strings.ToUpper(color)
+		t.value = fullColor(color)
+		t.remove = t.value == fullColor(r.cal.Color)
 		for _, a := range n.attrs {
 			if a.Name.Local == "symbolic-color" && a.Value != "" {
-				t.value += " " + a.Value
+				t.value += " " + strings.Join(strings.Fields(a.Value), " ")
 			}
 		}
+		t.value += "\t" + r.cal.Color
 	case apple("calendar-order"):
 		order, err := strconv.Atoi(n.trimmed())
 		if err != nil {
@@ -230,6 +233,7 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 			return
 		}
 		t.value = strconv.Itoa(order)
+		t.remove = order == r.cal.Order
 	case caldav("schedule-calendar-transp"):
 		switch {
 		case n.child(caldav("transparent")) != nil:

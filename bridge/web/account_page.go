@@ -80,8 +80,8 @@ func (h *Handler) accountView(ctx context.Context, a Account) (accountView, erro
 		if err != nil {
 			return v, err
 		}
-		for i, c := range cals {
-			c.Color = colorOf(c, i)
+		for _, c := range cals {
+			c.Color = c.ShownColor()
 			one := calendarView{Calendar: c, Level: "good", Word: "In step"}
 			if one.Counts, err = h.Store.Counts(ctx, c.ID); err != nil {
 				return v, err

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -210,8 +209,8 @@ func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge
 	// Wide enough for every zone; what is outside of the days is left out below.
 	span := ics.Span{Start: first.Add(-day), End: last.Add(day)}
 	shown, broken, left := 0, 0, 0
-	for i, cal := range cals {
-		color := colorOf(cal, i)
+	for _, cal := range cals {
+		color := cal.ShownColor()
 		v.Calendars = append(v.Calendars, viewCalendar{cal.DisplayName, color})
 		q := bridge.ObjectQuery{WithData: true, Start: span.Start, End: span.End}
 		for o, err := range bridge.Objects(ctx, store, cal.ID, q) {
@@ -363,18 +362,6 @@ func (d *viewDay) short(n int) {
 		d.More = len(d.Events) - n
 		d.Events = d.Events[:n:n]
 	}
-}
-
-var hexColor = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
-
-// colorOf is the calendar's colour, or one that tells it from its neighbours. It is never behind text, so every colour is
-// readable.
-func colorOf(cal bridge.Calendar, i int) string {
-	if hexColor.MatchString(cal.Color) {
-		return cal.Color
-	}
-	others := []string{"#0078d4", "#d83b01", "#107c10", "#8764b8", "#c19c00", "#038387"}
-	return others[i%len(others)]
 }
 
 // civilDay is midnight UTC of the day that the clock shows at t.
