@@ -34,7 +34,7 @@ var (
 func (h *Handler) notify(w http.ResponseWriter, r *http.Request) {
 	if token := r.URL.Query().Get("validationToken"); token != "" {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		plain(w, http.StatusOK, token)
+		plainText(w, http.StatusOK, token)
 		return
 	}
 	select {
@@ -42,7 +42,7 @@ func (h *Handler) notify(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-h.deliveries }()
 	default:
 		w.Header().Set("Retry-After", "10")
-		plain(w, http.StatusServiceUnavailable, "too many deliveries at once\n")
+		plainText(w, http.StatusServiceUnavailable, "too many deliveries at once\n")
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(deliveryTime)) // what cannot have one is no connection
@@ -52,9 +52,9 @@ func (h *Handler) notify(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case errors.As(err, &tooLarge), errors.Is(err, errTooLarge):
-		plain(w, http.StatusRequestEntityTooLarge, "too large\n")
+		plainText(w, http.StatusRequestEntityTooLarge, "too large\n")
 	default:
-		plain(w, http.StatusBadRequest, "not a notification\n")
+		plainText(w, http.StatusBadRequest, "not a notification\n")
 	}
 }
 
