@@ -130,3 +130,48 @@ func TestRefusals(t *testing.T) {
 		t.Error(list, err)
 	}
 }
+
+// The addresses of a user are the mailbox's: of its default calendar, and of who signed in, each once.
+func TestAddresses(t *testing.T) {
+	w := roundtest.New(t)
+	back := dav.Backend{Store: w.Store}
+	if list, err := back.Addresses(w.Ctx, caldav.Principal{Name: "nobody"}); list != nil || err != nil {
+		t.Error(list, err)
+	}
+	w.Round()
+	cals, err := w.Store.Calendars(w.Ctx, account(t, w))
+	w.Must(err)
+	list, err := back.Addresses(w.Ctx, alice)
+	w.Must(err)
+	if len(cals) != 1 || cals[0].Owner == "" || len(list) != 1 || list[0] != cals[0].Owner {
+		t.Errorf("%v, of %+v", list, cals)
+	}
+}
+
+func account(t *testing.T, w *roundtest.World) bridge.AccountID {
+	t.Helper()
+	a, err := w.Store.Account(w.Ctx, "alice")
+	w.Must(err)
+	return a.ID
+}
+
+// A calendar to which Outlook gives no colour has one all the same, and keeps it.
+func TestColor(t *testing.T) {
+	w := roundtest.New(t)
+	w.Box.AddCalendar("Team", "")
+	w.Round()
+	list, err := dav.Backend{Store: w.Store}.Calendars(w.Ctx, alice)
+	w.Must(err)
+	stored, err := w.Store.Calendars(w.Ctx, account(t, w))
+	w.Must(err)
+	seen := map[string]bool{}
+	for i, c := range list {
+		if stored[i].Color != "" || c.Color == "" || c.Color != stored[i].ShownColor() || seen[c.Color] {
+			t.Errorf("%s: %q, Outlook says %q", c.Name, c.Color, stored[i].Color)
+		}
+		seen[c.Color] = true
+	}
+	if len(list) != 2 {
+		t.Errorf("%d calendars", len(list))
+	}
+}

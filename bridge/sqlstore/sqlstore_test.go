@@ -268,6 +268,39 @@ func publish(t *testing.T, s *Store, c bridge.CalendarID, want int) {
 	}
 }
 
+// A page of objects is bounded by its octets too, and all of them are listed for that.
+func TestPagesOfLargeObjects(t *testing.T) {
+	s := open(t)
+	c := calendar(t, s)
+	var names []string
+	for i := range 7 {
+		name := fmt.Sprintf("%d.ics", i)
+		names = append(names, name)
+		stage(t, s, c.ID, object(name, strings.Repeat("x", bridge.PageOctets*2/5), now, now.Add(time.Hour)))
+	}
+	publish(t, s, c.ID, len(names))
+	for _, q := range []bridge.ObjectQuery{{WithData: true}, {WithData: true, Names: names}, {}} {
+		q.Limit = 10
+		want := len(names)
+		if q.WithData {
+			want = 3
+		}
+		if page := must(s.Objects(t.Context(), c.ID, q))(t); len(page) != want {
+			t.Errorf("%d on a page, want %d", len(page), want)
+		}
+		var got []string
+		for o, err := range bridge.Objects(t.Context(), s, c.ID, q) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, o.Name)
+		}
+		if !slices.Equal(got, names) {
+			t.Errorf("listed %v", got)
+		}
+	}
+}
+
 func TestPublish(t *testing.T) {
 	s := open(t)
 	c := calendar(t, s)

@@ -50,6 +50,10 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin, part := time.Now(), e.part(r)
 	answer := &countedAnswer{ResponseWriter: w, status: http.StatusOK}
 	defer func() { e.Metrics.Served(part, knownMethod(r.Method), answer.status, time.Since(begin)) }()
+	if tooManyParameters(r.URL.RawQuery) {
+		plainText(answer, http.StatusBadRequest, "The address has too many parameters.\n")
+		return
+	}
 	client := e.client(r)
 	if !client.Safe && !e.Plain && (part == "dav" || part == "page") {
 		// Before anything asks for a password, so that the client sends none.

@@ -64,13 +64,18 @@ type Handler struct {
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
 	flows       flows
+	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
+	making      chan struct{} // one for each page that is being made
+	readers     readers
 }
 
 // Handler returns the http.Handler. Call it once.
 func (h *Handler) Handler() http.Handler {
 	h.mux = http.NewServeMux()
+	h.making = make(chan struct{}, maxPages)
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {
+		h.deliveries = make(chan struct{}, maxDeliveries)
 		h.mux.HandleFunc("POST /graph/notify", h.notify)
 	}
 	if h.Metrics != nil {
