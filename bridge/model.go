@@ -84,7 +84,7 @@ type Calendar struct {
 
 	Name        string // path segment, stable across renames
 	DisplayName string
-	Color       string // "#rrggbb", or ""
+	Color       string // "#rrggbb", or "" where Outlook leaves it to the program; see ShownColor
 	CanEdit     bool
 	Default     bool
 	Owner       string // mailbox address
@@ -256,3 +256,18 @@ func (p Period) After(t time.Time) time.Time { return t.AddDate(0, p.Months, p.D
 
 // Before is t moved back by p.
 func (p Period) Before(t time.Time) time.Time { return t.AddDate(0, -p.Months, -p.Days) }
+
+// ownColors are for calendars that have none.
+var ownColors = []string{"#0078d4", "#d83b01", "#107c10", "#8764b8", "#c19c00", "#038387"}
+
+// ShownColor is the colour ("#rrggbb") that a calendar has wherever it is shown: Outlook's or, where that is left to the
+// program ("auto"), one that it keeps and that tells it from its neighbours. The first of these is the default calendar's.
+func (c Calendar) ShownColor() string {
+	switch {
+	case c.Color != "":
+		return c.Color
+	case c.Default:
+		return ownColors[0]
+	}
+	return ownColors[1+max(int64(c.ID), 0)%int64(len(ownColors)-1)]
+}

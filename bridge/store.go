@@ -159,7 +159,7 @@ type ObjectStore interface {
 	UserCalendar(ctx context.Context, account, name string) (Calendar, error)
 	// Object finds one by name with its data; deleted ones are ErrNotFound.
 	Object(ctx context.Context, id CalendarID, name string) (Object, error)
-	// Objects lists up to q.Limit objects by name, beginning after q.After.
+	// Objects lists up to q.Limit objects by name, beginning after q.After; with data up to PageOctets.
 	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
 	// Changes lists up to limit objects and tombstones with a rev after since, in rev order, without data.
 	Changes(ctx context.Context, id CalendarID, since int64, limit int) ([]Object, error)

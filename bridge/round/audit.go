@@ -132,7 +132,7 @@ func (a audit) days(ctx context.Context, span convert.Span) (days []time.Time, c
 		if err != nil {
 			return nil, 0, err
 		}
-		add(e.ID, spanOf(e), 1)
+		add(e.ID, convert.SpanOf(e), 1)
 		compared++
 	}
 	for row, err := range a.rowsIn(ctx, span) {
@@ -184,7 +184,7 @@ func (a audit) day(ctx context.Context, day convert.Span) (found int, err error)
 			p.mark(row.Series, bridge.StageRead)
 		}
 		found++
-		a.log.Warn("audit: Outlook shows something else than the mirror has", "event", e.ID, "start", spanOf(e).Start, "known", known)
+		a.log.Warn("audit: Outlook shows something else than the mirror has", "event", e.ID, "start", convert.SpanOf(e).Start, "known", known)
 	}
 	for _, row := range rows {
 		if row.Span.Start.Before(day.Start) {

@@ -201,8 +201,20 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		args = append(args, q.End.Unix())
 	}
 	rows, err := s.read.query(ctx, `SELECT `+columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
-	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanObject(r, q.WithData) })
 	if err != nil {
+		return nil, fmt.Errorf("list objects: %w", err)
+	}
+	defer rows.Close()
+	var list []bridge.Object
+	for octets := 0; octets < bridge.PageOctets && rows.Next(); {
+		o, err := scanObject(rows, q.WithData)
+		if err != nil {
+			return nil, fmt.Errorf("list objects: %w", err)
+		}
+		octets += len(o.Data)
+		list = append(list, o)
+	}
+	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
 	return list, nil
