@@ -55,7 +55,7 @@ func (r *Reader) Bounds(cal *ical.Calendar) (first, last time.Time) {
 // false where the rule has no end, or none that can be found.
 func (r *Reader) last(m master) (i Instance, ok bool) {
 	i = m.first
-	if m.rule.count == 0 && m.rule.until.Wall.IsZero() && !m.rule.never {
+	if m.rule.count == 0 && m.rule.until == nil && !m.rule.never {
 		return i, false
 	}
 	r.series = 0

@@ -25,7 +25,8 @@ type Moment struct {
 	Date bool
 }
 
-// ParseMoment reads a DATE or a DATE-TIME. loc is where the clock of a local time hangs, nil for a floating one.
+// ParseMoment reads a DATE or a DATE-TIME, whose letters may be small (RFC 5234 §2.3). loc is where the clock of a local
+// time hangs, nil for a floating one.
 func ParseMoment(v string, loc *time.Location) (Moment, error) {
 	v = strings.TrimSpace(v)
 	n := len(v)
@@ -36,11 +37,11 @@ func ParseMoment(v string, loc *time.Location) (Moment, error) {
 		}
 		return Moment{Wall: t, Date: true}, nil
 	}
-	if n == len(UTCForm) && v[n-1] == 'Z' {
+	if n == len(UTCForm) && (v[n-1] == 'Z' || v[n-1] == 'z') {
 		loc = time.UTC
 		n--
 	}
-	if n != len(WallForm) || v[8] != 'T' {
+	if n != len(WallForm) || v[8] != 'T' && v[8] != 't' {
 		return Moment{}, fmt.Errorf("%q is no time", clip(v))
 	}
 	t, ok := digits(v[:8], v[9:n])

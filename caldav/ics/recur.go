@@ -1,10 +1,12 @@
 package ics
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -132,7 +134,8 @@ func (r *Reader) Expand(cal *ical.Calendar, s Span) ([]Instance, error) {
 //
 // DTSTART is one, hit by its rule or not, and COUNT counts it (RFC 5545 §3.8.5.3, §3.3.10). An instance is there once,
 // whether it comes by DTSTART, RDATE, the rule, or by two clock times of the rule that are one instant. An override is in
-// place of the instance that it names, also where none is there (§3.8.4.4). EXDATE and RECURRENCE-ID name an instant; a
+// place of the instance that it names, also where none is there (§3.8.4.4); of two for one instance the later revision
+// counts. EXDATE and RECURRENCE-ID name an instant; a
 // date among times, and a time among dates, names what is on the day that it shows.
 //
 // Where it fails, some may have been yielded. The errors wrap ErrTooMany, ErrNotUnderstood or ErrUnknownZone, or tell of
@@ -191,8 +194,7 @@ type set struct {
 	uid       string
 	masters   []master
 	overrides []Instance
-	replaced  []Moment // RECURRENCE-IDs
-	named     [2]keys  // by replaced, among times and among dates, once that has been asked for
+	named     [2]keys // by the overrides, among times and among dates, once that has been asked for
 }
 
 // overridden are the instances that have overrides, of a series that is one of dates, or not.
@@ -202,9 +204,9 @@ func (s *set) overridden(r *Reader, dates bool) keys {
 		k = &s.named[1]
 	}
 	if *k == nil {
-		*k = make(keys, len(s.replaced))
-		for _, id := range s.replaced {
-			k.add(r, id, dates)
+		*k = make(keys, len(s.overrides))
+		for _, i := range s.overrides {
+			(*k)[keyFor(r, i.ID, dates)] = true
 		}
 	}
 	return *k
@@ -230,13 +232,12 @@ func dayOf(m Moment) key {
 
 type keys map[key]bool
 
-// add names an instance of a series that is one of dates, or not.
-func (k keys) add(r *Reader, m Moment, dates bool) {
+// keyFor names an instance of a series that is one of dates, or not.
+func keyFor(r *Reader, m Moment, dates bool) key {
 	if m.Date || dates {
-		k[dayOf(m)] = true
-		return
+		return dayOf(m)
 	}
-	k[key{unix: r.Instant(m).Unix()}] = true
+	return key{unix: r.Instant(m).Unix()}
 }
 
 func (k keys) has(m Moment, at time.Time) bool {
@@ -273,7 +274,49 @@ func (r *Reader) read(cal *ical.Calendar) ([]*set, error) {
 			return nil, fmt.Errorf("event %q: %w", clip(uid), err)
 		}
 	}
+	for _, s := range sets {
+		if len(s.overrides) > 1 {
+			s.revise(r)
+		}
+	}
 	return sets, nil
+}
+
+// revise leaves of the overrides of an instance the one with the highest SEQUENCE, then with the latest DTSTAMP (RFC 5546
+// §2.1.5). It leaves those that are the same in both, of which nothing says which one is meant.
+func (s *set) revise(r *Reader) {
+	dates := len(s.masters) > 0 && s.masters[0].first.Clock.Date
+	latest := make(map[key]*ical.Component, len(s.overrides))
+	for _, i := range s.overrides {
+		k := keyFor(r, i.ID, dates)
+		if of := latest[k]; of == nil || laterThan(i.Event, of) {
+			latest[k] = i.Event
+		}
+	}
+	if len(latest) < len(s.overrides) {
+		s.overrides = slices.DeleteFunc(s.overrides, func(i Instance) bool {
+			return laterThan(latest[keyFor(r, i.ID, dates)], i.Event)
+		})
+	}
+}
+
+// laterThan reports whether a is a later revision than b.
+func laterThan(a, b *ical.Component) bool {
+	sequence := func(c *ical.Component) (n int) {
+		if p := c.Props.Get(ical.PropSequence); p != nil {
+			n, _ = strconv.Atoi(strings.TrimSpace(p.Value)) // 0 where it is none
+		}
+		return n
+	}
+	stamp := func(c *ical.Component) time.Time {
+		if p := c.Props.Get(ical.PropDateTimeStamp); p != nil {
+			if m, err := ParseMoment(p.Value, nil); err == nil {
+				return m.Wall
+			}
+		}
+		return time.Time{}
+	}
+	return cmp.Or(cmp.Compare(sequence(a), sequence(b)), stamp(a).Compare(stamp(b))) > 0
 }
 
 func (r *Reader) readEvent(s *set, c *ical.Component, zone zoneFunc) error {
@@ -294,7 +337,6 @@ func (r *Reader) readEvent(s *set, c *ical.Component, zone zoneFunc) error {
 			return err
 		}
 		first.Series, first.Override = true, true
-		s.replaced = append(s.replaced, first.ID)
 		s.overrides = append(s.overrides, first)
 		return nil
 	}
@@ -324,7 +366,7 @@ func (r *Reader) readEvent(s *set, c *ical.Component, zone zoneFunc) error {
 			m.excluded = make(keys, len(l))
 		}
 		for _, v := range l {
-			m.excluded.add(r, v.Moment, first.Clock.Date)
+			m.excluded[keyFor(r, v.Moment, first.Clock.Date)] = true
 		}
 	}
 	m.first.Series = m.rule != nil || len(m.dates) > 0

@@ -293,6 +293,124 @@ func TestManyMastersAndOverrides(t *testing.T) {
 	}
 }
 
+// instants are the starts of what an object has in a span, and of its bounds the latter.
+func instants(t *testing.T, object string, from, to time.Time) string {
+	t.Helper()
+	list, err := expand(t, object, from, to, nil)
+	if err != nil {
+		t.Errorf("%v\n%s", err, object)
+	}
+	var l []string
+	for _, o := range list {
+		l = append(l, o.start.Format("2006-01-02T15:04"))
+	}
+	return strings.Join(l, " ")
+}
+
+// An UNTIL is one whatever it is, also where package time takes it for none.
+func TestUntilLongAgo(t *testing.T) {
+	for _, until := range []string{"00010101T000000Z", "00010101T000000", "00010101", "00010103T020000Z", "00000101T000000Z", "20251231T235959Z"} {
+		object := calendarOf("DTSTART:20260101T100000Z\nRRULE:FREQ=DAILY;UNTIL=" + until)
+		if got := instants(t, object, date(2026, 1, 1), date(2026, 2, 1)); got != "2026-01-01T10:00" {
+			t.Errorf("%s: %s", until, got)
+		}
+		if _, last := new(ics.Reader).Bounds(decode(t, object)); hour(last) != "2026-01-01T10" {
+			t.Errorf("%s: until %s", until, hour(last))
+		}
+	}
+}
+
+// Of two overrides of one instance the later revision counts (RFC 5546 §2.1.5).
+func TestOverriddenTwice(t *testing.T) {
+	const master = "DTSTART:20260101T100000Z\nRRULE:FREQ=DAILY;COUNT=3\nDTSTAMP:20260101T000000Z"
+	for name, overrides := range map[string][2]string{ // the second counts
+		"sequence":           {"DTSTAMP:20260105T000000Z", "SEQUENCE:1\nDTSTAMP:20260104T000000Z"},
+		"sequence by number": {"SEQUENCE:9", "SEQUENCE:10"},
+		"stamp":              {"SEQUENCE:1\nDTSTAMP:20260104T000000Z", "SEQUENCE:1\nDTSTAMP:20260105T000000Z"},
+		"stamp or none":      {"SUMMARY:x", "DTSTAMP:20260105T000000Z"},
+		"another spelling":   {"SEQUENCE:3\nX-ID:", "SEQUENCE:4"},
+	} {
+		for _, swapped := range []bool{false, true} {
+			id := "RECURRENCE-ID:20260102T100000Z\n"
+			first, second := id+"DTSTART:20260110T100000Z\n"+overrides[0], id+"DTSTART:20260120T100000Z\n"+overrides[1]
+			if name == "another spelling" {
+				first = strings.Replace(first, id, "RECURRENCE-ID;TZID=Europe/Berlin:20260102T110000\n", 1)
+			}
+			if swapped {
+				first, second = second, first
+			}
+			object := calendarOf(first, master, second)
+			if got := instants(t, object, date(2026, 1, 1), date(2026, 2, 1)); got != "2026-01-01T10:00 2026-01-03T10:00 2026-01-20T10:00" {
+				t.Errorf("%s: %s", name, got)
+			}
+			if _, last := new(ics.Reader).Bounds(decode(t, object)); hour(last) != "2026-01-20T10" {
+				t.Errorf("%s: until %s", name, hour(last))
+			}
+		}
+	}
+	// Each is one of a day of its series, if that is one of dates.
+	if got := instants(t, calendarOf("DTSTART;VALUE=DATE:20260101\nRRULE:FREQ=DAILY;COUNT=2", "RECURRENCE-ID;VALUE=DATE:20260102\nDTSTART;VALUE=DATE:20260110\nSEQUENCE:1",
+		"RECURRENCE-ID:20260102T080000Z\nDTSTART;VALUE=DATE:20260120"), date(2026, 1, 1), date(2026, 2, 1)); got != "2026-01-01T00:00 2026-01-10T00:00" {
+		t.Error(got)
+	}
+}
+
+// A zone of a VTIMEZONE goes on by its rules for ever, in whatever way they say when the clock is turned.
+func TestOwnZoneGoesOn(t *testing.T) {
+	for name, zone := range map[string]string{
+		"by weekdays":          customZone,
+		"by days of the month": strings.NewReplacer("BYDAY=1SU", "BYDAY=SU;BYMONTHDAY=1,2,3,4,5,6,7", "BYDAY=2SU", "BYDAY=SU;BYMONTHDAY=8,9,10,11,12,13,14").Replace(customZone),
+		"by dates":             strings.NewReplacer("BYDAY=1SU", "BYMONTHDAY=3", "BYDAY=2SU", "BYMONTHDAY=9").Replace(customZone),
+		"at the end":           strings.NewReplacer("BYMONTH=11;BYDAY=1SU", "BYMONTH=10;BYDAY=-1SU", "BYDAY=2SU", "BYDAY=-1SU").Replace(customZone),
+	} {
+		for _, year := range []int{2150, 2201, 2210, 2345, 9000} {
+			for clock, want := range map[string]string{"0701T080000": "07-01T12:00", "0101T080000": "01-01T13:00"} {
+				object := withZone(fmt.Sprintf("DTSTART;TZID=Mine:%d%s", year, clock), zone)
+				if got, want := instants(t, object, date(year, 1, 1), date(year+1, 1, 1)), fmt.Sprintf("%d-%s", year, want); got != want {
+					t.Errorf("%s: %s, want %s", name, got, want)
+				}
+			}
+		}
+	}
+	for year := 2195; year < 2225; year++ { // the days on which the clock is turned are those of New York
+		newYork, _ := time.LoadLocation("America/New_York")
+		for at := date(year, 3, 1); at.Year() == year; at = at.AddDate(0, 0, 1) {
+			if at.Day() > 16 || at.Month() != 3 && at.Month() != 11 {
+				continue
+			}
+			object := withZone("DTSTART;TZID=Mine:"+at.Format("20060102")+"T120000", customZone)
+			want := ics.Instant(at.Add(12*time.Hour), newYork).Format("2006-01-02T15:04")
+			if got := instants(t, object, date(year, 1, 1), date(year+1, 1, 1)); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	}
+	stays := strings.NewReplacer("BYDAY=1SU", "BYDAY=1SU;UNTIL=20501101T000000Z", "BYDAY=2SU", "BYDAY=2SU;UNTIL=20500301T000000Z").Replace(customZone)
+	if got := instants(t, withZone("DTSTART;TZID=Mine:22100701T080000", stays), date(2210, 1, 1), date(2211, 1, 1)); got != "2210-07-01T13:00" && got != "2210-07-01T12:00" {
+		t.Errorf("a zone that has come to rest: %s", got)
+	}
+}
+
+// An object that calls a zone with a summer time EST means that, and not the zone of that name, which has none.
+func TestOwnZoneOfAFixedName(t *testing.T) {
+	for name, alone := range map[string]string{"EST": "15:00", "MST": "17:00", "HST": "20:00"} {
+		zone := strings.ReplaceAll(customZone, "TZID:Mine", "TZID:"+name)
+		for _, tzid := range []string{name, `"` + name + `"`} {
+			event := "DTSTART;TZID=" + tzid + ":20260701T100000"
+			if got := instants(t, withZone(event, zone), date(2026, 1, 1), date(2027, 1, 1)); got != "2026-07-01T14:00" {
+				t.Errorf("%s with a VTIMEZONE: %s", tzid, got)
+			}
+			if got := instants(t, calendarOf(event), date(2026, 1, 1), date(2027, 1, 1)); got != "2026-07-01T"+alone {
+				t.Errorf("%s alone: %s", tzid, got)
+			}
+			event = "DTSTART;TZ\n ID=" + tzid[:2] + "\n " + tzid[2:] + ":20260701T100000"
+			if got := instants(t, withZone(event, zone), date(2026, 1, 1), date(2027, 1, 1)); got != "2026-07-01T14:00" {
+				t.Errorf("%s folded: %s", tzid, got)
+			}
+		}
+	}
+}
+
 func TestBounds(t *testing.T) {
 	for _, tc := range []struct {
 		events      []string

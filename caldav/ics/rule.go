@@ -21,7 +21,7 @@ type rule struct {
 	start Moment
 	opt   rrule.ROption
 	count int // 0: none
-	until Moment
+	until *Moment
 	weeks []int // BYWEEKNO
 	years int   // the interval of a rule with BYWEEKNO
 	clock *clock
@@ -44,7 +44,9 @@ func parseRule(text string, start Moment) (*rule, error) {
 		case part == "", part == "RSCALE=GREGORIAN", part == "SKIP=OMIT": // RFC 7529: what holds without them
 			continue
 		case name == "UNTIL":
-			r.until, err = ParseMoment(v, nil)
+			var until Moment
+			until, err = ParseMoment(v, nil)
+			r.until = &until
 		case name == "COUNT":
 			if r.count, err = strconv.Atoi(v); err == nil && r.count < 1 {
 				err = fmt.Errorf("COUNT=%d", r.count)
@@ -197,7 +199,7 @@ func (r *rule) impossible() bool {
 // names.
 func (r *rule) ended(m Moment, at time.Time) bool {
 	switch u := r.until; {
-	case u.Wall.IsZero():
+	case u == nil:
 		return false
 	case u.Date:
 		return !m.Wall.Before(u.Wall.AddDate(0, 0, 1))
@@ -213,11 +215,11 @@ type iterator func(*Reader) (wall time.Time, ok bool, err error)
 // within iterates over the rule without DTSTART. It may leave out times before skip, unless the rule counts, and times
 // after stop, if that is not zero.
 func (r *rule) within(skip, stop time.Time) (iterator, error) {
-	if r.never || r.count == 1 {
+	if r.never || r.count == 1 || r.until != nil && r.until.Wall.Add(Slack).Before(r.start.Wall) {
 		return func(*Reader) (time.Time, bool, error) { return time.Time{}, false, nil }, nil
 	}
-	if u := r.until.Wall; !u.IsZero() && (stop.IsZero() || u.Before(stop)) {
-		stop = u.Add(Slack)
+	if u := r.until; u != nil && (stop.IsZero() || u.Wall.Before(stop)) {
+		stop = u.Wall.Add(Slack)
 	}
 	if r.count > 0 || skip.Before(r.start.Wall) {
 		skip = r.start.Wall

@@ -1,6 +1,7 @@
 package ics
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func (r *Reader) Spans(data []byte, s Span, yield func(from, to time.Time) bool)
 		begun = true
 		return yield(i.Start, i.End)
 	}
-	cal, err := Decode(schedule(data))
+	cal, err := Decode(schedule(data, false))
 	if err == nil {
 		err = r.Instances(cal, s, each)
 	}
@@ -59,12 +60,14 @@ func (r *Reader) Spans(data []byte, s Span, yield func(from, to time.Time) bool)
 	return err
 }
 
-// schedule leaves of an object what says when its events are.
-func schedule(data []byte) []byte {
+// schedule leaves of an object what says when its events are, and which of them count. Revisions say that where there are
+// two overrides; it is called without them at first.
+func schedule(data []byte, revisions bool) []byte {
 	out := make([]byte, 0, 512)
 	skipped := 0 // depth of components that are left out
+	overrides := 0
 	for l := range Lines(data) {
-		if strings.IndexByte("BDERbder", l[0]) < 0 { // the first letters of all that matters here
+		if strings.IndexByte("BDERSbders", l[0]) < 0 { // the first letters of all that matters here
 			continue
 		}
 		kept := false
@@ -78,12 +81,39 @@ func schedule(data []byte) []byte {
 			if kept = skipped == 0; !kept {
 				skipped--
 			}
-		case "DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID":
+		case "RECURRENCE-ID":
+			overrides++
+			fallthrough
+		case "DTSTART", "DTEND", "RDATE", "EXDATE":
+			if kept = skipped == 0; kept && hasFixedName(l) {
+				return data // and with it the VTIMEZONE that has the name
+			}
+		case "DURATION", "RRULE", "EXRULE":
 			kept = skipped == 0
+		case "DTSTAMP", "SEQUENCE":
+			kept = revisions && skipped == 0
 		}
 		if kept {
 			out = append(out, l...)
 		}
 	}
+	if overrides > 1 && !revisions {
+		return schedule(data, true)
+	}
 	return out
+}
+
+// hasFixedName reports whether a line may be in a zone of a name of fixedNames.
+func hasFixedName(l Line) bool {
+	text := l.Text()
+	for i := 1; ; i++ {
+		n := bytes.IndexByte(text[i:], '=')
+		if n < 0 {
+			return false
+		}
+		i += n
+		if v := bytes.TrimLeft(text[i+1:], "\" "); len(v) >= 3 && fixedNames[string(v[:3])] {
+			return true
+		}
+	}
 }

@@ -67,8 +67,12 @@ func (r *Reader) named(name string) (*time.Location, bool) {
 	return loc, err == nil
 }
 
-// zonesOf finds the zones of an object: those that are known by name, else those of its own VTIMEZONEs. Those of the object
-// that was asked for last are remembered.
+// fixedNames are those of the tz database that stand for one offset, but for people also for a place with a summer time. A
+// VTIMEZONE of such a name says which of them is meant.
+var fixedNames = map[string]bool{"EST": true, "MST": true, "HST": true}
+
+// zonesOf finds the zones of an object: those that are known by name, else those of its own VTIMEZONEs, which come first
+// for fixedNames. Those of the object that was asked for last are remembered.
 func (r *Reader) zonesOf(cal *ical.Calendar) zoneFunc {
 	if r.of == cal && r.zones != nil {
 		return r.zones
@@ -76,14 +80,21 @@ func (r *Reader) zonesOf(cal *ical.Calendar) zoneFunc {
 	var own map[string]*ownZone
 	r.of = cal
 	r.zones = func(tzid string) (*time.Location, error) {
-		loc, err := r.Zone(tzid)
-		if err == nil {
-			return loc, nil
+		fixed := fixedNames[tzid]
+		var err error
+		if !fixed {
+			var loc *time.Location
+			if loc, err = r.Zone(tzid); err == nil {
+				return loc, nil
+			}
 		}
 		if own == nil {
 			own = ownZones(cal)
 		}
 		z := own[tzid]
+		if z == nil && fixed {
+			return r.Zone(tzid)
+		}
 		if z == nil {
 			return nil, err
 		}
@@ -115,8 +126,8 @@ func ownZones(cal *ical.Calendar) map[string]*ownZone {
 	return own
 }
 
-// Limits on a VTIMEZONE: the last year whose changes are worked out, after which the offset stays, and how many of
-// them. Outlook's rules begin in 1601.
+// Limits on a VTIMEZONE: the last year whose changes are worked out, after which they go on as goesOn finds or the offset
+// stays, and how many of them. Outlook's rules begin in 1601.
 const (
 	lastChange = 2200
 	maxChanges = 5000
@@ -261,6 +272,72 @@ func tzif(name string, list []change) (*time.Location, error) {
 	}
 	const abbreviation = "LOC\x00"
 	data := slices.Concat(header(0, 0, 0, 0, 0, 0), header(0, 0, 0, len(list), len(kinds), len(abbreviation)),
-		times, indices, infos, []byte(abbreviation), []byte("\n\n"))
+		times, indices, infos, []byte(abbreviation), []byte("\n"+goesOn(list)+"\n"))
 	return time.LoadLocationFromTZData(name, data)
+}
+
+// goesOn is how the clock is turned after the last change, as a TZ string (RFC 8536 §3.3). It is empty where that has come to
+// an end before the last year, or is not twice a year on a weekday of a month or on a date.
+func goesOn(list []change) string {
+	const years = 50
+	if len(list) < 2*years {
+		return ""
+	}
+	list = list[len(list)-2*years:]
+	wall := func(c change) time.Time { return time.Unix(c.at+int64(c.from), 0).UTC() }
+	for i, c := range list {
+		if like := list[i%2]; wall(c).Year() != lastChange-years+1+i/2 || c.from != like.from || c.to != like.to || c.daylight != like.daylight {
+			return ""
+		}
+	}
+	var on [2]string // the rule for each change
+	for i := range on {
+		last := wall(list[len(list)-2+i])
+		hour, minute, second := last.Clock()
+		for week := range 6 { // 0: it is a date
+			held := true
+			for j := i; held && j < len(list); j += 2 {
+				c := wall(list[j])
+				held = c.Month() == last.Month() && c.Weekday() == last.Weekday() && c.Day() == dayOfWeek(c, week)
+				if week == 0 {
+					held = c.Month() == last.Month() && c.Day() == last.Day()
+				}
+				h, m, s := c.Clock()
+				held = held && h == hour && m == minute && s == second
+			}
+			if !held {
+				continue
+			}
+			if on[i] = fmt.Sprintf("M%d.%d.%d", last.Month(), week, last.Weekday()); week == 0 {
+				on[i] = fmt.Sprintf("J%d", date(2001, last.Month(), last.Day()).YearDay())
+			}
+			on[i] += fmt.Sprintf("/%d:%02d:%02d", hour, minute, second)
+			break
+		}
+	}
+	to, back := 0, 1 // summer time
+	if list[1].daylight && !list[0].daylight || list[1].daylight == list[0].daylight && list[1].to > list[0].to {
+		to, back = 1, 0
+	}
+	if on[0] == "" || on[1] == "" || list[to].from != list[back].to || list[to].to != list[back].from {
+		return ""
+	}
+	offset := func(seconds int) string { // west of Greenwich
+		sign := "-"
+		if seconds < 0 {
+			sign, seconds = "", -seconds
+		}
+		return fmt.Sprintf("<LOC>%s%d:%02d:%02d", sign, seconds/3600, seconds/60%60, seconds%60)
+	}
+	return offset(list[back].to) + offset(list[to].to) + "," + on[to] + "," + on[back]
+}
+
+// dayOfWeek is the day of the month of t on which its weekday comes for the nth time; for the last, if n is 5.
+func dayOfWeek(t time.Time, n int) int {
+	first := (t.Day()-1)%7 + 1
+	if n < 5 {
+		return first + 7*(n-1)
+	}
+	length := date(t.Year(), t.Month()+1, 0).Day()
+	return first + (length-first)/7*7
 }
