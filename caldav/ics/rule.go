@@ -16,7 +16,7 @@ import (
 // hours or less is one of days here, with the times that its clock has on each: rrule-go may look for those for ever.
 //
 // Kept from rrule-go are COUNT, which counts DTSTART whether the rule hits it or not; UNTIL, which is an instant; and
-// BYWEEKNO, where a week belongs to the year that it is counted in.
+// BYWEEKNO, where a week belongs to the year that it is counted in, also on the days of it that are in another.
 type rule struct {
 	start Moment
 	opt   rrule.ROption
@@ -25,7 +25,8 @@ type rule struct {
 	weeks []int // BYWEEKNO
 	years int   // the interval of a rule with BYWEEKNO
 	clock *clock
-	never bool // no day is ever hit
+	never bool // nothing is ever hit
+	cost  int  // steps that it took to find out
 }
 
 // maxInterval bounds INTERVAL for a rule by days or longer.
@@ -66,7 +67,7 @@ func parseRule(text string, start Moment) (*rule, error) {
 	}
 	r.opt = *opt
 	r.opt.Interval = cmp.Or(opt.Interval, 1)
-	if r.opt.Interval < 0 || !r.regular() {
+	if r.opt.Interval < 0 || !r.regular() || slices.ContainsFunc(opt.Byweekno, func(n int) bool { return n == 0 || max(n, -n) > 53 }) {
 		return nil, fmt.Errorf("%w: %s", ErrNotUnderstood, clip(text))
 	}
 	for i, s := range r.opt.Bysecond {
@@ -79,8 +80,7 @@ func parseRule(text string, start Moment) (*rule, error) {
 		*l = slices.Compact(*l)
 	}
 	r.fill()
-	// The year 0 is none to rrule-go.
-	r.never = r.impossible() || start.Wall.Year() < 1
+	r.never = r.never || start.Wall.Year() < 1 // which is none to rrule-go
 	if unit := units[r.opt.Freq]; unit != 0 {
 		if _, err := rrule.NewRRule(r.opt); err != nil { // it looks at the bounds of each part
 			return nil, fmt.Errorf("%w: %w", ErrNotUnderstood, err)
@@ -88,10 +88,17 @@ func parseRule(text string, start Moment) (*rule, error) {
 		r.clock = newClock(r.opt, unit, start.Wall)
 		r.opt = rrule.ROption{Freq: rrule.DAILY, Interval: 1, Bymonth: r.opt.Bymonth, Bymonthday: r.opt.Bymonthday,
 			Byyearday: r.opt.Byyearday, Byweekday: r.opt.Byweekday}
+		r.never = r.never || !r.clock.possible() || !r.possible()
 		return r, nil
 	}
 	if r.opt.Interval > maxInterval || r.perPeriod() > maxPeriod {
 		return nil, fmt.Errorf("%w: %s", ErrNotUnderstood, clip(text))
+	}
+	if !r.never && !r.possible() {
+		if _, err := rrule.NewRRule(r.opt); err != nil { // such as a month that there is not
+			return nil, fmt.Errorf("%w: %w", ErrNotUnderstood, err)
+		}
+		r.never = true
 	}
 	return r, nil
 }
@@ -145,7 +152,7 @@ func (r *rule) fill() {
 	r.fillWeekdays()
 	if len(o.Byweekno) > 0 {
 		r.weeks, r.years = o.Byweekno, o.Interval
-		o.Interval = 1
+		o.Byweekno, o.Interval = nil, 1
 	}
 }
 
@@ -182,17 +189,115 @@ func (r *rule) fillWeekdays() {
 	r.never = r.never || len(days) == 0
 }
 
-// impossible reports a rule for days such as 30 February, for which rrule-go would look until the year 9999.
-func (r *rule) impossible() bool {
-	length := [13]int{1: 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
-	for _, month := range r.opt.Bymonth {
-		for _, d := range r.opt.Bymonthday {
-			if month < 1 || month > 12 || max(d, -d) <= length[month] {
-				return r.never // NewRRule tells of a month that there is not
+// possible reports whether the rule ever hits a day, up to its UNTIL: rrule-go would look for 30 February, or for the
+// second Sunday that is a 30th, until the year 9999. The calendar is the same again after 400 years, so that as many periods
+// of the rule are all that there are, for any interval.
+func (r *rule) possible() bool {
+	o := &r.opt
+	limits := 0
+	for _, n := range []int{len(o.Bymonthday), len(o.Byyearday), len(o.Byweekday), len(r.weeks), len(o.Bymonth)} {
+		limits += min(n, 1)
+	}
+	switch {
+	case len(o.Bysetpos) > 0:
+	case limits == 0, limits == 1 && (o.Interval == 1 || o.Freq == rrule.WEEKLY): // there are 53 weeks and 366 days
+		return true
+	case limits == 2 && o.Interval == 1 && len(o.Bymonth)*len(o.Bymonthday) > 0 && r.hasDate():
+		return true
+	}
+	needed := 1 // days of a period
+	if len(o.Bysetpos) > 0 {
+		needed = 366
+		times := max(len(o.Byhour), 1) * max(len(o.Byminute), 1) * max(len(o.Bysecond), 1)
+		for _, n := range o.Bysetpos {
+			needed = min(needed, (max(n, -n)+times-1)/times)
+		}
+	}
+	type kind struct {
+		length  int // days
+		month   time.Month
+		weekday time.Weekday
+	}
+	tried := map[kind]bool{}
+	days := 0
+	defer func() { r.cost = days / searched }()
+	first := r.period(r.start.Wall)
+	y, m, d := first.Date()
+	for n := 0; ; n += o.Interval {
+		var begin, end time.Time
+		switch o.Freq {
+		case rrule.YEARLY:
+			begin, end = date(y+n, 1, 1), date(y+n+1, 1, 1)
+		case rrule.MONTHLY:
+			begin, end = date(y, m+time.Month(n), 1), date(y, m+time.Month(n)+1, 1)
+		case rrule.WEEKLY:
+			begin, end = date(y, m, d+7*n), date(y, m, d+7*n+7)
+		default:
+			begin, end = date(y, m, d+n), date(y, m, d+n+1)
+		}
+		if begin.Year() > 9999 || begin.Year()-y >= 400*o.Interval || r.until != nil && begin.After(r.until.Wall.Add(Slack)) {
+			return false
+		}
+		k := kind{int(end.Sub(begin).Hours()) / 24, begin.Month(), begin.Weekday()}
+		if o.Freq <= rrule.MONTHLY && len(r.weeks) == 0 {
+			if tried[k] {
+				continue
+			}
+			tried[k] = true
+		}
+		left := needed
+		for t := begin; t.Before(end); t = t.Add(24 * time.Hour) {
+			days++
+			if r.allows(t) {
+				if left--; left == 0 {
+					return true
+				}
 			}
 		}
 	}
-	return r.never || len(r.opt.Bymonth) > 0 && len(r.opt.Bymonthday) > 0
+}
+
+// hasDate reports whether any of the months ever has any of the days.
+func (r *rule) hasDate() bool {
+	length := [13]int{1: 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+	for _, month := range r.opt.Bymonth {
+		for _, d := range r.opt.Bymonthday {
+			if month >= 1 && month <= 12 && max(d, -d) <= length[month] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// allows reports whether a day is within all the parts of the rule that are for days, but for its interval.
+func (r *rule) allows(t time.Time) bool {
+	o := &r.opt
+	y, m, d := t.Date()
+	if len(o.Bymonth) > 0 && !slices.Contains(o.Bymonth, int(m)) {
+		return false
+	}
+	length := date(y, m+1, 0).Day()
+	if len(o.Bymonthday) > 0 && !slices.Contains(o.Bymonthday, d) && !slices.Contains(o.Bymonthday, d-length-1) {
+		return false
+	}
+	day, days := t.YearDay(), date(y, 12, 31).YearDay()
+	if len(o.Byyearday) > 0 && !slices.Contains(o.Byyearday, day) && !slices.Contains(o.Byyearday, day-days-1) {
+		return false
+	}
+	if o.Freq == rrule.MONTHLY || len(o.Bymonth) > 0 {
+		day, days = d, length
+	}
+	if len(o.Byweekday) > 0 && !slices.ContainsFunc(o.Byweekday, func(w rrule.Weekday) bool {
+		return time.Weekday((w.Day()+1)%7) == t.Weekday() && (w.N() == 0 || w.N() == (day-1)/7+1 || w.N() == -(days-day)/7-1)
+	}) {
+		return false
+	}
+	if len(r.weeks) == 0 {
+		return true
+	}
+	_, week, of := weekOf(t, time.Weekday((o.Wkst.Day()+1)%7))
+	return slices.Contains(r.weeks, week) || slices.Contains(r.weeks, week-of-1)
 }
 
 // ended reports whether an instance lies after UNTIL. A form that does not go with DTSTART's is read for the day that it
@@ -216,7 +321,7 @@ type iterator func(*Reader) (wall time.Time, ok bool, err error)
 // after stop, if that is not zero.
 func (r *rule) within(skip, stop time.Time) (iterator, error) {
 	if r.never || r.count == 1 || r.until != nil && r.until.Wall.Add(Slack).Before(r.start.Wall) {
-		return func(*Reader) (time.Time, bool, error) { return time.Time{}, false, nil }, nil
+		return func(reader *Reader) (time.Time, bool, error) { return time.Time{}, false, reader.step(r.cost) }, nil
 	}
 	if u := r.until; u != nil && (stop.IsZero() || u.Wall.Before(stop)) {
 		stop = u.Wall.Add(Slack)
@@ -232,7 +337,14 @@ func (r *rule) within(skip, stop time.Time) (iterator, error) {
 		next = r.clock.times(next, stop)
 	}
 	counted := 1 // DTSTART
+	begun := false
 	return func(reader *Reader) (time.Time, bool, error) {
+		if !begun {
+			begun = true
+			if err := reader.step(setUp + r.cost); err != nil {
+				return time.Time{}, false, err
+			}
+		}
 		for {
 			wall, ok, err := next(reader)
 			switch {
@@ -282,6 +394,9 @@ func (r *rule) days(skip time.Time) (iterator, error) {
 		return t, ok, nil
 	}, err
 }
+
+// setUp is how many steps it counts for to set up rrule-go.
+const setUp = 10
 
 // searched is how many days without an instance count as one step.
 const searched = 16
@@ -380,6 +495,23 @@ func newClock(o rrule.ROption, unit int64, start time.Time) *clock {
 		c.within = chosen
 	}
 	return c
+}
+
+// possible reports whether any unit that the interval hits is within the limits, on whatever day.
+func (c *clock) possible() bool {
+	if len(c.within) == 0 {
+		return false
+	}
+	a, b := c.interval, 86400/c.unit
+	for b > 0 {
+		a, b = b, a%b
+	}
+	for u := c.first - floorDiv(c.first, a)*a; u < 86400/c.unit; u += a { // all of a day that the interval ever hits
+		if _, ok := c.allowed(u); ok {
+			return true
+		}
+	}
+	return false
 }
 
 func floorDiv(a, b int64) int64 {
