@@ -2,9 +2,9 @@ package convert
 
 import (
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"outbridge/bridge/graph"
@@ -46,22 +46,27 @@ func TestHTMLText(t *testing.T) {
 	}
 }
 
-// A megabyte of the worst HTML takes well under a second.
+// HTML of twice the length takes twice the memory, whatever is in it, and no more than a description's worth is kept.
 func TestHTMLTextIsLinear(t *testing.T) {
 	for name, unit := range map[string]string{
 		"nested": "<div><ul><li><table><tr><td><b>", "links": `<a href="https://x.example/?">x`, "open": "<a ", "comments": "<!--", "entities": "&amp",
 		"scripts": "<script>", "quotes": `<p a="`, "text": "word ", "safelinks": "safelinks.protection. http://", "cdata": "<![CDATA[", "ends": "</div>",
 		"pre": "<pre>\n", "breaks": "<br>x",
 	} {
-		s := strings.Repeat(unit, 1<<20/len(unit))
-		start := time.Now()
-		b := readBody(graph.Event{Body: graph.ItemBody{ContentType: "HTML", Content: s}})
-		if d := time.Since(start); d > 30*time.Second {
-			t.Errorf("%s: %v", name, d)
+		cost := func(n int) uint64 {
+			s := strings.Repeat(unit, n/len(unit))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			b := readBody(graph.Event{Body: graph.ItemBody{ContentType: "HTML", Content: s}})
+			_, _ = meetingLink(graph.Event{}, b)
+			runtime.ReadMemStats(&after)
+			if len(b.text) > 3*maxDescription || len(b.links) > maxLinks {
+				t.Errorf("%s: %d octets, %d links", name, len(b.text), len(b.links))
+			}
+			return after.TotalAlloc - before.TotalAlloc
 		}
-		_, _ = meetingLink(graph.Event{}, b)
-		if len(b.text) > 3*maxDescription || len(b.links) > maxLinks {
-			t.Errorf("%s: %d octets, %d links", name, len(b.text), len(b.links))
+		if one, two := cost(1<<19), cost(1<<20); two > 3*one+1<<20 {
+			t.Errorf("%s: half a megabyte allocates %d octets, twice that %d", name, one, two)
 		}
 	}
 }
