@@ -80,6 +80,7 @@ func TestAgainstTheSimulator(t *testing.T) {
 		"paged":        {ExceptionPage: 1, EmptyPages: true, MaxPage: 7, Shuffle: 3, Duplicate: true},
 		"older clouds": {NoCancelledOccurrences: true},
 		"concurrency":  {Concurrency: 4},
+		"odd answers":  {NullItems: true, NumericBatchIDs: true, MaxPage: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
