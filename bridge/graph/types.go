@@ -78,7 +78,8 @@ type Location struct {
 	DisplayName          string          `json:"displayName"`
 	LocationType         string          `json:"locationType"`
 	LocationEmailAddress string          `json:"locationEmailAddress"`
-	LocationURI          string          `json:"locationUri"`
+	LocationURI          string          `json:"locationUri"` // a room's e-mail address too
+	UniqueID             string          `json:"uniqueId"`    // by uniqueIdType "directory" the e-mail address of a room
 	Address              PhysicalAddress `json:"address"`
 	Coordinates          Coordinates     `json:"coordinates"`
 }
