@@ -344,8 +344,13 @@ func (c *conversion) states(comp *ical.Component, e graph.Event) {
 	}
 }
 
-// alarm writes the reminder, which for an all-day event counts from its local midnight.
+// alarm writes the reminder, which for an all-day event counts from its local midnight. Nobody is reminded of what is
+// cancelled.
 func (c *conversion) alarm(comp *ical.Component, e graph.Event) {
+	if e.IsCancelled {
+		c.say("Reminder", "none, for isCancelled is true")
+		return
+	}
 	if !e.IsReminderOn {
 		c.say("Reminder", "none, for isReminderOn is not true")
 		return
