@@ -77,9 +77,9 @@ func rulesFor(z zone, first, last time.Time) []*ical.Component {
 	if len(inside) == 0 {
 		return []*ical.Component{observance(onset{from: lead, to: lead, name: name}, date(base, 1, 1), "")}
 	}
-	// What is in force at first is said by the change before it, by one of those inside a year before, or by one that is none.
+	// What is in force at first is said by one of the changes inside a year before, by the one before it, or by one that is none.
 	held := onset{at: dateOf(first).AddDate(0, 0, -1), from: lead, to: lead, name: name}
-	for _, changes := range [][]onset{list[max(before-1, 0) : before+len(inside)], inside, append([]onset{held}, inside...)} {
+	for _, changes := range [][]onset{inside, list[max(before-1, 0) : before+len(inside)], append([]onset{held}, inside...)} {
 		runs := findRuns(changes)
 		if len(runs) > maxRules || !saysRight(z, runs, first, last, lead, inside) {
 			continue
