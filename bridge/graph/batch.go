@@ -66,7 +66,7 @@ type batchRequest struct {
 }
 
 type batchResponse struct {
-	ID      string          `json:"id"`
+	ID      batchID         `json:"id"`
 	Status  int             `json:"status"`
 	Headers map[string]any  `json:"headers"`
 	Body    json.RawMessage `json:"body"`
@@ -161,18 +161,31 @@ func (c *Client) batchOf(parts []*request) (*request, map[string]batchResponse, 
 	return whole, answers, err
 }
 
+// batchID is the id of a part, which some proxies answer as a number.
+type batchID string
+
+func (id *batchID) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		s = string(b)
+	}
+	*id = batchID(s)
+	return nil
+}
+
+// readBatch reads the answers by their ids. What is no answer is left out, so its part counts as not answered.
 func readBatch(b []byte, answers map[string]batchResponse) error {
 	var answer struct {
 		Responses []batchResponse `json:"responses"`
 	}
-	if err := json.Unmarshal(b, &answer); err != nil {
+	if err := readItem(b, &answer); err != nil {
 		return fmt.Errorf("the answer is not a batch: %w", err)
 	}
 	if answer.Responses == nil {
 		return errors.New("the answer is not a batch: it has no responses")
 	}
 	for _, r := range answer.Responses {
-		answers[r.ID] = r
+		answers[string(r.ID)] = r
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestDeltaRefusesWhatIsNoPage(t *testing.T) {
 	link := `"@odata.deltaLink":"` + testBase + `/delta?$deltatoken=x"`
 	for _, body := range []string{
 		`{}`, `[]`, `null`, `{"value":[]}`, `{` + link + `}`, `{"value":null,` + link + `}`, `{"value":{},` + link + `}`,
-		`{"value":[null],` + link + `}`, `{"value":[1],` + link + `}`, `{"value":[],` + link + `,"@odata.nextLink":"` + testBase + `/x"}`,
+		`{"value":["x",null],` + link + `}`, `{"value":[1],` + link + `}`, `{"value":[],` + link + `,"@odata.nextLink":"` + testBase + `/x"}`,
 		`{"value":[],"@odata.nextLink":"` + cursor + `"}`, `{"error":{"code":"UnknownError"}}`,
 	} {
 		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) })
@@ -72,6 +72,14 @@ func TestDeltaRefusesWhatIsNoPage(t *testing.T) {
 	c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "\xef\xbb\xbf"+noChanges) })
 	if _, err := c.Delta(t.Context(), cursor); err != nil {
 		t.Errorf("a byte order mark: %v", err)
+	}
+	for _, odd := range []string{`null`, `1`, `"x"`, `[]`} {
+		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, `{"value":[`+odd+`,{"id":"a","subject":7},null],`+link+`}`)
+		})
+		if page, err := c.Delta(t.Context(), cursor); err != nil || len(page.Events) != 1 || page.Events[0].ID != "a" {
+			t.Errorf("%s beside an event: %+v, %v", odd, page, err)
+		}
 	}
 }
 

@@ -82,6 +82,7 @@ func TestAgainstTheSimulator(t *testing.T) {
 		"usgov":        {Cloud: "usgov"},
 		"china":        {Cloud: "china", Unknown: []string{"occurrenceId"}},
 		"concurrency":  {Concurrency: 4},
+		"odd answers":  {NullItems: true, NumericBatchIDs: true, MaxPage: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -187,10 +187,11 @@ func zoneOfRows(rows []bridge.Row) string {
 	return ""
 }
 
-// seriesZone is the zone to read a master in: its own where that is a known one and not UTC, else "".
+// seriesZone is the zone to read a master in: its own, by a name that Graph takes, where that is a known one and not UTC,
+// else "".
 func seriesZone(e graph.Event) string {
-	if _, iana, ok := convert.LoadZone(e.OriginalStartTimeZone); ok && iana != "UTC" && iana != "Etc/UTC" {
-		return e.OriginalStartTimeZone
+	if zone := convert.GraphZone(e.OriginalStartTimeZone); zone != "UTC" && zone != "Etc/UTC" {
+		return zone
 	}
 	return ""
 }

@@ -205,7 +205,7 @@ func (c *call) deltaPage(t *syncToken, size int) response {
 		}
 		values = append(values, c.render(e.view, shape{delta: true, sel: t.state.sel}))
 	}
-	body := map[string]any{"@odata.context": c.server.origin(c.r) + "/v1.0/$metadata#Collection(event)", "value": values}
+	body := map[string]any{"@odata.context": c.server.origin(c.r) + "/v1.0/$metadata#Collection(event)", "value": c.server.items(values)}
 	link := c.server.origin(c.r) + "/v1.0/" + c.path + "?"
 	if end < len(entries) || size == 0 {
 		token := c.server.issue(&syncToken{tracker: t.tracker, state: t.state, round: t.round, from: end})

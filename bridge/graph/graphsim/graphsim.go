@@ -66,6 +66,9 @@ type Server struct {
 	SplitSeries bool  // a series may be spread over pages of a delta, where pages are else as long as it takes
 	Shuffle     int64 // seed for the order of a delta round, series spread over pages; 0: in order
 
+	NullItems       bool // a page's items begin with a null
+	NumericBatchIDs bool // the parts of a batch are answered with numbers for ids where they are such, as some proxies do
+
 	Skip29                  bool // day 29, 30 and 31 skip shorter months, where Outlook takes the last day
 	NoCancelledOccurrences  bool // cancelledOccurrences and exceptionOccurrences are unknown properties, as before 2025
 	InstancesLackExceptions bool // /instances leaves exceptions out, as some mailboxes did
