@@ -239,7 +239,7 @@ func TestThrottledPartHoldsTheMailbox(t *testing.T) {
 		})
 		var all sync.WaitGroup
 		all.Go(func() {
-			for _, r := range c.Events(t.Context(), []graph.EventID{"a"}) {
+			for _, r := range c.Events(t.Context(), "", []graph.EventID{"a"}) {
 				if r.Err != nil {
 					t.Error(r.Err)
 				}

@@ -314,7 +314,7 @@ func TestContextEndsEveryWait(t *testing.T) {
 						}
 					})
 				}
-				for _, r := range c.Events(ctx, []graph.EventID{"a", "b"}) {
+				for _, r := range c.Events(ctx, "", []graph.EventID{"a", "b"}) {
 					if r.Err == nil || graph.IsUnavailable(r.Err) {
 						t.Errorf("result %v", r.Err)
 					}
@@ -370,7 +370,7 @@ func TestFourRequestsAtOnceAndBatchesAlone(t *testing.T) {
 		synctest.Wait()
 		for range 12 {
 			all.Go(func() {
-				if r := c.Events(t.Context(), []graph.EventID{"a"}); r[0].Err != nil {
+				if r := c.Events(t.Context(), "", []graph.EventID{"a"}); r[0].Err != nil {
 					t.Error(r[0].Err)
 				}
 			})
@@ -446,7 +446,7 @@ func TestRequestHeadersAndPaths(t *testing.T) {
 	if _, err := c.Calendars(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Instances(t.Context(), "A/+=.", from, from.AddDate(0, 0, 1)); err != nil {
+	if _, err := c.Instances(t.Context(), "", "A/+=.", from, from.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
 	for range c.EventsFrom(t.Context(), "c=", from) {

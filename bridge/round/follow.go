@@ -186,11 +186,12 @@ func (f *follower) isStuck(err error) bool {
 	return f.memory.stuck > stuckRounds
 }
 
-// isForbidden reports whether Graph gave the first page of a round and then forbids the next one, as it is known to
-// do to a person who reads somebody else's calendar.
+// isForbidden reports whether Graph gave the first page of a window and then forbids what follows it, be it a page or the next
+// round, as it is known to do to a person who reads somebody else's calendar.
 func (f *follower) isForbidden(err error) bool {
 	var e *graph.Error
-	return f.foreign && f.report.Pages > 0 && f.cal.Phase != bridge.PhaseSteady && errors.As(err, &e) && e.Status == http.StatusForbidden
+	began := f.report.Pages > 0 || f.cal.Phase != bridge.PhaseNew
+	return f.foreign && began && errors.As(err, &e) && e.Status == http.StatusForbidden
 }
 
 // isForeign reports whether a calendar of the account's is somebody else's.

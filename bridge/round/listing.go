@@ -82,7 +82,7 @@ func (l listing) compare(ctx context.Context, events []graph.Event, at *bridge.C
 			changed = append(changed, e.ID)
 		}
 	}
-	for _, res := range l.graph.Events(ctx, changed) {
+	for _, res := range l.graph.Events(ctx, l.cal.GraphID, changed) {
 		switch {
 		case isGone(res.Err): // since it was listed; the next listing tells
 		case res.Err != nil:

@@ -47,7 +47,7 @@ func (r *resolver) reconcile(ctx context.Context, p *mirrorPage, master graph.Ev
 		p.settle(master.ID, true)
 		return nil
 	}
-	instances, err := r.graph.Instances(ctx, master.ID, r.cal.Window.Start, r.cal.Window.End)
+	instances, err := r.graph.Instances(ctx, r.cal.GraphID, master.ID, r.cal.Window.Start, r.cal.Window.End)
 	switch {
 	case err == nil:
 		c.replace(p, instances)

@@ -86,7 +86,7 @@ func (r *resolver) ask(ctx context.Context, ids []graph.EventID, a *answers) err
 	if err != nil {
 		return err
 	}
-	for _, res := range r.graph.Events(ctx, ids) {
+	for _, res := range r.graph.Events(ctx, r.cal.GraphID, ids) {
 		if err := r.answer(ctx, a, res, rows[res.ID], elsewhere); err != nil {
 			a.open = errors.Join(a.open, err)
 		}
@@ -151,7 +151,7 @@ func (r *resolver) read(ctx context.Context, ids []graph.EventID, a *answers) er
 
 // masters reads masters each in its own zone. Where the zone was not known beforehand, a second reading follows.
 func (r *resolver) masters(ctx context.Context, refs []graph.MasterRef) []graph.Result {
-	results := r.graph.Masters(ctx, refs)
+	results := r.graph.Masters(ctx, r.cal.GraphID, refs)
 	var again []graph.MasterRef
 	for i, res := range results {
 		if zone := seriesZone(res.Event); res.Err == nil && refs[i].Zone == "" && zone != "" && !res.Event.IsAllDay {
@@ -161,7 +161,7 @@ func (r *resolver) masters(ctx context.Context, refs []graph.MasterRef) []graph.
 	if len(again) == 0 {
 		return results
 	}
-	second := r.graph.Masters(ctx, again)
+	second := r.graph.Masters(ctx, r.cal.GraphID, again)
 	for i := range results {
 		if j := slices.IndexFunc(second, func(s graph.Result) bool { return s.ID == results[i].ID }); j >= 0 && second[j].Err == nil {
 			results[i] = second[j]
@@ -248,7 +248,7 @@ func (r *resolver) orphans(ctx context.Context, a *answers, master graph.EventID
 		ids[i] = row.ID
 	}
 	var failed error
-	for _, res := range r.graph.Events(ctx, ids) { // in a delta an occurrence is a skeleton
+	for _, res := range r.graph.Events(ctx, r.cal.GraphID, ids) { // in a delta an occurrence is a skeleton
 		switch {
 		case isGone(res.Err):
 			a.remove(res.ID)

@@ -76,6 +76,10 @@ type Server struct {
 
 	GroupsApart          bool     // /calendars leaves out those of other groups than the standard one
 	DelegatedDeltaDenied bool     // the links of a delta of somebody else's calendar are answered 403, whoever shares it
+	PrivateUnreadable    bool     // a private event of a calendar of somebody else is listed, and answered 404 by its id
+	EventsAnywhere       bool     // an event is also at the path of a calendar of its mailbox that it is not in
+	SelectDropsLink      bool     // a GET of one event that selects properties does not say which calendar holds it
+	NoCalendarLink       bool     // no GET of one event says so
 	AppMailboxes         []string // addresses that an app may read in its own name (ApplicationAccessPolicy), others are answered 403; nil: all
 
 	// Webhooks sends notifications and validation requests; nil: http.DefaultTransport, without redirects.
