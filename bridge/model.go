@@ -114,6 +114,7 @@ type Calendar struct {
 type Audit struct {
 	At    time.Time // zero: never
 	Found int       // differences, which were read anew
+	Again int       // those of them that were still there then, so that what Outlook's view says of them was taken
 	Due   time.Time // the next one; zero: not yet decided
 }
 
@@ -152,8 +153,12 @@ const (
 type Mark struct {
 	Series graph.EventID
 	Stage  int
-	// Complete: the series' rows are all that Graph lists of it in the window. Only read with StageDerive.
+	// Complete: the series' rows are all that Graph lists of it in the window. With StageRead: a listing named the series, and
+	// nothing has taken that back since.
 	Complete bool
+	// Unread: Graph lists the series and did not show it by its id when it was last asked. A Mark of StageAsk without it leaves
+	// that as it is.
+	Unread bool
 }
 
 // MirrorPage is one write to a mirror: everything in it happens, or nothing.
@@ -164,6 +169,9 @@ type MirrorPage struct {
 	Gone     []graph.EventID
 	Marks    []Mark
 	Cursor   *Cursor // nil: the cursor stays
+	// Asks are series that have turned up here while other calendars of the mailbox mirror them: each is marked with StageAsk
+	// there, which counts as a write to that mirror.
+	Asks map[CalendarID][]graph.EventID
 }
 
 // Cursor is where the next request of a calendar begins.

@@ -93,6 +93,9 @@ type MirrorStore interface {
 	Marked(ctx context.Context, id CalendarID, stage int, after graph.EventID, limit int) ([]Mark, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
+	// Unread lists up to limit clean series with a master that are Unread, ordered by id, beginning after the id given ("" from
+	// the start).
+	Unread(ctx context.Context, id CalendarID, after graph.EventID, limit int) ([]graph.EventID, error)
 }
 
 // ProgressStore keeps how the rounds of a calendar fare.

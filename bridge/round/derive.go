@@ -88,7 +88,7 @@ func (d *Deriver) deriveRefused(ctx context.Context, refused []graph.EventID) er
 		for _, id := range refused {
 			_, err := d.store.SeriesObject(ctx, d.cal.ID, id)
 			if errors.Is(err, bridge.ErrNotFound) {
-				marks = append(marks, bridge.Mark{Series: id, Complete: true})
+				marks = append(marks, bridge.Mark{Series: id, Complete: true, Unread: true})
 			} else if err != nil {
 				return err
 			}

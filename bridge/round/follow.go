@@ -28,9 +28,6 @@ type follower struct {
 	first *firstPage
 	// idle is the deltaLink that an empty round ended with, not yet written.
 	idle string
-	// arrived are events that these pages named first while another calendar mirrors them still: they have moved, and the other
-	// is to ask again.
-	arrived map[bridge.CalendarID][]graph.EventID
 }
 
 // fetching is a delta page that is read in the background.
@@ -209,7 +206,7 @@ func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.
 	}
 	p := newPage()
 	p.cursor = at
-	var fresh []graph.EventID
+	fresh := map[graph.EventID]graph.EventID{} // events that were not here, and their series
 	for _, e := range events {
 		have, known := rows[e.ID]
 		switch {
@@ -226,28 +223,18 @@ func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.
 			p.put(have)
 			p.askAgain(have)
 		default:
-			if !known {
-				fresh = append(fresh, e.ID)
-			}
 			row := rowOf(e, at.Round)
+			if !known {
+				fresh[e.ID] = row.Series
+			}
 			p.take(row)
 			rows[e.ID] = row
 		}
 	}
-	elsewhere, err := f.store.Elsewhere(ctx, f.cal.ID, fresh)
-	if err != nil {
+	if err := f.arrive(ctx, p, fresh); err != nil {
 		return err
 	}
-	if err := f.write(ctx, p); err != nil {
-		return err
-	}
-	for id, cal := range elsewhere {
-		if f.arrived == nil {
-			f.arrived = map[bridge.CalendarID][]graph.EventID{}
-		}
-		f.arrived[cal] = append(f.arrived[cal], id)
-	}
-	return nil
+	return f.write(ctx, p)
 }
 
 func idsOf(events []graph.Event) []graph.EventID {

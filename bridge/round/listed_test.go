@@ -2,6 +2,9 @@ package round_test
 
 import (
 	"fmt"
+	"net/http"
+	"outbridge/bridge/graph"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,5 +48,169 @@ func TestSharedInto(t *testing.T) {
 			}
 			w.Changes(0)
 		})
+	}
+}
+
+// hide has Graph answer with a status to every request for one event, whatever else it lists.
+func (w *world) hide(id graph.EventID, status int) {
+	w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.Contains(r.URL.Path, "/events/"+string(id)) {
+			return &graphsim.Fault{Status: status}
+		}
+		return nil
+	}
+}
+
+func (w *world) losses() (n int) {
+	w.Helper()
+	cals, err := w.Store.Calendars(w.Ctx, 1)
+	w.Must(err)
+	for _, c := range cals {
+		counts, err := w.Store.Counts(w.Ctx, c.ID)
+		w.Must(err)
+		n += counts.Losses
+	}
+	return n
+}
+
+// try runs a round that may fail.
+func (w *world) try() {
+	w.Pass(time.Minute)
+	_, _ = w.Rounds.Round(w.Ctx, w.Mailbox)
+}
+
+// TestMasterHidden: a series that Graph lists and whose master it refuses for ever is served as it is listed, with a loss, in
+// rounds that are good.
+func TestMasterHidden(t *testing.T) {
+	for _, status := range []int{404, 403, 400} {
+		for _, known := range []bool{false, true} {
+			t.Run(fmt.Sprint(status, " known=", known), func(t *testing.T) {
+				w := newWorld(t)
+				cal := w.Box.Calendar()
+				series := cal.Create(weekly("Stand-up", -7, 8, "monday", "thursday"))
+				cal.Create(meeting("Other", 1, 9))
+				if known {
+					w.Changes(2)
+				}
+				w.hide(series, status)
+				w.Must(cal.CancelOccurrence(series, day(10)))
+				w.Must(cal.ChangeOccurrence(series, day(14), func(e *graphsim.Event) { e.Subject, e.Location = "Special", "Roof" }))
+				w.try()
+				w.Object("Stand-up")
+				w.Crash()
+				w.Round()
+				w.Object("Stand-up", "Special", "LOCATION:Roof")
+				if w.losses() == 0 {
+					t.Error("no loss is recorded")
+				}
+				w.Changes(0)
+				w.Sim.ResetRequests()
+				if r := w.Changes(0); r.Requests != 2 {
+					t.Errorf("%d requests in an idle round", r.Requests)
+				}
+				w.Must(cal.Change(series, func(e *graphsim.Event) { e.Subject = "Sit-down" }))
+				w.try()
+				w.Round()
+				w.Object("Sit-down")
+
+				// Rendered again it is the same, and still has its loss.
+				w.Rounds.HTML = true
+				w.Round()
+				w.Object("Sit-down")
+				if w.losses() == 0 {
+					t.Error("the loss is forgotten")
+				}
+				// It is asked for now and then.
+				w.Sim.Fault = nil
+				w.Pass(time.Hour)
+				w.Round()
+				if n := w.losses(); n != 0 {
+					t.Errorf("%d losses when Graph shows it", n)
+				}
+				w.hide(series, status)
+				w.Must(cal.Touch(series))
+				w.try()
+				w.Must(cal.Delete(series))
+				w.try()
+				w.Round()
+				w.Object("Other")
+				w.Changes(0)
+			})
+		}
+	}
+}
+
+// TestHiddenAfterTrouble: what a listing has named is there, also where the round that was to read it failed and later ones find
+// that Graph does not show it.
+func TestHiddenAfterTrouble(t *testing.T) {
+	w := newWorld(t)
+	cal := w.Box.Calendar()
+	cal.Create(meeting("Other", 1, 9))
+	w.Changes(1)
+	w.Client.Attempts = 1
+	series := cal.Create(weekly("Stand-up", -7, 8, "monday", "thursday"))
+	w.hide(series, 503)
+	w.try()
+	w.Crash()
+	w.Client.Attempts = 1
+	w.hide(series, 404)
+	cal.Create(meeting("Another", 1, 9))
+	w.try()
+	w.Round()
+	w.Object("Stand-up")
+	w.Changes(0)
+}
+
+// TestPrivateInShared: private events of somebody else's calendar are listed, and not to be had by their ids.
+func TestPrivateInShared(t *testing.T) {
+	for _, into := range []bool{false, true} {
+		for _, view := range []bool{false, true} {
+			t.Run(fmt.Sprintf("into=%t view=%t", into, view), func(t *testing.T) {
+				w := newWorld(t, func(s *graphsim.Server) { s.PrivateUnreadable, s.DelegatedDeltaDenied = true, view })
+				var cal *graphsim.Calendar
+				if into {
+					cal = w.sharedInto()
+				} else {
+					boss := w.Sim.AddMailbox("boss@contoso.example", "The Boss", "Pacific Standard Time")
+					cal = boss.Calendar()
+					cal.Share(w.Box)
+					w.shareWith("boss@contoso.example")
+					w.Others = append(w.Others, cal)
+				}
+				private := func(e graphsim.Event) graphsim.Event {
+					e.Sensitivity = "private"
+					return e
+				}
+				single := cal.Create(private(meeting("Doctor", 2, 9)))
+				gone := cal.Create(private(meeting("Dentist", 3, 9)))
+				cal.Create(meeting("Open", 2, 9))
+				series := private(weekly("Therapy", -7, 15, "monday"))
+				series.Recurrence.Range = graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 6}
+				id := cal.Create(series)
+				w.Must(cal.ChangeOccurrence(id, day(7), func(e *graphsim.Event) { e.Subject = "Therapy, moved"; e.Start = e.Start.Add(-time.Hour) }))
+				w.try()
+				w.Round()
+				if w.losses() == 0 {
+					t.Error("no loss is recorded")
+				}
+				w.Changes(0)
+				w.Must(cal.Change(single, func(e *graphsim.Event) { e.Subject = "Doctor again" }))
+				w.Round()
+				w.Must(cal.CancelOccurrence(id, day(14)))
+				w.try()
+				w.Round()
+				w.Must(cal.Delete(gone))
+				w.Round()
+				if !view {
+					w.Must(cal.Change(single, func(e *graphsim.Event) { e.Start, e.End = at(800, 9, 0), at(800, 10, 0) }))
+					w.Changes(1)
+					w.Must(cal.Delete(single))
+				}
+				w.Must(cal.Delete(id))
+				w.try()
+				w.Round()
+				w.Changes(0)
+			})
+		}
 	}
 }

@@ -39,6 +39,12 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark) (one draft, err erro
 	if err != nil {
 		return one, err
 	}
+	if m.Unread {
+		defer func() {
+			one.Losses = append(one.Losses, convert.Loss{Event: m.Series, Field: "event",
+				Reason: "Outlook lists it and does not show it by itself; what its list does not tell is missing."})
+		}()
+	}
 	s, ok, err := d.series(rows, m.Complete)
 	if err != nil || !ok {
 		return one, err
