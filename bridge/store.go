@@ -76,7 +76,7 @@ type CalendarStore interface {
 
 // MirrorStore keeps mirrors.
 type MirrorStore interface {
-	// Mirror writes one page and returns the calendar's new Seq.
+	// Mirror writes one page and returns the calendar's new Seq. The Seq of a calendar of its Asks rises where that is news there.
 	Mirror(ctx context.Context, p MirrorPage) (seq int64, err error)
 	// Rows finds rows by id; those that the mirror does not have are absent.
 	Rows(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]Row, error)

@@ -54,15 +54,18 @@ var errNoCursor = errors.New("no cursor may be followed")
 func (f *follower) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of a page that nobody waits for any more
+	// A round that was cut short shows the calendar as it was when that began: what has happened since comes with the next one.
+	resumed := f.cal.Phase == bridge.PhaseFollow || f.cal.Phase == bridge.PhaseOpening
 	for {
 		end := false
 		err := f.again(ctx, func(ctx context.Context) (err error) {
 			end, err = f.step(ctx)
 			return err
 		})
-		if err != nil || end {
+		if err != nil || end && !resumed {
 			return err
 		}
+		resumed = resumed && !end
 	}
 }
 

@@ -3,11 +3,11 @@ package round_test
 import (
 	"fmt"
 	"net/http"
-	"outbridge/bridge/graph"
 	"strings"
 	"testing"
 	"time"
 
+	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 )
 

@@ -20,7 +20,8 @@ type resolver struct {
 	deriver  *Deriver
 	siblings *siblings
 	memory   *calendarMemory
-	foreign  bool // the calendar is somebody else's
+	foreign  bool                   // the calendar is somebody else's
+	missed   map[graph.EventID]bool // what Graph would not show for the first time in this round
 	// refused are series whose masters Graph will not show; they stay marked to be read.
 	refused []graph.EventID
 }
@@ -155,7 +156,7 @@ func (r *resolver) listed(ctx context.Context, results []graph.Result, marks []b
 	listed := map[graph.EventID]bool{}
 	for _, found := range r.graph.Listed(ctx, r.cal.GraphID, doubtful) {
 		switch i := at[found.ID]; {
-		case found.Err != nil && isHidden(found.Err): // no such list is to be had
+		case isUnlisted(found.Err): // the refusal counts
 		case found.Err != nil:
 			results[i].Err = found.Err
 		case found.Event.ID != "":
@@ -181,11 +182,12 @@ func (r *resolver) answer(ctx context.Context, a *answers, res graph.Result, lis
 	switch {
 	case isGone(res.Err), errors.Is(res.Err, errNotListed):
 		return drop()
-	case isHidden(res.Err) && mark.Unread:
+	case isHidden(res.Err) && mark.Unread && !r.missed[res.ID]:
 		r.log.Warn("an event that has changed is not shown by Graph, nor known from a list", "event", res.ID, "err", res.Err)
 		a.asListed(res.ID, false)
 		return nil
 	case isHidden(res.Err):
+		r.missed[res.ID] = true
 		a.marks[res.ID] = bridge.Mark{Series: res.ID, Stage: bridge.StageAsk, Unread: true} // once more in the next round
 		return res.Err
 	case res.Err != nil:
@@ -209,8 +211,13 @@ func (r *resolver) answer(ctx context.Context, a *answers, res graph.Result, lis
 		a.put(row)
 		a.mark(e.ID, bridge.StageDerive)
 	case row.IsInstance():
-		a.take(row)
-		a.mark(e.ID, bridge.StageDerive) // nothing of its own: the series that it belongs to shows it
+		// Nothing of its own: the series that it belongs to shows it. That one need not be here, for no listing has named it.
+		row.Round = 0
+		a.put(row)
+		if a.marks[row.Series].Stage < bridge.StageRead {
+			a.mark(row.Series, bridge.StageRead)
+		}
+		a.mark(e.ID, bridge.StageDerive)
 	case row.Kind == bridge.KindSingle && isPast(row.Span.End, r.cal.Window) && !isPast(have.Span.End, r.cal.Window):
 		return drop()
 	default:
@@ -343,7 +350,8 @@ func (r *resolver) master(ctx context.Context, a *answers, res graph.Result, mar
 // hidden takes that Graph lists a master and will not show it. Perhaps it was deleted since, which the next round tells, or Graph
 // contradicts itself for a moment. If it goes on to do so, the series is what was listed of it.
 func (r *resolver) hidden(a *answers, res graph.Result, mark bridge.Mark, have bridge.Row, rows []bridge.Row) error {
-	if !mark.Unread {
+	if !mark.Unread || r.missed[res.ID] {
+		r.missed[res.ID] = true
 		a.marks[res.ID] = bridge.Mark{Series: res.ID, Stage: bridge.StageRead, Complete: true, Unread: true}
 		r.refused = append(r.refused, res.ID)
 		if isGone(res.Err) {

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"outbridge/bridge"
+	"outbridge/bridge/graph"
 )
 
 // parallelCals is how many calendars of one mailbox are in work at once; the client holds the request limit.
@@ -189,7 +190,7 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: isForeign(c, all)}
 	one.siblings = &siblings{graph: one.graph, cal: c, served: all}
 	one.resolver = &resolver{mirror: one.mirror, deriver: one.deriver, siblings: one.siblings, memory: one.memory,
-		foreign: one.follower.foreign}
+		foreign: one.follower.foreign, missed: map[graph.EventID]bool{}}
 	return one
 }
 

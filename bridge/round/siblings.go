@@ -63,11 +63,16 @@ func (s *siblings) isHere(ctx context.Context, e graph.Event, named bool, elsewh
 	if asked && found.Err == nil {
 		return found.Event.ID != "", nil
 	}
-	if asked && !graph.IsNotOffered(found.Err) {
+	if asked && !isUnlisted(found.Err) {
 		return false, found.Err
 	}
 	_, moved := elsewhere[e.ID]
 	return !moved, nil
+}
+
+// isUnlisted reports that Graph will look for no event in the list of a calendar's events, and never will.
+func isUnlisted(err error) bool {
+	return graph.IsNotOffered(err) && !graph.IsAccessDenied(err) && !isGone(err)
 }
 
 // find is the served calendar of the same mailbox with that id.

@@ -49,10 +49,20 @@ func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) 
 			}
 		}
 		for other, list := range p.Asks {
+			news := int64(0) // what is to be asked for already is none, so that whoever writes there is not overtaken again and again
 			for _, id := range list {
-				if _, err := t.exec(ctx, mark, other, id, bridge.StageAsk, false, false); err != nil {
+				res, err := t.exec(ctx, mark+` WHERE stage <> excluded.stage`, other, id, bridge.StageAsk, false, false)
+				if err != nil {
 					return err
 				}
+				n, err := res.RowsAffected()
+				if err != nil {
+					return err
+				}
+				news += n
+			}
+			if news == 0 {
+				continue
 			}
 			if _, err := t.exec(ctx, `UPDATE calendar SET seq = seq + 1 WHERE id = ?`, other); err != nil {
 				return err
