@@ -61,6 +61,7 @@ type calendarStatus struct {
 	Listed    bool       `json:"listed"`            // Graph allows no delta: it is listed and compared, which takes more requests
 	Audited   *time.Time `json:"audited"`           // the last audit
 	Found     int        `json:"audit_differences"` // what it found, and had read anew
+	Again     int        `json:"audit_again"`       // what reading did not mend, so that Outlook's own list was taken for it
 
 	LossList []convert.Loss `json:"loss_list,omitempty"` // with --losses
 }
@@ -183,6 +184,7 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: faultLine(c.Fault, name),
 			Syncing: c.Good.IsZero() && c.Fault == (bridge.Fault{}),
 			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
+			Again: c.Audit.Again,
 		}
 		if !c.Checked.IsZero() {
 			cs.CursorAge = time.Since(c.Checked).Truncate(time.Second).Seconds()
@@ -204,6 +206,9 @@ func (c calendarStatus) audit() string {
 	switch {
 	case c.Audited == nil:
 		return "not yet"
+	case c.Again > 0:
+		return fmt.Sprintf("%s, %d differences mended, %d of them found twice and taken from Outlook's own list",
+			c.Audited.Local().Format(time.DateTime), c.Found, c.Again)
 	case c.Found > 0:
 		return fmt.Sprintf("%s, %d differences mended", c.Audited.Local().Format(time.DateTime), c.Found)
 	}
