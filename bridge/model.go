@@ -211,6 +211,13 @@ type Object struct {
 	Deleted  bool
 }
 
+// Past is what clients were shown before.
+type Past struct {
+	Removed  []Object  // objects of the series that are not there any more: Name and UID
+	Sequence int       // the highest of any object of the account with one of the UIDs; -1: there was none
+	Stamp    time.Time // the latest of theirs
+}
+
 // Password is an app password of a user. The password itself is only ever seen when it is made.
 type Password struct {
 	ID      int64     `json:"id"`

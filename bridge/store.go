@@ -116,6 +116,9 @@ type StagingStore interface {
 	MarkAll(ctx context.Context, id CalendarID, rendering string) error
 	// SeriesObject is the object of a series as the next Publish would leave it, or ErrNotFound.
 	SeriesObject(ctx context.Context, id CalendarID, series graph.EventID) (Object, error)
+	// Past is what is known of earlier objects of a series, and of those of the account, removed calendars included, that had
+	// one of the UIDs.
+	Past(ctx context.Context, id CalendarID, series graph.EventID, uids ...string) (Past, error)
 	// UIDTaken reports whether another series of the calendar has an object of that UID, staged or published.
 	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
 	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.

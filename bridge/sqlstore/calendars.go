@@ -119,6 +119,13 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 			}
 		}
 		for _, c := range known {
+			_, err := t.exec(ctx, `
+				INSERT INTO past (account_id, uid, sequence, stamp)
+				SELECT ?1, uid, max(sequence), max(stamp) FROM object WHERE calendar_id = ?2 GROUP BY uid
+				ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence), stamp = max(stamp, excluded.stamp)`, id, c.ID)
+			if err != nil {
+				return err
+			}
 			if _, err := t.exec(ctx, `DELETE FROM calendar WHERE id = ?`, c.ID); err != nil {
 				return err
 			}
