@@ -188,18 +188,19 @@ func (d *Deriver) Publish(ctx context.Context, series ...graph.EventID) (changed
 func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok bool, err error) {
 	s = d.newSeries()
 	spans := []convert.Span{}
+	isMaster := false
 	for _, row := range rows {
 		switch row.Kind {
 		case bridge.KindSingle, bridge.KindMaster, bridge.KindOrphan:
 			if s.Event, err = eventOf(row); err != nil {
 				return s, false, err
 			}
-			ok = true
+			ok, isMaster = true, row.Kind == bridge.KindMaster
 		case bridge.KindException, bridge.KindOccurrence:
 			spans = append(spans, row.Span)
 		}
 	}
-	if s.Event.Recurrence == nil {
+	if s.Event.Recurrence == nil && !isMaster {
 		return s, ok, nil
 	}
 	if complete {

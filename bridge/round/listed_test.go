@@ -214,3 +214,51 @@ func TestPrivateInShared(t *testing.T) {
 		}
 	}
 }
+
+// TestExceptionsUntold: an exception that lists name in full and its master's GET leaves out keeps all that the list said of it.
+func TestExceptionsUntold(t *testing.T) {
+	for _, lack := range []bool{false, true} {
+		w := newWorld(t, func(s *graphsim.Server) { s.ExceptionsUntold, s.InstancesLackExceptions = true, lack })
+		cal := w.Box.Calendar()
+		series := cal.Create(weekly("Stand-up", -7, 8, "monday", "thursday"))
+		w.Must(cal.ChangeOccurrence(series, day(7), func(e *graphsim.Event) { e.Subject, e.Location, e.Body = "Early", "Roof", "Bring tea" }))
+		w.Must(cal.ChangeOccurrence(series, day(14), func(e *graphsim.Event) { e.Subject, e.Start = "Moved", e.Start.Add(-time.Hour) }))
+		w.Changes(1)
+		w.Object("SUMMARY:Early", "LOCATION:Roof", "Bring tea", "SUMMARY:Moved")
+		w.Must(cal.CancelOccurrence(series, day(10)))
+		w.Changes(1)
+		w.Object("SUMMARY:Early", "LOCATION:Roof", "Bring tea", "SUMMARY:Moved")
+		w.Must(cal.CancelOccurrence(series, day(14)))
+		w.Changes(1)
+		w.Rounds.HTML = true
+		w.Round()
+		w.Object("SUMMARY:Early", "LOCATION:Roof", "Bring tea")
+		w.Must(cal.Change(series, func(e *graphsim.Event) { e.Start, e.End = e.Start.Add(time.Hour), e.End.Add(time.Hour) }))
+		w.Round()
+		w.Changes(0)
+	}
+}
+
+// TestNullRecurrence: a master whose recurrence is null everywhere shows the occurrences that are listed.
+func TestNullRecurrence(t *testing.T) {
+	w := newWorld(t, func(s *graphsim.Server) { s.NullRecurrence = true })
+	cal := w.Box.Calendar()
+	e := weekly("Stand-up", -14, 8, "monday", "thursday")
+	e.Recurrence.Range = graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 12}
+	series := cal.Create(e)
+	w.Changes(1)
+	if w.losses() == 0 {
+		t.Error("no loss is recorded")
+	}
+	w.Must(cal.CancelOccurrence(series, day(7)))
+	w.Changes(1)
+	w.Must(cal.ChangeOccurrence(series, day(10), func(e *graphsim.Event) { e.Subject, e.Location = "Special", "Roof" }))
+	w.Changes(1)
+	w.Object("Stand-up", "LOCATION:Roof")
+	w.Must(cal.Change(series, func(e *graphsim.Event) { e.Subject = "Sit-down" }))
+	w.Changes(1)
+	w.Rounds.HTML = true
+	w.Round()
+	w.Must(cal.Delete(series))
+	w.Changes(1)
+}

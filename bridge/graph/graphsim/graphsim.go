@@ -67,6 +67,8 @@ type Server struct {
 
 	Skip29                  bool // day 29, 30 and 31 skip shorter months, where Outlook takes the last day
 	NoCancelledOccurrences  bool // cancelledOccurrences and exceptionOccurrences are unknown properties, as before 2025
+	ExceptionsUntold        bool // exceptionOccurrences of a GET is empty, though lists name the exceptions
+	NullRecurrence          bool // the recurrence of a master is null in every answer
 	InstancesLackExceptions bool // /instances leaves exceptions out, as some mailboxes did
 
 	// ExactDuration makes an occurrence during which the clocks change last as long as the others, as RFC 5545 section

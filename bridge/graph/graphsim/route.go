@@ -317,7 +317,7 @@ func (c *call) getEvent(x *item, day time.Time) response {
 	if expanded && sel != nil && sel.has("exceptionOccurrences") {
 		list := []map[string]any{}
 		views := []view(nil)
-		if v.kind == graph.SeriesMaster {
+		if v.kind == graph.SeriesMaster && !c.server.ExceptionsUntold {
 			views = x.exceptionViews()
 		}
 		for i, e := range views {
