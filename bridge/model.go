@@ -67,6 +67,9 @@ const (
 	PendingNothing = ""
 	PendingLook    = "look"  // what lies beyond the window's end is not listed
 	PendingSweep   = "sweep" // events that neither listing named are to be asked for
+	// The two where Graph could not list what lies beyond, which is tried again now and then.
+	PendingSweepFirst = "sweep first"
+	PendingBeyond     = "beyond"
 )
 
 // Ways of learning what changes in a calendar.

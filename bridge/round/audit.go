@@ -41,7 +41,7 @@ func (r *calendarRound) auditIfDue(ctx context.Context) error {
 // auditDue reports whether the calendar's mirror is to be compared with Outlook's view in this round. The first time is
 // put off, and by another while for every calendar, so that they do not all fall into one minute.
 func (r *calendarRound) auditDue(ctx context.Context) (bool, error) {
-	if r.cal.Phase != bridge.PhaseSteady || r.cal.Pending != bridge.PendingNothing {
+	if r.cal.Phase != bridge.PhaseSteady || r.cal.Pending != bridge.PendingNothing && r.cal.Pending != bridge.PendingBeyond {
 		return false, nil
 	}
 	if r.options.auditAlways {
@@ -69,7 +69,7 @@ func (r *calendarRound) audit(ctx context.Context) (found, again int, err error)
 		if err := r.again(ctx, a.reopen); err != nil {
 			return 0, 0, err
 		}
-		err := errors.Join(beyond{r.mirror}.complete(ctx), r.settle(ctx))
+		err := errors.Join(beyond{r.mirror, r.memory}.complete(ctx), r.settle(ctx))
 		return r.report.Changed - before, 0, err
 	}
 	days, compared, err := a.days(ctx, sure(r.cal.Window))

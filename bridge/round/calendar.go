@@ -65,7 +65,7 @@ func (r *calendarRound) run(ctx context.Context) error {
 	if err := r.catchUp(ctx); err != nil {
 		return err
 	}
-	err := beyond{r.mirror}.complete(ctx)
+	err := beyond{r.mirror, r.memory}.complete(ctx)
 	if errors.Is(err, bridge.ErrConflict) {
 		return err
 	}

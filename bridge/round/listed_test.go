@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 )
@@ -261,4 +262,60 @@ func TestNullRecurrence(t *testing.T) {
 	w.Round()
 	w.Must(cal.Delete(series))
 	w.Changes(1)
+}
+
+// TestLookFailsForEver: that Graph cannot list what lies beyond the window is a failure once. It keeps nothing else from being
+// done, and what is missing for it is on record.
+func TestLookFailsForEver(t *testing.T) {
+	for _, status := range []int{500, 502, 503, 504, 403} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			w := newWorld(t)
+			w.Client.Attempts = 1
+			cal := w.Box.Calendar()
+			gone := cal.Create(meeting("Gone", 3, 9))
+			cal.Create(meeting("Soon", 3, 9))
+			cal.Create(meeting("Known", 900, 9))
+			w.Changes(3)
+			far := 0
+			w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+				if strings.HasSuffix(r.URL.Path, "/events") {
+					far++
+					return &graphsim.Fault{Status: status}
+				}
+				return nil
+			}
+			w.Sim.ForgetDeltaTokens()
+			w.Must(cal.Delete(gone))
+			w.try()
+			w.Check() // what was deleted in between is gone, what is known of the time beyond is there
+			w.Round()
+			pending := func() string {
+				c, err := w.Store.Calendar(w.Ctx, 1)
+				w.Must(err)
+				return c.Pending
+			}
+			if p := pending(); p != bridge.PendingBeyond {
+				t.Errorf("pending %q", p)
+			}
+			for range 3 {
+				w.Round()
+			}
+			far = 0
+			for range 30 {
+				w.Round()
+			}
+			if far > 3 {
+				t.Errorf("asked %d times in half an hour", far)
+			}
+			w.audit(0)
+			cal.Create(meeting("Sooner", 2, 9))
+			w.Changes(1)
+			w.Sim.Fault = nil
+			w.Pass(time.Hour)
+			w.Changes(0)
+			if p := pending(); p != bridge.PendingNothing {
+				t.Errorf("pending %q", p)
+			}
+		})
+	}
 }

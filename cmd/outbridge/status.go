@@ -61,6 +61,7 @@ type calendarStatus struct {
 	Listed    bool       `json:"listed"`            // Graph allows no delta: it is listed and compared, which takes more requests
 	Audited   *time.Time `json:"audited"`           // the last audit
 	Found     int        `json:"audit_differences"` // what it found, and had read anew
+	Lacks     *time.Time `json:"lacks_after"`       // Graph does not list what begins after this time
 	Again     int        `json:"audit_again"`       // what reading did not mend, so that Outlook's own list was taken for it
 
 	LossList []convert.Loss `json:"loss_list,omitempty"` // with --losses
@@ -129,6 +130,9 @@ func (s *statusCmd) Run(e *env) error {
 			if c.Listed {
 				fmt.Fprint(w, "\tlisted and compared: Graph lets guests follow no changes")
 			}
+			if c.Lacks != nil {
+				fmt.Fprintf(w, "\tGraph does not list what begins after %s", c.Lacks.Local().Format(time.DateOnly))
+			}
 			if c.Syncing {
 				fmt.Fprint(w, "\tfirst sync in progress")
 			}
@@ -185,6 +189,13 @@ func accountState(e *env, store *sqlstore.Store, name string, losses bool) (acco
 			Syncing: c.Good.IsZero() && c.Fault == (bridge.Fault{}),
 			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
 			Again: c.Audit.Again,
+		}
+		if c.Pending == bridge.PendingSweepFirst || c.Pending == bridge.PendingBeyond {
+			cs.Lacks = known(c.Window.End)
+			if st.State.Code == bridge.StateOK {
+				st.State.Code, st.State.Sentence = "incomplete", "Not everything of its calendars can be listed"
+				st.State.Action = "Nothing is to be done: it is tried again every hour"
+			}
 		}
 		if !c.Checked.IsZero() {
 			cs.CursorAge = time.Since(c.Checked).Truncate(time.Second).Seconds()
