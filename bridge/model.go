@@ -250,7 +250,7 @@ func ParsePeriod(s string) (Period, error) {
 			j++
 		}
 		if err != nil || n > 10000 {
-			return Period{}, fmt.Errorf("%q is no period: write it like 4mo, 90d or 1y", s)
+			return Period{}, fmt.Errorf("%q is not a period: write it like 4mo, 90d or 1y", s)
 		}
 		switch rest[i:j] {
 		case "d":
@@ -262,7 +262,7 @@ func ParsePeriod(s string) (Period, error) {
 		case "y":
 			p.Months += 12 * n
 		default:
-			return Period{}, fmt.Errorf("%q is no period: its unit must be d, w, mo or y", s)
+			return Period{}, fmt.Errorf("%q is not a period: its unit must be d, w, mo or y", s)
 		}
 		rest = rest[j:]
 	}

@@ -21,7 +21,7 @@ var (
 	// ErrBusy: somebody else has held the database for longer than a call waits. Nothing was written.
 	ErrBusy = errors.New("the database is held by another program; nothing was changed")
 	// ErrExists: there is one already.
-	ErrExists = errors.New("it exists already")
+	ErrExists = errors.New("it already exists")
 	// ErrWrongKey: what is sealed in the store was sealed with another key.
 	ErrWrongKey = errors.New("the key file is not the one that this database was made with")
 )

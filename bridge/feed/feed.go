@@ -143,7 +143,7 @@ func (f *Files) present(ctx context.Context, feed bridge.Feed) (Rendering, error
 func infoOf(a bridge.Account, r Rendering, oldest, now time.Time) info {
 	i := info{Name: r.feed.Name, Color: "#0078D4"}
 	if r.feed.Detail == bridge.DetailFull {
-		i.Description = "A copy of an Outlook calendar, to read only."
+		i.Description = "A read-only copy of an Outlook calendar."
 	}
 	if r.cals[0].Color != "" {
 		i.Color = r.cals[0].Color
@@ -158,7 +158,7 @@ func infoOf(a bridge.Account, r Rendering, oldest, now time.Time) info {
 		i.Zone = zone
 	}
 	if !oldest.IsZero() && now.Sub(oldest) > stale {
-		i.Description = "Outlook could not be read since " + oldest.UTC().Format("2 January 2006, 15:04") + " UTC; this is how it was then."
+		i.Description = "Outlook could not be read since " + oldest.UTC().Format("2 January 2006, 15:04") + " UTC; this is its state at that time."
 	}
 	return i
 }

@@ -30,7 +30,7 @@ func (s *Store) AddPassword(ctx context.Context, user, label string, at time.Tim
 func (s *Store) Passwords(ctx context.Context, user string) ([]bridge.Password, error) {
 	rows, err := s.read.query(ctx, `SELECT id, user, label, created FROM password WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
 	list, err := collect(rows, err, func(r *sql.Rows) (p bridge.Password, err error) {
-		err = r.Scan(&p.ID, &p.User, &p.Label, instant{&p.Created})
+		err = r.Scan(&p.ID, &p.User, &p.Label, unixTime{&p.Created})
 		return p, err
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ const feedColumns = `id, user, name, calendars, detail, options, created, change
 
 func scanFeed(row scanner) (f bridge.Feed, err error) {
 	var cals, options []byte
-	if err = row.Scan(&f.ID, &f.User, &f.Name, &cals, &f.Detail, &options, instant{&f.Created}, instant{&f.Changed}, &f.Salt); err != nil {
+	if err = row.Scan(&f.ID, &f.User, &f.Name, &cals, &f.Detail, &options, unixTime{&f.Created}, unixTime{&f.Changed}, &f.Salt); err != nil {
 		return f, err
 	}
 	return f, errors.Join(json.Unmarshal(cals, &f.Calendars), json.Unmarshal(options, &f.Options))

@@ -54,7 +54,7 @@ func scanAccount(row scanner) (a bridge.Account, err error) {
 	var state, settings string
 	var version int64
 	var identity []byte
-	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &state, &version, &settings, instant{&a.Grouped}, instant{&a.LastGood}, &identity)
+	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &state, &version, &settings, unixTime{&a.Grouped}, unixTime{&a.LastGood}, &identity)
 	if err != nil {
 		return a, err
 	}

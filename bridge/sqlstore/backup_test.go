@@ -93,7 +93,7 @@ func TestBackupBad(t *testing.T) {
 	if err := os.WriteFile(to, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Backup(t.Context(), path, to, false); err == nil || !strings.Contains(err.Error(), "exists already") {
+	if err := Backup(t.Context(), path, to, false); err == nil || !strings.Contains(err.Error(), "already exists") {
 		t.Errorf("a file in the way: %v", err)
 	}
 	if b := must(os.ReadFile(to))(t); string(b) != "dear" {

@@ -22,8 +22,8 @@ func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var c bridge.Calendar
 	var graphID string
 	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
-		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, instant{&c.Window.Start}, instant{&c.Window.End}, instant{&c.Checked},
-		instant{&c.Good}, fault{&c.Fault}, &c.Way, instant{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, instant{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, instant{&c.Modified})
+		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, unixTime{&c.Window.Start}, unixTime{&c.Window.End}, unixTime{&c.Checked},
+		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, unixTime{&c.Modified})
 	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
 	return c, err
 }

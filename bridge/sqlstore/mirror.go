@@ -15,7 +15,7 @@ const rowColumns = `id, series, kind, round, first_start, last_end, raw`
 
 func scanRow(rows *sql.Rows) (bridge.Row, error) {
 	var r bridge.Row
-	err := rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, instant{&r.Span.Start}, instant{&r.Span.End}, &r.Raw)
+	err := rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, unixTime{&r.Span.Start}, unixTime{&r.Span.End}, &r.Raw)
 	return r, err
 }
 
@@ -184,7 +184,7 @@ func (s *Store) RowsIn(ctx context.Context, id bridge.CalendarID, span convert.S
 		WHERE calendar_id = ?1 AND id > ?2 AND kind <> 'master' AND first_start < ?4 AND last_end > ?3 ORDER BY id LIMIT ?5`,
 		id, after, span.Start.Unix(), span.End.Unix(), limit)
 	list, err := collect(rows, err, func(rows *sql.Rows) (r bridge.Row, err error) {
-		err = rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, instant{&r.Span.Start}, instant{&r.Span.End})
+		err = rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, unixTime{&r.Span.Start}, unixTime{&r.Span.End})
 		return r, err
 	})
 	if err != nil {
@@ -239,7 +239,7 @@ func (s *Store) FindSeries(ctx context.Context, account, text string, limit int)
 		       OR kind <> 'occurrence' AND instr(lower(coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), '')), lower(?2)) > 0)
 		GROUP BY calendar_id, series ORDER BY min(first_start) LIMIT ?3`, account, text, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (f bridge.Found, err error) {
-		err = r.Scan(&f.Calendar, &f.Series, &f.Subject, instant{&f.Start})
+		err = r.Scan(&f.Calendar, &f.Series, &f.Subject, unixTime{&f.Start})
 		return f, err
 	})
 	if err != nil {

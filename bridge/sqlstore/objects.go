@@ -22,7 +22,7 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 				FROM object WHERE calendar_id = ?1 AND series = ?2)
 			ORDER BY place, deleted LIMIT 1)
 		WHERE deleted = 0`, id, series).
-		Scan(&o.Name, &o.UID, &o.ETag, &o.Sequence, instant{&o.Stamp}, instant{&o.First}, instant{&o.Last}, &o.Size, &o.Data)
+		Scan(&o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data)
 	if err != nil {
 		return o, fmt.Errorf("object of series: %w", notFound(err))
 	}
@@ -53,7 +53,7 @@ func (s *Store) Past(ctx context.Context, id bridge.CalendarID, series graph.Eve
 			UNION ALL SELECT sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN (SELECT uid FROM named)
 			UNION ALL SELECT sequence, stamp FROM past
 				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN (SELECT uid FROM named))`, id, string(list)).
-		Scan(&p.Sequence, instant{&p.Stamp})
+		Scan(&p.Sequence, unixTime{&p.Stamp})
 	if err != nil {
 		return p, fmt.Errorf("find earlier objects: %w", err)
 	}
@@ -192,7 +192,7 @@ const listColumns = `name, etag, rev, modified, first_start, last_end, deleted, 
 
 func scanObject(row scanner, withData bool) (bridge.Object, error) {
 	var o bridge.Object
-	into := []any{&o.Name, &o.ETag, &o.Rev, instant{&o.Modified}, instant{&o.First}, instant{&o.Last}, &o.Deleted, &o.Size}
+	into := []any{&o.Name, &o.ETag, &o.Rev, unixTime{&o.Modified}, unixTime{&o.First}, unixTime{&o.Last}, &o.Deleted, &o.Size}
 	if withData {
 		into = append(into, &o.Data)
 	}

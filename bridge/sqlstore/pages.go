@@ -84,7 +84,7 @@ func (s *Store) SetRegistration(ctx context.Context, r bridge.Registration) erro
 const sessionColumns = `id, agent, created, seen, expires`
 
 func scanSession(row scanner) (v bridge.Session, err error) {
-	err = row.Scan(&v.ID, &v.Agent, instant{&v.Created}, instant{&v.Seen}, instant{&v.Expires})
+	err = row.Scan(&v.ID, &v.Agent, unixTime{&v.Created}, unixTime{&v.Seen}, unixTime{&v.Expires})
 	return v, err
 }
 
@@ -204,7 +204,7 @@ func (s *Store) TakeTicket(ctx context.Context, secret string, now time.Time) (v
 			return err
 		}
 		return t.row(ctx, `DELETE FROM ticket WHERE hash = ? RETURNING user, label, expires`, s.key.digest("ticket", secret)).
-			Scan(&v.User, &v.Label, instant{&v.Expires})
+			Scan(&v.User, &v.Label, unixTime{&v.Expires})
 	})
 	if err != nil {
 		return v, fmt.Errorf("take ticket: %w", notFound(err))
@@ -224,7 +224,7 @@ func (s *Store) EventLosses(ctx context.Context, id bridge.CalendarID, limit int
 		FROM series LEFT JOIN event ON event.calendar_id = series.calendar_id AND event.id = series.id
 		WHERE series.calendar_id = ? AND loss_count > 0 ORDER BY first_start DESC, series.id LIMIT ?`, id, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (v row, err error) {
-		err = r.Scan(&v.series, &v.losses, &v.Subject, instant{&v.Start})
+		err = r.Scan(&v.series, &v.losses, &v.Subject, unixTime{&v.Start})
 		return v, err
 	})
 	if err != nil {

@@ -99,7 +99,7 @@ func (s *Store) BehindPushSubscriptions(ctx context.Context, limit int) ([]bridg
 		WHERE c.rev > p.rev ORDER BY coalesce(p.not_before, 0), p.id LIMIT ?`, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (p bridge.PushSubscription, err error) {
 		var box []byte
-		err = r.Scan(&p.ID, &p.User, &p.Calendar, &box, instant{&p.Expires}, &p.Rev, &p.Failures, instant{&p.NotBefore}, &p.Epoch, &p.CalendarRev)
+		err = r.Scan(&p.ID, &p.User, &p.Calendar, &box, unixTime{&p.Expires}, &p.Rev, &p.Failures, unixTime{&p.NotBefore}, &p.Epoch, &p.CalendarRev)
 		if err == nil {
 			box, err = s.key.open(box, p.ID)
 		}

@@ -170,10 +170,10 @@ func unix(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: t.Unix(), Valid: !t.IsZero()}
 }
 
-// instant scans what unix stored.
-type instant struct{ *time.Time }
+// unixTime scans what unix stored.
+type unixTime struct{ *time.Time }
 
-func (i instant) Scan(v any) error {
+func (i unixTime) Scan(v any) error {
 	switch v := v.(type) {
 	case nil:
 		*i.Time = time.Time{}

@@ -10,7 +10,7 @@ import (
 func (s *Store) Subscription(ctx context.Context, id bridge.AccountID) (bridge.Subscription, error) {
 	sub := bridge.Subscription{Account: id}
 	err := s.read.row(ctx, `SELECT graph_id, state, url, renew, expires, fault FROM subscription WHERE account_id = ?`, id).
-		Scan(&sub.GraphID, &sub.State, &sub.URL, instant{&sub.Renew}, instant{&sub.Expires}, fault{&sub.Fault})
+		Scan(&sub.GraphID, &sub.State, &sub.URL, unixTime{&sub.Renew}, unixTime{&sub.Expires}, fault{&sub.Fault})
 	if err != nil {
 		return sub, fmt.Errorf("subscription: %w", notFound(err))
 	}

@@ -11,59 +11,60 @@ import (
 	"outbridge/bridge"
 )
 
-// Accounts is what the pages do with accounts: adding and removing them, and signing them in to Microsoft. Its methods are
-// called concurrently. An error that the person at the page can do something about is a *Problem, a *bridge.OtherMailboxError,
-// or one that bridge.FaultOf knows.
+// Accounts is what the pages do with accounts: add and remove them, and sign them in to Microsoft. Its methods are called
+// concurrently. An error that the administrator can do something about is a *Problem, a *bridge.OtherMailboxError, or one
+// that bridge.FaultOf knows.
 type Accounts interface {
-	// List is every account, by name.
+	// List returns every account, by name.
 	List(ctx context.Context) ([]Account, error)
-	// Add makes an account. A mailbox of "" is that of whoever signs in to it; an address is read app-only, see App.
+	// Add adds an account. A mailbox of "" is that of the person who signs in; an address is read app-only, see App.
 	Add(ctx context.Context, name, mailbox string) error
-	// Remove ends the account and removes all that is stored of it.
+	// Remove removes the account and everything stored for it.
 	Remove(ctx context.Context, name string) error
 	// Nudge starts a round of the account now.
 	Nudge(name string)
 	Pulse(name string) bridge.Pulse
 
-	// App is the app registration in use. SetApp changes it where the configuration names none.
+	// App returns the app registration in use. SetApp changes it, unless it is in the configuration file.
 	App(ctx context.Context) (App, error)
 	SetApp(ctx context.Context, r bridge.Registration) error
 
-	// DeviceCode begins a sign-in of the account by a code that is entered at Microsoft. Only with other may it be
-	// somebody else who signs in than before.
+	// DeviceCode starts a sign-in of the account with a code to be entered at Microsoft. Only if other is set may
+	// another person than before sign in.
 	DeviceCode(ctx context.Context, account string, other bool) (DeviceCode, error)
-	// BrowserURL is where a sign-in of the account in this browser begins; Microsoft sends it back to redirectURI, with
-	// state. Exchange ends it: back is the query that it came back with, a code or an error. verifier is of PKCE (RFC 7636).
+	// BrowserURL is the URL at which a sign-in of the account in this browser starts. Microsoft sends the browser back to
+	// redirectURI with state. Exchange completes the sign-in with the query that the browser came back with, which has a
+	// code or an error. verifier is that of PKCE (RFC 7636).
 	BrowserURL(ctx context.Context, account, redirectURI, state, verifier string) (string, error)
 	Exchange(ctx context.Context, account string, back url.Values, redirectURI, verifier string, other bool) error
 }
 
-// Account is one account as the pages know it.
+// Account is an account as the pages know it.
 type Account struct {
 	Name       string
-	Mailbox    string // an address: app-only; "": of whoever signs in
-	Configured bool   // in the configuration file, so it cannot be removed on a page
+	Mailbox    string // an address: app-only; "": that of the person who signs in
+	Configured bool   // in the configuration file, so the pages cannot remove it
 }
 
 // App is the app registration at Microsoft.
 type App struct {
 	bridge.Registration
-	Configured bool // named in the configuration file, so it cannot be changed on a page
-	AppOnly    bool // it has a secret or a certificate, so mailboxes can be read by their address
-	// Consent is where an administrator lets the app into the whole organization; "" while there is none.
+	Configured bool // in the configuration file, so the pages cannot change it
+	AppOnly    bool // it has a secret or certificate, so mailboxes can be read by their address
+	// Consent is the URL where an administrator of the organization grants consent for all of it; "" if there is none.
 	Consent string
 }
 
-// DeviceCode is a sign-in that waits for a person.
+// DeviceCode is a sign-in that waits for a person to enter a code.
 type DeviceCode struct {
 	UserCode        string
 	VerificationURI string
 	Expires         time.Time
-	// Wait returns nil once the person has signed in and the account has been told.
+	// Wait returns nil once the person has signed in and the sign-in is stored.
 	Wait func(ctx context.Context) error
 }
 
-// Problem is an error in words for the person at the page.
+// Problem is an error in words for the administrator.
 type Problem struct {
 	Sentence string // what happened
 	Action   string // what to do
@@ -71,7 +72,7 @@ type Problem struct {
 
 func (p *Problem) Error() string { return strings.TrimSpace(p.Sentence + " " + p.Action) }
 
-// problemOf is err as a Problem, or false where it is none of the person's business.
+// problemOf is err as a Problem; false if the administrator can do nothing about it.
 func problemOf(err error) (*Problem, bool) {
 	var p *Problem
 	var other *bridge.OtherMailboxError
@@ -82,10 +83,10 @@ func problemOf(err error) (*Problem, bool) {
 	case errors.As(err, &p):
 		return p, true
 	case errors.As(err, &other):
-		return &Problem{Sentence: fmt.Sprintf("This account belongs to %s, and that sign-in was of %s.", other.Before.Address, other.Now.Address),
-			Action: "Sign in as the same person, or tick that somebody else may sign in, whose calendars then replace all of the account's."}, true
+		return &Problem{Sentence: fmt.Sprintf("This account belongs to %s, but you signed in as %s.", other.Before.Address, other.Now.Address),
+			Action: "Sign in as the same person, or choose to sign in as somebody else: their calendars then replace all calendars of the account."}, true
 	case errors.Is(err, context.DeadlineExceeded), f.Reason == bridge.ReasonThrottled, f.Reason == bridge.ReasonUnreachable, f.Reason == bridge.ReasonUnavailable:
-		return &Problem{Sentence: "Microsoft's login service does not answer properly at the moment.", Action: "Try again in a while."}, true
+		return &Problem{Sentence: "Microsoft's login service is not available at the moment.", Action: "Try again in a while."}, true
 	case f.Action == bridge.ActionWait, f.Action == bridge.ActionInspect:
 		return nil, false
 	}

@@ -6,24 +6,23 @@ import (
 	"time"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
 )
 
-// maxLosses bounds the list of losses on a page.
+// maxLosses is how many losses a page lists.
 const maxLosses = 500
 
-// calendarPage shows the month or week of one calendar, or of all of an account, as clients see it.
+// calendarPage shows a month or week of one calendar of an account, or of all of them, as clients see it.
 func calendarPage(v *visit, a Account) error {
-	view, err := v.h.accountView(v.r.Context(), a)
+	status, err := v.h.accountStatus(v.r.Context(), a)
 	if err != nil {
 		return err
 	}
 	name := v.r.PathValue("calendar")
-	data := map[string]any{"Account": view, "One": (*calendarView)(nil), "All": view.Calendars}
+	data := map[string]any{"Account": status, "One": (*calendarStatus)(nil), "All": status.Calendars}
 	title := "Calendars of " + a.Name
-	shown := view.Calendars
+	shown := status.Calendars
 	if name != "" {
-		i := slices.IndexFunc(shown, func(c calendarView) bool { return c.Name == name })
+		i := slices.IndexFunc(shown, func(c calendarStatus) bool { return c.Name == name })
 		if i < 0 {
 			return bridge.ErrNotFound
 		}
@@ -38,17 +37,18 @@ func calendarPage(v *visit, a Account) error {
 	for i, c := range shown {
 		cals[i] = c.Calendar
 	}
-	zone := time.Local // the view finds a better one
-	if loc, _, ok := convert.LoadZone(view.Zone); ok {
+	zone := time.Local // the viewer looks for a better one
+	if loc, ok := v.h.zone(status.Zone); ok {
 		zone = loc
 	}
-	if data["View"], err = viewOf(v.r.Context(), v.h.Store, cals, v.r.URL.Query(), zone, v.h.now()); err != nil {
+	r := viewer{v.h.Store, v.h.zone}
+	if data["View"], err = r.view(v.r.Context(), cals, v.r.URL.Query(), zone, v.h.now()); err != nil {
 		return err
 	}
 	return v.render("calendar", page{Title: title, Account: &a, Tab: "calendar", Script: true, Data: data})
 }
 
-// lossRow is an event with what was lost of it.
+// lossRow is an event with how it differs from Outlook.
 type lossRow struct {
 	Subject string
 	Start   time.Time
@@ -74,7 +74,7 @@ func (v *visit) losses(c bridge.Calendar) ([]lossRow, error) {
 	return rows, nil
 }
 
-// fieldName is the property of a loss as people call it.
+// fieldName is the name of a Graph property for people.
 func fieldName(field string) string {
 	names := map[string]string{
 		"subject": "Title", "body": "Description", "categories": "Categories", "hasAttachments": "Attachments", "location": "Place",

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"outbridge/bridge"
+	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/web"
 )
@@ -26,7 +27,7 @@ const (
 	adminPassword = "correct horse battery"
 )
 
-// desk is a site with all its pages, and the clock of its bridge.
+// desk is a site with all pages, an Edge, and a clock that tests move.
 type desk struct {
 	*site
 	accounts *accountsAt
@@ -42,10 +43,10 @@ func newDesk(t *testing.T) *desk {
 	s := newSite(t)
 	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now()}
 	d.handler = &web.Handler{Store: s.store, Feeds: s.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts,
-		SetupCode: setupCode, Now: d.now, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		SetupCode: setupCode, Now: d.now, Zone: convert.Zone, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	d.edge = &web.Edge{Next: d.handler.Handler(), PublicURL: d.handler.PublicURL}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if peer := r.Header.Get("Test-Peer"); peer != "" { // the other end, which a test cannot be on any machine but this
+		if peer := r.Header.Get("Test-Peer"); peer != "" { // tests cannot connect from another machine
 			r.RemoteAddr = peer
 		}
 		if r.Header.Get("Test-TLS") != "" {
@@ -70,7 +71,7 @@ func (d *desk) later(by time.Duration) {
 	d.clock = d.clock.Add(by)
 }
 
-// accountsAt is web.Accounts for the simulated Outlook of a site, with alice in the configuration.
+// accountsAt implements web.Accounts on the simulated Outlook of a site; alice is in the configuration.
 type accountsAt struct {
 	*site
 	mu      sync.Mutex
@@ -148,11 +149,11 @@ func (a *accountsAt) Exchange(ctx context.Context, account string, back url.Valu
 	return err
 }
 
-// person is somebody with a browser of their own. It follows no redirect.
+// person has a browser of their own, which does not follow redirects.
 type person struct {
 	*desk
 	client *http.Client
-	// header goes with every request; Host is the host that the browser knows the bridge by.
+	// header is sent with every request; its Host is the host in the browser's address bar.
 	header http.Header
 }
 
@@ -165,7 +166,7 @@ func (d *desk) somebody() *person {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// admin is somebody who has signed in.
+// admin is a person who has signed in.
 func (d *desk) admin() *person {
 	d.Helper()
 	d.setPassword(adminPassword)
@@ -178,7 +179,7 @@ func (d *desk) admin() *person {
 
 func (d *desk) setPassword(password string) {
 	d.Helper()
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost) // HashPassword takes its time
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost) // HashPassword is slow
 	if err == nil {
 		err = d.store.SetAdministrator(d.Context(), string(hash), false)
 	}
@@ -189,7 +190,7 @@ func (d *desk) setPassword(password string) {
 
 func (p *person) get(path string) answer { p.Helper(); return p.send("GET", path, nil) }
 
-// post sends a form of names and values in turns.
+// post sends a form of alternating names and values.
 func (p *person) post(path string, pairs ...string) answer {
 	p.Helper()
 	form := url.Values{}

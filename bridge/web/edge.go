@@ -2,29 +2,30 @@ package web
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
 	"time"
 )
 
-// Client is who a request comes from, and how it came.
+// Client is who a request comes from, and how it got here.
 type Client struct {
-	Addr  netip.Addr // behind trusted proxies, and behind one on this machine; the zero Addr where it is not known
-	HTTPS bool       // it speaks https, with the bridge or with a proxy in front
-	Safe  bool       // nobody between could read the request: it came over TLS, by a proxy that vouches for that, or never left this machine
-	Local bool       // it is a program on this machine that asks without a proxy
+	Addr  netip.Addr // of the client behind trusted proxies, or behind a proxy on this machine; the zero Addr if not known
+	HTTPS bool       // the client uses https, to the bridge or to a proxy in front of it
+	Safe  bool       // nobody could read the request on the way: TLS, a proxy that vouches for TLS, or it never left this machine
+	Local bool       // a program on this machine, without a proxy
 }
 
 type clientKey struct{}
 
-// ClientOf is what the Edge found out. Of a request that came past it, nothing is known and nothing is safe.
+// ClientOf is what Edge found out about a request. A request that did not pass Edge has no known client and is not safe.
 func ClientOf(r *http.Request) Client {
 	c, _ := r.Context().Value(clientKey{}).(Client)
 	return c
 }
 
-// network is whom a guess is counted to: an address, or of IPv6 the network, since a client has all of one.
+// network is what guesses are counted by: the IPv4 address, or the /64 network in IPv6, since one client has all of it.
 func (c Client) network() string {
 	if c.Addr.Is6() {
 		if p, err := c.Addr.Prefix(64); err == nil {
@@ -34,14 +35,14 @@ func (c Client) network() string {
 	return c.Addr.String()
 }
 
-// Edge is what every request passes first, CalDAV too. It decides who asks and whether the way here was safe, once, for
-// ClientOf; refuses to be asked for a password over plain http; and counts. Next is required.
+// Edge is what every request passes first, CalDAV too. It decides once, for ClientOf, who is asking and whether the request
+// was safe on its way; refuses requests over plain http that need a password; and counts requests. Next is required.
 type Edge struct {
 	Next      http.Handler
-	DAV       func(*http.Request) bool // reports whether a request is CalDAV; nil: none is
+	DAV       func(*http.Request) bool // reports whether a request is CalDAV; nil: no request is
 	Proxies   Proxies
 	PublicURL string   // origin that clients use
-	Plain     bool     // passwords may come over plain http: there is nothing real behind them
+	Plain     bool     // accept passwords over plain http, because no real data is behind them
 	Metrics   *Metrics // nil: nothing is counted
 }
 
@@ -51,19 +52,19 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { e.Metrics.Served(part, knownMethod(r.Method), answer.status, time.Since(begin)) }()
 	client := e.client(r)
 	if !client.Safe && !e.Plain && (part == "dav" || part == "page") {
-		// Before anything asks for a password, so that none is sent.
-		plain(answer, http.StatusForbidden, "Passwords are not taken over plain http from another machine: use https. Whoever runs this bridge behind a proxy with TLS sets trusted_proxy.\n")
+		// Before anything asks for a password, so that the client sends none.
+		plainText(answer, http.StatusForbidden, "Passwords are not accepted over plain http from another machine: use https. If this bridge runs behind a proxy with TLS, set trusted_proxy in its configuration.\n")
 		return
 	}
 	e.Next.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), clientKey{}, client)))
 }
 
-// ToHTTPS sends requests over plain http to the same path of an https origin. One with a password is refused instead: it
-// has travelled in the clear already, and is not to do so again without anybody noticing.
+// ToHTTPS redirects requests over plain http to the same path at an https origin. A request with a password is refused
+// instead: the password has already been sent in the clear, and a redirect would hide that it is sent so every time.
 func ToHTTPS(origin string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
-			plain(w, http.StatusForbidden, "Passwords are not taken over plain http: use "+origin+", and change the password that was just sent in the clear.\n")
+			plainText(w, http.StatusForbidden, "Passwords are not accepted over plain http: use "+origin+", and replace the password that was just sent in the clear.\n")
 			return
 		}
 		w.Header().Set("Connection", "close")
@@ -71,8 +72,8 @@ func ToHTTPS(origin string) http.Handler {
 	})
 }
 
-// client decides who asks. What a proxy says counts from a trusted one, and from one on this machine: that may be trusted
-// to say that all is not well, and who writes such headers there can do worse.
+// client decides who is asking. Headers of a proxy count if it is trusted or on this machine. A proxy here can only make a
+// request less safe, and whoever can forge its headers on this machine can do worse.
 func (e *Edge) client(r *http.Request) Client {
 	peer := peerOf(r)
 	trusted, here := e.Proxies.trust(peer), peer.IsLoopback()
@@ -81,7 +82,7 @@ func (e *Edge) client(r *http.Request) Client {
 	if trusted || here {
 		c.Addr, proto = e.Proxies.forwardedFor(r.Header, peer), forwardedProto(r.Header)
 	}
-	// A proxy at public_url that says nothing has taken the request by the scheme that is there.
+	// A proxy that sends no X-Forwarded-Proto is taken to use the scheme of public_url.
 	public, isHTTPS := strings.CutPrefix(strings.TrimSuffix(e.PublicURL, "/"), "https://")
 	c.HTTPS = r.TLS != nil || proto == "https" || isHTTPS && strings.EqualFold(public, r.Host)
 	switch {
@@ -95,13 +96,13 @@ func (e *Edge) client(r *http.Request) Client {
 	return c
 }
 
-// Proxies are the addresses whose X-Forwarded-For and X-Forwarded-Proto count.
+// Proxies are the addresses from which X-Forwarded-For and X-Forwarded-Proto are believed.
 type Proxies struct {
-	All  bool // everybody's
+	All  bool // all addresses
 	Nets []netip.Prefix
 }
 
-// Any reports whether there is a trusted proxy.
+// Any reports whether any address is trusted.
 func (p Proxies) Any() bool { return p.All || len(p.Nets) > 0 }
 
 func (p Proxies) trust(a netip.Addr) bool {
@@ -116,7 +117,7 @@ func (p Proxies) trust(a netip.Addr) bool {
 	return false
 }
 
-// forwardedFor is the last address of X-Forwarded-For that no trusted proxy has: what lies before it anybody can write.
+// forwardedFor is the last address in X-Forwarded-For that is not a trusted proxy's: anybody can forge what is before it.
 func (p Proxies) forwardedFor(h http.Header, peer netip.Addr) netip.Addr {
 	client := peer
 	hops := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
@@ -125,36 +126,36 @@ func (p Proxies) forwardedFor(h http.Header, peer netip.Addr) netip.Addr {
 		if err != nil {
 			return client
 		}
-		if client = plainAddr(addr); p.All || !p.trust(client) {
+		if client = unmapped(addr); p.All || !p.trust(client) {
 			return client
 		}
 	}
 	return client
 }
 
-// forwardedProto is "http" or "https" as a proxy says it, or "".
+// forwardedProto is the X-Forwarded-Proto of a proxy, "http" or "https"; "" if there is none.
 func forwardedProto(h http.Header) string {
 	proto, _, _ := strings.Cut(h.Get("X-Forwarded-Proto"), ",")
 	return strings.ToLower(strings.TrimSpace(proto))
 }
 
-// forwarded reports whether a request bears the marks of a proxy.
+// forwarded reports whether a request has the headers of a proxy.
 func forwarded(h http.Header) bool {
 	return h.Get("X-Forwarded-For") != "" || h.Get("Forwarded") != "" || h.Get("Via") != ""
 }
 
-// peerOf is the other end of the connection; the zero Addr where that is no address.
+// peerOf is the address at the other end of the connection; the zero Addr if that is not an IP address.
 func peerOf(r *http.Request) netip.Addr {
 	a, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
-	return plainAddr(a.Addr())
+	return unmapped(a.Addr())
 }
 
-func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+func unmapped(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// Loopback reports whether a host, a name or an address, is this machine and nothing else.
+// Loopback reports whether a host, given as a name or an address, is this machine only.
 func Loopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
 	if addr, err := netip.ParseAddr(host); err == nil {
@@ -162,3 +163,56 @@ func Loopback(host string) bool {
 	}
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
+
+// part is the part of the bridge that a request is counted for.
+func (e *Edge) part(r *http.Request) string {
+	switch path := r.URL.Path; {
+	case path == "/metrics":
+		return "metrics"
+	case path == "/healthz" || path == "/readyz":
+		return "health"
+	case strings.HasPrefix(path, "/feeds/"):
+		return "feed"
+	case strings.HasPrefix(path, "/graph/"):
+		return "webhook"
+	case e.DAV != nil && e.DAV(r):
+		return "dav"
+	}
+	return "page"
+}
+
+// knownMethod keeps the set of methods in the metrics small, whatever clients send.
+func knownMethod(m string) string {
+	switch m {
+	case "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND", "PROPPATCH", "REPORT", "MKCALENDAR", "MKCOL", "MOVE", "COPY", "LOCK", "UNLOCK":
+		return m
+	}
+	return "other"
+}
+
+// countedAnswer remembers the status of a response.
+type countedAnswer struct {
+	http.ResponseWriter
+	status int
+	begun  bool
+}
+
+func (a *countedAnswer) WriteHeader(status int) {
+	if !a.begun && status >= 200 {
+		a.status, a.begun = status, true
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *countedAnswer) Write(b []byte) (int, error) {
+	a.begun = true
+	return a.ResponseWriter.Write(b)
+}
+
+// ReadFrom keeps the fast path for copying files, which feeds use.
+func (a *countedAnswer) ReadFrom(r io.Reader) (int64, error) {
+	a.begun = true
+	return io.Copy(a.ResponseWriter, r)
+}
+
+func (a *countedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -14,7 +14,7 @@ import (
 	"outbridge/bridge/web"
 )
 
-// trusting makes web.Proxies of a network or an address, of "all" or of "" for nobody.
+// trusting makes web.Proxies from a network, an address, "all", or "" for nobody.
 func trusting(text string) web.Proxies {
 	if text == "" || text == "all" {
 		return web.Proxies{All: text == "all"}
@@ -25,7 +25,7 @@ func trusting(text string) web.Proxies {
 	return web.Proxies{Nets: []netip.Prefix{netip.MustParsePrefix(text)}}
 }
 
-// TestEdge: who may send a password, and whom the handlers take for the client.
+// TestEdge: who may send a password, and which client the handlers see.
 func TestEdge(t *testing.T) {
 	t.Parallel()
 	const proxy, stranger, here = "10.0.0.2:4000", "192.0.2.7:4000", "127.0.0.1:4000"
@@ -104,12 +104,12 @@ func TestEdge(t *testing.T) {
 	}
 }
 
-// TestClientOfPages: whom the pages count guesses to, and whether they mark the cookie as one for https.
+// TestClientOfPages: which client the pages count guesses for, and whether they mark the cookie as secure.
 func TestClientOfPages(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		trusted, peer, tls, proto string
-		forward                   string // %d: another one in each request
+		forward                   string // %d: different in each request
 		one                       bool   // all requests are of one client
 		secure                    bool
 	}{
@@ -185,7 +185,7 @@ func TestMetricsShown(t *testing.T) {
 	}
 }
 
-// TestEdgeCounts: requests are counted by what they were, and whatever a client invents stays out of the labels.
+// TestEdgeCounts: requests are counted by part, and what clients invent does not get into the labels.
 func TestEdgeCounts(t *testing.T) {
 	t.Parallel()
 	metrics := web.NewMetrics("test")
@@ -242,8 +242,8 @@ func TestEdgeCounts(t *testing.T) {
 	}
 }
 
-// FuzzOrigin: whatever a stranger writes into the headers, it is nobody else and not safe, and what a trusted proxy passes
-// on does not change who is asked about.
+// FuzzOrigin: whatever headers a stranger sends, it is not taken for another client and is not safe; and what a client sends
+// through a trusted proxy does not change which client the proxy reports.
 func FuzzOrigin(f *testing.F) {
 	f.Add("192.0.2.7", "https")
 	f.Add("127.0.0.1, ::1", "http")
@@ -253,7 +253,7 @@ func FuzzOrigin(f *testing.F) {
 		var client web.Client
 		e := &web.Edge{Proxies: trusting("10.0.0.2"), Next: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { client = web.ClientOf(r) })}
 		ask := func(peer string) web.Client {
-			r := httptest.NewRequest("GET", "/feeds/x.ics", nil) // what is served to everybody
+			r := httptest.NewRequest("GET", "/feeds/x.ics", nil) // served to everybody
 			r.Header["X-Forwarded-For"], r.Header["X-Forwarded-Proto"], r.RemoteAddr = []string{forwarded}, []string{proto}, peer
 			e.ServeHTTP(httptest.NewRecorder(), r)
 			return client

@@ -14,26 +14,26 @@ import (
 	"outbridge/caldav/negotiate"
 )
 
-// feed serves /feeds/SECRET.ics. The answer to a reader that has the present state is a 304 without any rendering.
+// feed serves /feeds/SECRET.ics. A reader that has the current version gets a 304, and nothing is rendered for it.
 func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		// Thunderbird tries to PUT to find out whether it may write.
+		// Thunderbird tries a PUT to find out whether it may write.
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
 		if r.Method == http.MethodOptions {
 			w.WriteHeader(http.StatusOK)
 			return
 		}
-		plain(w, http.StatusMethodNotAllowed, "A feed can only be read.\n")
+		plainText(w, http.StatusMethodNotAllowed, "Feeds are read-only.\n")
 		return
 	}
 	secret, ok := strings.CutSuffix(r.PathValue("name"), ".ics")
 	if !ok {
-		plain(w, http.StatusNotFound, "There is no such feed.\n")
+		plainText(w, http.StatusNotFound, "There is no such feed.\n")
 		return
 	}
 	row, err := h.Store.FeedBySecret(r.Context(), secret)
 	if errors.Is(err, bridge.ErrNotFound) {
-		plain(w, http.StatusNotFound, "There is no such feed.\n")
+		plainText(w, http.StatusNotFound, "There is no such feed.\n")
 		return
 	}
 	if err == nil {
@@ -42,21 +42,21 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 	case errors.Is(err, feed.ErrGone):
-		plain(w, http.StatusNotFound, "There is no such feed.\n")
+		plainText(w, http.StatusNotFound, "There is no such feed.\n")
 	case errors.Is(err, feed.ErrNoCalendars):
-		unavailable(w, "The calendars of this feed are gone from Outlook.")
+		unavailable(w, "The calendars of this feed no longer exist in Outlook.")
 	case errors.Is(err, feed.ErrNotReady):
-		unavailable(w, "The feed is not ready yet: its first sync is not complete.")
+		unavailable(w, "This feed is not ready yet: the first sync has not finished.")
 	case r.Context().Err() == nil:
 		h.log().Error("feed", "feed", row.ID, "err", err)
-		unavailable(w, "The feed cannot be read at the moment.")
+		unavailable(w, "This feed is not available at the moment.")
 	}
 }
 
-// unavailable is the answer to any trouble: Thunderbird and others drop a calendar for good after a 4xx.
+// unavailable answers any failure with 503: after a 4xx Thunderbird and others drop a calendar for good.
 func unavailable(w http.ResponseWriter, why string) {
 	w.Header().Set("Retry-After", "300")
-	plain(w, http.StatusServiceUnavailable, why+"\n")
+	plainText(w, http.StatusServiceUnavailable, why+"\n")
 }
 
 // serveFeed writes nothing before an error.
@@ -67,7 +67,7 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, row bridge.F
 	}
 	modified, made := h.Feeds.Modified(now)
 	state := negotiate.State{ETag: now.Tag}
-	if made { // the time of a rendering is not known before
+	if made { // it is not known before the first rendering
 		state.Modified = modified
 	}
 	switch state.Check(r) {
@@ -76,7 +76,7 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, row bridge.F
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	case http.StatusPreconditionFailed:
-		plain(w, http.StatusPreconditionFailed, "The feed is in another state.\n")
+		plainText(w, http.StatusPreconditionFailed, "The feed has changed.\n")
 		return nil
 	}
 	as := feed.Coding(negotiate.Coding(r.Header, string(feed.Zstd), string(feed.Gzip)))
@@ -99,12 +99,12 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, row bridge.F
 	head.Set("Content-Length", fmt.Sprint(info.Size()))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
-		_, _ = io.Copy(w, f) // an error here is a reader who has gone
+		_, _ = io.Copy(w, f) // an error here means that the client has gone
 	}
 	return nil
 }
 
-// validators sets the headers that a 304 has as well (RFC 9110 §15.4.5).
+// validators sets the headers that a 304 has too (RFC 9110 §15.4.5).
 func validators(head http.Header, tag string, modified time.Time) {
 	head.Set("Cache-Control", "private, max-age=300")
 	head.Set("Vary", "Accept-Encoding")

@@ -75,7 +75,7 @@ func TestFeedConditional(t *testing.T) {
 			}
 		}
 	}
-	// A tag goes before a date (RFC 9110 §13.1.3).
+	// If-None-Match takes precedence over If-Modified-Since (RFC 9110 §13.1.3).
 	if got := s.get(url, "If-None-Match", `"other"`, "If-Modified-Since", modified); got.StatusCode != 200 {
 		t.Errorf("another tag and the right date: %d", got.StatusCode)
 	}
@@ -162,7 +162,7 @@ func TestFeedRefusals(t *testing.T) {
 	}
 }
 
-// secrets are texts that a person who is only to see when somebody is busy must not see, in every field there is.
+// secrets are texts, in every field, that must not be in a feed of busy times.
 var secrets = graphsim.Event{
 	Subject: "Merger talks", Body: "<p>Price is 40 million</p>", Location: "Hotel Adlon, room 12",
 	Organizer: graph.EmailAddress{Name: "Olga Organizer", Address: "olga@fabrikam.example"},
@@ -257,7 +257,7 @@ func TestFeedDetail(t *testing.T) {
 			t.Errorf("UID %s is the same in another feed", uid)
 		}
 	}
-	// The series and its override keep one UID between them.
+	// The series and its override share one UID.
 	if list := strings.Fields(uids[bridge.DetailBusy]); len(list) != 4 || len(unique(list)) != 3 {
 		t.Errorf("UIDs: %q", list)
 	}
@@ -322,7 +322,7 @@ func TestFeedChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 6 { // two feeds, plain and packed in two ways
+	if len(files) != 6 { // two feeds, uncompressed and in two codings
 		t.Errorf("the cache keeps old renderings: %v", files)
 	}
 }
@@ -337,7 +337,7 @@ func TestFeedCache(t *testing.T) {
 	one := s.store.pages.Swap(0)
 	url, _ := s.feed(bridge.Feed{})
 
-	// Many first requests, packed and plain, are one rendering.
+	// Many first requests in all codings cause one rendering.
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
@@ -364,7 +364,7 @@ func TestFeedCache(t *testing.T) {
 		t.Errorf("after the cache was deleted: %s", got.Status)
 	}
 
-	// Where nothing can be written, readers are told to come back, and a 304 still needs nothing.
+	// If nothing can be written, readers are told to come back; a 304 still works.
 	tag := s.get(url).Header.Get("ETag")
 	if err := os.RemoveAll(s.cache); err != nil {
 		t.Fatal(err)
@@ -381,7 +381,7 @@ func TestFeedCache(t *testing.T) {
 	}
 }
 
-// TestFeedWhole: a change that is published while a feed is rendered is in it wholly or not at all.
+// TestFeedWhole: a change that is published while a feed is rendered is in it completely or not at all.
 func TestFeedWhole(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

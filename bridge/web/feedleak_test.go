@@ -37,10 +37,10 @@ var (
 		`(DTSTART|DTEND|RECURRENCE-ID|EXDATE|RDATE)` + moment,
 		`SUMMARY:(Busy|Private)`, `STATUS:(CONFIRMED|TENTATIVE|CANCELLED)`, `TRANSP:(OPAQUE|TRANSPARENT)`,
 	}, "|") + `)$`)
-	told = regexp.MustCompile(`^(SUMMARY|LOCATION):`) // what a limited feed says besides
+	told = regexp.MustCompile(`^(SUMMARY|LOCATION):`) // what a limited feed also says
 )
 
-// leaves adds the texts and numbers of a JSON value by the names on their way.
+// leaves adds the texts and numbers of a JSON value, by their paths.
 func leaves(path string, v any, found map[string][]string) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -72,7 +72,7 @@ func readLeaves(t testing.TB, raw []byte, found map[string][]string) {
 	}
 }
 
-// hunt looks in a reduced feed for all that went in: whole texts, their words, what is written in another way.
+// hunt looks in a reduced feed for everything that went in: whole texts, single words, and other ways of writing them.
 func hunt(t testing.TB, detail string, got answer, found map[string][]string) {
 	t.Helper()
 	if got.StatusCode != 200 {
@@ -80,7 +80,7 @@ func hunt(t testing.TB, detail string, got answer, found map[string][]string) {
 	}
 	body := strings.TrimSuffix(unfold(got.body), "\r\n")
 	limited := strings.HasPrefix(detail, bridge.DetailLimited)
-	var fixed strings.Builder // the lines that are as they may be
+	var fixed strings.Builder // the lines that are allowed as they are
 	for line := range strings.SplitSeq(body, "\r\n") {
 		switch {
 		case terse.MatchString(line):
@@ -90,7 +90,7 @@ func hunt(t testing.TB, detail string, got answer, found map[string][]string) {
 			t.Errorf("%s: the line %s", detail, line)
 		}
 	}
-	// The grammar above has let through UIDs, stamps and zones only; these are what could still tell something.
+	// The grammar above only lets UIDs, stamps and zones through; these could still reveal something.
 	head := fmt.Sprint(got.Header)
 	hay := strings.ToLower(fixed.String() + head)
 	ours := strings.ToLower("BEGIN VCALENDAR VTIMEZONE STANDARD DAYLIGHT VEVENT VERSION outbridge CALSCALE GREGORIAN METHOD PUBLISH alice REFRESH-INTERVAL DURATION "+
@@ -124,7 +124,7 @@ func hunt(t testing.TB, detail string, got answer, found map[string][]string) {
 					missing(path, word)
 				}
 			}
-			// When somebody made or changed it.
+			// When it was created or changed.
 			if at, err := time.Parse(time.RFC3339, text); err == nil && at.Year() > 1970 {
 				missing(path, at.UTC().Format("20060102T150405Z"))
 			}
@@ -141,7 +141,7 @@ func zonesIn(body string) (list []string) {
 	return slices.Compact(list)
 }
 
-// publish makes objects the ones of alice's only calendar.
+// publish replaces the objects in alice's only calendar.
 func (s *site) publish(ctx context.Context, objects map[string][]byte) {
 	s.Helper()
 	a, err := s.store.EnsureAccount(ctx, "alice")
@@ -180,7 +180,7 @@ func (s *site) publish(ctx context.Context, objects map[string][]byte) {
 	}
 }
 
-// TestFeedLeaks hunts for every text of every golden event in what a reduced feed says of it.
+// TestFeedLeaks looks for every text of every golden event in its reduced feed.
 func TestFeedLeaks(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../convert/testdata/*.txtar")
@@ -206,7 +206,7 @@ func TestFeedLeaks(t *testing.T) {
 		}
 		events, err := convert.ReadEvents(bytes.NewReader(raw))
 		if err != nil {
-			continue // a case of what is refused
+			continue // a case that is refused
 		}
 		objects := map[string][]byte{}
 		for name, data := range before {
@@ -255,11 +255,11 @@ func TestFeedLeaks(t *testing.T) {
 	}
 }
 
-// TestFeedLeaksFromOutlook hunts for all that the bridge has read of a mailbox in which every field is filled.
+// TestFeedLeaksFromOutlook looks for everything that the bridge has read from a mailbox with every field filled in.
 func TestFeedLeaksFromOutlook(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	// Whatever was edited was so before it was published: in the same second, one could not be told from the other.
+	// Edits are earlier than publication by at least a second, or the two could not be told apart.
 	s.sim.Now = func() time.Time { return time.Now().Add(-90 * time.Minute) }
 	s.box = s.sim.DemoMailbox()
 	s.m.Graph.(*graph.Client).Mailbox = s.box.Address()
@@ -349,7 +349,7 @@ func TestFeedLeaksFromOutlook(t *testing.T) {
 	for _, c := range cals {
 		found[".calendar"] = append(found[".calendar"], c.DisplayName, string(c.GraphID), c.Epoch, c.Cursor)
 	}
-	// Full, then less: what one rendering said is not in the next.
+	// Full, then less: nothing of one rendering is left in the next.
 	url, feed := s.feed(bridge.Feed{Detail: bridge.DetailFull})
 	full := s.get(url)
 	if text := unfold(full.body); !strings.Contains(text, "SUMMARY:Qzx") || !strings.Contains(text, "ATTENDEE") || !strings.Contains(text, "CREATED:20240506T070809Z") {
@@ -366,7 +366,7 @@ func TestFeedLeaksFromOutlook(t *testing.T) {
 		if detail == bridge.DetailLimited {
 			mine = map[string][]string{}
 			for path, texts := range found {
-				if path != ".unique" { // subjects and places are among these, and by their own names too
+				if path != ".unique" { // these include subjects and places, which are checked by name too
 					mine[path] = texts
 				}
 			}

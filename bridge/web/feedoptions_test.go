@@ -33,7 +33,7 @@ func titles(t testing.TB, body string) []string {
 	return slices.Compact(list)
 }
 
-// TestFeedOptions: what a person does in Outlook and what each option makes of it.
+// TestFeedOptions: what each option does with events in Outlook.
 func TestFeedOptions(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -109,7 +109,7 @@ func TestFeedOptions(t *testing.T) {
 		t.Errorf("alarms:\n%s", got.body)
 	}
 
-	// The window moves on with the days, and nothing changes within one.
+	// The window moves once a day, and nothing changes in between.
 	url, _ = s.feed(bridge.Feed{Options: bridge.FeedOptions{Ahead: "3d"}})
 	first := s.get(url)
 	tomorrow := time.Now().AddDate(0, 0, 1)
@@ -123,7 +123,7 @@ func TestFeedOptions(t *testing.T) {
 	}
 }
 
-// TestFeedChanged: a changed feed is news to every reader, by tag and by date, and to those who look at LAST-MODIFIED.
+// TestFeedChanged: every reader notices a changed feed, by ETag, by date, or by LAST-MODIFIED.
 func TestFeedChanged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -157,7 +157,7 @@ func TestFeedChanged(t *testing.T) {
 	if got := s.get(url); strings.Contains(got.body, "Doctor") || strings.Contains(got.body, "Review") || strings.Count(got.body, stamp) != 2 {
 		t.Errorf("busy:\n%s", got.body)
 	}
-	// A rename in Outlook changes no object, and is still news by date.
+	// A rename in Outlook changes no object, but readers notice it by date.
 	url, _ = s.feed(bridge.Feed{})
 	before = s.get(url)
 	s.box.Calendar().Rename("Renamed")
@@ -167,8 +167,8 @@ func TestFeedChanged(t *testing.T) {
 	}
 }
 
-// TestFeedOutage: a feed stays as it was through an outage of days, and says from when it is, without being another at
-// every poll.
+// TestFeedOutage: in an outage of several days a feed stays as it was and says how old it is, without changing at every
+// poll.
 func TestFeedOutage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -204,14 +204,14 @@ func TestFeedOutage(t *testing.T) {
 				t.Errorf("%s: still out after %s: %s", detail, d, got.Status)
 			}
 		}
-		// Back again: the word of the outage goes, by tag and by date.
+		// After the outage: its mention goes away, by ETag and by date.
 		s.now.Store(nil)
 		if got := s.get(url, "If-Modified-Since", date); got.StatusCode != 200 || note.MatchString(unfold(got.body)) {
 			t.Errorf("%s: after the outage: %s\n%s", detail, got.Status, got.body)
 		}
 	}
 
-	// A calendar that is gone for good does not take the others with it; when all are gone, readers are to keep what they have.
+	// A removed calendar does not affect the others; if all are removed, readers are to keep what they have.
 	cals, err := s.store.Calendars(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func TestFeedOutage(t *testing.T) {
 	}
 }
 
-// TestFeedForgotten: of a feed that is removed, or has got another address, no rendering stays.
+// TestFeedForgotten: no rendering is left of a feed that was removed or rotated.
 func TestFeedForgotten(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -238,7 +238,7 @@ func TestFeedForgotten(t *testing.T) {
 	kept, other := s.feed(bridge.Feed{})
 	s.get(kept)
 
-	// It is removed while it is rendered: nothing is answered and nothing stays.
+	// It is removed while it is being rendered: nothing is served and nothing is left.
 	hook := func() {
 		if err := s.store.RemoveFeed(t.Context(), "alice", feed.ID); err != nil && !errors.Is(err, bridge.ErrNotFound) {
 			t.Error(err)
@@ -254,7 +254,7 @@ func TestFeedForgotten(t *testing.T) {
 	}
 }
 
-// TestFeedForgottenByPage: what ends or changes a feed on a page takes its renderings along at once, and no other's.
+// TestFeedForgottenByPage: removing or changing a feed on a page deletes its renderings at once, and no others.
 func TestFeedForgottenByPage(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

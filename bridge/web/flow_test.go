@@ -12,7 +12,7 @@ import (
 
 var token = &oauth2.Token{RefreshToken: "r"}
 
-// toMicrosoft begins a sign-in in the browser and returns its parameters.
+// toMicrosoft starts a sign-in in the browser and returns its parameters.
 func (p *person) toMicrosoft(account string) url.Values {
 	p.Helper()
 	got := p.get("/accounts/" + account + "/sign-in/browser")
@@ -23,7 +23,7 @@ func (p *person) toMicrosoft(account string) url.Values {
 	return to.Query()
 }
 
-// atMicrosoft is what the person does there: signing in as somebody, or refusing with "". It returns the query that
+// atMicrosoft is what the person does there: sign in as somebody, or decline if that is "". It returns the query that
 // Microsoft sends the browser back with.
 func (p *person) atMicrosoft(q url.Values, who string) string {
 	p.Helper()
@@ -51,17 +51,17 @@ func TestSignInByBrowser(t *testing.T) {
 		t.Errorf("%v", q)
 	}
 	back := p.atMicrosoft(q, d.box.Address())
-	// The browser of somebody else does not finish it, signed in or not.
+	// Another person's browser cannot complete it, signed in or not.
 	other := d.somebody()
 	other.post("/sign-in", "password", adminPassword)
-	if got := other.get("/auth/callback?" + back); got.StatusCode != 400 || !strings.Contains(got.body, "not begun in this browser") {
+	if got := other.get("/auth/callback?" + back); got.StatusCode != 400 || !strings.Contains(got.body, "not started in this browser") {
 		t.Errorf("in another session: %s\n%s", got.Status, got.body)
 	}
 	if got := p.get("/auth/callback?" + back); got.Header.Get("Location") != "/accounts/alice?done=signed-in" {
 		t.Errorf("back: %s\n%s", got.Status, got.body)
 	}
 	for name, query := range map[string]string{"again": back, "without a state": "code=x", "nothing": "", "a strange state": "code=x&state=y", "an error of nobody": "error=access_denied&state="} {
-		if got := p.get("/auth/callback?" + query); got.StatusCode != 400 || !strings.Contains(got.body, "not begun in this browser, or took too long") {
+		if got := p.get("/auth/callback?" + query); got.StatusCode != 400 || !strings.Contains(got.body, "not started in this browser, or took too long") {
 			t.Errorf("%s: %s\n%s", name, got.Status, got.body)
 		}
 	}
@@ -86,7 +86,7 @@ func TestSignInByBrowser(t *testing.T) {
 	}
 }
 
-// Microsoft knows a bridge on loopback as localhost, while the browser has its session at 127.0.0.1.
+// Microsoft redirects to localhost, while the browser has its session at 127.0.0.1.
 func TestSignInOnLoopback(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

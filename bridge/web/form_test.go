@@ -9,7 +9,7 @@ import (
 	"outbridge/bridge"
 )
 
-// TestBrokenForms: of a form that is too large or garbled nothing is done, not even what its readable part says.
+// TestBrokenForms: a form that is too large or garbled does nothing, even if part of it can be read.
 func TestBrokenForms(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

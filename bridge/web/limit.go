@@ -7,15 +7,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Guesses of a password or a setup code: a burst for each address and for all together, then one at a time. With these
-// a setup code of 50 bits outlasts any patience, and a bridge that is under attack still lets its owner try.
+// Limits on guesses of a password or setup code: a burst for each address and one for all together, then one guess at a
+// time. They make a setup code of 50 bits impossible to guess, and still let the owner try while somebody attacks.
 const (
 	addressBurst = 5
 	addressEvery = 30 * time.Second
 	allBurst     = 60
 	allEvery     = 3 * time.Second
-	// sweepAt is how many addresses are remembered before those that have their whole burst again are forgotten. No more
-	// than those of the last addressBurst*addressEvery can be left, and the bound of all together keeps these few.
+	// sweepAt is how many addresses are remembered before those whose burst is whole again are forgotten. What is left are
+	// addresses of the last addressBurst*addressEvery at most, and the limit for all together keeps these few.
 	sweepAt = 256
 )
 
@@ -23,10 +23,10 @@ const (
 type limiter struct {
 	mu  sync.Mutex
 	all *rate.Limiter
-	of  map[string]*rate.Limiter // of addresses that have made an attempt of late
+	of  map[string]*rate.Limiter // by address, of recent attempts
 }
 
-// attempt counts one attempt from an address, or says how long to wait before the next one may be made, in whole seconds.
+// attempt counts an attempt from an address and returns 0, or returns how long to wait before the next, in whole seconds.
 func (l *limiter) attempt(address string, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,7 +58,7 @@ func (l *limiter) sweep(now time.Time) {
 	}
 }
 
-// forgive forgets the attempts from an address, after one that succeeded.
+// forgive forgets the attempts from an address, after a successful one.
 func (l *limiter) forgive(address string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

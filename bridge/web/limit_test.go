@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestLimiterForgets: however many addresses guess, few are remembered, and none that would still have to wait is forgotten.
+// TestLimiterForgets: however many addresses guess, few are remembered, and no address that has to wait is forgotten.
 func TestLimiterForgets(t *testing.T) {
 	t.Parallel()
 	var l limiter
@@ -37,7 +37,7 @@ func TestLimiterForgets(t *testing.T) {
 	}
 }
 
-// TestLimiterRefusalsAreFree: an attempt that was not let through delays no other, of the same address or of another.
+// TestLimiterRefusalsAreFree: a refused attempt does not delay others, from the same address or another.
 func TestLimiterRefusalsAreFree(t *testing.T) {
 	t.Parallel()
 	var l limiter

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxAddress is the longest address that Google subscribes to; it fails in silence with longer ones.
+// maxAddress is the longest address that Google subscribes to; longer ones fail without an error.
 const maxAddress = 256
 
 // FeedLinks are the ways to subscribe to one feed.
@@ -16,15 +16,15 @@ type FeedLinks struct {
 	URL    string `json:"url"`    // the feed itself
 	Webcal string `json:"webcal"` // opens Apple Calendar, Outlook for Windows, Thunderbird, Evolution, ICSx5
 	Google string `json:"google"` // adds it to Google Calendar, in a browser
-	// OutlookCom and Office365 add it to Outlook on the web: of a personal account, and of one at work or school.
+	// OutlookCom and Office365 add it to Outlook on the web: for personal accounts, and for work or school accounts.
 	OutlookCom string `json:"outlook_com"`
 	Office365  string `json:"office365"`
-	// Warning says, for the person, why Google and Outlook on the web will not read it; "" when nothing is known.
+	// Warning tells people why Google and Outlook on the web will not read it; "" if nothing is known to be in the way.
 	Warning string `json:"warning,omitempty"`
 }
 
-// LinksOf makes the links for the feed at address, an absolute http or https URL; name is proposed as the calendar's name
-// where a link can say it.
+// LinksOf makes the links for the feed at address, an absolute http or https URL. Links that can suggest a name for the
+// calendar suggest name.
 func LinksOf(address, name string) FeedLinks {
 	l := FeedLinks{URL: address, Webcal: address}
 	u, err := url.Parse(address)
@@ -32,7 +32,7 @@ func LinksOf(address, name string) FeedLinks {
 		l.Warning = "This address is not valid: check public_url."
 		return l
 	}
-	// Programs read webcal: as http first and follow a redirect to https, which there is at the usual ports only.
+	// Clients take webcal: for http first and follow a redirect to https, which only exists at the default ports.
 	scheme := "webcal"
 	if u.Scheme == "https" && u.Port() != "" && u.Port() != "443" {
 		scheme = "webcals"
@@ -51,14 +51,14 @@ func LinksOf(address, name string) FeedLinks {
 	case !public(u.Hostname()):
 		l.Warning = fmt.Sprintf("Google and Outlook on the web cannot reach %s: they need a public_url on the internet.", u.Hostname())
 	case u.Scheme != "https":
-		l.Warning = "Google and Outlook on the web need an https public_url."
+		l.Warning = "Google and Outlook on the web need a public_url with https."
 	case len(address) > maxAddress || len(l.Google) > maxAddress:
-		l.Warning = fmt.Sprintf("Google does not read addresses of more than %d characters: use a shorter public_url.", maxAddress)
+		l.Warning = fmt.Sprintf("Google does not accept addresses longer than %d characters: use a shorter public_url.", maxAddress)
 	}
 	return l
 }
 
-// public tells whether a host may be reached from anywhere.
+// public reports whether a host may be reachable from the internet.
 func public(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast()
@@ -72,8 +72,8 @@ func public(host string) bool {
 	return strings.Contains(host, ".")
 }
 
-// davx5Link is the address that opens DAVx5's sign-in with the server and the user filled in, as a link or a QR code
-// (DAVx5 AndroidManifest.xml). It takes no password.
+// davx5Link is a URL, for a link or a QR code, that opens the login of DAVx5 with server and user filled in
+// (AndroidManifest.xml of DAVx5). It cannot carry the password.
 func davx5Link(origin, user string) string {
 	u, err := url.Parse(origin)
 	if err != nil {
@@ -86,11 +86,11 @@ func davx5Link(origin, user string) string {
 	return (&url.URL{Scheme: scheme, User: url.User(user), Host: u.Host, Path: "/dav/"}).String()
 }
 
-// hostPort is the host and the port of an origin; port is "" when it is the scheme's own.
+// hostPort is the host and port of an origin; port is "" if it is the default of the scheme.
 func hostPort(origin string) (host, port string, https bool, err error) {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", "", false, fmt.Errorf("%q is no address of a server: it must begin with https:// or http://", origin)
+		return "", "", false, fmt.Errorf("%q is not the address of a server: it must begin with https:// or http://", origin)
 	}
 	https = u.Scheme == "https"
 	host, port = u.Hostname(), u.Port()
@@ -100,7 +100,7 @@ func hostPort(origin string) (host, port string, https bool, err error) {
 	return host, port, https, nil
 }
 
-// authority is the host and port as a URL has them.
+// authority is the host and port as written in a URL.
 func authority(host, port string) string {
 	if port != "" {
 		return net.JoinHostPort(host, port)

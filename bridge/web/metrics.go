@@ -2,13 +2,17 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"log/slog"
 	"net/http"
-	"outbridge/bridge"
+	"net/url"
 	"runtime"
 	"strconv"
 	"sync"
 	"time"
+
+	"outbridge/bridge"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,9 +20,9 @@ import (
 )
 
 // Metrics counts what a bridge does, in the exposition format of Prometheus. Make it with NewMetrics; a nil *Metrics
-// counts nothing. Labels are accounts, path segments of calendars and small fixed sets, and never a title or a secret.
+// counts nothing. Labels are accounts, path segments of calendars and small fixed sets, never a title or a secret.
 type Metrics struct {
-	// Store counts what a calendar holds, and Log is told where it cannot. Both are set before the first round.
+	// Store counts what a calendar holds; Log gets its errors. Both have to be set before the first round.
 	Store interface {
 		Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	}
@@ -53,7 +57,7 @@ type Metrics struct {
 
 var stateCodes = []string{bridge.StateNew, bridge.StateOK, bridge.StateSignIn, bridge.StateDenied, bridge.StateConfiguration, bridge.StateUnavailable, bridge.StateError}
 
-// NewMetrics makes empty metrics of a program of that version, with those of the process and of the Go runtime.
+// NewMetrics makes empty metrics for a program of that version, and includes those of the process and the Go runtime.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), known: map[string]map[string]bool{}}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -71,25 +75,25 @@ func NewMetrics(version string) *Metrics {
 		m.registry.MustRegister(v)
 		return v
 	}
-	m.graphRequests = counter("graph_requests_total", "HTTP requests to Microsoft Graph, by what they were for and the status of the answer (0: no answer came).", "account", "operation", "code")
-	m.graphSeconds = histogram("graph_request_seconds", "Time from sending a request to Microsoft Graph to the last byte of the answer.", prometheus.ExponentialBuckets(0.025, 2, 12), "operation")
-	m.graphThrottled = counter("graph_throttled_total", "Answers of Microsoft Graph that asked to slow down, requests inside a batch included.", "account")
+	m.graphRequests = counter("graph_requests_total", "HTTP requests to Microsoft Graph, by operation and status of the response (0: there was none).", "account", "operation", "code")
+	m.graphSeconds = histogram("graph_request_seconds", "Time from sending a request to Microsoft Graph to the last byte of the response.", prometheus.ExponentialBuckets(0.025, 2, 12), "operation")
+	m.graphThrottled = counter("graph_throttled_total", "Responses from Microsoft Graph that asked to slow down, including those inside a batch.", "account")
 	m.graphRetries = counter("graph_retries_total", "HTTP requests to Microsoft Graph that were sent again after a failure.", "account")
-	m.rounds = counter("rounds_total", "Rounds that ended, by result: good or failed.", "account", "result")
-	m.roundSeconds = histogram("round_seconds", "Time that a round took.", prometheus.ExponentialBuckets(0.05, 3, 10), "account")
+	m.rounds = counter("rounds_total", "Syncs of an account that ended, by result: good or failed.", "account", "result")
+	m.roundSeconds = histogram("round_seconds", "Time that a sync of an account took.", prometheus.ExponentialBuckets(0.05, 3, 10), "account")
 	m.state = gauge("account_state", "1 for the state that the account is in, 0 for the others.", "account", "state")
-	m.tokenExpires = gauge("access_token_expiry_timestamp_seconds", "When the account's access token ends. It is renewed some minutes before: a time in the past means that it could not be.", "account")
-	m.lastSuccess = gauge("calendar_last_success_timestamp_seconds", "End of the calendar's last good round.", "account", "calendar")
-	m.failed = gauge("calendar_failed", "1 where the calendar's last round failed.", "account", "calendar")
-	m.changed = counter("changed_objects_total", "Objects that clients saw change, removed ones included.", "account", "calendar")
-	m.removed = counter("removed_objects_total", "Objects that clients saw removed.", "account", "calendar")
+	m.tokenExpires = gauge("access_token_expiry_timestamp_seconds", "When the account's access token expires. It is renewed a few minutes before: a time in the past means that renewing failed.", "account")
+	m.lastSuccess = gauge("calendar_last_success_timestamp_seconds", "End of the calendar's last good sync.", "account", "calendar")
+	m.failed = gauge("calendar_failed", "1 if the calendar's last sync failed.", "account", "calendar")
+	m.changed = counter("changed_objects_total", "Objects that changed for clients, including removed ones.", "account", "calendar")
+	m.removed = counter("removed_objects_total", "Objects that were removed for clients.", "account", "calendar")
 	m.objects = gauge("calendar_objects", "Objects that clients see.", "account", "calendar")
-	m.losses = gauge("calendar_losses", "Recorded losses: what could not be carried over to iCalendar.", "account", "calendar")
-	m.credential = gauge("credential_expiry_timestamp_seconds", "When the app's own credential ends, where that is known.", "kind")
+	m.losses = gauge("calendar_losses", "Differences to Outlook: what could not be carried over to iCalendar.", "account", "calendar")
+	m.credential = gauge("credential_expiry_timestamp_seconds", "When the app's own credential expires, if known.", "kind")
 	m.httpSeconds = histogram("http_request_seconds", "Time to answer requests, by part (dav, feed, page, webhook, health, metrics), method and status.", prometheus.ExponentialBuckets(0.001, 4, 8), "part", "method", "status")
 	m.push = counter("push_messages_total", "WebDAV-Push messages, by result.", "result")
 	m.renders = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "outbridge", Name: "feed_render_seconds",
-		Help: "Time that the rendering of a feed took. Feeds are rendered when a calendar has changed, not when they are read.", Buckets: prometheus.ExponentialBuckets(0.005, 4, 8)})
+		Help: "Time to render a feed. Feeds are rendered after a calendar has changed, not on every request.", Buckets: prometheus.ExponentialBuckets(0.005, 4, 8)})
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "outbridge", Name: "build_info", Help: "1, with the version as a label.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}})
 	info.Set(1)
@@ -102,14 +106,14 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// GraphRequest is one HTTP request to Microsoft Graph, or one that it refused within a batch.
+// GraphRequest is an HTTP request to Microsoft Graph, or a refused request inside a batch.
 type GraphRequest struct {
 	Operation string
-	Status    int // 0: no answer came
+	Status    int // 0: there was no response
 	Took      time.Duration
 	Throttled bool
 	Again     bool // sent again after a failure
-	Part      bool // of a batch, which is counted by itself
+	Part      bool // of a batch, which is counted as a request of its own
 }
 
 // Requested counts a request to Microsoft Graph for an account.
@@ -130,7 +134,7 @@ func (m *Metrics) Requested(account string, r GraphRequest) {
 	}
 }
 
-// Served counts an answered request. part and method are to be of small fixed sets.
+// Served counts a request that was answered. part and method must come from small fixed sets.
 func (m *Metrics) Served(part, method string, status int, took time.Duration) {
 	if m != nil {
 		m.httpSeconds.WithLabelValues(part, method, strconv.Itoa(status)).Observe(took.Seconds())
@@ -151,14 +155,14 @@ func (m *Metrics) Pushed(result string) {
 	}
 }
 
-// CredentialExpires says when a credential of the app ends; kind is "certificate" or "client secret".
+// CredentialExpires sets when a credential of the app expires; kind is "certificate" or "client secret".
 func (m *Metrics) CredentialExpires(kind string, at time.Time) {
 	if m != nil {
 		m.credential.WithLabelValues(kind).Set(float64(at.Unix()))
 	}
 }
 
-// Round takes over the end of a round. What an account's objects and losses come to is read from Store.
+// Round counts a round that has ended. How many objects and losses there are now is read from Store.
 func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
 	if m == nil {
 		return
@@ -195,7 +199,7 @@ func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
 			continue
 		}
 		if counts, err := m.Store.Counts(ctx, c.ID); err != nil {
-			m.Log.ErrorContext(ctx, "count for the metrics", "account", report.Account, "calendar", c.Calendar, "err", err)
+			m.Log.ErrorContext(ctx, "count objects for the metrics", "account", report.Account, "calendar", c.Calendar, "err", err)
 		} else {
 			m.objects.WithLabelValues(labels...).Set(float64(counts.Objects))
 			m.losses.WithLabelValues(labels...).Set(float64(counts.Losses))
@@ -203,8 +207,8 @@ func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
 	}
 }
 
-// calendars forgets the gauges of an account's calendars that are gone, and reports which are new. A round that failed
-// before it knew its calendars forgets none.
+// calendars drops the gauges of an account's removed calendars, and reports which calendars are new. A round that failed
+// before it knew its calendars drops none.
 func (m *Metrics) calendars(account string, list []bridge.CalendarReport) (fresh map[string]bool) {
 	if len(list) == 0 {
 		return nil
@@ -227,7 +231,7 @@ func (m *Metrics) calendars(account string, list []bridge.CalendarReport) (fresh
 	return fresh
 }
 
-// Forget drops what the gauges say of an account that is no longer read.
+// Forget drops the gauges of an account that has been removed.
 func (m *Metrics) Forget(account string) {
 	if m == nil {
 		return
@@ -238,4 +242,20 @@ func (m *Metrics) Forget(account string) {
 	for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.objects, m.losses} {
 		v.DeletePartialMatch(prometheus.Labels{"account": account})
 	}
+}
+
+// metrics serves the metrics to requests with the token. If none is set, it serves them to this machine, and only while
+// public_url is on it: behind a proxy every request seems to come from this machine.
+func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
+	if h.MetricsToken != "" {
+		want, have := sha256.Sum256([]byte("Bearer "+h.MetricsToken)), sha256.Sum256([]byte(r.Header.Get("Authorization")))
+		if subtle.ConstantTimeCompare(have[:], want[:]) != 1 {
+			plainText(w, http.StatusForbidden, "Metrics need the token in metrics_token_file, as Authorization: Bearer TOKEN.\n")
+			return
+		}
+	} else if public, err := url.Parse(h.PublicURL); err != nil || !Loopback(public.Hostname()) || !ClientOf(r).Local {
+		plainText(w, http.StatusForbidden, "Without a token, metrics are only served to this machine, and only while public_url is on it: set metrics_token_file in the configuration.\n")
+		return
+	}
+	h.Metrics.Handler().ServeHTTP(w, r)
 }

@@ -20,7 +20,7 @@ import (
 	"outbridge/bridge/web"
 )
 
-// scrape reads the metrics as Prometheus does: the value of each series, by name and labels as they are written.
+// scrape reads the metrics like Prometheus: the value of each series, by its name and labels as written.
 func scrape(t testing.TB, m *web.Metrics) map[string]string {
 	t.Helper()
 	rec := httptest.NewRecorder()
@@ -37,7 +37,7 @@ func scrape(t testing.TB, m *web.Metrics) map[string]string {
 	return series
 }
 
-// measure has m count what happens in w.
+// measure makes m count what happens in w.
 func measure(w *roundtest.World, m *web.Metrics) {
 	m.Store, m.Log = w.Store, w.Log
 	w.Rounds.Done = m.Round
@@ -105,7 +105,7 @@ func TestMetrics(t *testing.T) {
 	})
 	last = fmt.Sprintf("%g", float64(w.Now().Unix()))
 
-	// A sign-in that was revoked: the state says so, and what was good last stays.
+	// A revoked sign-in: the state says so, and the last good sync stays.
 	w.Sim.RevokeTokens(w.Box)
 	w.Sim.ExpireAccessTokens()
 	w.Pass(time.Minute)
@@ -127,8 +127,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestMetricsForgetCalendars: a calendar that is gone from Outlook is gone from the gauges, so that nobody is alarmed
-// that its last success is long ago.
+// TestMetricsForgetCalendars: a calendar removed from Outlook is removed from the gauges, so that nobody is alerted
+// because its last success is long ago.
 func TestMetricsForgetCalendars(t *testing.T) {
 	t.Parallel()
 	w := roundtest.New(t)
@@ -147,7 +147,7 @@ func TestMetricsForgetCalendars(t *testing.T) {
 	}
 }
 
-// TestMetricsThrottledPart: a throttled request inside a batch counts as throttled and as no HTTP request.
+// TestMetricsThrottledPart: a throttled request inside a batch counts as throttled, but not as an HTTP request.
 func TestMetricsThrottledPart(t *testing.T) {
 	t.Parallel()
 	m := web.NewMetrics("test")
@@ -163,7 +163,7 @@ func TestMetricsThrottledPart(t *testing.T) {
 	}
 }
 
-// TestDashboard: what docs/grafana.json asks for is there, with the labels that it uses.
+// TestDashboard: the metrics and labels that docs/grafana.json uses exist.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("../../docs/grafana.json")

@@ -14,7 +14,7 @@ import (
 // mobileconfigType is the media type of a configuration profile.
 const mobileconfigType = "application/x-apple-aspen-config; charset=utf-8"
 
-// profile is what a configuration profile is made from. Every string is escaped for XML by its template.
+// profile is the data of profilePlist, which escapes every string for XML.
 type profile struct {
 	Identifier, Host, Port, User, Password, Principal string
 	Title                                             string
@@ -81,9 +81,9 @@ var profilePlist = template.Must(template.New("").Funcs(template.FuncMap{"x": fu
 </plist>
 `))
 
-// mobileconfig is Apple's configuration profile that adds the CalDAV account of user at origin (public_url) to an iPhone, iPad
-// or Mac (Apple device management, com.apple.caldav.account), unsigned. It is served as [mobileconfigType], as an attachment.
-// Without a password the device asks for it. Identifiers and UUIDs are the same for the same user and server, so that
+// mobileconfig is an Apple configuration profile, unsigned, that adds the CalDAV account of user at origin (public_url) to an
+// iPhone, iPad or Mac (Apple device management, com.apple.caldav.account). It is served as [mobileconfigType], as an
+// attachment. Without a password the device asks for it. Identifiers and UUIDs depend only on user and server, so that
 // installing it again updates the account instead of adding another.
 func mobileconfig(origin, user, password string) ([]byte, error) {
 	host, port, https, err := hostPort(origin)
@@ -93,13 +93,13 @@ func mobileconfig(origin, user, password string) ([]byte, error) {
 	at := authority(host, port)
 	p := profile{Host: host, Port: port, User: user, Password: password, HTTPS: https, Title: "Outlook calendars of " + user + " (" + at + ")"}
 	if !https && port == "" {
-		p.Port = "80" // the default is that of https
+		p.Port = "80" // the default is 443
 	}
 	scheme := "http"
 	if https {
 		scheme = "https"
 	}
-	// At the usual port discovery by /.well-known/caldav is surer; another port has to be in both.
+	// At the default port, discovery by /.well-known/caldav is more reliable; another port has to be in both.
 	p.Principal = (&url.URL{Scheme: scheme, Host: at, Path: "/dav/principals/" + user + "/"}).String()
 	p.Identifier = "outbridge." + strings.NewReplacer(":", "-", "[", "", "]", "").Replace(at) + "." + user
 	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte(p.Principal))

@@ -21,7 +21,7 @@ func TestNotify(t *testing.T) {
 		return w
 	}
 
-	// The validation request of facts: the decoded token as text, nothing that a browser would take for a page.
+	// Graph's validation request: the answer is the decoded token as plain text, which no browser takes for a page.
 	w := post("/graph/notify?validationToken=Validation%3A+Testing+%3Cscript%3E+1%2B1", "")
 	if w.Code != 200 || w.Body.String() != "Validation: Testing <script> 1+1" || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") ||
 		w.Header().Get("X-Content-Type-Options") != "nosniff" {

@@ -68,7 +68,7 @@ func TestDAVx5Link(t *testing.T) {
 	}
 }
 
-// readQR reads what a phone's camera would, from the drawing alone.
+// readQR reads a QR code from the drawing alone, like a phone's camera.
 func readQR(t *testing.T, svg string) string {
 	t.Helper()
 	size, err := strconv.Atoi(regexp.MustCompile(`viewBox="0 0 (\d+) `).FindStringSubmatch(svg)[1])
@@ -133,11 +133,11 @@ func TestQR(t *testing.T) {
 	}
 }
 
-// plist reads a property list of dicts, arrays, strings, integers and booleans.
+// plist reads a property list with dicts, arrays, strings, integers and booleans.
 func plist(t *testing.T, doc []byte) any {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(string(doc)))
-	next := func() xml.Token { // the next that is no blank text
+	next := func() xml.Token { // the next one that is not white space
 		for {
 			tok, err := d.Token()
 			if err != nil {

@@ -121,10 +121,10 @@ func TestFeedForm(t *testing.T) {
 		form []string
 	}{
 		{"choose full, limited or busy", []string{"detail", "all of it"}},
-		{"No calendar is chosen", []string{"detail", "full", "which", "some"}},
-		{"is not there any more", []string{"detail", "full", "which", "some", "calendar", "99"}},
+		{"No calendar is selected", []string{"detail", "full", "which", "some"}},
+		{"A calendar that you chose no longer exists", []string{"detail", "full", "which", "some", "calendar", "99"}},
 		{"choose show or hide", []string{"detail", "full", "free", "maybe"}},
-		{"is no period", []string{"detail", "full", "past", "a while"}},
+		{"is not a period", []string{"detail", "full", "past", "a while"}},
 		{"full detail only", []string{"detail", "busy", "alarms", "on"}},
 	} {
 		got := p.post("/accounts/alice/feeds", append(c.form, "name", "Kept in the form")...)
@@ -146,7 +146,7 @@ func TestFeedForm(t *testing.T) {
 	if f := list[0]; f.Name != "Family" || f.Detail != "limited" || len(f.Calendars) != 1 || f.Calendars[0] != cals[1].ID || fmt.Sprint(f.Options) != fmt.Sprint(want) {
 		t.Errorf("%+v", f)
 	}
-	// The form to change it shows it as it is, and sent as it is changes nothing but what was changed.
+	// The edit form shows the feed as it is; sending it changes only what was edited.
 	form := p.get("/accounts/alice/feeds/1")
 	for _, has := range []string{`value="Family"`, `value="limited" checked`, `id="cal-` + family + `" name="calendar" value="` + family + `" checked`,
 		`<option value="hide" selected>`, `value="Travel, Customers"`, `value="3mo"`, "<details open>"} {
@@ -172,7 +172,7 @@ func TestFeedForm(t *testing.T) {
 	}
 }
 
-// What comes from Outlook is text on the pages, whatever it is.
+// Whatever comes from Outlook is shown as text on the pages.
 func TestTextIsText(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -233,18 +233,18 @@ func TestStates(t *testing.T) {
 		hasNot  []string
 	}{
 		{"new", bridge.State{Code: bridge.StateNew}, 0, []string{"Not signed in yet", button + "Sign in to Microsoft<"}, nil},
-		{"signed in", bridge.State{Code: bridge.StateNew}, 1, []string{"First round"}, []string{button + "Sign in to"}},
-		{"good", bridge.State{Code: bridge.StateOK}, 1, []string{"In step with Outlook"}, nil},
+		{"signed in", bridge.State{Code: bridge.StateNew}, 1, []string{"First sync"}, []string{button + "Sign in to"}},
+		{"good", bridge.State{Code: bridge.StateOK}, 1, []string{"In sync with Outlook"}, nil},
 		{"expired", bridge.State{Code: bridge.StateSignIn, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonExpired), Action: bridge.ActionSignIn}, Final: true, TokenVersion: 1}, 1,
 			[]string{"Sign-in needed", "The sign-in has expired, since it was not used for too long.", button + "Sign in again<"}, []string{"outbridge login"}},
 		{"signed in again", bridge.State{Code: bridge.StateSignIn, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonExpired), Action: bridge.ActionSignIn}, Final: true, TokenVersion: 1}, 2,
-			[]string{"Signed in", "The first round with the new sign-in"}, []string{"has expired"}},
+			[]string{"Signed in", "The first sync with the new sign-in"}, []string{"has expired"}},
 		{"administrator", bridge.State{Code: bridge.StateDenied, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonAdminConsent), Action: bridge.ActionAskAndSignIn, Link: "https://login.example/consent?a=1&b=2"}, Final: true, TokenVersion: 2}, 2,
-			[]string{"Not allowed", "Ask the administrator to open https://login.example/consent?a=1&amp;b=2 and to accept, then sign in again.", `href="https://login.example/consent?a=1&amp;b=2"`, button + "Sign in again<"}, []string{"outbridge login"}},
+			[]string{"Access denied", "Ask the administrator to open https://login.example/consent?a=1&amp;b=2 and to accept, then sign in again.", `href="https://login.example/consent?a=1&amp;b=2"`, button + "Sign in again<"}, []string{"outbridge login"}},
 		{"another administrator's business", bridge.State{Code: bridge.StateDenied, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonAccountDisabled), Action: bridge.ActionAsk}, Final: true, TokenVersion: 2}, 2,
-			[]string{"Not allowed", "Ask the administrator of the organization."}, []string{`<a class="button" ` + button}},
+			[]string{"Access denied", "Ask the administrator of the organization."}, []string{`<a class="button" ` + button}},
 		{"the app's secret", bridge.State{Code: bridge.StateConfiguration, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonSecretExpired), Action: bridge.ActionConfigure}, Final: true, TokenVersion: 2}, 2,
-			[]string{"Set-up needed", "The client secret has expired. Make a new client secret"}, []string{`<a class="button" ` + button}},
+			[]string{"Setup needed", "The client secret has expired. Make a new client secret"}, []string{`<a class="button" ` + button}},
 		{"in words, expired", bridge.State{Code: bridge.StateSignIn, Fault: bridge.Fault{Reason: bridge.ReasonWords, Action: bridge.ActionSignIn, Detail: "The sign-in ended."}}, 2,
 			[]string{"Sign-in needed", "The sign-in ended.", button + "Sign in again<"}, []string{"outbridge login"}},
 		{"in words, administrator", bridge.State{Code: bridge.StateDenied, Fault: bridge.Fault{Reason: bridge.ReasonWords, Action: bridge.ActionAskAndSignIn, Detail: "Not allowed."}}, 2,
@@ -252,7 +252,7 @@ func TestStates(t *testing.T) {
 		{"in words, configuration", bridge.State{Code: bridge.StateConfiguration, Fault: bridge.Fault{Reason: bridge.ReasonWords, Action: bridge.ActionConfigure, Detail: "The secret is wrong."}}, 2,
 			[]string{"The secret is wrong. Check the configuration and the app registration."}, nil},
 		{"outage", bridge.State{Code: bridge.StateUnavailable, Fault: bridge.Fault{Reason: bridge.ReasonUnavailable, Action: bridge.ActionWait}}, 2,
-			[]string{"badge wait", "Nothing to do: it is tried again by itself."}, nil},
+			[]string{"badge wait", "There is nothing to do: the bridge tries again automatically."}, nil},
 		{"denied", bridge.State{Code: bridge.StateDenied, Fault: bridge.Fault{Reason: bridge.ReasonDenied, Action: bridge.ActionAsk}}, 2, []string{"badge bad", "Microsoft Graph denies access to a calendar. Check that the app"}, nil},
 		{"error", bridge.State{Code: bridge.StateError, Fault: bridge.Fault{Reason: bridge.ReasonOther, Action: bridge.ActionInspect, Detail: "Something <b>new</b>."}}, 2, []string{"Something &lt;b&gt;new&lt;/b&gt;."}, nil},
 	} {
@@ -291,7 +291,7 @@ func TestAccounts(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	p := d.admin()
-	// Before its first round an account has pages as any other.
+	// Before its first sync an account has the same pages as any other.
 	for _, path := range []string{"/accounts/alice", "/calendars/alice", "/accounts/alice/connect", "/accounts/alice/passwords", "/accounts/alice/feeds", "/accounts/alice/sign-in"} {
 		if got := p.get(path); got.StatusCode != 200 {
 			t.Errorf("%s: %s\n%s", path, got.Status, got.body)
@@ -326,12 +326,12 @@ func TestAccounts(t *testing.T) {
 	if got := p.get("/new-account"); got.Header.Get("Location") != "/app" {
 		t.Errorf("a new account without an app registration: %s", got.Status)
 	}
-	if got := p.get("/"); !strings.Contains(got.body, "First, an app registration") {
+	if got := p.get("/"); !strings.Contains(got.body, "First, register an app") {
 		t.Errorf("front page without an app registration:\n%s", got.body)
 	}
 }
 
-// TestUsualZone shows a calendar in the time zone that most of its events are in, where nobody has said which.
+// TestUsualZone: unless somebody chooses a time zone, a calendar is shown in that of most of its events.
 func TestUsualZone(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

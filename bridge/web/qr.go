@@ -8,11 +8,11 @@ import (
 	"rsc.io/qr"
 )
 
-// quiet is the white margin that readers need around a QR code, in modules (ISO/IEC 18004 §9.1).
+// quiet is the white margin that scanners need around a QR code, in modules (ISO/IEC 18004 §9.1).
 const quiet = 4
 
-// qrSVG draws a text as a QR code, as an SVG element for a page: black on white in every colour scheme, as phones want it,
-// without styles or scripts. It is as large as the page's style makes it. A text over some 2,300 octets does not fit.
+// qrSVG draws text as a QR code in an SVG element: black on white in every colour scheme, since phones need that, and
+// without styles or scripts. The page's style sheet sets its size. A text longer than about 2,300 octets does not fit.
 func qrSVG(text string) (template.HTML, error) {
 	code, err := qr.Encode(text, qr.M)
 	if err != nil {

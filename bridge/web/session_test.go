@@ -27,9 +27,9 @@ func TestSetUp(t *testing.T) {
 		code, password, repeat, says string
 		status                       int
 	}{
-		{"AAAAA-AAAAA", adminPassword, adminPassword, "not the setup code", 403},
-		{"", adminPassword, adminPassword, "not the setup code", 403},
-		{setupCode, adminPassword, "another horse battery", "not the same", 400},
+		{"AAAAA-AAAAA", adminPassword, adminPassword, "The setup code is wrong", 403},
+		{"", adminPassword, adminPassword, "The setup code is wrong", 403},
+		{setupCode, adminPassword, "another horse battery", "do not match", 400},
 		{setupCode, "tiny", "tiny", "too short", 400},
 		{setupCode, strings.Repeat("é", 40), strings.Repeat("é", 40), "too long", 400},
 	} {
@@ -51,7 +51,7 @@ func TestSetUp(t *testing.T) {
 	if got := p.get("/"); !strings.Contains(got.body, "alice") {
 		t.Errorf("not signed in after the set-up:\n%s", got.body)
 	}
-	// The code is good once.
+	// The code works once.
 	thief := d.somebody()
 	if got := thief.post("/setup", "code", setupCode, "password", "a thief's password", "repeat", "a thief's password"); got.Header.Get("Location") != "/sign-in" || len(got.Cookies()) > 0 {
 		t.Errorf("the setup code again: %s\n%s", got.Status, got.body)
@@ -76,7 +76,7 @@ func TestSetupCodes(t *testing.T) {
 	}
 }
 
-// guarded are the pages and what can be done on them, all of which need a session.
+// guarded are the routes that need a session.
 var guarded = []string{
 	"POST /sign-out", "GET /settings", "POST /settings/password", "POST /settings/sign-out", "POST /settings/sessions/1", "GET /app", "POST /app",
 	"GET /new-account", "POST /new-account", "GET /accounts/alice", "GET /accounts/alice/state", "POST /accounts/alice/sync", "GET /accounts/bob/remove", "POST /accounts/bob/remove",
@@ -87,7 +87,7 @@ var guarded = []string{
 	"GET /calendars/alice", "GET /calendars/alice/calendar",
 }
 
-// forms is what each POST needs to do something.
+// forms are the fields that each POST needs to have an effect.
 var forms = url.Values{"name": {"carol"}, "detail": {"full"}, "label": {"x"}, "client_id": {"other"}, "current": {adminPassword}, "password": {"a thief's password"}, "repeat": {"a thief's password"}}
 
 // state is everything that the guarded pages could have changed.
@@ -146,7 +146,7 @@ func TestPagesNeedASession(t *testing.T) {
 	}
 }
 
-// A form on another site does nothing, whatever the browser tells of it.
+// A form on another site does nothing, whatever headers the browser sends.
 func TestCrossOrigin(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -172,7 +172,7 @@ func TestCrossOrigin(t *testing.T) {
 	if after := d.state(); after != before {
 		t.Errorf("a forged request has changed something:\n%s\n%s", before, after)
 	}
-	// Our own, and behind a proxy that does not hand the host on.
+	// Our own forms, also behind a proxy that does not pass on the host.
 	for _, header := range []http.Header{
 		{"Origin": {p.url}},
 		{"Sec-Fetch-Site": {"same-origin"}, "Origin": {"http://whatever.example"}},
@@ -184,14 +184,14 @@ func TestCrossOrigin(t *testing.T) {
 			t.Errorf("with %v: %s", header, got.Status)
 		}
 	}
-	// A sign-in at Microsoft is not begun for somebody who was led here.
+	// A link on another site does not start a sign-in at Microsoft.
 	p.header = http.Header{"Sec-Fetch-Site": {"cross-site"}}
 	if got := p.get("/accounts/alice/sign-in/browser"); got.Header.Get("Location") != "/accounts/alice/sign-in" {
 		t.Errorf("a sign-in from another site: %s to %s", got.Status, got.Header.Get("Location"))
 	}
 }
 
-// A bridge on loopback is not to be reached by the name of another.
+// A bridge on loopback cannot be reached by another host name.
 func TestOtherHosts(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -262,14 +262,14 @@ func TestGuesses(t *testing.T) {
 	if got := p.post("/sign-in", "password", adminPassword); got.StatusCode != 303 {
 		t.Errorf("after the wait: %s", got.Status)
 	}
-	// Success forgives.
+	// A success resets the count.
 	for range 4 {
 		p.post("/sign-in", "password", "wrong")
 	}
 	if got := p.post("/sign-in", "password", adminPassword); got.StatusCode != 303 {
 		t.Errorf("the fifth attempt: %s", got.Status)
 	}
-	// A network of IPv6 is one address, and so is what an attacker claims beyond the proxy's own entry.
+	// An IPv6 network counts as one address, and addresses that an attacker puts before the proxy's own entry do not count.
 	for i := range 5 {
 		p.header.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.%d, 2001:db8:1:1::%d", 100+i, i))
 		p.post("/sign-in", "password", "wrong")
@@ -278,7 +278,7 @@ func TestGuesses(t *testing.T) {
 	if got := p.post("/sign-in", "password", "wrong"); got.StatusCode != 429 {
 		t.Errorf("from the sixth address of a network: %s", got.Status)
 	}
-	// All together.
+	// All addresses together.
 	d.later(time.Hour)
 	limited := 0
 	for i := range 70 {
@@ -306,7 +306,7 @@ func TestSessionsEnd(t *testing.T) {
 	if !in(idle) {
 		t.Error("a session has ended before its time")
 	}
-	d.later(14*day - time.Second) // its use has prolonged it
+	d.later(14*day - time.Second) // using it has extended it
 	if !in(idle) {
 		t.Error("a session ends in spite of its use")
 	}
@@ -324,7 +324,7 @@ func TestSessionsEnd(t *testing.T) {
 		t.Errorf("a session that is used every day ends after %d days", days)
 	}
 
-	// Signing out is for good, also for whoever has copied the cookie.
+	// Signing out is for good, also for a copy of the cookie.
 	p := d.admin()
 	cookie := p.client.Jar.Cookies(mustURL(t, d.url))[0]
 	if got := p.post("/sign-out"); got.StatusCode != 303 || got.Cookies()[0].MaxAge >= 0 {
@@ -336,7 +336,7 @@ func TestSessionsEnd(t *testing.T) {
 		t.Error("signed in after signing out")
 	}
 
-	// One browser, all of them, and a new password.
+	// Sign out one browser, all browsers, and by a new password.
 	one, other := d.admin(), d.somebody()
 	other.post("/sign-in", "password", adminPassword)
 	list, err := d.store.Sessions(t.Context(), d.now())

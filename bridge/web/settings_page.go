@@ -44,18 +44,18 @@ func changePassword(v *visit) error {
 		return v.settingsPage(p)
 	}
 	if !passwordIs(v.r.PostFormValue("current"), hash) {
-		return fail(&Problem{"That is not the present password.", "If it is lost, `outbridge password admin` sets a new one."})
+		return fail(&Problem{"The current password is wrong.", "If you lost it, `outbridge password admin` sets a new one."})
 	}
 	v.h.guesses.forgive(ClientOf(v.r).network())
 	if v.r.PostFormValue("password") != v.r.PostFormValue("repeat") {
-		return fail(&Problem{"The two new passwords are not the same.", "Type the same one twice."})
+		return fail(&Problem{"The two new passwords do not match.", "Type the same one twice."})
 	}
 	hash, err = HashPassword(v.r.PostFormValue("password"))
 	if p, ok := problemOf(err); ok {
 		return fail(p)
 	}
 	if err == nil {
-		err = v.h.Store.SetAdministrator(v.r.Context(), hash, false) // and every session is over, this one too
+		err = v.h.Store.SetAdministrator(v.r.Context(), hash, false) // which ends every session, this one too
 	}
 	if err == nil {
 		err = v.beginSession()
@@ -77,7 +77,7 @@ func endSession(v *visit) error {
 	return v.redirect("/settings?done=session")
 }
 
-// browser is a User-Agent in two words, as far as that can be told.
+// browser names the program and system of a User-Agent, as far as they are known.
 func browser(agent string) string {
 	find := func(names ...string) string {
 		for _, n := range names {
@@ -92,7 +92,7 @@ func browser(agent string) string {
 	system := find("Android=Android", "iPhone=iPhone", "iPad=iPad", "Windows=Windows", "Macintosh=macOS", "CrOS=ChromeOS", "Linux=Linux")
 	switch {
 	case program == "":
-		return "A program"
+		return "Unknown browser"
 	case system == "":
 		return program
 	}

@@ -25,7 +25,7 @@ import (
 	"outbridge/bridge/web"
 )
 
-// site is the web side of a bridge over real HTTP, with a simulated Outlook behind it.
+// site is a Handler over real HTTP, with a simulated Outlook behind it.
 type site struct {
 	testing.TB
 	sim   *graphsim.Server
@@ -35,7 +35,7 @@ type site struct {
 	url   string
 	b     *round.Runner
 	m     round.Mailbox
-	now   atomic.Pointer[time.Time] // of the web side; nil: the clock's
+	now   atomic.Pointer[time.Time] // as the Handler sees it; nil: time.Now
 }
 
 // countingStore counts the pages of objects that were read.
@@ -74,7 +74,7 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// serve starts the web side, anew where it runs.
+// serve starts the web side, or restarts it.
 func (s *site) serve() {
 	clock := func() time.Time {
 		if now := s.now.Load(); now != nil {
@@ -89,7 +89,7 @@ func (s *site) serve() {
 	s.url = server.URL
 }
 
-// files are the rendered feeds, as a process that has just started knows them.
+// files are the rendered feeds, as seen by a process that has just started.
 func (s *site) files(clock func() time.Time) *feed.Files {
 	return &feed.Files{Dir: s.cache, Store: s.store, Now: clock, Log: s.b.Log}
 }
@@ -104,7 +104,7 @@ func (s *site) rendered(id bridge.FeedID) int {
 	return len(list)
 }
 
-// round brings what happened in Outlook to the store.
+// round syncs changes in Outlook to the store.
 func (s *site) round() {
 	s.Helper()
 	if _, err := s.b.Round(s.Context(), s.m); err != nil {
@@ -112,7 +112,7 @@ func (s *site) round() {
 	}
 }
 
-// feed makes a feed and returns its address.
+// feed creates a feed and returns its address.
 func (s *site) feed(f bridge.Feed) (url string, made bridge.Feed) {
 	s.Helper()
 	f.User, f.Created = "alice", time.Now()
@@ -126,13 +126,13 @@ func (s *site) feed(f bridge.Feed) (url string, made bridge.Feed) {
 	return s.url + "/feeds/" + secret + ".ics", made
 }
 
-// answer is a response with its body, unpacked where it was packed.
+// answer is a response with its body, decompressed.
 type answer struct {
 	*http.Response
 	body string
 }
 
-// raw makes a request with header names and values in turns; its body is to be closed.
+// raw makes a request with alternating header names and values; the caller closes the body.
 func (s *site) raw(method, url string, header ...string) *http.Response {
 	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), method, url, nil)
@@ -181,7 +181,7 @@ func (s *site) get(url string, header ...string) answer {
 	return s.do(http.MethodGet, url, header...)
 }
 
-// at is an hour of a day so many days from now.
+// at is the given hour, a number of days from today.
 func at(days, hour int) time.Time {
 	y, m, d := time.Now().Date()
 	return time.Date(y, m, d+days, hour, 0, 0, 0, time.UTC)

@@ -1,13 +1,13 @@
-// Package web is all HTTP of the bridge that is not DAV: feeds, health, and the pages.
+// Package web serves everything over HTTP that is not DAV: the pages, feeds, Graph's notifications, health checks and
+// metrics.
 //
-// It knows nothing of Graph or SQL; it reads what bridge.Store publishes, and signs accounts in by way of Accounts.
+// It knows neither Graph nor SQL: it reads what is published in Store, and signs accounts in through Accounts.
 //
-// The pages are rendered here, with one style sheet and next to no script, and belong to one administrator. Invariants:
-//   - A page that shows or changes anything needs a session; only the front page, the sign-in, the set-up and one-time
-//     links do not.
-//   - A secret is shown once, on the answer to the form that made it, which nobody may store.
-//   - A request that changes something and comes from another origin does nothing.
-//   - Who asks, and whether the way here was safe, is decided by Edge alone.
+// The pages belong to one administrator. They are rendered here, with one style sheet and very little script. Invariants:
+//   - Every page needs a session, except the front page, sign-in, setup and one-time links.
+//   - A secret is shown once, in the answer to the form that made it, and that answer is never cached.
+//   - A request from another origin changes nothing.
+//   - Only Edge decides who is asking and whether the request could be read on the way.
 package web
 
 import (
@@ -39,17 +39,20 @@ type Store interface {
 type Handler struct {
 	Store     Store
 	Feeds     *feed.Files // of the same Store
-	PublicURL string      // origin that clients use, shown on the pages
+	PublicURL string      // origin that clients use, as shown on the pages
 	Version   string
-	Accounts  Accounts         // nil: there are no pages but the front page
-	SetupCode string           // lets whoever has it set the administrator's password while there is none; "": nobody
+	Accounts  Accounts         // nil: the front page is the only page
+	SetupCode string           // needed to set the administrator's password as long as there is none; "": it cannot be set
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: slog.Default
+	// Zone finds a time zone by its TZID or by the name that somebody entered; the Location's own name is an IANA name.
+	// nil: time.LoadLocation, which knows IANA names only.
+	Zone func(name string) (*time.Location, bool)
 
-	// Notify takes what Graph tells of changes, at /graph/notify, and must not block. nil: there is no such page.
+	// Notify takes the notifications that Graph posts to /graph/notify, and must not block. nil: that URL does not exist.
 	Notify func([]bridge.Notification)
-	// Metrics are shown at /metrics to whoever has MetricsToken or, where that is "", to this machine. nil: there is no such
-	// page.
+	// Metrics are served at /metrics: to requests with MetricsToken or, if that is "", to this machine. nil: that URL does
+	// not exist.
 	Metrics      *Metrics
 	MetricsToken string
 
@@ -85,6 +88,14 @@ func (h *Handler) now() time.Time {
 	return time.Now()
 }
 
+func (h *Handler) zone(name string) (*time.Location, bool) {
+	if h.Zone != nil {
+		return h.Zone(name)
+	}
+	loc, err := time.LoadLocation(name)
+	return loc, err == nil && name != ""
+}
+
 func (h *Handler) log() *slog.Logger {
 	if h.Log != nil {
 		return h.Log
@@ -92,31 +103,31 @@ func (h *Handler) log() *slog.Logger {
 	return slog.Default()
 }
 
-// healthy says that the process runs.
+// healthy tells that the process is running.
 func (h *Handler) healthy(w http.ResponseWriter, r *http.Request) {
-	plain(w, http.StatusOK, "ok\n")
+	plainText(w, http.StatusOK, "ok\n")
 }
 
-// ready says that requests can be answered: the database reads.
+// ready tells whether requests can be answered: the database can be read.
 func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := h.Store.Ping(ctx); err != nil {
 		h.log().Error("not ready", "err", err)
 		w.Header().Set("Retry-After", "10")
-		plain(w, http.StatusServiceUnavailable, "the database does not answer\n")
+		plainText(w, http.StatusServiceUnavailable, "the database does not answer\n")
 		return
 	}
-	plain(w, http.StatusOK, "ok\n")
+	plainText(w, http.StatusOK, "ok\n")
 }
 
-// robots lets everybody in: Google refuses to subscribe to a feed that robots.txt disallows, and the secret in a
-// feed's address is what keeps others out.
+// robots allows everything: Google refuses to subscribe to a feed that robots.txt disallows, and feeds are protected by the
+// secret in their address.
 func robots(w http.ResponseWriter, r *http.Request) {
-	plain(w, http.StatusOK, "User-agent: *\nDisallow:\n")
+	plainText(w, http.StatusOK, "User-agent: *\nDisallow:\n")
 }
 
-func plain(w http.ResponseWriter, status int, text string) {
+func plainText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -44,7 +44,7 @@ func TestPages(t *testing.T) {
 	if got := s.get(s.url + "/healthz"); got.StatusCode != 200 {
 		t.Errorf("healthz without a database: %s", got.Status)
 	}
-	// Not a 404: a reader would drop the feed for good.
+	// Not a 404, after which readers drop the feed for good.
 	if got := s.get(s.url + "/feeds/" + strings.Repeat("a", 26) + ".ics"); got.StatusCode != 503 || got.Header.Get("Retry-After") == "" {
 		t.Errorf("a feed without a database: %s", got.Status)
 	}

@@ -9,48 +9,48 @@ import (
 	"outbridge/bridge"
 )
 
-// Words are a fault in words for a person. The sentence is the same on a page and on a terminal; how to fix it depends on
-// where the person is: see action.
+// Words say to a person what a fault is. The sentence is the same on a page and in a terminal; how to fix it differs, see
+// Action.
 type Words struct {
 	Sentence string
-	// Fix is how to fix it, without a full stop; where a sign-in is a part of it, what to do before that, or "".
+	// Fix is how to fix it, without a full stop. If a sign-in is part of that, it is what to do before, or "".
 	Fix string
-	// Sign goes on after the order to sign in: " and accept the permissions".
-	Sign string
+	// AfterSignIn follows the instruction to sign in: " and accept the permissions".
+	AfterSignIn string
 }
 
 const (
 	askAdministrator = "Ask the administrator of the organization"
 	fixApp           = "Correct the client ID and the client secret or certificate to match the app registration"
 	fixTenant        = "Correct the tenant and the cloud in the configuration; the app registration says which accounts it supports"
-	fixPermissions   = "Give the app registration the Microsoft Graph permissions Calendars.Read, User.Read and offline_access, and those that the configuration names for what is switched on"
+	fixPermissions   = "Add to the app registration the Microsoft Graph permissions Calendars.Read, User.Read and offline_access, and those that switched-on options need (see the configuration file)"
 )
 
-// words are those of each reason: graph's by their codes, since graph is not known here, and bridge's. %s is what the
-// fault names.
+// words are the Words for each reason. Those of graph are literals because this package does not import it. %s is the
+// address in the fault.
 var words = map[bridge.Reason]Words{
 	"never-signed-in":   {"Nobody has signed in to this account yet.", "", ""},
-	"multi-factor":      {"The organization asks for multi-factor authentication.", "", ""},
+	"multi-factor":      {"The organization requires multi-factor authentication.", "", ""},
 	"expired":           {"The sign-in has expired, since it was not used for too long.", "", ""},
 	"revoked":           {"The sign-in was revoked or the password has changed.", "", ""},
-	"sign-in-frequency": {"The organization ends each sign-in after a fixed time, and this one's is over.", "", "; it will be needed again after the same time"},
-	"single-page-app": {"The sign-in has ended after 24 hours, which is all that a redirect URI of a single-page app gives.",
+	"sign-in-frequency": {"The organization ends every sign-in after a fixed time, and this one has ended.", "", "; it will be needed again after the same time"},
+	"single-page-app": {"The sign-in ended after 24 hours, which is the limit for a redirect URI of a single-page app.",
 		"Move the redirect URI to another platform in the app registration", ""},
 	"interaction":      {"Microsoft asks the person to sign in again.", "", ""},
 	"consent-missing":  {"Nobody has consented to the permissions that the app asks for.", "", " and accept the permissions"},
 	"declined":         {"The sign-in was declined.", "", " again and accept"},
-	"code-expired":     {"The code was not entered in time, or is not valid any more.", "", " again and enter the new code"},
-	"restarted":        {"The sign-in was begun in another window or finished twice.", "", " again"},
-	"token-rejected":   {"Microsoft does not accept the stored sign-in any more.", "", ""},
-	"not-lasting":      {"Microsoft gave no lasting sign-in.", "Allow offline_access to the app", ""},
-	"password-expired": {"The password of the account has expired.", "Change it", ""},
+	"code-expired":     {"The code was not entered in time, or is no longer valid.", "", " again and enter the new code"},
+	"restarted":        {"The sign-in was started in another window, or completed twice.", "", " again"},
+	"token-rejected":   {"Microsoft no longer accepts the stored sign-in.", "", ""},
+	"not-lasting":      {"Microsoft did not issue a sign-in that lasts.", "Grant the app the permission offline_access", ""},
+	"password-expired": {"The password of the account has expired.", "Change the password", ""},
 
 	"admin-consent":      {"An administrator has to allow the app in this organization first.", "Ask the administrator to grant admin consent to the app", ""},
-	"unmanaged-device":   {"The organization only lets managed devices in, and this one is not.", "Ask the administrator for an exception, or use app-only access", ""},
-	"foreign-device":     {"The organization only lets devices of its domain in, and this one is not.", "Ask the administrator for an exception, or use app-only access", ""},
+	"unmanaged-device":   {"The organization only allows managed devices, and this is not one.", "Ask the administrator for an exception, or use app-only access", ""},
+	"foreign-device":     {"The organization only allows devices of its domain, and this is not one.", "Ask the administrator for an exception, or use app-only access", ""},
 	"conditional-access": {"A Conditional Access policy of the organization blocks this sign-in.", "Ask the administrator to allow the app or the device code flow", ""},
 	"app-disabled":       {"The app is disabled in this organization.", askAdministrator, ""},
-	"account-locked":     {"The account is locked, after too many failed sign-ins or from a bad address.", "Wait some hours or ask the administrator", ""},
+	"account-locked":     {"The account is locked, after too many failed sign-ins or sign-ins from a suspicious address.", "Wait a few hours or ask the administrator", ""},
 	"account-disabled":   {"The account is disabled.", askAdministrator, ""},
 	"account-unassigned": {"The account is not assigned to the app.", "Ask the administrator to assign it in the enterprise application", ""},
 	"service-missing":    {"The organization has no subscription to Microsoft Graph's calendar, or has not enabled it.", askAdministrator, ""},
@@ -66,12 +66,12 @@ var words = map[bridge.Reason]Words{
 	"secret-unexpected":   {"The app is a public client, which has no secret.", "Remove client_secret_file and certificate_file from the configuration", ""},
 	"certificate-refused": {"Microsoft does not accept the certificate of the app.", "Upload the certificate of certificate_file in the app registration, and check the clock", ""},
 	"certificate-expired": {"The app's certificate has expired.", "Make a new one, upload it in the app registration, and put it and its key into certificate_file", ""},
-	"clock":               {"Microsoft does not accept the time in the app's signature.", "Set the clock of this machine right", ""},
+	"clock":               {"Microsoft does not accept the time in the app's signature.", "Correct the clock of this machine", ""},
 	"permissions-unknown": {"Microsoft does not know the permissions that the app asks for.", fixPermissions, ""},
-	"redirect-uri": {"The app registration does not know the address that the sign-in comes back to.",
+	"redirect-uri": {"The app registration does not list the address that Microsoft sends the browser back to.",
 		"Add this bridge's own address as a redirect URI of the platform \"Web\" in the app registration, or sign in with a code", ""},
 	"flow-not-allowed": {"The app registration does not allow this kind of sign-in.", fixApp, ""},
-	"refused":          {"Microsoft refuses the sign-in.", "Look the error up at https://login.microsoftonline.com/error", ""},
+	"refused":          {"Microsoft refuses the sign-in.", "Look up the error at https://login.microsoftonline.com/error", ""},
 
 	bridge.ReasonSignInRefused: {"Microsoft Graph does not accept the sign-in.", "", ""},
 	bridge.ReasonPolicy:        {"A policy of the organization asks for a new sign-in.", "", ""},
@@ -80,15 +80,15 @@ var words = map[bridge.Reason]Words{
 	bridge.ReasonDenied:         {"Microsoft Graph denies access to a calendar.", "Check that the app has the permission Calendars.Read and that the calendar is shared with you", ""},
 	bridge.ReasonMailboxMissing: {"Microsoft 365 has no usable mailbox for this account.", "Check the address, its licence, and that the mailbox is in Exchange Online", ""},
 	bridge.ReasonNoCalendars:    {"No calendar of this account is left to sync.", "Correct include and exclude in the configuration", ""},
-	bridge.ReasonThrottled:      {"Microsoft asks to slow down.", "Nothing to do: it is tried again by itself", ""},
-	bridge.ReasonUnreachable:    {"Microsoft's service cannot be reached.", "Check the network; it is tried again by itself", ""},
-	bridge.ReasonUnavailable:    {"Microsoft's service does not answer properly at the moment.", "Nothing to do: it is tried again by itself", ""},
+	bridge.ReasonThrottled:      {"Microsoft asks to slow down.", "There is nothing to do: the bridge tries again automatically", ""},
+	bridge.ReasonUnreachable:    {"Microsoft's service cannot be reached.", "Check the network; the bridge tries again automatically", ""},
+	bridge.ReasonUnavailable:    {"Microsoft's service is not available at the moment.", "There is nothing to do: the bridge tries again automatically", ""},
 	bridge.ReasonBusy:           {"Another program holds the database.", "End that program, or wait", ""},
-	bridge.ReasonOther:          {"", "It is tried again; look into the log if it stays", ""},
+	bridge.ReasonOther:          {"", "The bridge tries again; check the log if the problem persists", ""},
 	bridge.ReasonWords:          {"", "", ""},
 }
 
-// WordsFor are the words for a fault. They are never empty where there is one.
+// WordsFor returns the words for a fault. The sentence is only empty if there is no fault.
 func WordsFor(f bridge.Fault) Words {
 	w := words[f.Reason]
 	switch f.Reason {
@@ -106,7 +106,7 @@ func WordsFor(f bridge.Fault) Words {
 		}
 	case "refused":
 		if f.AADSTS != 0 {
-			w.Fix = fmt.Sprintf("Look AADSTS%d up at https://login.microsoftonline.com/error", f.AADSTS)
+			w.Fix = fmt.Sprintf("Look up AADSTS%d at https://login.microsoftonline.com/error", f.AADSTS)
 		}
 	case bridge.ReasonWords:
 		w.Fix = map[bridge.Action]string{bridge.ActionAskAndSignIn: askAdministrator, bridge.ActionConfigure: "Check the configuration and the app registration"}[f.Action]
@@ -115,11 +115,11 @@ func WordsFor(f bridge.Fault) Words {
 	return w
 }
 
-// Action is how to fix the fault, in one sentence; signIn is how that is begun where the person is, as an order: "run …".
+// Action is how to fix the fault, in one sentence. signIn is the instruction to sign in where the person is: "run …".
 func (w Words) Action(f bridge.Fault, signIn string) string {
 	fix := w.Fix
 	if f.Action.SignsIn() {
-		step := signIn + w.Sign
+		step := signIn + w.AfterSignIn
 		if fix == "" {
 			fix = strings.ToUpper(step[:1]) + step[1:]
 		} else {
@@ -132,19 +132,19 @@ func (w Words) Action(f bridge.Fault, signIn string) string {
 	return strings.TrimSuffix(fix, ".") + "."
 }
 
-// action is how to fix the fault, for somebody at a page.
+// action is how to fix the fault, on a page.
 func action(f bridge.Fault) string {
 	w := WordsFor(f)
-	w.Sign = strings.TrimPrefix(w.Sign, " again") // the page says so already
+	w.AfterSignIn = strings.TrimPrefix(w.AfterSignIn, " again") // "sign in again" says so already
 	return w.Action(f, "sign in again")
 }
 
-// faultText is a fault in a line of its own. The error itself says more than a sentence about all of its kind.
+// faultText is a fault on one line. The error itself says more than the sentence for all errors of its kind.
 func faultText(f bridge.Fault) string {
 	return strings.TrimSpace(cmp.Or(f.Detail, WordsFor(f).Sentence) + " " + action(f))
 }
 
-// often is a time in words: "7 days", "day"; "" where it is none.
+// often is a whole number of days, hours or minutes in words: "7 days", "day"; "" for any other duration.
 func often(d time.Duration) string {
 	for _, unit := range []struct {
 		name string

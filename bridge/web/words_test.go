@@ -14,7 +14,7 @@ func oneSentence(s string) bool {
 	return len(s) > 10 && strings.HasSuffix(s, ".") && !strings.Contains(strings.TrimSuffix(s, "."), ". ")
 }
 
-// Every reason has a sentence and a way to fix it, in words that a page and a terminal can show.
+// Every reason has a sentence and a fix, in words for a page and a terminal.
 func TestEveryReasonHasWords(t *testing.T) {
 	t.Parallel()
 	reasons := []bridge.Reason{bridge.ReasonSignInRefused, bridge.ReasonPolicy, bridge.ReasonShared, bridge.ReasonDenied, bridge.ReasonMailboxMissing, bridge.ReasonNoCalendars,
@@ -27,7 +27,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 		for _, act := range []bridge.Action{bridge.ActionSignIn, bridge.ActionConfigure} {
 			f := bridge.Fault{Reason: r, Action: act, Address: "boss@contoso.example"}
 			w := web.WordsFor(f)
-			if !oneSentence(w.Sentence) || strings.Contains(w.Sentence+w.Fix+w.Sign, "%") {
+			if !oneSentence(w.Sentence) || strings.Contains(w.Sentence+w.Fix+w.AfterSignIn, "%") {
 				t.Errorf("%s: %+v", r, w)
 			}
 			if fix := w.Action(f, "run `outbridge login alice`"); act == bridge.ActionSignIn && (!oneSentence(fix) || !strings.Contains(fix, "un `outbridge login alice`")) {
@@ -44,7 +44,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 	}
 }
 
-// Each refusal of the login service, by its code and the number that it has, is in the words that were always used for it.
+// The words for each refusal of the login service name its cause.
 func TestWordsOfRefusals(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

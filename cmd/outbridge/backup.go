@@ -16,8 +16,8 @@ import (
 type backupCmd struct {
 	File string `arg:"" help:"File to write." type:"path"`
 	configFlag
-	WithKey bool `help:"Also copy the key, to FILE.key: together they open every sign-in, so keep them as safe as passwords."`
-	Force   bool `help:"Replace a file that is there already."`
+	WithKey bool `help:"Also copy the key, to FILE.key. Together the two files give access to every mailbox: guard them like passwords."`
+	Force   bool `help:"Overwrite an existing file."`
 }
 
 // Run copies the database while a server uses it.
@@ -39,23 +39,23 @@ func (b *backupCmd) Run(e *env) error {
 	}
 	fmt.Fprintf(e.stdout, "%s: %.1f MiB.\n", b.File, float64(info.Size())/(1<<20))
 	if !b.WithKey {
-		fmt.Fprintf(e.stdout, "It is of no use without the key %s: keep a copy of that elsewhere.\n", c.KeyFile)
+		fmt.Fprintf(e.stdout, "It is useless without the key %s: keep a copy of the key elsewhere.\n", c.KeyFile)
 		return nil
 	}
 	if err := copySecret(c.KeyFile, b.File+".key", b.Force); err != nil {
 		return fmt.Errorf("backup: the key: %w", err)
 	}
-	fmt.Fprintf(e.stdout, "%s.key: whoever has both can read the calendars and sign-ins.\n", b.File)
+	fmt.Fprintf(e.stdout, "%s.key: anyone who has both files can read the calendars and sign-ins.\n", b.File)
 	return nil
 }
 
 type restoreCmd struct {
-	File string `arg:"" help:"File that backup wrote." type:"existingfile"`
+	File string `arg:"" help:"File made by backup." type:"existingfile"`
 	configFlag
-	Force bool `help:"Replace the database that is there; it is kept beside."`
+	Force bool `help:"Replace an existing database; the old one is kept under another name."`
 }
 
-// Run puts a backup in the place of the database.
+// Run replaces the database with a backup.
 func (r *restoreCmd) Run(e *env) error {
 	c, err := r.loadSQLite()
 	if err != nil {
@@ -67,7 +67,7 @@ func (r *restoreCmd) Run(e *env) error {
 	}
 	defer unlock()
 	if _, err := os.Lstat(c.Database); err == nil && !r.Force {
-		return fmt.Errorf("restore: there is a database %s: replace it with --force, it is kept beside", c.Database)
+		return fmt.Errorf("restore: the database %s exists: replace it with --force; the old one is kept under another name", c.Database)
 	}
 	if same(r.File, c.Database) {
 		return fmt.Errorf("restore: %s is the database itself: name a backup", r.File)
@@ -82,22 +82,22 @@ func (r *restoreCmd) Run(e *env) error {
 	if err := os.RemoveAll(c.feedCache()); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	fmt.Fprintf(e.stdout, "%s is what %s holds.\n", c.Database, r.File)
+	fmt.Fprintf(e.stdout, "Restored %s from %s.\n", c.Database, r.File)
 	if aside != "" {
-		fmt.Fprintf(e.stdout, "What was there is now %s.\n", aside)
+		fmt.Fprintf(e.stdout, "The previous database is now %s.\n", aside)
 	}
-	fmt.Fprintln(e.stdout, "App passwords and feeds that were revoked since the backup work again. The next round brings the calendars up to date. Run `outbridge serve`.")
+	fmt.Fprintln(e.stdout, "App passwords and feeds revoked since the backup work again. The next sync brings the calendars up to date: run `outbridge serve`.")
 	return nil
 }
 
-// checkKey makes sure that the key opens the backup, and takes over the key that lies beside it where there is none.
+// checkKey makes sure that the key opens the backup. If there is no key, it uses the one next to the backup.
 func (r *restoreCmd) checkKey(ctx context.Context, c *config) error {
 	path, beside := c.KeyFile, r.File+".key"
 	_, err := os.Lstat(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if missing {
 		if _, err := os.Lstat(beside); err != nil {
-			return fmt.Errorf("there is no key %s, without which the backup is of no use: put it there, with mode 0600", path)
+			return fmt.Errorf("the key %s is missing, and the backup is useless without it: put it there, with mode 0600", path)
 		}
 		path = beside
 	}
@@ -114,30 +114,30 @@ func (r *restoreCmd) checkKey(ctx context.Context, c *config) error {
 	return nil
 }
 
-// loadSQLite reads the configuration for a command that works on the database's file.
+// loadSQLite loads the configuration for a command that needs the database to be a file.
 func (f configFlag) loadSQLite() (*config, error) {
 	c, err := f.load()
 	if err == nil && strings.Contains(c.Database, "://") {
-		return nil, errors.New("the database is no file: back it up and restore it with pg_dump and pg_restore")
+		return nil, errors.New("the database is not a file: back it up and restore it with pg_dump and pg_restore")
 	}
 	return c, err
 }
 
-// same reports whether two names lead to one file.
+// same reports whether two paths are one file.
 func same(a, b string) bool {
 	x, err1 := os.Stat(a)
 	y, err2 := os.Stat(b)
 	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
 
-// copySecret copies a small file to one of mode 0600.
+// copySecret copies a small file; the copy has mode 0600.
 func copySecret(from, to string, replace bool) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
 	if _, err := os.Lstat(to); err == nil && !replace {
-		return fmt.Errorf("%s exists already: choose another name, or replace it with --force", to)
+		return fmt.Errorf("%s already exists: choose another name, or replace it with --force", to)
 	}
 	part, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".part-*") // of mode 0600
 	if err != nil {

@@ -153,7 +153,7 @@ func (b *browser) until(what, condition string) {
 			return
 		}
 		if time.Now().After(end) {
-			b.fail(fmt.Errorf("%s: waited in vain (%v)", what, err))
+			b.fail(fmt.Errorf("%s: timed out (%v)", what, err))
 		}
 	}
 }
@@ -165,7 +165,7 @@ func (b *browser) fill(id, text string) {
 	b.do(chromedp.SendKeys(chromedp.ID(id), text))
 }
 
-// check ticks the box of that id; copy presses the button beside the field of that id.
+// check ticks the box of that id; copy presses the button next to the field of that id.
 func (b *browser) check(id string) { b.t.Helper(); b.do(chromedp.Click(chromedp.ID(id))) }
 
 func (b *browser) copy(id string) {

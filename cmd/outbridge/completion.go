@@ -13,7 +13,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-// Run prints a script that asks this program, by the hidden command complete, what may come next.
+// Run prints a script that asks this program for completions, with the hidden command complete.
 func (c *completionCmd) Run(e *env) error {
 	_, err := fmt.Fprint(e.stdout, completionScripts[c.Shell])
 	return err
@@ -75,8 +75,8 @@ type completeCmd struct {
 	Words []string `arg:"" optional:"" help:"The words of the command line after the program's name, the last one unfinished."`
 }
 
-// Run prints what may stand in the place of the last word: a candidate and, after a tab, what it is. The line ":files"
-// stands for the names of files.
+// Run prints the completions of the last word, one a line: the word and, after a tab, what it is. The line ":files" asks
+// for file names.
 func (c *completeCmd) Run(e *env, k *kong.Kong) error {
 	words := c.Words
 	if len(words) == 0 {
@@ -92,7 +92,7 @@ func (c *completeCmd) Run(e *env, k *kong.Kong) error {
 	return nil
 }
 
-// completion is how far a command line has come.
+// completion is a partly read command line.
 type completion struct {
 	node    *kong.Node
 	waiting *kong.Flag // whose value comes next
@@ -206,7 +206,7 @@ func (c *completion) candidates(word string) []string {
 	return list
 }
 
-// accounts are those of the configuration, where it can be read.
+// accounts are those of the configuration, if it can be read.
 func (c *completion) accounts() (names []string) {
 	conf, err := configFlag{Config: c.config}.load()
 	if err != nil {

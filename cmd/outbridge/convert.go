@@ -18,13 +18,13 @@ import (
 type convertCmd struct{}
 
 func (convertCmd) Help() string {
-	return "Standard input is an event, an array of events, or a page ({\"value\": [...]}) as Microsoft Graph wrote it. " +
-		"What iCalendar cannot hold is named on standard error."
+	return "Reads an event, an array of events, or a page ({\"value\": [...]}) from standard input, as Microsoft Graph wrote it. " +
+		"Differences, which are what iCalendar cannot express, are listed on standard error."
 }
 
 func (convertCmd) Run(e *env) error {
 	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintln(e.stderr, "Reading Graph JSON from the terminal; end it with Ctrl-D.")
+		fmt.Fprintln(e.stderr, "Reading Graph JSON from the terminal; press Ctrl-D at the end.")
 	}
 	events, err := convert.ReadEvents(e.stdin)
 	if err != nil {
@@ -35,10 +35,10 @@ func (convertCmd) Run(e *env) error {
 	for _, s := range convert.Group(events) {
 		cal, losses, err := convert.ToICS(s)
 		for _, l := range losses {
-			fmt.Fprintf(e.stderr, "loss: %s: %s: %s\n", title(s), l.Field, l.Reason)
+			fmt.Fprintf(e.stderr, "difference: %s: %s: %s\n", title(s), l.Field, l.Reason)
 		}
 		if errors.Is(err, convert.ErrNoInstances) || errors.Is(err, convert.ErrNoTime) {
-			fmt.Fprintf(e.stderr, "loss: %s: left out: %v\n", title(s), err)
+			fmt.Fprintf(e.stderr, "difference: %s: left out: %v\n", title(s), err)
 			lost++
 			continue
 		}

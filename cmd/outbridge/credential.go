@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -13,7 +12,7 @@ import (
 	"outbridge/bridge/graph"
 )
 
-// warnBefore is how long before its end the app's credential is warned of.
+// warnBefore is how long before the app's credential expires the warnings begin.
 const warnBefore = 30 * 24 * time.Hour
 
 // identify gives the authority the app's credential: a client secret, a certificate, or none.
@@ -69,7 +68,7 @@ func (m *microsoftConfig) checkCredential() error {
 	case m.ClientSecretExpires == "":
 		return nil
 	case m.ClientSecretFile == "":
-		return errors.New("microsoft.client_secret_expires is for a microsoft.client_secret_file, which is missing; a certificate says itself when it ends")
+		return errors.New("microsoft.client_secret_expires is for a microsoft.client_secret_file, which is missing; a certificate has its own end date")
 	}
 	if _, err := time.Parse(time.DateOnly, m.ClientSecretExpires); err != nil {
 		return fmt.Errorf("microsoft.client_secret_expires = %q: write the date that the app registration shows, like 2027-01-31", m.ClientSecretExpires)
@@ -77,17 +76,17 @@ func (m *microsoftConfig) checkCredential() error {
 	return nil
 }
 
-// credential is the app's own way to identify itself, which ends one day.
+// credential is what the app identifies itself with. It expires.
 type credential struct {
 	Kind    string    `json:"kind,omitempty"` // client secret or certificate
 	Expires time.Time `json:"expires,omitzero"`
-	Warning string    `json:"warning,omitempty"` // from 30 days before its end
+	Warning string    `json:"warning,omitempty"` // from warnBefore on
 }
 
-// credential is the app's credential as of now, where its end is known; otherwise nil.
+// credential is the app's credential as of now; nil if nobody knows when it expires.
 func (m *microsoftConfig) credential(now time.Time) (*credential, error) {
 	var c credential
-	var mend string
+	var fix string
 	switch {
 	case m.CertificateFile != "":
 		cert, err := m.certificate()
@@ -95,35 +94,35 @@ func (m *microsoftConfig) credential(now time.Time) (*credential, error) {
 			return nil, err
 		}
 		c = credential{Kind: "certificate", Expires: cert.Expires()}
-		mend = "make a new one, upload it in the app registration beside the old one, and put it and its key into certificate_file"
+		fix = "make a new one, upload it in the app registration next to the old one, and put it and its key into certificate_file"
 	case m.ClientSecretExpires != "":
 		day, err := time.Parse(time.DateOnly, m.ClientSecretExpires)
 		if err != nil {
 			return nil, err
 		}
 		c = credential{Kind: "client secret", Expires: day}
-		mend = "make a new one in the app registration, and put its value into client_secret_file and its date into client_secret_expires"
+		fix = "make a new one in the app registration, and put its value into client_secret_file and its date into client_secret_expires"
 	default:
 		return nil, nil
 	}
 	switch left := c.Expires.Sub(now); {
 	case left <= 0:
-		c.Warning = fmt.Sprintf("the app's %s has expired on %s: %s", c.Kind, c.Expires.Format(time.DateOnly), mend)
+		c.Warning = fmt.Sprintf("the app's %s expired on %s: %s", c.Kind, c.Expires.Format(time.DateOnly), fix)
 	case left < warnBefore:
-		c.Warning = fmt.Sprintf("the app's %s expires on %s, in %d days: %s", c.Kind, c.Expires.Format(time.DateOnly), int(left.Hours()/24), mend)
+		c.Warning = fmt.Sprintf("the app's %s expires on %s, in %d days: %s", c.Kind, c.Expires.Format(time.DateOnly), int(left.Hours()/24), fix)
 	}
 	return &c, nil
 }
 
-// warnOfCredential logs once a day that the app's credential ends soon, until ctx ends.
-func (c *config) warnOfCredential(ctx context.Context, log *slog.Logger) error {
+// warnOfCredential logs once a day that the app's credential expires soon, until ctx ends.
+func (p *program) warnOfCredential(ctx context.Context) error {
 	for {
-		if credential, err := c.Microsoft.credential(time.Now()); err != nil {
-			log.Warn("the app's credential cannot be read", "err", err)
+		if credential, err := p.conf.Microsoft.credential(time.Now()); err != nil {
+			p.log.Warn("the app's credential cannot be read", "err", err)
 		} else if credential != nil {
-			c.metrics.CredentialExpires(credential.Kind, credential.Expires)
+			p.metrics.CredentialExpires(credential.Kind, credential.Expires)
 			if credential.Warning != "" {
-				log.Warn(credential.Warning, "expires", credential.Expires)
+				p.log.Warn(credential.Warning, "expires", credential.Expires)
 			}
 		}
 		select {
@@ -134,15 +133,15 @@ func (c *config) warnOfCredential(ctx context.Context, log *slog.Logger) error {
 	}
 }
 
-// notForEverybody refuses a file with a private key that anybody on this machine may read.
+// notForEverybody refuses a private key that anyone on this machine can read.
 func notForEverybody(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	// Windows keeps no such bits.
+	// Windows has no such bits.
 	if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" {
-		return fmt.Errorf("everybody may read the private key in %s (mode %04o): run chmod 600 %s", path, mode, path)
+		return fmt.Errorf("anyone on this machine can read the private key in %s (mode %04o): run chmod 600 %s", path, mode, path)
 	}
 	return nil
 }

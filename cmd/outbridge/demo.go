@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,8 +19,8 @@ import (
 const demoUser = "demo"
 
 type demoCmd struct {
-	Listen string `help:"Address to serve at." default:"127.0.0.1:8080" placeholder:"ADDR"`
-	Data   string `help:"Keep the demo's data in this folder; a temporary one, removed at the end, without it." placeholder:"DIR" type:"path"`
+	Listen string `help:"Address to serve at. Default: 127.0.0.1:8080." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Data   string `help:"Folder for the demo's data. Default: a temporary folder, removed at the end." placeholder:"DIR" type:"path"`
 }
 
 // Run starts the simulated Outlook, signs in to it as a person would, syncs, and serves.
@@ -41,25 +40,13 @@ func (d *demoCmd) Run(e *env) (err error) {
 	}
 	defer l.Close()
 
-	outlook := &graphsim.Server{AutoApprove: true, DeviceInterval: time.Second}
-	outlook.DemoMailbox()
-	sim, err := net.Listen("tcp", "127.0.0.1:0")
+	outlook, err := demoOutlook()
 	if err != nil {
 		return err
 	}
-	simServer := &http.Server{Handler: outlook, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = simServer.Serve(sim) }()
-	defer simServer.Close()
-
-	c := defaultConfig()
-	c.plain, c.metrics = true, web.NewMetrics(version())
-	c.Listen, c.PublicURL = l.Addr().String(), "http://"+l.Addr().String()
-	c.Database, c.KeyFile = filepath.Join(dir, "outbridge.db"), filepath.Join(dir, "outbridge.key")
-	c.Microsoft = microsoftConfig{Cloud: "custom", LoginURL: "http://" + sim.Addr().String(), GraphURL: "http://" + sim.Addr().String(),
-		Tenant: "common", ClientID: "outbridge-demo"}
-	c.Sync.Interval = "5s"
-	c.Accounts = []accountConfig{{Name: demoUser}}
-	if err := c.check(); err != nil {
+	defer outlook.Close()
+	c, err := demoConfig(dir, l.Addr().String(), outlook.Addr)
+	if err != nil {
 		return err
 	}
 	unlock, err := c.lockDatabase()
@@ -67,66 +54,98 @@ func (d *demoCmd) Run(e *env) (err error) {
 		return err
 	}
 	defer unlock()
-	log := slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	store, err := c.openStore(e.ctx)
+	p := newProgram(c, e)
+	p.plain = true
+	if err := p.openStore(e.ctx); err != nil {
+		return err
+	}
+	defer p.store.Close()
+	p.countMetrics()
+	// The simulated Outlook approves the device code without asking.
+	if err := p.signIn(e.ctx, demoUser, func(*graph.DeviceAuth) {}); err != nil {
+		return err
+	}
+	mailboxes, err := p.mailboxes(e.ctx, "")
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	c.metrics.Store, c.metrics.Log = store, log
-	// Through the device code sign-in, which the simulated Outlook approves by itself.
-	if err := c.signIn(e.ctx, store, demoUser, func(*graph.DeviceAuth) {}); err != nil {
-		return err
-	}
-	mailboxes, err := c.mailboxes(e.ctx, store, log, "")
-	if err != nil {
-		return err
-	}
-	b := c.rounds(store, log)
+	b := p.rounds()
 	b.Count = true
 	report, err := b.Round(e.ctx, mailboxes[0].Mailbox)
 	if err != nil {
 		return err
 	}
-	_, password, err := store.AddPassword(e.ctx, demoUser, "demo", time.Now().UTC())
+	if err := p.welcomeToDemo(e, report, dir); err != nil {
+		return err
+	}
+	return p.serve(e.ctx, mailboxes, l, "")
+}
+
+// demoOutlook serves a simulated Outlook at its Addr, a free port of this machine.
+func demoOutlook() (*http.Server, error) {
+	outlook := &graphsim.Server{AutoApprove: true, DeviceInterval: time.Second}
+	outlook.DemoMailbox()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Addr: l.Addr().String(), Handler: outlook, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	return server, nil
+}
+
+func demoConfig(dir, listen, outlook string) (*config, error) {
+	c := defaultConfig()
+	c.Listen, c.PublicURL = listen, "http://"+listen
+	c.Database, c.KeyFile = filepath.Join(dir, "outbridge.db"), filepath.Join(dir, "outbridge.key")
+	c.Microsoft = microsoftConfig{Cloud: "custom", LoginURL: "http://" + outlook, GraphURL: "http://" + outlook, Tenant: "common", ClientID: "outbridge-demo"}
+	c.Sync.Interval, c.LogLevel = "5s", "warn"
+	c.Accounts = []accountConfig{{Name: demoUser}}
+	return &c, c.check()
+}
+
+// welcomeToDemo makes the passwords and the feed of the demo, and prints them.
+func (p *program) welcomeToDemo(e *env, report bridge.Report, dir string) error {
+	_, password, err := p.store.AddPassword(e.ctx, demoUser, "demo", time.Now().UTC())
 	if err != nil {
 		return err
 	}
-	_, secret, err := store.AddFeed(e.ctx, bridge.Feed{User: demoUser, Name: "Demo", Detail: bridge.DetailFull, Created: time.Now().UTC()})
+	_, secret, err := p.store.AddFeed(e.ctx, bridge.Feed{User: demoUser, Name: "Demo", Detail: bridge.DetailFull, Created: time.Now().UTC()})
 	if err != nil {
 		return err
 	}
 	admin := strings.ToLower(rand.Text()[:16])
 	hash, err := web.HashPassword(admin)
-	if err == nil {
-		err = store.SetAdministrator(e.ctx, hash, false)
-	}
 	if err != nil {
+		return err
+	}
+	if err := p.store.SetAdministrator(e.ctx, hash, false); err != nil {
 		return err
 	}
 	events := 0
 	for _, cal := range report.Calendars {
 		events += cal.Events
 	}
-	fmt.Fprintf(e.stdout, `outbridge demo: a simulated Outlook mailbox, %d events in %d calendars, behind the real bridge.
+	address, feed := p.conf.PublicURL, p.conf.feedURL(secret)
+	_, err = fmt.Fprintf(e.stdout, `outbridge demo: a simulated Outlook mailbox, %d events in %d calendars, behind the real bridge.
 
-Pages:    %s/
-Sign in:  %s
+Web pages: %s/
+Password:  %s
 
-CalDAV:   %s/
-User:     %s
-Password: %s
-Feed:     %s
+CalDAV:    %s/
+User:      %s
+Password:  %s
+Feed:      %s
 
-Try:      curl -s '%s' | head -40
-          curl -s -u %s:%s -X PROPFIND -H 'Depth: 1' %s/dav/calendars/%s/
-Data:     %s
-Ctrl-C ends it.
-`, events, len(report.Calendars), c.PublicURL, admin, c.PublicURL, demoUser, password, feedURL(&c, secret), feedURL(&c, secret), demoUser, password, c.PublicURL, demoUser, dir)
-	return serve(e.ctx, &c, store, mailboxes, l, log, "")
+Try:       curl -s '%s' | head -40
+           curl -s -u %s:%s -X PROPFIND -H 'Depth: 1' %s/dav/calendars/%s/
+Data:      %s
+Press Ctrl-C to stop.
+`, events, len(report.Calendars), address, admin, address, demoUser, password, feed, feed, demoUser, password, address, demoUser, dir)
+	return err
 }
 
-// demoListener listens at the address, or at a free port where the default one is taken.
+// demoListener listens at the address, or at a free port if the default one is taken.
 func demoListener(e *env, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err == nil {

@@ -56,11 +56,11 @@ rm filler
 until curl -s "$feed" | grep -q '^SUMMARY:Second'; do sleep 0.1; done
 kill $server
 wait $server
-outbridge sync --audit | grep -o '0 were not'
+outbridge sync --audit | grep -o '; 0 differed'
 echo "second $(outbridge export alice | grep -c '^SUMMARY:Second')"
 echo "changed by nothing: $(outbridge sync --json | grep -o '"changed": 0' | sort -u)"
 `
-	// A namespace of mounts takes root, which a user namespace gives to whoever is not.
+	// A mount namespace needs root, which a user namespace provides.
 	cmd := exec.Command("unshare", "--map-root-user", "--mount", "timeout", "120", "sh", "-c", script, "sh", disk, dir)
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
 	stdin, err := cmd.StdinPipe()
@@ -78,7 +78,7 @@ disk is full
 first 1500
 waiting
 kept 1500
-0 were not
+; 0 differed
 second 1500
 changed by nothing: "changed": 0
 `

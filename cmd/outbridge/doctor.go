@@ -15,7 +15,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"outbridge/bridge"
-	"outbridge/bridge/graph"
 	"outbridge/bridge/sqlstore"
 )
 
@@ -29,28 +28,30 @@ const (
 	resultOK      = "ok"
 	resultWarning = "warning" // it works, but not for long or not well
 	resultBroken  = "broken"
-	resultSkipped = "skipped" // it cannot be tried before something else is mended
+	resultSkipped = "skipped" // it cannot be checked until something else is fixed
 )
 
-// finding is one thing that the doctor has looked at.
+// seeMessage is the fix of a finding if its detail already says what to do.
+const seeMessage = "Follow the message above."
+
+// finding is the result of one check.
 type finding struct {
 	Check  string `json:"check"`
 	Result string `json:"result"`
 	Detail string `json:"detail"`
-	Mend   string `json:"mend,omitempty"` // what to do about it
+	Fix    string `json:"mend,omitempty"`
 }
 
-// doctor looks at one installation.
+// doctor checks one installation.
 type doctor struct {
 	ctx      context.Context
-	log      func(finding) // told of each finding at once
+	log      func(finding) // gets each finding at once
 	findings []finding
 	c        *config
-	store    *sqlstore.Store // nil where the database cannot be used
-	stderr   io.Writer
+	p        *program // without a store if the database cannot be used
 	http     *http.Client
-	serving  bool // a server has the database
-	began    bool // there is a database, whether it can be used or not
+	serving  bool // a server is running on the database
+	began    bool // there is a database, usable or not
 }
 
 func (d *doctor) add(f finding) {
@@ -67,12 +68,12 @@ func (d *doctor) skip(check, format string, args ...any) {
 	d.add(finding{Check: check, Result: resultSkipped, Detail: fmt.Sprintf(format, args...)})
 }
 
-func (d *doctor) broken(check, mend, format string, args ...any) {
-	d.add(finding{check, resultBroken, fmt.Sprintf(format, args...), mend})
+func (d *doctor) broken(check, fix, format string, args ...any) {
+	d.add(finding{check, resultBroken, fmt.Sprintf(format, args...), fix})
 }
 
-func (d *doctor) warn(check, mend, format string, args ...any) {
-	d.add(finding{check, resultWarning, fmt.Sprintf(format, args...), mend})
+func (d *doctor) warn(check, fix, format string, args ...any) {
+	d.add(finding{check, resultWarning, fmt.Sprintf(format, args...), fix})
 }
 
 func (d *doctor) count(result string) (n int) {
@@ -84,20 +85,20 @@ func (d *doctor) count(result string) (n int) {
 	return n
 }
 
-// Run looks at everything and fails where something is broken.
+// Run checks everything and fails if something is broken.
 func (cmd *doctorCmd) Run(e *env) error {
-	d := &doctor{ctx: e.ctx, stderr: e.stderr, log: func(f finding) {
+	d := &doctor{ctx: e.ctx, log: func(f finding) {
 		if cmd.JSON {
 			return
 		}
 		line := fmt.Sprintf("%-8s %s: %s", f.Result, f.Check, f.Detail)
-		if f.Mend != "" {
-			line += "\n         → " + f.Mend
+		if f.Fix != "" {
+			line += "\n         → " + f.Fix
 		}
 		fmt.Fprintln(e.stdout, line)
 	}}
 	d.http = &http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	d.examine(cmd.configFlag)
+	d.examine(e, cmd.configFlag)
 	if e.ctx.Err() != nil {
 		return e.ctx.Err()
 	}
@@ -113,30 +114,30 @@ func (cmd *doctorCmd) Run(e *env) error {
 	}
 	switch {
 	case broken == 1:
-		return errors.New("doctor: one check has found something broken: see above what mends it")
+		return errors.New("doctor: 1 check failed: see above how to fix it")
 	case broken > 1:
-		return fmt.Errorf("doctor: %d checks have found something broken: see above what mends it", broken)
+		return fmt.Errorf("doctor: %d checks failed: see above how to fix them", broken)
 	}
 	return nil
 }
 
-func (d *doctor) examine(f configFlag) {
+func (d *doctor) examine(e *env, f configFlag) {
 	c, err := f.load()
 	if err != nil {
 		d.broken("configuration", "Correct the file; config.example.toml explains every key.", "%v", err)
 		return
 	}
-	d.c = c
-	c.oneShot()
+	d.c, d.p = c, newProgram(c, e)
+	d.p.oneShot(e, 2)
 	file := f.file()
 	if !exists(file) {
-		file = "there is no file, so everything has its default"
+		file = "no file, so the defaults apply"
 	}
-	d.ok("configuration", "%s; accounts in it: %d", file, len(c.Accounts))
+	d.ok("configuration", "%s; accounts: %d", file, len(c.Accounts))
 	d.exposure()
 	d.serving = c.served()
-	if d.keyAndDatabase(); d.store != nil {
-		defer d.store.Close()
+	if d.keyAndDatabase(); d.p.store != nil {
+		defer d.p.store.Close()
 	}
 	d.app()
 	login, graph := d.login(), d.graph()
@@ -144,7 +145,7 @@ func (d *doctor) examine(f configFlag) {
 	d.public()
 }
 
-// served reports whether a server has the database.
+// served reports whether a server is running on the database.
 func (c *config) served() bool {
 	if _, err := os.Stat(c.Database + ".lock"); err != nil {
 		return false
@@ -166,35 +167,35 @@ func (d *doctor) exposure() {
 	d.ok(check, "%s, %s", d.c.Listen, d.c.scheme())
 }
 
-// app looks at the app registration and the accounts, after those of the pages have been taken over from the database.
+// app checks the app registration, and that there are accounts. Those of the web pages are in the database.
 func (d *doctor) app() {
 	const check = "app registration"
-	if d.store == nil && d.began && d.c.Microsoft.ClientID == "" {
-		d.skip(check, "that of the pages is not known without the database")
-		d.skip("accounts", "those of the pages are not known without the database")
+	if d.p.store == nil && d.began && d.p.registration.ClientID == "" {
+		d.skip(check, "unknown without the database, which has what was entered on the web pages")
+		d.skip("accounts", "unknown without the database, which has those added on the web pages")
 		return
 	}
 	credential, err := d.c.Microsoft.credential(time.Now())
 	switch {
-	case d.c.Microsoft.ClientID == "":
-		d.broken(check, "Register an app as docs/admin.md says, and enter its Application (client) ID on the pages or in the configuration.", "there is no client_id: nobody can sign in")
+	case d.p.registration.ClientID == "":
+		d.broken(check, "Register an app as docs/admin.md describes, and enter its Application (client) ID on the web pages or in the configuration.", "client_id is missing: nobody can sign in")
 	case err != nil:
-		d.broken(check, "Do what it says.", "%v", err)
+		d.broken(check, seeMessage, "%v", err)
 	case credential != nil && time.Until(credential.Expires) <= 0:
-		d.broken(check, "Make a new one before the app works again.", "%s", credential.Warning)
+		d.broken(check, "Create a new one; until then the app does not work.", "%s", credential.Warning)
 	case credential != nil && credential.Warning != "":
-		d.warn(check, "Make a new one in time.", "%s", credential.Warning)
+		d.warn(check, "Create a new one before then.", "%s", credential.Warning)
 	case credential != nil:
-		d.ok(check, "%s; its %s ends on %s", d.c.Microsoft.ClientID, credential.Kind, credential.Expires.Format(time.DateOnly))
+		d.ok(check, "%s; its %s expires on %s", d.p.registration.ClientID, credential.Kind, credential.Expires.Format(time.DateOnly))
 	default:
-		d.ok(check, "%s", d.c.Microsoft.ClientID)
+		d.ok(check, "%s", d.p.registration.ClientID)
 	}
-	if len(d.c.Accounts) == 0 {
-		d.broken("accounts", "Add one on the pages, or an [[account]] to the configuration.", "there is no account: nothing is synced")
+	if len(d.p.accounts) == 0 {
+		d.broken("accounts", "Add one on the web pages, or an [[account]] to the configuration.", "there are no accounts: nothing is synced")
 	}
 }
 
-// keyAndDatabase opens the store, without making or migrating anything.
+// keyAndDatabase opens the store, without creating or migrating anything.
 func (d *doctor) keyAndDatabase() {
 	_, keyErr := os.Lstat(d.c.KeyFile)
 	if strings.Contains(d.c.Database, "://") {
@@ -206,60 +207,58 @@ func (d *doctor) keyAndDatabase() {
 	d.began = !noDatabase
 	switch {
 	case noKey && noDatabase:
-		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s and %s are not there yet: nothing has run here", d.c.KeyFile, d.c.Database)
+		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s and %s do not exist yet: nothing has run here", d.c.KeyFile, d.c.Database)
 		return
 	case noKey:
-		d.broken("key", "Put the key back from your copy, with mode 0600. Where it is lost, make another one with `outbridge init --key-only` and sign in anew with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
+		d.broken("key", "Put the key back from your copy, with mode 0600. If it is lost, create a new one with `outbridge init --key-only` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
 		return
 	}
 	key, err := sqlstore.ReadKey(d.c.KeyFile)
 	if err != nil {
-		d.broken("key", "Do what it says; `outbridge restore` brings a key back that was kept with a backup.", "%v", err)
+		d.broken("key", "Follow the message above; `outbridge restore` brings back a key that was kept with a backup.", "%v", err)
 		return
 	}
 	if noDatabase {
 		d.ok("key", "%s", d.c.KeyFile)
-		d.broken("database", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`; or `outbridge restore FILE` where there is a backup.", "%s is not there yet", d.c.Database)
+		d.broken("database", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`; or `outbridge restore FILE` if you have a backup.", "%s does not exist yet", d.c.Database)
 		return
 	}
 	if dbErr != nil {
 		d.ok("key", "%s", d.c.KeyFile)
-		d.broken("database", "Put a backup in its place with `outbridge restore FILE --force`. Without one, move the file away, run `outbridge login` for each account and `outbridge serve`: everything is read from Outlook again.", "%v", dbErr)
+		d.broken("database", "Replace it with a backup: `outbridge restore FILE --force`. Without a backup, move the file away, run `outbridge login` for each account, then `outbridge serve`: everything is read from Outlook again.", "%v", dbErr)
 		return
 	}
 	if err := sqlstore.CheckKey(d.ctx, d.c.Database, key); err != nil {
-		d.broken("key", "Put the right key back from your copy, or sign in anew with `outbridge login "+d.firstAccount()+"`.", "%v", err)
+		d.broken("key", "Put the right key back from your copy, or sign in again with `outbridge login "+d.firstAccount()+"`.", "%v", err)
 		return
 	}
 	d.ok("key", "%s", d.c.KeyFile)
 	if schema < sqlstore.Schema() {
-		d.warn("database", "Restart the server; it keeps a copy beside before it changes anything.", "%s has the schema %d of an older version; this one uses %d", d.c.Database, schema, sqlstore.Schema())
+		d.warn("database", "Restart the server; it copies the database before it changes anything.", "%s has schema %d, of an older version; this version uses %d", d.c.Database, schema, sqlstore.Schema())
 		return
 	}
-	d.openStore(fmt.Sprintf("%s, whole, schema %d", d.c.Database, schema))
+	d.openStore(fmt.Sprintf("%s, intact, schema %d", d.c.Database, schema))
 }
 
 func (d *doctor) openStore(detail string) {
-	store, err := d.c.openStore(d.ctx)
-	if err != nil {
-		d.broken("database", "Do what it says.", "%v", err)
+	if err := d.p.openStore(d.ctx); err != nil {
+		d.broken("database", seeMessage, "%v", err)
 		return
 	}
-	d.store = store
 	if detail == "" {
-		detail = "it can be opened"
+		detail = "opened"
 	}
 	d.ok("database", "%s", detail)
 }
 
 func (d *doctor) firstAccount() string {
-	if len(d.c.Accounts) == 0 {
+	if len(d.p.accounts) == 0 {
 		return "ACCOUNT"
 	}
-	return d.c.Accounts[0].Name
+	return d.p.accounts[0].Name
 }
 
-// get reads at most a MiB of what an address answers.
+// get reads at most a MiB of an answer.
 func (d *doctor) get(url string) (*http.Response, string, error) {
 	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -274,16 +273,16 @@ func (d *doctor) get(url string) (*http.Response, string, error) {
 	return resp, string(b), err
 }
 
-// login asks the login service for the tenant's own description, and reports whether it can be reached.
+// login asks the login service to describe the tenant, and reports whether it can be reached.
 func (d *doctor) login() bool {
 	const check = "login service"
-	tenant := d.c.Microsoft.Tenant
+	tenant := d.p.registration.Tenant
 	if tenant == "" {
 		tenant = "common"
 	}
 	resp, body, err := d.get(d.c.loginURL + "/" + tenant + "/v2.0/.well-known/openid-configuration")
 	if err != nil {
-		d.broken(check, "Check the network, its DNS, and a firewall or proxy on the way out (HTTPS_PROXY is obeyed).", "%s cannot be reached: %v", d.c.loginURL, err)
+		d.broken(check, "Check the network, DNS, and any firewall or proxy on the way out (HTTPS_PROXY is honoured).", "%s cannot be reached: %v", d.c.loginURL, err)
 		return false
 	}
 	var answer struct {
@@ -298,28 +297,28 @@ func (d *doctor) login() bool {
 	case d.c.Microsoft.Cloud == "custom" && resp.StatusCode < 500:
 		d.ok(check, "%s answers", d.c.loginURL)
 	default:
-		d.broken(check, "Look for a proxy or a sign-in page of the network in between.", "%s answers %s, which is not the login service's own", d.c.loginURL, resp.Status)
+		d.broken(check, "Look for a proxy or a network sign-in page in between.", "the answer of %s, %s, is not from the login service", d.c.loginURL, resp.Status)
 		return false
 	}
 	return true
 }
 
-// Skews of the clock: Microsoft takes assertions that are some minutes off.
+// Skews of the clock: Microsoft accepts assertions that are a few minutes off.
 const (
 	skewWarning = time.Minute
 	skewBroken  = 4 * time.Minute
 )
 
-// graph asks Graph for anything, reports whether it can be reached, and compares the clocks.
+// graph sends Graph a request, reports whether it can be reached, and compares the clocks.
 func (d *doctor) graph() bool {
 	begin := time.Now()
 	resp, _, err := d.get(d.c.graphURL + "/v1.0/")
 	if err != nil {
-		d.broken("Microsoft Graph", "Check the network, its DNS, and a firewall or proxy on the way out (HTTPS_PROXY is obeyed).", "%s cannot be reached: %v", d.c.graphURL, err)
+		d.broken("Microsoft Graph", "Check the network, DNS, and any firewall or proxy on the way out (HTTPS_PROXY is honoured).", "%s cannot be reached: %v", d.c.graphURL, err)
 		return false
 	}
 	if d.c.Microsoft.Cloud != "custom" && resp.Header.Get("Request-Id") == "" {
-		d.broken("Microsoft Graph", "Look for a proxy or a sign-in page of the network in between.", "%s answers %s, which is not Graph's own", d.c.graphURL, resp.Status)
+		d.broken("Microsoft Graph", "Look for a proxy or a network sign-in page in between.", "the answer of %s, %s, is not from Graph", d.c.graphURL, resp.Status)
 		return false
 	}
 	d.ok("Microsoft Graph", "%s answers in %s", d.c.graphURL, time.Since(begin).Round(time.Millisecond))
@@ -329,12 +328,12 @@ func (d *doctor) graph() bool {
 		return true
 	}
 	skew := begin.Sub(at)
-	const mend = "Set the clock, and keep it set: `timedatectl set-ntp true`."
+	const fix = "Set the clock and keep it synchronized: `timedatectl set-ntp true`."
 	switch off := skew.Abs().Round(time.Second); {
 	case off >= skewBroken:
-		d.broken("clock", mend, "this machine is %s %s Microsoft's clock: sign-ins fail, and windows are wrong", off, aheadOrBehind(skew))
+		d.broken("clock", fix, "this machine's clock is %s %s Microsoft's: sign-ins fail, and calendars cover the wrong dates", off, aheadOrBehind(skew))
 	case off >= skewWarning:
-		d.warn("clock", mend, "this machine is %s %s Microsoft's clock", off, aheadOrBehind(skew))
+		d.warn("clock", fix, "this machine's clock is %s %s Microsoft's", off, aheadOrBehind(skew))
 	default:
 		d.ok("clock", "within %s of Microsoft's", max(off, 2*time.Second))
 	}
@@ -350,13 +349,13 @@ func aheadOrBehind(skew time.Duration) string {
 
 // accounts tries the sign-in of each account with one request.
 func (d *doctor) accounts(reachable bool) {
-	for _, a := range d.c.Accounts {
+	for _, a := range d.p.accounts {
 		check := "account " + a.Name
 		switch {
-		case d.store == nil:
-			d.skip(check, "not tried without the database")
+		case d.p.store == nil:
+			d.skip(check, "not checked without the database")
 		case !reachable:
-			d.skip(check, "not tried without Microsoft's services")
+			d.skip(check, "not checked without Microsoft's services")
 		default:
 			d.account(check, a)
 		}
@@ -364,32 +363,30 @@ func (d *doctor) accounts(reachable bool) {
 }
 
 func (d *doctor) account(check string, a accountConfig) {
-	m, err := d.c.mailbox(d.ctx, d.store, d.c.logger(d.stderr), a)
+	m, err := d.p.mailbox(d.ctx, a)
 	if err != nil {
-		d.broken(check, "Do what it says.", "%v", err)
+		d.broken(check, seeMessage, "%v", err)
 		return
 	}
-	client := m.Graph.(*graph.Client)
-	client.Attempts = 2
-	cals, err := client.Calendars(d.ctx)
+	cals, err := m.Graph.Calendars(d.ctx)
 	if f := bridge.FaultOf(err); f.Detail != "" {
-		d.broken(check, "Do what it says.", "%v", worded(err, a.Name))
+		d.broken(check, seeMessage, "%v", worded(err, a.Name))
 		return
 	} else if err != nil {
 		sentence, action := inWords(f, a.Name)
 		d.broken(check, action, "%s", sentence)
 		return
 	}
-	row, err := d.store.Account(d.ctx, a.Name)
+	row, err := d.p.store.Account(d.ctx, a.Name)
 	if err != nil {
-		d.broken(check, "Do what it says.", "%v", err)
+		d.broken(check, seeMessage, "%v", err)
 		return
 	}
 	switch late := time.Since(row.LastGood); {
 	case row.LastGood.IsZero() && !d.serving:
 		d.ok(check, "signed in, not synced yet; calendars: %d", len(cals))
 	case d.serving && !row.LastGood.IsZero() && late > max(time.Hour, 10*d.c.interval):
-		d.warn(check, "See `outbridge status` and the log of the server.", "signed in, but the last good round was %s ago", late.Round(time.Minute))
+		d.warn(check, "See `outbridge status` and the server log.", "signed in, but the last good sync was %s ago", late.Round(time.Minute))
 	default:
 		d.ok(check, "signed in; calendars: %d", len(cals))
 	}

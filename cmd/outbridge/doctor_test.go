@@ -53,13 +53,13 @@ func examine(t *testing.T, dir, config string, env ...string) examined {
 	return x
 }
 
-// requires checks that the doctor has found that, and that the words of the mend are there.
-func (x examined) requires(t *testing.T, name, check, result, mend string) {
+// requires checks that the doctor has found that, and that the words of the fix are there.
+func (x examined) requires(t *testing.T, name, check, result, fix string) {
 	t.Helper()
 	for _, f := range x.Findings {
-		if f.Check == check && f.Result == result && strings.Contains(f.Mend, mend) {
-			if (result == resultBroken || result == resultWarning) && mend == "" {
-				t.Errorf("%s: no mend is asked for", name)
+		if f.Check == check && f.Result == result && strings.Contains(f.Fix, fix) {
+			if (result == resultBroken || result == resultWarning) && fix == "" {
+				t.Errorf("%s: no fix is asked for", name)
 			}
 			if f.Result == resultBroken && x.OK {
 				t.Errorf("%s: something is broken, and all is well", name)
@@ -67,13 +67,13 @@ func (x examined) requires(t *testing.T, name, check, result, mend string) {
 			return
 		}
 	}
-	t.Errorf("%s: %s is not %s with the mend %q:\n%s", name, check, result, mend, x)
+	t.Errorf("%s: %s is not %s with the fix %q:\n%s", name, check, result, fix, x)
 }
 
 func (x examined) String() string {
 	var b strings.Builder
 	for _, f := range x.Findings {
-		fmt.Fprintf(&b, "%s %s: %s → %s\n", f.Result, f.Check, f.Detail, f.Mend)
+		fmt.Fprintf(&b, "%s %s: %s → %s\n", f.Result, f.Check, f.Detail, f.Fix)
 	}
 	return b.String() + x.stderr
 }
@@ -159,15 +159,15 @@ func TestDoctorWell(t *testing.T) {
 		}
 	}
 	if files, err := filepath.Glob(filepath.Join(d.dir, "feed-cache", "*")); err != nil || len(files) != 3 {
-		t.Errorf("beside the files of the one feed: %q, %v", files, err)
+		t.Errorf("besides the files of the one feed: %q, %v", files, err)
 	}
 	text := outbridge(t, d.dir, "doctor", "--config", "examined.toml")
-	if !strings.Contains(text, "ok       discovery: a calendar program finds 2 calendars") {
+	if !strings.Contains(text, "ok       discovery: calendar apps find 2 calendars") {
 		t.Errorf("as text:\n%s", text)
 	}
 }
 
-// TestDoctorProxy: what a reverse proxy can do wrong, each named with its mend.
+// TestDoctorProxy: what a reverse proxy can do wrong, each named with its fix.
 func TestDoctorProxy(t *testing.T) {
 	t.Parallel()
 	d := newDoctored(t)
@@ -192,20 +192,20 @@ func TestDoctorProxy(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		wrong               func(http.Handler) http.Handler
-		check, result, mend string
+		wrong              func(http.Handler) http.Handler
+		check, result, fix string
 	}{
 		"a good proxy":    {nil, "discovery", resultOK, ""},
-		"bad gateway":     {path("/", 502), "server", resultBroken, "Let the proxy pass to 127.0.0.1:0"},
-		"another site":    {path("/", 404), "server", resultBroken, "pass every path on"},
+		"bad gateway":     {path("/", 502), "server", resultBroken, "Have the proxy pass requests to 127.0.0.1:0"},
+		"another site":    {path("/", 404), "server", resultBroken, "pass every path to"},
 		"no .well-known":  {path("/.well-known/", 404), "discovery", resultBroken, "/.well-known/caldav and /dav/"},
 		"no /dav/":        {path("/dav/", 404), "discovery", resultBroken, "docs/operations.md has recipes"},
-		"no feeds":        {path("/feeds/", 404), "feed", resultBroken, "pass /feeds/ on"},
+		"no feeds":        {path("/feeds/", 404), "feed", resultBroken, "pass /feeds/ to the bridge"},
 		"its own sign-in": {path("/feeds/", 401), "feed", resultBroken, "without a password"},
 		"redirects to home": {change(func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, "https://www.example.com/", http.StatusFound)
 			return false
-		}), "server", resultBroken, "Set public_url to the address that it leads to"},
+		}), "server", resultBroken, "Set public_url to the address that it redirects to"},
 		"PROPFIND refused": {change(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == "PROPFIND" {
 				w.WriteHeader(405)
@@ -220,7 +220,7 @@ func TestDoctorProxy(t *testing.T) {
 			}
 			return true
 		}), "discovery", resultBroken, "OPTIONS, PROPFIND"},
-		"Authorization dropped": {change(func(w http.ResponseWriter, r *http.Request) bool { r.Header.Del("Authorization"); return true }), "discovery", resultBroken, "pass the Authorization header on"},
+		"Authorization dropped": {change(func(w http.ResponseWriter, r *http.Request) bool { r.Header.Del("Authorization"); return true }), "discovery", resultBroken, "pass on the Authorization header"},
 		"says plain http": {change(func(w http.ResponseWriter, r *http.Request) bool {
 			r.Header.Set("X-Forwarded-Proto", "http")
 			r.Header.Set("X-Forwarded-For", "192.0.2.7")
@@ -242,7 +242,7 @@ func TestDoctorProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := examine(t, d.dir, d.at(proxied(t, d.url, c.wrong), ""))
-			x.requires(t, name, c.check, c.result, c.mend)
+			x.requires(t, name, c.check, c.result, c.fix)
 		})
 	}
 }
@@ -261,9 +261,9 @@ func (w weakened) WriteHeader(status int) {
 func TestDoctorServer(t *testing.T) {
 	t.Parallel()
 	d := newDoctored(t)
-	check := func(name, config, check, result, mend string, env ...string) {
+	check := func(name, config, check, result, fix string, env ...string) {
 		t.Helper()
-		examine(t, d.dir, config, env...).requires(t, name, check, result, mend)
+		examine(t, d.dir, config, env...).requires(t, name, check, result, fix)
 	}
 	good := d.at(d.url, "")
 	check("an unknown key", d.at(d.url, `lissen = "x"`), "configuration", resultBroken, "config.example.toml")
@@ -293,7 +293,7 @@ func TestDoctorServer(t *testing.T) {
 		}
 		if mode == 0o644 {
 			x := examine(t, d.dir, good)
-			x.requires(t, "a key that others may read", "key", resultBroken, "Do what it says")
+			x.requires(t, "a key that others may read", "key", resultBroken, "Follow the message above")
 			if !strings.Contains(x.String(), "chmod 600") {
 				t.Errorf("no chmod:\n%s", x)
 			}

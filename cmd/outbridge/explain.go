@@ -7,54 +7,53 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
-	"outbridge/bridge/sqlstore"
 )
 
 type explainCmd struct {
-	Event   string `arg:"" help:"Graph id, iCalUId, or words of the subject; - reads Graph JSON from standard input instead."`
+	Event   string `arg:"" help:"Graph ID, iCalUId, or words from the subject. - reads Graph JSON from standard input instead."`
 	Account string `help:"Only this account." placeholder:"ACCOUNT"`
-	Redact  bool   `help:"Leave out names, addresses and texts."`
+	Redact  bool   `help:"Leave out names, addresses and text."`
 	configFlag
 }
 
 func (x *explainCmd) Help() string {
-	return "Made for bug reports: it shows what Microsoft Graph said, what the converter made of it and why. " +
-		"Look through it before you pass it on: it has everything that the event has, but what --redact leaves out."
+	return "For bug reports: shows what Microsoft Graph said, what the converter made of it, and why. " +
+		"Read the output before you share it: it contains the whole event, except what --redact leaves out."
 }
 
 func (x *explainCmd) Run(e *env) error {
 	if x.Event == "-" {
 		return x.input(e)
 	}
-	c, store, err := x.open(e)
+	p, err := x.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer p.store.Close()
 	if x.Account != "" {
-		if _, err := c.account(x.Account); err != nil {
+		if _, err := p.account(x.Account); err != nil {
 			return err
 		}
 	}
-	found, err := store.FindSeries(e.ctx, x.Account, x.Event, 20)
+	found, err := p.store.FindSeries(e.ctx, x.Account, x.Event, 20)
 	if err != nil {
 		return err
 	}
 	switch len(found) {
 	case 0:
-		return fmt.Errorf("no event has the id, iCalUId or subject %q: try a word of its subject", x.Event)
+		return fmt.Errorf("no event has the id, iCalUId or subject %q: try a word from its subject", x.Event)
 	case 1:
-		return x.found(e, c, store, found[0])
+		return x.found(e, p, found[0])
 	}
-	fmt.Fprintln(e.stderr, "Several events match; name one by its id:")
+	fmt.Fprintln(e.stderr, "Several events match; choose one by its ID:")
 	for _, f := range found {
 		fmt.Fprintf(e.stderr, "  %s  %s  %s\n", f.Start.Local().Format("2006-01-02 15:04"), f.Series, f.Subject)
 	}
 	return fmt.Errorf("%d events match %q", len(found), x.Event)
 }
 
-func (x *explainCmd) found(e *env, c *config, store *sqlstore.Store, f bridge.Found) error {
-	s, err := c.rounds(store, c.logger(e.stderr)).SeriesOf(e.ctx, f.Calendar, f.Series)
+func (x *explainCmd) found(e *env, p *program, f bridge.Found) error {
+	s, err := p.rounds().SeriesOf(e.ctx, f.Calendar, f.Series)
 	if err != nil {
 		return err
 	}

@@ -39,10 +39,10 @@ func parseProxies(v any) (web.Proxies, error) {
 }
 
 func errProxies(v any) error {
-	return fmt.Errorf("trusted_proxy: %v is no address: write true, or the proxy's addresses like [\"10.0.0.2\", \"172.16.0.0/12\"]", v)
+	return fmt.Errorf("trusted_proxy: %v is not an address: write true, or the proxy's addresses like [\"10.0.0.2\", \"172.16.0.0/12\"]", v)
 }
 
-// checkExposed refuses to take app passwords over plain http from other machines.
+// checkExposed refuses to accept app passwords over plain http from other machines.
 func (c *config) checkExposed() error {
 	if c.TLS.on() || c.proxies.Any() {
 		return nil
@@ -54,10 +54,10 @@ func (c *config) checkExposed() error {
 	if web.Loopback(host) {
 		return nil
 	}
-	return fmt.Errorf("listen = %q would take app passwords over plain http from other machines: give it a certificate in [tls], or put a proxy with TLS in front and name it in trusted_proxy, or listen at 127.0.0.1", c.Listen)
+	return fmt.Errorf("listen = %q would accept app passwords over plain http from other machines: set a certificate in [tls], or put a proxy with TLS in front and name it in trusted_proxy, or listen on 127.0.0.1", c.Listen)
 }
 
-// metricsToken reads metrics_token_file; "" where there is none.
+// metricsToken reads metrics_token_file; "" if there is none.
 func (c *config) metricsToken() (string, error) {
 	f := c.MetricsTokenFile
 	if f == "" {
@@ -69,7 +69,7 @@ func (c *config) metricsToken() (string, error) {
 	}
 	token := strings.TrimSpace(string(b))
 	if len(token) < 16 {
-		return "", fmt.Errorf("metrics_token_file: the token in %s is shorter than 16 characters: make one with `openssl rand -hex 24`", f)
+		return "", fmt.Errorf("metrics_token_file: the token in %s is shorter than 16 characters: create one with `openssl rand -hex 24`", f)
 	}
 	return token, nil
 }

@@ -1,52 +1,51 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/feed"
-	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
 
 type feedCmd struct {
-	Add    feedAddCmd    `cmd:"" help:"Make a feed; its address is shown once."`
-	List   feedListCmd   `cmd:"" help:"List feeds (never their addresses)."`
-	Change feedChangeCmd `cmd:"" help:"Change what a feed shows; its address stays."`
+	Add    feedAddCmd    `cmd:"" help:"Create a feed; its address is shown only once."`
+	List   feedListCmd   `cmd:"" help:"List feeds, but not their addresses."`
+	Change feedChangeCmd `cmd:"" help:"Change what a feed shows; its address stays the same."`
 	Rotate feedRotateCmd `cmd:"" help:"Give a feed a new address; the old one stops working."`
 	Remove feedRemoveCmd `cmd:"" help:"Remove a feed."`
 }
 
-// feedFlags are what a feed is made of. nil is what it was, in a new feed the default.
+// feedFlags are the settings of a feed. nil keeps the setting; in a new feed it is the default.
 type feedFlags struct {
-	Calendar    []string `help:"A calendar to include; may be given several times. All without it." placeholder:"C"`
-	Detail      *string  `help:"How much it tells: full (the default), limited (title, time, place) or busy (time only)." placeholder:"LEVEL" complete:"full,limited,busy"`
+	Calendar    []string `help:"Calendar to include; repeat for more than one. Default: all." placeholder:"C"`
+	Detail      *string  `help:"How much to show: full (default), limited (title, time, place) or busy (time only)." placeholder:"LEVEL" complete:"full,limited,busy"`
 	Name        *string  `help:"Name that subscribers see." placeholder:"TEXT"`
-	Private     *string  `help:"Private events: show, blur (only \"Private\" and the time) or hide. Limited feeds blur them, full ones show them by default." placeholder:"HOW" complete:"show,blur,hide"`
-	Free        *string  `help:"Events shown as free: show (the default) or hide." placeholder:"HOW" complete:"show,hide"`
-	Declined    *string  `help:"Meetings that the account has declined: show (the default) or hide." placeholder:"HOW" complete:"show,hide"`
-	Cancelled   *string  `help:"Cancelled events: hide (the default) or show." placeholder:"HOW" complete:"show,hide"`
-	Category    []string `help:"Only events of this category; may be given several times." placeholder:"NAME" sep:"none"`
-	NotCategory []string `help:"No events of this category; may be given several times." placeholder:"NAME" sep:"none"`
-	Alarms      *bool    `help:"Include reminders; without it there are none." negatable:""`
-	Past        *string  `help:"How far back events go: 30d, 6mo, 1y; all is the default." placeholder:"PERIOD"`
-	Ahead       *string  `help:"How far ahead events go, alike." placeholder:"PERIOD"`
+	Private     *string  `help:"Private events: show, blur (only \"Private\" and the time) or hide. Default: show in full feeds, blur in limited ones." placeholder:"HOW" complete:"show,blur,hide"`
+	Free        *string  `help:"Events shown as free: show (default) or hide." placeholder:"HOW" complete:"show,hide"`
+	Declined    *string  `help:"Meetings that the account has declined: show (default) or hide." placeholder:"HOW" complete:"show,hide"`
+	Cancelled   *string  `help:"Cancelled events: hide (default) or show." placeholder:"HOW" complete:"show,hide"`
+	Category    []string `help:"Only events in this category; repeat for more than one." placeholder:"NAME" sep:"none"`
+	NotCategory []string `help:"No events in this category; repeat for more than one." placeholder:"NAME" sep:"none"`
+	Alarms      *bool    `help:"Include reminders. Default: no reminders." negatable:""`
+	Past        *string  `help:"How far back events go: 30d, 6mo, 1y, or all (default)." placeholder:"PERIOD"`
+	Ahead       *string  `help:"How far ahead events go, in the same form." placeholder:"PERIOD"`
 	configFlag
 	jsonFlag
 }
 
-// Validate refuses wrong words before anything is opened.
+// Validate refuses bad values before anything is opened.
 func (f *feedFlags) Validate() error {
 	return f.set(&bridge.Feed{Detail: bridge.DetailFull})
 }
 
-// set puts the flags into a feed, but for the calendars.
+// set puts the flags into a feed, except the calendars.
 func (f *feedFlags) set(feed *bridge.Feed) error {
 	o := &feed.Options
 	for _, s := range []struct {
@@ -79,13 +78,13 @@ func (f *feedFlags) set(feed *bridge.Feed) error {
 	return nil
 }
 
-// choose puts the calendars into a feed of a user.
-func (f *feedFlags) choose(e *env, store *sqlstore.Store, feed *bridge.Feed) error {
+// choose puts the calendars into a feed.
+func (f *feedFlags) choose(e *env, p *program, feed *bridge.Feed) error {
 	if f.Calendar != nil {
 		feed.Calendars = nil
 	}
 	for _, name := range f.Calendar {
-		cal, err := findCalendar(e, store, feed.User, name)
+		cal, err := p.findCalendar(e.ctx, feed.User, name)
 		if err != nil {
 			return err
 		}
@@ -95,33 +94,33 @@ func (f *feedFlags) choose(e *env, store *sqlstore.Store, feed *bridge.Feed) err
 }
 
 type feedAddCmd struct {
-	User string `arg:"" help:"Account of the configuration."`
+	User string `arg:"" help:"Name of the account."`
 	feedFlags
 }
 
 func (f *feedAddCmd) Run(e *env) error {
-	c, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	if _, err := c.account(f.User); err != nil {
+	defer p.store.Close()
+	if _, err := p.account(f.User); err != nil {
 		return err
 	}
 	feed := bridge.Feed{User: f.User, Detail: bridge.DetailFull, Created: time.Now().UTC()}
-	if err := errors.Join(f.set(&feed), f.choose(e, store, &feed)); err != nil {
+	if err := errors.Join(f.set(&feed), f.choose(e, p, &feed)); err != nil {
 		return err
 	}
-	feed, secret, err := store.AddFeed(e.ctx, feed)
+	feed, secret, err := p.store.AddFeed(e.ctx, feed)
 	if err != nil {
 		return err
 	}
-	return f.printFeed(e, c, feed, secret)
+	return f.printFeed(e, p.conf, feed, secret)
 }
 
 // printFeed shows a feed's address and the links to subscribe by.
 func (j jsonFlag) printFeed(e *env, c *config, feed bridge.Feed, secret string) error {
-	links := web.LinksOf(feedURL(c, secret), feed.Name)
+	links := web.LinksOf(c.feedURL(secret), feed.Name)
 	if j.JSON {
 		return writeJSON(e.stdout, struct {
 			ID bridge.FeedID `json:"id"`
@@ -132,40 +131,40 @@ func (j jsonFlag) printFeed(e *env, c *config, feed bridge.Feed, secret string) 
 		links.Warning += "\n"
 	}
 	_, err := fmt.Fprintf(e.stdout, `%s
-Open in a calendar program:  %s
+Open in a calendar app:      %s
 Add to Google Calendar:      %s
 Add to Outlook.com:          %s
 Add to Outlook at work:      %s
-%sWhoever has this address can read the feed. It is shown only now; `+"`outbridge feed rotate %s %d`"+` makes a new one.
+%sAnyone who has this address can read the feed. It is shown only once; `+"`outbridge feed rotate %s %d`"+` makes a new one.
 `, links.URL, links.Webcal, links.Google, links.OutlookCom, links.Office365, links.Warning, feed.User, feed.ID)
 	return err
 }
 
-func feedURL(c *config, secret string) string { return c.PublicURL + "/feeds/" + secret + ".ics" }
+func (c *config) feedURL(secret string) string { return c.PublicURL + "/feeds/" + secret + ".ics" }
 
 // feedCache is the folder of rendered feeds.
 func (c *config) feedCache() string { return filepath.Join(filepath.Dir(c.Database), "feed-cache") }
 
-// feedFiles are the rendered feeds. There may be no server that sweeps them, so a command that ends or changes a feed does.
-func (c *config) feedFiles(store *sqlstore.Store) *feed.Files {
-	return &feed.Files{Dir: c.feedCache(), Store: store}
+// feedFiles are the rendered feeds. A command that changes or removes a feed sweeps them: no server may be running.
+func (p *program) feedFiles() *feed.Files {
+	return &feed.Files{Dir: p.conf.feedCache(), Store: p.store}
 }
 
 type feedChangeCmd struct {
-	User string        `arg:"" help:"User."`
-	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	User string        `arg:"" help:"Name of the account."`
+	ID   bridge.FeedID `arg:"" help:"ID of the feed, from feed list." name:"id"`
 	feedFlags
-	AllCalendars bool `help:"Include all calendars, also those to come." xor:"calendars"`
-	AnyCategory  bool `help:"Forget the choice of categories."`
+	AllCalendars bool `help:"Include all calendars, future ones too." xor:"calendars"`
+	AnyCategory  bool `help:"Remove the category filters."`
 }
 
 func (f *feedChangeCmd) Run(e *env) error {
-	c, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	feed, err := findFeed(e, store, f.User, f.ID)
+	defer p.store.Close()
+	feed, err := p.findFeed(e.ctx, f.User, f.ID)
 	if err != nil {
 		return err
 	}
@@ -176,23 +175,23 @@ func (f *feedChangeCmd) Run(e *env) error {
 	if f.AnyCategory {
 		feed.Options.Categories, feed.Options.NotCategories = nil, nil
 	}
-	if err := errors.Join(f.set(&feed), f.choose(e, store, &feed)); err != nil {
+	if err := errors.Join(f.set(&feed), f.choose(e, p, &feed)); err != nil {
 		return err
 	}
-	said := "is changed; subscribers see it when they read it next"
+	said := "has changed; subscribers see it the next time they fetch it"
 	if reflect.DeepEqual(feed, before) {
-		said = "is as it was"
+		said = "is unchanged"
 	} else {
 		feed.Changed = time.Now().UTC().Truncate(time.Second)
-		if err := store.ChangeFeed(e.ctx, feed); err != nil {
+		if err := p.store.ChangeFeed(e.ctx, feed); err != nil {
 			return noFeed(err, f.User, f.ID)
 		}
-		if err := c.feedFiles(store).Sweep(e.ctx); err != nil {
+		if err := p.feedFiles().Sweep(e.ctx); err != nil {
 			return err
 		}
 	}
 	if f.JSON {
-		row, err := rowOf(e, store, feed)
+		row, err := p.feedRow(e.ctx, feed)
 		if err != nil {
 			return err
 		}
@@ -202,30 +201,30 @@ func (f *feedChangeCmd) Run(e *env) error {
 	return err
 }
 
-func findFeed(e *env, store *sqlstore.Store, user string, id bridge.FeedID) (bridge.Feed, error) {
-	feed, err := bridge.FindFeed(e.ctx, store, user, id)
+func (p *program) findFeed(ctx context.Context, user string, id bridge.FeedID) (bridge.Feed, error) {
+	feed, err := bridge.FindFeed(ctx, p.store, user, id)
 	return feed, noFeed(err, user, id)
 }
 
 type feedListCmd struct {
-	User string `arg:"" optional:"" help:"Only this user's."`
+	User string `arg:"" optional:"" help:"Only this account."`
 	configFlag
 	jsonFlag
 }
 
 func (f *feedListCmd) Run(e *env) error {
-	_, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	list, err := store.Feeds(e.ctx, f.User)
+	defer p.store.Close()
+	list, err := p.store.Feeds(e.ctx, f.User)
 	if err != nil {
 		return err
 	}
 	rows := []feedRow{}
 	for _, feed := range list {
-		row, err := rowOf(e, store, feed)
+		row, err := p.feedRow(e.ctx, feed)
 		if err != nil {
 			return err
 		}
@@ -234,19 +233,19 @@ func (f *feedListCmd) Run(e *env) error {
 	if f.JSON {
 		return writeJSON(e.stdout, rows)
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	w := newTable(e.stdout)
 	fmt.Fprintln(w, "ID\tUSER\tDETAIL\tCALENDARS\tCREATED\tNAME\tOPTIONS")
 	for _, row := range rows {
 		which := strings.Join(row.Calendars, ", ")
 		if row.All {
 			which = "all"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", row.ID, row.User, row.Detail, which, row.Created.Local().Format(time.DateTime), row.Name, flagsOf(row.Options))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", row.ID, row.User, row.Detail, which, localTime(row.Created), row.Name, flagsOf(row.Options))
 	}
 	return w.Flush()
 }
 
-// flagsOf writes options as the flags that make them.
+// flagsOf writes options as command line flags.
 func flagsOf(o bridge.FeedOptions) string {
 	var flags []string
 	for _, f := range []struct{ name, value string }{
@@ -271,14 +270,14 @@ func flagsOf(o bridge.FeedOptions) string {
 // feedRow is a feed as it is listed.
 type feedRow struct {
 	bridge.Feed
-	All       bool     `json:"all"`       // all calendars of the user, also those to come
+	All       bool     `json:"all"`       // all calendars of the user, future ones too
 	Calendars []string `json:"calendars"` // path segments of those it has, when not all
 }
 
-func rowOf(e *env, store *sqlstore.Store, feed bridge.Feed) (feedRow, error) {
+func (p *program) feedRow(ctx context.Context, feed bridge.Feed) (feedRow, error) {
 	row := feedRow{Feed: feed, Calendars: []string{}, All: len(feed.Calendars) == 0}
 	for _, id := range feed.Calendars {
-		cal, err := store.Calendar(e.ctx, id)
+		cal, err := p.store.Calendar(ctx, id)
 		if errors.Is(err, bridge.ErrNotFound) {
 			continue // removed in Outlook
 		}
@@ -291,46 +290,46 @@ func rowOf(e *env, store *sqlstore.Store, feed bridge.Feed) (feedRow, error) {
 }
 
 type feedRotateCmd struct {
-	User string        `arg:"" help:"User."`
-	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	User string        `arg:"" help:"Name of the account."`
+	ID   bridge.FeedID `arg:"" help:"ID of the feed, from feed list." name:"id"`
 	configFlag
 	jsonFlag
 }
 
 func (f *feedRotateCmd) Run(e *env) error {
-	c, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	feed, err := findFeed(e, store, f.User, f.ID)
+	defer p.store.Close()
+	feed, err := p.findFeed(e.ctx, f.User, f.ID)
 	if err != nil {
 		return err
 	}
-	secret, err := store.RotateFeed(e.ctx, f.User, f.ID)
+	secret, err := p.store.RotateFeed(e.ctx, f.User, f.ID)
 	if err != nil {
 		return noFeed(err, f.User, f.ID)
 	}
 	// The new address is shown in any case: it is the only time.
-	return errors.Join(f.printFeed(e, c, feed, secret), c.feedFiles(store).Sweep(e.ctx))
+	return errors.Join(f.printFeed(e, p.conf, feed, secret), p.feedFiles().Sweep(e.ctx))
 }
 
 type feedRemoveCmd struct {
-	User string        `arg:"" help:"User."`
-	ID   bridge.FeedID `arg:"" help:"ID from feed list." name:"id"`
+	User string        `arg:"" help:"Name of the account."`
+	ID   bridge.FeedID `arg:"" help:"ID of the feed, from feed list." name:"id"`
 	configFlag
 }
 
 func (f *feedRemoveCmd) Run(e *env) error {
-	c, store, err := f.open(e)
+	p, err := f.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	if err := store.RemoveFeed(e.ctx, f.User, f.ID); err != nil {
+	defer p.store.Close()
+	if err := p.store.RemoveFeed(e.ctx, f.User, f.ID); err != nil {
 		return noFeed(err, f.User, f.ID)
 	}
-	return c.feedFiles(store).Sweep(e.ctx)
+	return p.feedFiles().Sweep(e.ctx)
 }
 
 func noFeed(err error, user string, id bridge.FeedID) error {

@@ -28,7 +28,7 @@ func (h *healthcheckCmd) Run(e *env) error {
 		transport.TLSClientConfig = &tls.Config{ServerName: name, InsecureSkipVerify: true}
 	}
 	client := &http.Client{Timeout: 5 * time.Second, Transport: transport}
-	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, c.scheme()+"://"+fromHere(c.Listen)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, c.scheme()+"://"+localAddress(c.Listen)+"/readyz", nil)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (h *healthcheckCmd) Run(e *env) error {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if err != nil || resp.StatusCode != 200 || string(b) != "ok\n" {
-		return fmt.Errorf("healthcheck: %s answers %s: see its log", c.Listen, resp.Status)
+		return fmt.Errorf("healthcheck: %s answers %s: see the server log", c.Listen, resp.Status)
 	}
 	_, err = e.stdout.Write(b)
 	return err

@@ -20,7 +20,7 @@ var imports = map[string][]string{
 		"bridge/round", "bridge/sqlstore", "bridge/web", "bridge/work", "caldav", "caldav/ics"},
 	// Of rounds, push and the rest it knows interfaces of its own. The month and the week of a calendar are stored objects,
 	// expanded. A feed answers conditional requests as an object does.
-	"bridge/web": {"bridge", "bridge/convert", "bridge/feed", "caldav/ics", "caldav/negotiate"},
+	"bridge/web": {"bridge", "bridge/feed", "caldav/ics", "caldav/negotiate"},
 	// A feed is made of stored objects: read, reduced, and written again with the time zones that they name.
 	"bridge/feed": {"bridge", "bridge/convert", "caldav/ics"},
 	"bridge/dav":  {"bridge", "caldav"},

@@ -24,19 +24,19 @@ type initCmd struct {
 	Account   string `help:"Name of the account, also the CalDAV user." placeholder:"NAME"`
 	PublicURL string `help:"Address that clients will use, such as https://calendar.example.com." name:"public-url" placeholder:"URL"`
 	Cloud     string `help:"Where the mailbox is: global, usgov, dod or china." default:"global"`
-	Listen    string `help:"Address to serve at." default:"127.0.0.1:8080" placeholder:"ADDR"`
-	Proxy     string `help:"Address of the reverse proxy where it is on another machine or in another container; true for whoever connects." name:"trusted-proxy" placeholder:"ADDR"`
-	KeyOnly   bool   `help:"Only make the key that the configuration names, where there is none." name:"key-only"`
+	Listen    string `help:"Address to serve at. Default: 127.0.0.1:8080." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Proxy     string `help:"Address of the reverse proxy, if it is on another machine or in another container; true to trust every peer." name:"trusted-proxy" placeholder:"ADDR"`
+	KeyOnly   bool   `help:"Only create the key that the configuration names, if it is missing." name:"key-only"`
 }
 
-// Run asks what no flag says, and writes the configuration and the key. It never overwrites anything.
+// Run asks for what no flag gives, and writes the configuration and the key. It never overwrites anything.
 func (i *initCmd) Run(e *env) error {
 	if i.KeyOnly {
 		return i.makeKey(e)
 	}
 	i.Config = cmp.Or(i.Config, defaultFile)
 	if _, err := os.Lstat(i.Config); err == nil {
-		return fmt.Errorf("%s exists already and is left as it is: edit it, or name another file with --config", i.Config)
+		return fmt.Errorf("%s already exists and was not changed: edit it, or name another file with --config", i.Config)
 	}
 	if err := i.ask(e); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (i *initCmd) Run(e *env) error {
 	}
 	c := defaultConfig()
 	if err := parseConfig([]byte(text.String()), &c); err != nil {
-		return err // of a flag: an answer has been checked
+		return err // from a flag: answers have been checked
 	}
 	if err := c.checkExposed(); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (i *initCmd) Run(e *env) error {
 	return err
 }
 
-// makeKey makes the key of a configuration that is there, as the installation of a package does.
+// makeKey creates the key of an existing configuration, for the installation of a package.
 func (i *initCmd) makeKey(e *env) error {
 	c, err := i.load()
 	if err != nil {
@@ -93,7 +93,7 @@ var (
 	tenant = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
 )
 
-// question is one of the three.
+// question is one of the three that init asks.
 type question struct {
 	value          *string
 	flag           string
@@ -104,7 +104,7 @@ type question struct {
 func (i *initCmd) ask(e *env) error {
 	in := bufio.NewReader(e.stdin)
 	for _, q := range []question{
-		{&i.ClientID, "--client-id", "Application (client) ID of your app registration (docs/admin.md says how to make one)", "", func(s string) string {
+		{&i.ClientID, "--client-id", "Application (client) ID of your app registration (docs/admin.md describes how to create one)", "", func(s string) string {
 			if guid.MatchString(s) {
 				return ""
 			}
@@ -114,13 +114,13 @@ func (i *initCmd) ask(e *env) error {
 			if tenant.MatchString(s) {
 				return ""
 			}
-			return "a tenant is common, organizations, consumers, an ID, or a domain like contoso.example"
+			return "a tenant is common, organizations, consumers, an ID, or a domain like contoso.com"
 		}},
 		{&i.Account, "--account", "Name of the account, also the CalDAV user", userName(), func(s string) string {
 			if accountName.MatchString(s) {
 				return ""
 			}
-			return "use lower-case letters, digits, dot, dash and underscore"
+			return "use lower-case letters, digits, dots, dashes and underscores"
 		}},
 	} {
 		if err := q.settle(e.stdout, in); err != nil {
@@ -154,14 +154,14 @@ func (q question) settle(out io.Writer, in *bufio.Reader) error {
 			return nil
 		} else if err != nil {
 			fmt.Fprintln(out)
-			return usageError{fmt.Errorf("there is no answer to %q: give it with %s", q.text, q.flag)}
+			return usageError{fmt.Errorf("no answer to %q: pass it with %s", q.text, q.flag)}
 		} else {
-			fmt.Fprintln(out, "That cannot be: "+wrong+".")
+			fmt.Fprintln(out, "Not valid: "+wrong+".")
 		}
 	}
 }
 
-// userName is the system's name of whoever asks, where it can be an account's.
+// userName is the login name of the person, if an account can have it.
 func userName() string {
 	u, err := user.Current()
 	if err != nil {
@@ -174,11 +174,11 @@ func userName() string {
 	return name
 }
 
-// writeNew writes a file of mode 0600 that is not there yet.
+// writeNew writes a new file of mode 0600.
 func writeNew(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the folder %s is missing: make it first", filepath.Dir(path))
+		return fmt.Errorf("the folder %s does not exist: create it first", filepath.Dir(path))
 	}
 	if err != nil {
 		return err
@@ -209,7 +209,7 @@ cloud = {{printf "%q" .Cloud}}
 client_id = {{printf "%q" .ClientID}}
 tenant = {{printf "%q" .Tenant}}
 
-# One section for each mailbox.
+# One section per mailbox.
 [[account]]
 name = {{printf "%q" .Account}}
 `))

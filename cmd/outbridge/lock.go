@@ -9,8 +9,8 @@ import (
 	"outbridge/bridge/sqlstore"
 )
 
-// lockDatabase makes this process the only one that serves the database, until it ends or unlock is called: the lock
-// is the system's own and dies with its holder. One-shot commands do without, since each of their writes stands alone.
+// lockDatabase makes this process the only one that serves the database, until it exits or calls unlock: the operating
+// system releases the lock of a dead process. One-shot commands need no lock, since each of their writes stands alone.
 func (c *config) lockDatabase() (unlock func(), err error) {
 	if strings.Contains(c.Database, "://") {
 		return func() {}, nil
@@ -21,7 +21,7 @@ func (c *config) lockDatabase() (unlock func(), err error) {
 		return nil, fmt.Errorf("lock the database: %w", err)
 	}
 	if !ok {
-		return nil, fmt.Errorf("another outbridge is serving %s: end that one first, or give this one a database of its own", c.Database)
+		return nil, fmt.Errorf("another outbridge is serving %s: stop it first, or give this one its own database", c.Database)
 	}
 	if err := sqlstore.OwnLikeFolder(lock.Path()); err != nil {
 		_ = lock.Unlock()

@@ -2,12 +2,21 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 
 	"outbridge/bridge"
 )
 
-// contextHandler adds to each line the round and the calendar that its context belongs to.
+func (c *config) logger(w io.Writer, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: logWithFix}
+	if c.LogFormat == "json" {
+		return slog.New(contextHandler{slog.NewJSONHandler(w, o)})
+	}
+	return slog.New(contextHandler{slog.NewTextHandler(w, o)})
+}
+
+// contextHandler adds the round and the calendar of the context to each line.
 type contextHandler struct{ slog.Handler }
 
 func (h contextHandler) Handle(ctx context.Context, r slog.Record) error {

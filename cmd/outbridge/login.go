@@ -11,15 +11,14 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
-	"outbridge/bridge/sqlstore"
 )
 
 type loginCmd struct {
-	Account string        `arg:"" help:"Account of the configuration."`
-	Flow    string        `help:"device: enter a code in any browser. browser: sign in with the browser of this machine." enum:"device,browser" default:"device"`
-	NoOpen  bool          `help:"Do not open a browser, only print the address."`
+	Account string        `arg:"" help:"Name of the account."`
+	Flow    string        `help:"device: enter a code in any browser. browser: sign in with the browser on this machine." enum:"device,browser" default:"device"`
+	NoOpen  bool          `help:"Do not open a browser; only print the address."`
 	Timeout time.Duration `help:"How long to wait for the browser." default:"15m"`
-	Switch  bool          `help:"Let somebody else sign in than before, whose calendars then replace those of the account."`
+	Switch  bool          `help:"Allow a different person to sign in; their calendars replace those of the account."`
 	configFlag
 }
 
@@ -28,33 +27,33 @@ func (l *loginCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	c.oneShot()
-	if _, err := c.account(l.Account); err != nil && !exists(c.Database) {
+	p := newProgram(c, e)
+	p.oneShot(e, 3)
+	if _, err := p.account(l.Account); err != nil && !exists(c.Database) {
 		return err
 	}
-	store, err := c.openStore(e.ctx) // which also knows the accounts of the pages
-	if err != nil {
+	if err := p.openStore(e.ctx); err != nil { // which also knows the accounts of the web pages
 		return err
 	}
-	defer store.Close()
-	account, err := c.account(l.Account)
+	defer p.store.Close()
+	account, err := p.account(l.Account)
 	if err != nil {
 		return err
 	}
 	if account.Mailbox != "" {
 		return fmt.Errorf("account %s is app-only (it has a mailbox in the configuration): it needs no sign-in, run `outbridge sync`", account.Name)
 	}
-	authority, err := c.authority(c.scopes(account))
+	authority, err := c.authority(p.registration, c.scopes(account))
 	if err != nil {
 		return err
 	}
-	row, err := store.Account(e.ctx, account.Name)
+	row, err := p.store.Account(e.ctx, account.Name)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return err
 	}
 	var who bridge.Identity
 	keep := func(ctx context.Context, token *oauth2.Token) (err error) {
-		who, err = c.keepSignIn(ctx, store, account.Name, token, l.Switch)
+		who, err = p.keepSignIn(ctx, account.Name, token, l.Switch)
 		return err
 	}
 	if l.Flow == "browser" {
@@ -71,7 +70,7 @@ func (l *loginCmd) Run(e *env) error {
 	if err != nil {
 		return worded(err, account.Name)
 	}
-	m, err := c.mailbox(e.ctx, store, c.logger(e.stderr), account)
+	m, err := p.mailbox(e.ctx, account)
 	if err != nil {
 		return err
 	}
@@ -87,23 +86,23 @@ func (l *loginCmd) Run(e *env) error {
 	return nil
 }
 
-// signIn goes through the device code sign-in and keeps its token. show is called with the code for the person.
-func (c *config) signIn(ctx context.Context, store *sqlstore.Store, account string, show func(*graph.DeviceAuth)) error {
-	a, err := c.account(account)
+// signIn signs an account in with a device code and stores the token. show is called with the code for the person.
+func (p *program) signIn(ctx context.Context, account string, show func(*graph.DeviceAuth)) error {
+	a, err := p.account(account)
 	if err != nil {
 		return err
 	}
-	authority, err := c.authority(c.scopes(a))
+	authority, err := p.conf.authority(p.registration, p.conf.scopes(a))
 	if err != nil {
 		return err
 	}
 	return withDevice(ctx, authority, "", show, func(ctx context.Context, token *oauth2.Token) error {
-		_, err := c.keepSignIn(ctx, store, account, token, false)
+		_, err := p.keepSignIn(ctx, account, token, false)
 		return err
 	})
 }
 
-// withDevice goes through the device code sign-in and gives its token to keep.
+// withDevice signs in with a device code and passes the token to keep.
 func withDevice(ctx context.Context, authority *graph.Authority, claims string, show func(*graph.DeviceAuth), keep func(context.Context, *oauth2.Token) error) error {
 	device, err := authority.DeviceCodeWith(ctx, claims)
 	if err != nil {
@@ -116,25 +115,3 @@ func withDevice(ctx context.Context, authority *graph.Authority, claims string, 
 	}
 	return keep(ctx, token)
 }
-
-// keepSignIn asks Graph whose token it is and stores it, and returns who signed in. Where that is somebody else than
-// before, other has to say that it is meant.
-func (c *config) keepSignIn(ctx context.Context, store *sqlstore.Store, account string, token *oauth2.Token, other bool) (bridge.Identity, error) {
-	g := &graph.Client{BaseURL: c.graphURL + "/v1.0", Tokens: oneToken(token.AccessToken), Attempts: c.attempts}
-	me, err := g.Me(ctx)
-	if err != nil {
-		return bridge.Identity{}, err
-	}
-	who := bridge.Identity{ID: me.ID, Address: me.Address(), Name: me.DisplayName}
-	row, err := store.EnsureAccount(ctx, account)
-	if err != nil {
-		return who, err
-	}
-	return who, bridge.SignIn(ctx, store, row, who, token, other)
-}
-
-// oneToken is a graph.TokenSource of one access token that was just given out.
-type oneToken string
-
-func (t oneToken) Token(context.Context) (string, error) { return string(t), nil }
-func (oneToken) Invalidate(string)                       {}

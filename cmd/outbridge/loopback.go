@@ -25,13 +25,13 @@ import (
 )
 
 // inBrowser signs in with the authorization code flow and PKCE: a browser of this machine comes back to
-// http://localhost at a free port (RFC 8252 §7.3), and is told how it went.
+// http://localhost at a free port (RFC 8252 §7.3), and shows how it went.
 func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, keep func(context.Context, *oauth2.Token) error) error {
 	listeners, port, err := listenLoopback()
 	if err != nil {
 		return fmt.Errorf("wait for the browser: %w: use --flow device", err)
 	}
-	back := &comeback{
+	back := &callback{
 		ctx: e.ctx, authority: authority, account: l.Account, keep: keep, done: make(chan error, 1),
 		state: rand.Text(), verifier: oauth2.GenerateVerifier(), redirect: "http://localhost:" + strconv.Itoa(port),
 	}
@@ -42,7 +42,7 @@ func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, 
 	defer server.Close()
 
 	address := authority.AuthCodeURL(back.redirect, back.state, back.verifier, claims)
-	fmt.Fprintf(e.stdout, "To sign in as %s, open this address in a browser on this machine (from another one use --flow device):\n%s\n", l.Account, address)
+	fmt.Fprintf(e.stdout, "To sign in as %s, open this address in a browser on this machine (on another machine, use --flow device):\n%s\n", l.Account, address)
 	if !l.NoOpen {
 		openBrowser(address)
 	}
@@ -54,7 +54,7 @@ func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, 
 		_ = server.Shutdown(ctx)
 		return err
 	case <-time.After(l.Timeout):
-		return fmt.Errorf("nobody signed in within %s: run `outbridge login %s --flow browser` again, or without --flow to enter a code in any browser", l.Timeout, l.Account)
+		return fmt.Errorf("nobody signed in within %s: run `outbridge login %s --flow browser` again, or leave out --flow to enter a code in any browser", l.Timeout, l.Account)
 	case <-e.ctx.Done():
 		return e.ctx.Err()
 	}
@@ -81,8 +81,8 @@ func listenLoopback() (listeners []net.Listener, port int, err error) {
 	return nil, 0, errors.New("no port is free on both loopback addresses")
 }
 
-// comeback serves the address that the browser comes back to. The first answer that has the state of this sign-in ends it.
-type comeback struct {
+// callback serves the address that the browser comes back to. The first answer that has the state of this sign-in ends it.
+type callback struct {
 	ctx                       context.Context
 	authority                 *graph.Authority
 	account                   string
@@ -93,7 +93,7 @@ type comeback struct {
 	once sync.Once
 }
 
-func (b *comeback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -108,13 +108,13 @@ func (b *comeback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	case subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(b.state)) != 1:
-		backPage(w, http.StatusBadRequest, "This is not the sign-in that was waited for", "Go back to the terminal, and open the address that it shows.")
+		callbackPage(w, http.StatusBadRequest, "This is not the sign-in that outbridge is waiting for", "Go back to the terminal and open the address shown there.")
 		return
 	}
 	first := false
 	b.once.Do(func() { first = true })
 	if !first {
-		backPage(w, http.StatusConflict, "This sign-in is over", "Look at the terminal for how it went.")
+		callbackPage(w, http.StatusConflict, "This sign-in is over", "The terminal says how it went.")
 		return
 	}
 	// The outcome does not depend on whether the browser stays for the page.
@@ -125,14 +125,14 @@ func (b *comeback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !errors.As(err, &refused) {
 			sentence, action = worded(err, b.account).Error(), ""
 		}
-		backPage(w, http.StatusForbidden, "The sign-in failed", sentence, action)
+		callbackPage(w, http.StatusForbidden, "The sign-in failed", sentence, action)
 	} else {
-		backPage(w, http.StatusOK, "Signed in", "You can close this window and go back to the terminal.")
+		callbackPage(w, http.StatusOK, "Signed in", "You can close this window and go back to the terminal.")
 	}
 	b.done <- err
 }
 
-func (b *comeback) finish(q url.Values) error {
+func (b *callback) finish(q url.Values) error {
 	if err := b.authority.RedirectError(q); err != nil {
 		return err
 	}
@@ -143,23 +143,23 @@ func (b *comeback) finish(q url.Values) error {
 	return b.keep(b.ctx, token)
 }
 
-var backTemplate = template.Must(template.New("back").Parse(`<!doctype html>
+var callbackTemplate = template.Must(template.New("callback").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.Title}} – outbridge</title>
 <style>:root{color-scheme:light dark}body{font:1.0625rem/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1.5rem;overflow-wrap:anywhere}</style>
 </head><body><main><h1>{{.Title}}</h1>{{range .Text}}{{with .}}<p>{{.}}</p>{{end}}{{end}}</main></body></html>
 `))
 
-func backPage(w http.ResponseWriter, status int, title string, text ...string) {
+func callbackPage(w http.ResponseWriter, status int, title string, text ...string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_ = backTemplate.Execute(w, struct {
+	_ = callbackTemplate.Execute(w, struct {
 		Title string
 		Text  []string
 	}{title, text})
 }
 
-// openBrowser shows an address in the person's browser, where there is one; nothing is lost where there is none.
+// openBrowser opens an address in the person's browser, if there is one. The address is printed anyway.
 func openBrowser(address string) {
 	var cmd *exec.Cmd
 	switch runtime.GOOS {

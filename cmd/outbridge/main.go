@@ -1,4 +1,4 @@
-// Command outbridge brings Outlook calendars to CalDAV clients and .ics feeds. See README.md.
+// Command outbridge serves Outlook calendars to CalDAV clients and as .ics feeds. See README.md.
 package main
 
 import (
@@ -32,26 +32,26 @@ func main() {
 
 // cli is the command line. Its names are fixed: scripts depend on them.
 type cli struct {
-	Demo     demoCmd     `cmd:"" help:"Run a simulated Outlook mailbox behind the real bridge: no account, no configuration."`
-	Convert  convertCmd  `cmd:"" help:"Convert Graph event JSON (standard input) to iCalendar (standard output)."`
-	Serve    serveCmd    `cmd:"" help:"Sync and serve: CalDAV and feeds."`
-	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft, with a device code or a browser."`
-	Sync     syncCmd     `cmd:"" help:"Run one complete round now, then exit."`
-	Status   statusCmd   `cmd:"" help:"Show accounts and calendars: state and what to do, last good round, events, losses."`
-	Rebuild  rebuildCmd  `cmd:"" help:"Convert everything anew from what is stored, without asking Microsoft."`
-	Explain  explainCmd  `cmd:"" help:"Show an event's Graph JSON, each decision of the conversion, and its iCalendar."`
-	Password passwordCmd `cmd:"" help:"App passwords for CalDAV clients."`
-	Feed     feedCmd     `cmd:"" help:"Feeds: .ics addresses to subscribe to."`
-	Export   exportCmd   `cmd:"" help:"Write a user's calendars as one .ics to standard output."`
-	Init     initCmd     `cmd:"" help:"Write a configuration and a key: three questions, or flags."`
-	Doctor   doctorCmd   `cmd:"" help:"Check everything that a client would meet, and say how to mend what is broken."`
-	Backup   backupCmd   `cmd:"" help:"Copy the database to a file, while the server runs."`
-	Restore  restoreCmd  `cmd:"" help:"Put a backup in the place of the database."`
+	Demo     demoCmd     `cmd:"" help:"Run a simulated Outlook mailbox behind the real bridge; needs no account and no configuration."`
+	Convert  convertCmd  `cmd:"" help:"Convert Graph event JSON on standard input to iCalendar on standard output."`
+	Serve    serveCmd    `cmd:"" help:"Keep calendars in sync, and serve CalDAV, feeds and the web pages."`
+	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft, with a device code or in a browser."`
+	Sync     syncCmd     `cmd:"" help:"Sync everything once, then exit."`
+	Status   statusCmd   `cmd:"" help:"Show the state of each account and calendar: what to fix, last good sync, events, differences."`
+	Rebuild  rebuildCmd  `cmd:"" help:"Convert all stored events again, without contacting Microsoft."`
+	Explain  explainCmd  `cmd:"" help:"Show an event's Graph JSON, each decision of the conversion, and the iCalendar it became."`
+	Password passwordCmd `cmd:"" help:"Manage app passwords for CalDAV clients."`
+	Feed     feedCmd     `cmd:"" help:"Manage feeds: .ics addresses to subscribe to."`
+	Export   exportCmd   `cmd:"" help:"Write a user's calendars to standard output as one .ics."`
+	Init     initCmd     `cmd:"" help:"Create a configuration and a key, from three questions or from flags."`
+	Doctor   doctorCmd   `cmd:"" help:"Check everything that clients depend on, and say how to fix what is broken."`
+	Backup   backupCmd   `cmd:"" help:"Copy the database to a file, even while the server runs."`
+	Restore  restoreCmd  `cmd:"" help:"Replace the database with a backup."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 
-	Healthcheck healthcheckCmd `cmd:"" help:"Ask the server on this machine whether it is well, for containers and monitors."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Check that the server on this machine is healthy, for containers and monitoring."`
 	Completion  completionCmd  `cmd:"" help:"Print the completion script for a shell."`
-	Complete    completeCmd    `cmd:"" hidden:"" help:"Print what may complete a command line."`
+	Complete    completeCmd    `cmd:"" hidden:"" help:"Print completions for a command line."`
 	Man         manCmd         `cmd:"" hidden:"" help:"Print the manual page."`
 }
 
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	exited := false
 	parser, err := kong.New(&cli{},
 		kong.Name("outbridge"),
-		kong.Description("Outlook calendars (Microsoft Graph) for every calendar program, by CalDAV and .ics feeds."),
+		kong.Description("Outlook calendars (Microsoft Graph) in any calendar app, over CalDAV and .ics feeds."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	err = command.Run(&env{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return errors.New("interrupted; what was done so far is kept")
+		return errors.New("interrupted; the work done so far is kept")
 	}
 	return worded(err, "")
 }
@@ -112,7 +112,7 @@ func (versionCmd) Run(e *env) error {
 // release is the version of a package or image, set when that is compiled.
 var release string
 
-// version is the release's, else the module's where it was built as a module, else the commit that it was built from.
+// version is that of the release, else of the module, else the commit that the program was built from.
 func version() string {
 	if release != "" {
 		return release

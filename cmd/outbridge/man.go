@@ -11,8 +11,8 @@ import (
 
 type manCmd struct{}
 
-// Run prints the manual page outbridge(1) in the macros of man(7), from the same model that --help shows. It has no
-// date, so that the same program makes the same page.
+// Run prints the manual page outbridge(1) in the macros of man(7), from the same model as --help. It has no date, so that
+// the same program always prints the same page.
 func (manCmd) Run(e *env, k *kong.Kong) error {
 	w := bufio.NewWriter(e.stdout)
 	p := manPage{w}
@@ -24,19 +24,19 @@ func (manCmd) Run(e *env, k *kong.Kong) error {
 	p.line(".I command")
 	p.line("[flags]")
 	p.line(".SH DESCRIPTION")
-	p.text("A self-hosted bridge that keeps Outlook calendars in step with every calendar program, by CalDAV and .ics feeds. `outbridge init` makes a configuration, `outbridge login` signs in, and `outbridge serve` serves; `outbridge doctor` says what is wrong and how to mend it.")
+	p.text("A self-hosted bridge that serves Outlook calendars to any calendar app, over CalDAV and as .ics feeds. `outbridge init` creates a configuration, `outbridge login` signs in, and `outbridge serve` serves; `outbridge doctor` says what is wrong and how to fix it.")
 	p.line(".SH COMMANDS")
 	for _, leaf := range k.Model.Leaves(true) {
 		p.command(leaf)
 	}
 	p.line(".SH FILES")
-	p.term("outbridge.toml", "The configuration, in the current folder where --config and OUTBRIDGE_CONFIG name none. config.example.toml explains every key.")
-	p.term("outbridge.db", "The database, beside it its -wal, -shm and .lock files and the folders feed-cache, which may be deleted, and tls.")
+	p.term("outbridge.toml", "The configuration, in the current folder unless --config or OUTBRIDGE_CONFIG names another file. config.example.toml explains every key.")
+	p.term("outbridge.db", "The database. Next to it are its -wal, -shm and .lock files and the folders feed-cache, which may be deleted, and tls.")
 	p.term("outbridge.key", "The key that seals sign-ins and hashes passwords in the database.")
 	p.line(".SH ENVIRONMENT")
 	p.term("OUTBRIDGE_CONFIG", "The configuration file.")
 	p.term("HTTPS_PROXY, NO_PROXY", "The proxy on the way to Microsoft.")
-	p.term("NOTIFY_SOCKET, WATCHDOG_USEC, CREDENTIALS_DIRECTORY", "Set by systemd: it is told how the service fares, and a key or secret that it hands over is taken in place of the file of the same name.")
+	p.term("NOTIFY_SOCKET, WATCHDOG_USEC, CREDENTIALS_DIRECTORY", "Set by systemd, which is told the state of the service. A key or secret that it provides is used instead of the configured file of the same name.")
 	p.line(".SH EXIT STATUS")
 	p.term("0", "Done.")
 	p.term("1", "Failed; one line on standard error says why and what to do.")
@@ -49,7 +49,7 @@ type manPage struct{ io.Writer }
 
 func (p manPage) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
 
-// text writes a paragraph's words; none of its lines begins as a request does.
+// text writes a paragraph. None of its lines begins like a roff request.
 func (p manPage) text(s string) { p.line("%s", roffText(s)) }
 
 func (p manPage) term(name, text string) {
@@ -79,8 +79,8 @@ func (p manPage) command(n *kong.Node) {
 	}
 }
 
-// roffText escapes what roff would take for its own: backslashes, hyphens that are to stay hyphens, and a point or an
-// apostrophe at the beginning.
+// roffText escapes what roff would interpret: backslashes, hyphens that must stay hyphens, and a dot or an apostrophe at
+// the beginning.
 func roffText(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)

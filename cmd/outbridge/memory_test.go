@@ -49,7 +49,7 @@ func TestServeMemory(t *testing.T) {
 	}
 }
 
-// fillStore publishes objects in a calendar that Outlook knows nothing of; the server is not to go a round before.
+// fillStore publishes objects in a calendar that Outlook does not have; the server must not do a round before.
 func fillStore(t *testing.T, w *loadWorld, n int) {
 	t.Helper()
 	ctx := t.Context()

@@ -21,7 +21,7 @@ const testClientID = "11111111-2222-3333-4444-555555555555"
 type outlook struct {
 	*graphsim.Server
 	box     *graphsim.Mailbox                // the first mailbox
-	person  atomic.Pointer[graphsim.Mailbox] // that of whoever signs in; nil: box
+	person  atomic.Pointer[graphsim.Mailbox] // that of the person who signs in; nil: box
 	url     string
 	decline atomic.Bool // the person declines the sign-in
 	server  *http.Server

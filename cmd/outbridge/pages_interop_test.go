@@ -42,19 +42,19 @@ func TestPages(t *testing.T) {
 	b.open(url + "/")
 	b.shows("This bridge is running", url+"/")
 	b.look("front")
-	b.press("Set it up")
+	b.press("Set up")
 	b.look("setup")
 	b.fill("code", "AAAAA-AAAAA")
 	b.fill("password", "correct horse battery")
 	b.fill("repeat", "correct horse battery")
-	b.press("Set the password")
-	b.shows("That is not the setup code.")
+	b.press("Set password")
+	b.shows("The setup code is wrong.")
 	b.look("setup-wrong")
 	b.fill("code", strings.ToLower(code))
 	b.fill("password", "correct horse battery")
 	b.fill("repeat", "correct horse battery")
-	b.press("Set the password")
-	b.shows("First, an app registration")
+	b.press("Set password")
+	b.shows("First, register an app")
 	b.look("first")
 
 	// The app registration, which Microsoft has to know.
@@ -70,7 +70,7 @@ func TestPages(t *testing.T) {
 	b.shows("Add an account")
 	b.look("account-new")
 	b.fill("name", "robin")
-	b.press("Go on")
+	b.press("Continue")
 	b.look("sign-in-choice")
 	b.press("Get a code")
 	b.shows("Waiting for you")
@@ -78,14 +78,14 @@ func TestPages(t *testing.T) {
 	if err := sim.ApproveDevice(b.read("user-code"), box); err != nil {
 		t.Fatal(err)
 	}
-	b.shows("Signed in. The first round is on its way.") // by itself
-	b.shows("In step with Outlook", "Family", "Birthdays", "these pages")
+	b.shows("Signed in. The first sync has started.") // by itself
+	b.shows("In sync with Outlook", "Family", "Birthdays", "these pages")
 	b.look("account")
 
 	// Another one, in the browser: declined first.
 	b.open(url + "/new-account")
 	b.fill("name", "kim")
-	b.press("Go on")
+	b.press("Continue")
 	b.press("Go to Microsoft")
 	b.shows("Pick an account")
 	b.press("Refuse")
@@ -94,7 +94,7 @@ func TestPages(t *testing.T) {
 	b.press("Back")
 	b.press("Go to Microsoft")
 	b.press("Sign in as " + kim.Address())
-	b.shows("Signed in. The first round is on its way.", "kim")
+	b.shows("Signed in. The first sync has started.", "kim")
 	if !strings.HasPrefix(b.at(), url+"/accounts/kim") {
 		t.Errorf("the sign-in ends at %s", b.at())
 	}
@@ -103,26 +103,26 @@ func TestPages(t *testing.T) {
 	b.look("sign-in-again")
 	b.press("Go to Microsoft")
 	b.press("Sign in as " + box.Address())
-	b.shows("This account belongs to kim@contoso.example, and that sign-in was of " + box.Address())
+	b.shows("This account belongs to kim@contoso.example, but you signed in as " + box.Address())
 	b.open(url + "/")
 	b.shows("robin", "kim")
 	b.look("accounts")
 
 	// What clients see.
-	b.press("See the calendars of robin")
+	b.press("View calendars of robin")
 	b.shows("Stand-up")
 	b.look("month")
 	b.press("Week")
 	b.shows("Stand-up")
 	b.look("week")
 	b.open(url + "/calendars/robin/calendar")
-	b.shows("What could not be carried over")
+	b.shows("Differences from Outlook")
 	b.look("calendar")
 
 	// An app password that works.
 	b.open(url + "/accounts/robin/passwords")
 	b.fill("label", "Thunderbird on the laptop")
-	b.press("Make an app password")
+	b.press("Create an app password")
 	password := b.value("new-secret")
 	b.look("password")
 	home := url + "/dav/calendars/robin/"
@@ -136,7 +136,7 @@ func TestPages(t *testing.T) {
 		t.Error("the app password is shown again")
 	}
 	b.press("Revoke")
-	b.shows("The app password is revoked.")
+	b.shows("App password revoked.")
 	b.look("passwords")
 	if status, _ := fetch(t, "PROPFIND", home, "robin", password); status != 401 {
 		t.Errorf("a revoked app password is answered %d", status)
@@ -147,24 +147,24 @@ func TestPages(t *testing.T) {
 	b.look("feeds-none")
 	b.fill("name", "Robin is busy")
 	b.check("busy")
-	b.press("Make the feed")
+	b.press("Create feed")
 	feed := b.value("new-secret")
 	b.look("feed-made")
 	if status, body := fetch(t, "GET", feed, "", ""); status != 200 || !strings.Contains(body, "SUMMARY:Busy") || strings.Contains(body, "Stand-up") {
 		t.Errorf("the feed is answered %d\n%.2000s", status, body)
 	}
-	b.press("Change the feed Robin is busy")
+	b.press("Edit feed Robin is busy")
 	b.check("full")
 	b.look("feed-change")
-	b.press("Change the feed")
-	b.shows("The feed is changed.", "everything")
+	b.press("Save")
+	b.shows("Feed changed.", "Everything")
 	b.look("feeds")
 	if status, body := fetch(t, "GET", feed, "", ""); status != 200 || !strings.Contains(body, "SUMMARY:Stand-up") {
 		t.Errorf("the changed feed is answered %d", status)
 	}
 	b.unfold("end-1")
 	b.look("feed-end")
-	b.press("New address for the feed")
+	b.press("New address for feed")
 	if b.value("new-secret") == feed {
 		t.Error("the feed has its old address")
 	}
@@ -172,17 +172,17 @@ func TestPages(t *testing.T) {
 		t.Errorf("the old address is answered %d", status)
 	}
 	b.unfold("end-1")
-	b.press("Remove the feed")
-	b.shows("The feed is removed.")
+	b.press("Remove feed")
+	b.shows("Feed removed.")
 
-	// Connecting, by a profile for Apple's programs too.
+	// Connecting, with a profile for Apple's apps too.
 	b.open(url + "/accounts/robin/connect")
 	b.look("connect")
 	for _, client := range []string{"apple", "thunderbird", "davx5", "vdirsyncer", "caldav-synchronizer"} {
 		b.unfold(client)
 	}
 	b.look("connect-open")
-	b.press("Make a profile link")
+	b.press("Create a profile link")
 	link := b.value("profile-link")
 	b.look("profile")
 	status, profile := fetch(t, "GET", link, "", "")
@@ -201,22 +201,22 @@ func TestPages(t *testing.T) {
 	b.open(url + "/accounts/kim/remove")
 	b.look("remove")
 	b.press("Remove kim")
-	b.shows("The account and all that was stored of it are removed.")
+	b.shows("The account and everything stored for it have been removed.")
 	b.press("Settings")
 	b.shows("Chrome on Linux")
 	b.look("settings")
 	b.fill("current", "correct horse battery")
 	b.fill("password", "a better horse battery")
 	b.fill("repeat", "a better horse battery")
-	b.press("Change the password")
-	b.shows("The new password is set.")
+	b.press("Change password")
+	b.shows("Password changed.")
 	b.press("Sign out")
 	b.open(url + "/accounts/robin/feeds")
-	b.shows("Password of the administrator")
+	b.shows("Administrator password")
 	b.look("sign-in")
 	b.fill("password", "correct horse battery")
 	b.press("Sign in")
-	b.shows("That is not the password.")
+	b.shows("The password is wrong.")
 	b.fill("password", "a better horse battery")
 	b.press("Sign in")
 	b.shows("New feed") // where it was going
@@ -224,7 +224,7 @@ func TestPages(t *testing.T) {
 	b.shows("There is no such page.")
 	b.look("problem")
 
-	// What the pages have made is there for the command line, and after a new start.
+	// What the pages have made is there for the command line, and after a restart.
 	var report struct{ Accounts []struct{ Account string } }
 	if err := json.Unmarshal([]byte(outbridge(t, dir, "status", "--json")), &report); err != nil || len(report.Accounts) != 1 || report.Accounts[0].Account != "robin" {
 		t.Errorf("status: %+v, %v", report, err)
@@ -236,10 +236,10 @@ func TestPages(t *testing.T) {
 	p = start(t, dir, "serve")
 	url = p.waitFor(`msg=serving listen=(\S+)`)[0]
 	if text, _ := p.out.read(); strings.Contains(text, "setup code") {
-		t.Error("it asks for its set-up again")
+		t.Error("it asks for its setup again")
 	}
 	if status, _ := fetch(t, "PROPFIND", url+"/dav/calendars/robin/", "robin", secret); status != 207 {
-		t.Errorf("after a new start the password is answered %d", status)
+		t.Errorf("after a restart the password is answered %d", status)
 	}
 	p.end(syscall.SIGTERM)
 	if v := sim.Violations(); len(v) > 0 {

@@ -47,7 +47,7 @@ func TestServeRefusesPlainHTTP(t *testing.T) {
 	p.end(os.Interrupt)
 }
 
-// TestServeRefusesSecond: one database has one server; the lock dies with it, and commands run beside it.
+// TestServeRefusesSecond: one database has one server; the lock dies with it, and commands run alongside it.
 func TestServeRefusesSecond(t *testing.T) {
 	t.Parallel()
 	dir := bareConfig(t, "listen = \"127.0.0.1:0\"\n[[account]]\nname = \"alice\"\n[microsoft]\nclient_id = \"x\"\n[sync]\ninterval = \"1h\"\n")

@@ -98,7 +98,7 @@ type world struct {
 //	decline                       the person declines sign-ins from now on
 //	revoke                        the sign-ins are revoked and the access tokens have expired
 //	stop                          Outlook cannot be reached any more
-//	forget                        the log of requests starts anew
+//	forget                        the log of requests is cleared
 //	requests PART N               so many requests since then have PART in their path
 func (w *world) do(ts *testscript.TestScript, args []string) {
 	if len(args) == 0 {

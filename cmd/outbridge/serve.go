@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,12 +14,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"outbridge/bridge"
 	"outbridge/bridge/convert"
 	"outbridge/bridge/dav"
 	"outbridge/bridge/feed"
 	"outbridge/bridge/push"
 	"outbridge/bridge/round"
-	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 	"outbridge/bridge/work"
 	"outbridge/caldav"
@@ -27,17 +28,17 @@ import (
 // shutdownTime is how long requests in progress may take to end after a signal.
 const shutdownTime = 3 * time.Second
 
-// checkpointAfter is how old the stored state of an idle calendar may be; see bridge.Bridge.
+// checkpointAfter is how old the stored state of an idle calendar may be; see round.Runner.
 const checkpointAfter = 5 * time.Minute
 
-// listRounds is after how many rounds the list of calendars is read again: a new calendar may wait that long.
+// listRounds is how many intervals pass before the list of calendars is read again: a new calendar may wait that long.
 const listRounds = 5
 
-// notifyPath is where Graph tells of changes.
+// notifyPath is where Graph sends change notifications.
 const notifyPath = "/graph/notify"
 
 type serveCmd struct {
-	Listen string `help:"Address to serve at, in place of that of the configuration." placeholder:"ADDR"`
+	Listen string `help:"Address to serve at, instead of the configured one." placeholder:"ADDR"`
 	configFlag
 }
 
@@ -51,37 +52,35 @@ func (s *serveCmd) Run(e *env) error {
 			c.PublicURL = ""
 		}
 		if c.Listen = s.Listen; c.check() != nil {
-			return usageError{fmt.Errorf("--listen %s is no address: write it like 127.0.0.1:8080", s.Listen)}
+			return usageError{fmt.Errorf("--listen %s is not an address: write it like 127.0.0.1:8080", s.Listen)}
 		}
 	}
 	if err := c.checkExposed(); err != nil {
 		return err
 	}
-	log := c.logger(e.stderr)
 	unlock, err := c.lockDatabase()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	store, err := c.openStore(e.ctx)
-	if err != nil {
+	p := newProgram(c, e)
+	if err := p.openStore(e.ctx); err != nil {
 		return err
 	}
-	defer store.Close()
-	// With another key no password and no feed address is known: clients would be told that their calendars are gone.
-	if err := store.CheckKey(e.ctx); err != nil {
+	defer p.store.Close()
+	// With the wrong key no password and no feed address is known: clients would be told that their calendars are gone.
+	if err := p.store.CheckKey(e.ctx); err != nil {
 		return err
 	}
-	c.metrics = web.NewMetrics(version())
-	c.metrics.Store, c.metrics.Log = store, log
+	p.countMetrics()
 	var mailboxes []work.Mailbox
 	switch {
-	case c.Microsoft.ClientID == "":
-		log.Warn("there is no app registration yet, so nothing is synced: enter it on the pages, or as microsoft.client_id in the configuration")
-	case len(c.Accounts) == 0:
-		log.Warn("there is no account yet, so nothing is synced: add one on the pages, or as [[account]] in the configuration")
+	case p.registration.ClientID == "":
+		p.log.Warn("no app registration yet, so nothing is synced: enter it on the web pages, or as microsoft.client_id in the configuration")
+	case len(p.accounts) == 0:
+		p.log.Warn("no accounts yet, so nothing is synced: add one on the web pages, or an [[account]] to the configuration")
 	default:
-		if mailboxes, err = c.mailboxes(e.ctx, store, log, ""); err != nil {
+		if mailboxes, err = p.mailboxes(e.ctx, ""); err != nil {
 			return err
 		}
 	}
@@ -93,35 +92,29 @@ func (s *serveCmd) Run(e *env) error {
 		c.Listen = l.Addr().String()
 		c.PublicURL = c.ownURL()
 	}
-	code, err := c.setupCode(e.ctx, store, e.stderr)
+	code, err := p.setupCode(e.ctx, e.stderr)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "listen", c.scheme()+"://"+l.Addr().String(), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
-	return serve(e.ctx, c, store, mailboxes, l, log, code)
+	p.log.Info("serving", "listen", c.scheme()+"://"+l.Addr().String(), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
+	return p.serve(e.ctx, mailboxes, l, code)
 }
 
-// serve syncs and serves until ctx ends; then it lets requests finish for shutdownTime. setupCode is for the first visit
-// to the pages.
-func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []work.Mailbox, l net.Listener, log *slog.Logger, setupCode string) error {
-	rounds := c.rounds(store, log)
-	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressLog(log)
-	rounds.ListEvery, rounds.AuditEvery = listRounds*c.interval, c.audit
-	b := &work.Scheduler{Rounds: rounds, Store: store, Mailboxes: mailboxes, Interval: c.interval, Log: log, Removed: c.metrics.Forget}
-	if c.Sync.Notifications {
-		b.NotifyURL, b.SafetyNet = c.PublicURL+notifyPath, c.notifiedInterval
-	}
-	pusher := c.pusher(ctx, store, log)
+// serve syncs and serves until ctx ends, then gives requests shutdownTime to finish. setupCode is for the first visit to
+// the web pages.
+func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Listener, setupCode string) error {
+	scheduler := p.scheduler(mailboxes)
+	pusher := p.pusher(ctx)
 	if pusher != nil {
-		rounds.Published = pusher.Published
+		scheduler.Rounds.Published = pusher.Published
 	}
-	l, beside, err := c.secure(ctx, l, log)
+	l, background, err := p.conf.secure(ctx, l, p.log)
 	if err != nil {
 		return err
 	}
-	files := c.feedFiles(store)
-	files.Took, files.Log = c.metrics.Rendered, log
-	front, err := handler(c, store, b, pusher, files, setupCode, log)
+	files := p.feedFiles()
+	files.Took, files.Log = p.metrics.Rendered, p.log
+	front, err := p.handler(scheduler, pusher, files, setupCode)
 	if err != nil {
 		return err
 	}
@@ -132,17 +125,17 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []wo
 		ReadTimeout:                  time.Minute,
 		IdleTimeout:                  2 * time.Minute,
 		MaxHeaderBytes:               64 << 10,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:                     slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return b.Run(ctx) })
-	g.Go(func() error { return c.warnOfCredential(ctx, log) })
+	g.Go(func() error { return scheduler.Run(ctx) })
+	g.Go(func() error { return p.warnOfCredential(ctx) })
 	if pusher != nil {
 		g.Go(func() error { return pusher.Run(ctx) })
 	}
 	g.Go(func() error { return files.Run(ctx) })
-	g.Go(func() error { return beside(ctx) })
-	g.Go(func() error { return watch(ctx, store, log) })
+	g.Go(func() error { return background(ctx) })
+	g.Go(func() error { return watch(ctx, p.store, p.log) })
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -151,7 +144,7 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []wo
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		log.Info("shutting down")
+		p.log.Info("shutting down")
 		until, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 		defer cancel()
 		if err := srv.Shutdown(until); err != nil {
@@ -162,33 +155,47 @@ func serve(ctx context.Context, c *config, store *sqlstore.Store, mailboxes []wo
 	return g.Wait()
 }
 
-// handler joins DAV and everything else at one origin.
-func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.Pusher, files *feed.Files, setupCode string, log *slog.Logger) (http.Handler, error) {
+// scheduler syncs the mailboxes at the configured intervals.
+func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
+	c := p.conf
+	rounds := p.rounds()
+	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressLog(p.log)
+	rounds.ListEvery, rounds.AuditEvery = listRounds*c.interval, c.audit
+	s := &work.Scheduler{Rounds: rounds, Store: p.store, Mailboxes: mailboxes, Interval: c.interval, Log: p.log, Removed: p.metrics.Forget}
+	if c.Sync.Notifications {
+		s.NotifyURL, s.SafetyNet = c.PublicURL+notifyPath, c.notifiedInterval
+	}
+	return s
+}
+
+// handler serves DAV and everything else at one origin.
+func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
+	c := p.conf
 	token, err := c.metricsToken()
 	if err != nil {
 		return nil, err
 	}
-	backend := dav.Backend{Store: store, Zone: convert.Zone}
+	backend := dav.Backend{Store: p.store, Zone: convert.Zone}
 	if pusher != nil {
 		backend.Push = pusher
 	}
-	dav := &caldav.Handler{Backend: backend, Log: log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone,
+	dav := &caldav.Handler{Backend: backend, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone,
 		HTTPS: func(r *http.Request) bool { return web.ClientOf(r).HTTPS }}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
-		Store: store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: log,
-		Accounts: &accounts{store: store, work: b, log: log, c: c}, SetupCode: setupCode, Metrics: c.metrics, MetricsToken: token,
+		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
+		Accounts: &webAccounts{work: scheduler, p: p}, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
 	}
-	if b.NotifyURL != "" {
-		site.Notify = b.Notify
+	if scheduler.NotifyURL != "" {
+		site.Notify = scheduler.Notify
 	}
 	pages := site.Handler()
-	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: c.plain, Metrics: c.metrics,
+	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics,
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if dav.Handles(r) {
-				dav.ServeHTTP(w, r.WithContext(store.Once(r.Context())))
+				dav.ServeHTTP(w, r.WithContext(p.store.Once(r.Context())))
 				return
 			}
 			pages.ServeHTTP(w, r)
@@ -196,23 +203,42 @@ func handler(c *config, store *sqlstore.Store, b *work.Scheduler, pusher *push.P
 	}, nil
 }
 
-// pusher tells clients of changes; nil where that is switched off or cannot be.
-func (c *config) pusher(ctx context.Context, store *sqlstore.Store, log *slog.Logger) *push.Pusher {
+// setupCode makes the code that sets the administrator's password, and says on w where to enter it. It is "" once there
+// is an administrator.
+func (p *program) setupCode(ctx context.Context, w io.Writer) (string, error) {
+	_, err := p.store.Administrator(ctx)
+	if err == nil || !errors.Is(err, bridge.ErrNotFound) {
+		return "", err
+	}
+	code := web.NewSetupCode()
+	// A browser on this machine cannot open an address that stands for all interfaces.
+	page := strings.NewReplacer("//0.0.0.0:", "//127.0.0.1:", "//[::]:", "//[::1]:").Replace(p.conf.PublicURL) + "/setup"
+	if p.conf.LogFormat == "json" {
+		p.log.Warn("this bridge is not set up yet", "page", page, "setup_code", code)
+		return code, nil
+	}
+	_, err = fmt.Fprintf(w, "\nTo set up this bridge, open %s and enter the setup code %s\n\n", page, code)
+	return code, err
+}
+
+// pusher tells clients about changes; nil if push is off or cannot work.
+func (p *program) pusher(ctx context.Context) *push.Pusher {
+	c := p.conf
 	if !c.Push {
 		return nil
 	}
-	p := &push.Pusher{Store: store, Private: c.PushPrivate, Subject: c.PublicURL, Log: log, Pushed: c.metrics.Pushed}
+	pusher := &push.Pusher{Store: p.store, Private: c.PushPrivate, Subject: c.PublicURL, Log: p.log, Pushed: p.metrics.Pushed}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme != "https" {
-		p.Subject = "outbridge@" + u.Hostname() // push services take a mail address or an https URL for who sends
+		pusher.Subject = "outbridge@" + u.Hostname() // push services want a mail address or an https URL as the sender
 	}
-	if err := p.Prepare(ctx); err != nil {
-		log.Error("there is no push: clients poll", "err", err)
+	if err := pusher.Prepare(ctx); err != nil {
+		p.log.Error("push is not available: clients poll instead", "err", err)
 		return nil
 	}
-	return p
+	return pusher
 }
 
-// progressLog tells of long work every few seconds.
+// progressLog logs the progress of long work every few seconds.
 func progressLog(log *slog.Logger) func(round.Progress) {
 	every := throttle(5 * time.Second)
 	return func(p round.Progress) {

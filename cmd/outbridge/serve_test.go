@@ -24,10 +24,10 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, "demo", "--listen", "127.0.0.1:0")
-	pages := p.waitFor(`^Pages:\s+(\S+)/\nSign in:\s+(\S{16})$`)
+	pages := p.waitFor(`^Web pages:\s+(\S+)/\nPassword:\s+(\S{16})$`)
 	found := p.waitFor(`^CalDAV:\s+(\S+)/\nUser:\s+(\S+)\nPassword:\s+(\S+)\nFeed:\s+(\S+)$`)
 	url, user, password, feed := found[0], found[1], found[2], found[3]
-	p.waitFor(`^Ctrl-C ends it\.$`)
+	p.waitFor(`^Press Ctrl-C to stop\.$`)
 
 	if status, body := fetch(t, "PROPFIND", url+"/dav/calendars/"+user+"/", user, password); status != 207 || !strings.Contains(body, "/dav/calendars/demo/family/") {
 		t.Errorf("home: %d\n%s", status, body)
@@ -138,7 +138,7 @@ func (s *served) nextRound(t *testing.T) {
 	})
 }
 
-// eventually waits until the condition holds, which a round or two of the server bring about.
+// eventually waits until the condition holds, which takes the server a round or two.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := patience(t); ; time.Sleep(50 * time.Millisecond) {
@@ -146,7 +146,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: waited in vain", what)
+			t.Fatalf("%s: timed out", what)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the change is in the feed but not in CalDAV:\n%s", list)
 	}
 
-	// A signal in the midst of a round, with a request whose body never comes and a connection that idles.
+	// A signal in the middle of a round, with a request whose body never comes and a connection that idles.
 	hold.Store(true)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
@@ -251,7 +251,7 @@ func editConfig(t *testing.T, dir, old, new string) {
 	}
 }
 
-// TestServeNotifications has Graph tell of a change while rounds are an hour apart.
+// TestServeNotifications has Graph report a change while rounds are an hour apart.
 func TestServeNotifications(t *testing.T) {
 	t.Parallel()
 	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second, InsecureWebhooks: true}
@@ -302,8 +302,8 @@ func TestServeWithoutConfiguration(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir, "serve", "--listen", "127.0.0.1:0")
-	p.waitFor(`^There is no outbridge\.toml here, so everything has its default and is kept in ` + regexp.QuoteMeta(dir) + `/\.local/share/outbridge\.$`)
-	found := p.waitFor(`^To set this bridge up, open (http://127\.0\.0\.1:[0-9]+)/setup and enter the setup code ([A-Z2-7]{5}-[A-Z2-7]{5})$`)
+	p.waitFor(`^No outbridge\.toml here: using the defaults and keeping all data in ` + regexp.QuoteMeta(dir) + `/\.local/share/outbridge\.$`)
+	found := p.waitFor(`^To set up this bridge, open (http://127\.0\.0\.1:[0-9]+)/setup and enter the setup code ([A-Z2-7]{5}-[A-Z2-7]{5})$`)
 	url, code := found[0], found[1]
 	if status, body := fetch(t, "GET", url+"/setup", "", ""); status != 200 || strings.Contains(body, code) {
 		t.Errorf("set-up page: %d\n%s", status, body)

@@ -7,24 +7,22 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
 
 	"outbridge/bridge"
-	"outbridge/bridge/graph"
 	"outbridge/bridge/round"
 )
 
-// syncAttempts is how often `sync` sends a request before it gives up: somebody waits for it, unlike for serve.
+// syncAttempts is how often `sync` sends a request before it gives up: unlike with serve, somebody is waiting.
 const syncAttempts = 4
 
 type syncCmd struct {
 	configFlag
 	jsonFlag
 	Account string `help:"Only this account." placeholder:"ACCOUNT"`
-	Audit   bool   `help:"Also hold every calendar against Outlook's own view, and mend what differs."`
+	Audit   bool   `help:"Also compare every calendar with Outlook's own view, and fix what differs."`
 }
 
 // syncReport is what `sync --json` prints: the sums, then each account.
@@ -35,7 +33,7 @@ type syncReport struct {
 	Requests int64 `json:"requests"`
 	Changed  int   `json:"changed"`
 	Losses   int   `json:"losses"`
-	// Audited and Differences are what --audit compared and found.
+	// Audited and Differences are what --audit compared and what it found to differ.
 	Audited     int             `json:"audited"`
 	Differences int             `json:"differences"`
 	Seconds     float64         `json:"seconds"`
@@ -66,25 +64,18 @@ func reportInWords(r bridge.Report, err error) accountReport {
 }
 
 func (s *syncCmd) Run(e *env) error {
-	c, store, err := s.open(e)
+	p, err := s.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	c.oneShot()
-	log := c.logger(e.stderr)
-	mailboxes, err := c.mailboxes(e.ctx, store, log, s.Account)
+	defer p.store.Close()
+	p.oneShot(e, syncAttempts)
+	mailboxes, err := p.mailboxes(e.ctx, s.Account)
 	if err != nil {
 		return err
-	}
-	for _, m := range mailboxes {
-		m.Graph.(*graph.Client).Attempts = syncAttempts
-		for _, s := range m.Shared {
-			s.Graph.(*graph.Client).Attempts = syncAttempts
-		}
 	}
 	line := newProgressLine(e.stderr)
-	b := c.rounds(store, log)
+	b := p.rounds()
 	b.Count, b.Progress, b.AuditAlways = true, line.show, s.Audit
 	reports := make([]accountReport, len(mailboxes))
 	errs := make([]error, len(mailboxes))
@@ -132,15 +123,15 @@ func (t syncReport) print(e *env, asJSON bool) error {
 	if !slices.ContainsFunc(t.Accounts, func(r accountReport) bool { return len(r.Calendars) > 0 }) {
 		return nil // the error says why
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "ACCOUNT\tCALENDAR\tEVENTS\tSERIES\tPAGES\tREQUESTS\tCHANGED\tLOSSES\tSECONDS")
+	w := newTable(e.stdout)
+	fmt.Fprintln(w, "ACCOUNT\tCALENDAR\tEVENTS\tSERIES\tPAGES\tREQUESTS\tCHANGED\tDIFFERENCES\tSECONDS")
 	for _, r := range t.Accounts {
 		for _, c := range r.Calendars {
 			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\n", r.Account, c.Calendar, c.Events, c.Series, c.Pages, c.Requests, c.Changed, c.Losses, c.Seconds)
 		}
 	}
 	if t.Audited > 0 {
-		fmt.Fprintf(w, "Audit: %d occurrences compared, %d were not as Outlook shows them and have been read anew.\n", t.Audited, t.Differences)
+		fmt.Fprintf(w, "Audit: compared %d occurrences; %d differed from Outlook and were read again.\n", t.Audited, t.Differences)
 	}
 	return w.Flush()
 }
@@ -151,25 +142,25 @@ type rebuildCmd struct {
 	Account string `help:"Only this account." placeholder:"ACCOUNT"`
 }
 
-// Run converts everything in the mirror anew. A new version does it by itself at its next round; this shows at once
-// what a change of the configuration or of the converter does.
+// Run converts everything in the mirror again. A new version does so in its next round anyway; this shows at once what a
+// change of the configuration or of the converter does.
 func (r *rebuildCmd) Run(e *env) error {
-	c, store, err := r.open(e)
+	p, err := r.open(e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer p.store.Close()
 	if r.Account != "" {
-		if _, err := c.account(r.Account); err != nil {
+		if _, err := p.account(r.Account); err != nil {
 			return err
 		}
 	}
-	b := c.rounds(store, c.logger(e.stderr))
+	b := p.rounds()
 	b.Count = true
 	total := syncReport{Accounts: []accountReport{}}
 	var errs error
 	begin := time.Now()
-	for _, a := range c.Accounts {
+	for _, a := range p.accounts {
 		if r.Account != "" && a.Name != r.Account {
 			continue
 		}
@@ -184,7 +175,7 @@ func (r *rebuildCmd) Run(e *env) error {
 	return errors.Join(total.print(e, r.JSON), errs)
 }
 
-// progressLine is one line on a terminal that long work keeps rewriting; elsewhere it is silent.
+// progressLine is a line on a terminal that shows the progress of long work. Without a terminal it is silent.
 type progressLine struct {
 	w     io.Writer
 	on    bool
@@ -219,7 +210,7 @@ func (l *progressLine) end() {
 	}
 }
 
-// throttle returns a function that is true at most once in a while.
+// throttle returns a function that is true at most once in every such time.
 func throttle(every time.Duration) func() bool {
 	var mu sync.Mutex
 	var last time.Time

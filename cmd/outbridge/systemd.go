@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// notify tells systemd how the service fares (sd_notify(3)): "READY=1", "STOPPING=1", "WATCHDOG=1". Where systemd does
-// not ask for it, it does nothing.
+// notify tells systemd the state of the service (sd_notify(3)): "READY=1", "STOPPING=1", "WATCHDOG=1". If systemd did not
+// ask for it, it does nothing.
 func notify(state string) error {
 	address := os.Getenv("NOTIFY_SOCKET")
 	if address == "" {
@@ -31,7 +31,7 @@ func notify(state string) error {
 	return nil
 }
 
-// watchdog is how often systemd waits for a sign of life at most (sd_watchdog_enabled(3)); 0: it does not.
+// watchdog is how long systemd waits for a sign of life (sd_watchdog_enabled(3)); 0: it does not.
 func watchdog() time.Duration {
 	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return 0
@@ -43,12 +43,12 @@ func watchdog() time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// watch tells systemd that the bridge is ready, then that it lives, as long as the database answers, and at the end
-// that it stops.
+// watch tells systemd that the bridge is ready, then that it is alive as long as the database answers, and finally that it
+// is stopping.
 func watch(ctx context.Context, store interface{ Ping(context.Context) error }, log *slog.Logger) error {
 	tell := func(state string) {
 		if err := notify(state); err != nil {
-			log.Warn("systemd is not told", "err", err)
+			log.Warn("cannot notify systemd", "err", err)
 		}
 	}
 	tell("READY=1")
@@ -72,7 +72,7 @@ func watch(ctx context.Context, store interface{ Ping(context.Context) error }, 
 		if err == nil {
 			tell("WATCHDOG=1")
 		} else if ctx.Err() == nil {
-			log.Error("the database does not answer; systemd is not told that all is well", "err", err)
+			log.Error("the database does not answer; the systemd watchdog is not reset", "err", err)
 		}
 	}
 }

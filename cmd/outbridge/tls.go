@@ -23,7 +23,7 @@ import (
 	"outbridge/bridge/web"
 )
 
-// tlsConfig is [tls]: a certificate that is got and renewed by ACME, or one in files.
+// tlsConfig is [tls]: a certificate obtained and renewed over ACME, or one in files.
 type tlsConfig struct {
 	Domains    []string `toml:"domains"`
 	Email      string   `toml:"email"`
@@ -34,26 +34,26 @@ type tlsConfig struct {
 	KeyFile    string   `toml:"key_file"`
 }
 
-// on reports whether the bridge speaks TLS itself.
+// on reports whether the bridge itself serves TLS.
 func (t tlsConfig) on() bool { return len(t.Domains) > 0 || t.CertFile != "" }
 
 func (t *tlsConfig) check() error {
 	switch {
 	case len(t.Domains) > 0 && (t.CertFile != "" || t.KeyFile != ""):
-		return errors.New("tls: domains gets a certificate by itself, cert_file and key_file bring one: set the one or the other")
+		return errors.New("tls: domains requests a certificate, cert_file and key_file supply one: set one or the other")
 	case (t.CertFile == "") != (t.KeyFile == ""):
 		return errors.New("tls: cert_file and key_file go together: set both")
 	case !t.on() && (t.Email != "" || t.CARoots != "" || t.HTTPListen != ""):
-		return errors.New("tls: without domains, or cert_file and key_file, there is no TLS: set one of them")
+		return errors.New("tls: email, ca_roots_file and http_listen have no effect without domains, or cert_file and key_file: set one of them")
 	}
 	for _, d := range t.Domains {
 		if net.ParseIP(d) != nil || strings.ContainsAny(d, "/: *") || !strings.Contains(d, ".") {
-			return fmt.Errorf("tls.domains: %q is no domain name: write it like calendar.example.com", d)
+			return fmt.Errorf("tls.domains: %q is not a domain name: write it like calendar.example.com", d)
 		}
 	}
 	if t.HTTPListen != "" {
 		if _, _, err := net.SplitHostPort(t.HTTPListen); err != nil {
-			return fmt.Errorf("tls.http_listen = %q is no address: write it like :80", t.HTTPListen)
+			return fmt.Errorf("tls.http_listen = %q is not an address: write it like :80", t.HTTPListen)
 		}
 	}
 	switch u, err := url.Parse(t.CA); {
@@ -83,8 +83,8 @@ func (t *tlsConfig) directory() string {
 	return t.CA
 }
 
-// secure puts TLS on l and returns what is to run beside: renewal, reloading, and the plain listener that answers the
-// HTTP challenge and sends everybody else to https. Without [tls] it changes nothing.
+// secure wraps l in TLS and returns what has to run next to it: the plain listener that answers the HTTP challenge and
+// redirects everybody else to https. Without [tls] it changes nothing.
 func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (net.Listener, func(context.Context) error, error) {
 	idle := func(context.Context) error { return nil }
 	if !c.TLS.on() {
@@ -127,7 +127,7 @@ func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (
 	}, nil
 }
 
-// acme gets certificates for the domains in the background, and keeps them renewed, in the folder "tls" beside the
+// acme obtains certificates for the domains in the background and renews them. They are in the folder "tls" next to the
 // database. Challenges are answered at l (TLS-ALPN-01) and at http_listen (HTTP-01).
 func (c *config) acme(ctx context.Context, at net.Addr, log *slog.Logger) (*tls.Config, func(http.Handler) http.Handler, error) {
 	quiet := zap.New(slogCore{log.With("part", "tls")})
@@ -154,7 +154,7 @@ func (c *config) acme(ctx context.Context, at net.Addr, log *slog.Logger) (*tls.
 		}
 		issuer.TrustedRoots = x509.NewCertPool()
 		if !issuer.TrustedRoots.AppendCertsFromPEM(pem) {
-			return nil, nil, fmt.Errorf("tls.ca_roots_file: there is no certificate in %s", f)
+			return nil, nil, fmt.Errorf("tls.ca_roots_file: no certificate in %s", f)
 		}
 	}
 	own := certmagic.NewACMEIssuer(magic, issuer)
@@ -177,10 +177,10 @@ func port(address string) int {
 	return n
 }
 
-// certCheck is how often the files of a certificate are looked at for a newer one.
+// certCheck is how often the files of a certificate are checked for a new one.
 const certCheck = time.Minute
 
-// fileTLS serves the certificate of two files, and the new one after they have changed.
+// fileTLS serves the certificate in two files, and the new one when they change.
 func fileTLS(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
 	if err := notForEverybody(keyFile); err != nil {
 		return nil, fmt.Errorf("tls.key_file: %w", err)
@@ -202,14 +202,14 @@ type fileCert struct {
 	have    *tls.Certificate
 }
 
-// get is asked at every handshake, and looks at the files at most once in certCheck. Should they be damaged or gone for
-// a while, as in the midst of a renewal, the last good certificate is served on.
+// get runs at every handshake, and checks the files at most once in certCheck. While they are damaged or gone, as in the
+// middle of a renewal, it keeps serving the last good certificate.
 func (f *fileCert) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Since(f.checked) >= certCheck {
 		if err := f.load(); err != nil {
-			f.log.Error("the certificate cannot be read anew; the last one is served", "err", err)
+			f.log.Error("cannot read the new certificate; serving the last one", "err", err)
 		}
 	}
 	return f.have, nil
@@ -238,7 +238,7 @@ func (f *fileCert) load() error {
 	return nil
 }
 
-// slogCore hands what certmagic logs with zap over to slog.
+// slogCore passes what certmagic logs with zap to slog.
 type slogCore struct{ log *slog.Logger }
 
 func (s slogCore) level(l zapcore.Level) slog.Level {
@@ -252,7 +252,7 @@ func (s slogCore) level(l zapcore.Level) slog.Level {
 }
 
 func (s slogCore) Enabled(l zapcore.Level) bool {
-	// What it says for debugging is many lines for each handshake.
+	// At debug level it logs many lines for each handshake.
 	return l >= zapcore.InfoLevel && s.log.Enabled(context.Background(), s.level(l))
 }
 

@@ -90,7 +90,7 @@ func TestCertFile(t *testing.T) {
 	}
 	refused := exec.Command("outbridge", "serve")
 	refused.Dir = dir
-	if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "tls.key_file: everybody may read the private key in tls.key (mode 0644): run chmod 600 tls.key") {
+	if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "tls.key_file: anyone on this machine can read the private key in tls.key (mode 0644): run chmod 600 tls.key") {
 		t.Errorf("with a key for everybody: %v\n%s", err, out)
 	}
 	if err := os.Chmod(key, 0o600); err != nil {
@@ -270,14 +270,14 @@ func TestACME(t *testing.T) {
 func TestTLSConfigBad(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`domains = ["calendar.example.com"]` + "\ncert_file = \"a\"\nkey_file = \"b\"": "the one or the other",
+		`domains = ["calendar.example.com"]` + "\ncert_file = \"a\"\nkey_file = \"b\"": "set one or the other",
 		`cert_file = "a"`:                           "set both",
 		`key_file = "a"`:                            "set both",
-		`email = "a@example.com"`:                   "there is no TLS",
-		`domains = ["127.0.0.1"]`:                   "no domain name",
-		`domains = ["https://example.com"]`:         "no domain name",
-		`domains = ["*.example.com"]`:               "no domain name",
-		`domains = ["localhost"]`:                   "no domain name",
+		`email = "a@example.com"`:                   "have no effect without domains",
+		`domains = ["127.0.0.1"]`:                   "not a domain name",
+		`domains = ["https://example.com"]`:         "not a domain name",
+		`domains = ["*.example.com"]`:               "not a domain name",
+		`domains = ["localhost"]`:                   "not a domain name",
 		"domains = [\"a.b\"]\nca = \"test\"":        "ACME directory",
 		"domains = [\"a.b\"]\nca = \"http://x\"":    "ACME directory",
 		"domains = [\"a.b\"]\nhttp_listen = \"80\"": "write it like :80",

@@ -13,7 +13,7 @@ import (
 	"outbridge/bridge/web"
 )
 
-// inWords is what a terminal says about a fault of an account: what is the matter, and how to fix it.
+// inWords is what a terminal says about a fault of an account: what is wrong, and how to fix it.
 func inWords(f bridge.Fault, account string) (sentence, action string) {
 	w := web.WordsFor(f)
 	login := strings.TrimSpace("outbridge login " + account)
@@ -26,7 +26,7 @@ func inWords(f bridge.Fault, account string) (sentence, action string) {
 	return w.Sentence, w.Action(f, "run `"+login+"`")
 }
 
-// faultLine is a fault in one line. The error itself says more than a sentence about all of its kind.
+// faultLine is a fault in one line. The error itself, if kept, says more than the sentence for its reason.
 func faultLine(f bridge.Fault, account string) string {
 	sentence, action := inWords(f, account)
 	return strings.TrimSpace(cmp.Or(f.Detail, sentence) + " " + action)
@@ -41,7 +41,7 @@ type wordedError struct {
 func (e *wordedError) Error() string { return e.text }
 func (e *wordedError) Unwrap() error { return e.err }
 
-// worded is err with how to fix it. account is the one that it is about; "": none, or any.
+// worded is err with how to fix it. account is the one it is about; "": none in particular.
 func worded(err error, account string) error {
 	var refused *graph.AuthError
 	var other *bridge.OtherMailboxError
@@ -57,7 +57,7 @@ func worded(err error, account string) error {
 		}
 		return &wordedError{fmt.Sprintf("sign-in: %s %s (%s)", sentence, action, strings.TrimPrefix(code, ", ")), err}
 	case errors.As(err, &other):
-		return &wordedError{fmt.Sprintf("%v: sign in as %s, or run `%s --switch` to replace all of its calendars by those of %s", err, other.Before.Address, login, other.Now.Address), err}
+		return &wordedError{fmt.Sprintf("%v: sign in as %s, or run `%s --switch` to replace all of its calendars with those of %s", err, other.Before.Address, login, other.Now.Address), err}
 	case errors.Is(err, bridge.ErrWrongKey):
 		return &wordedError{fmt.Sprintf("%v: put the right one back, or sign in again with `%s`", err, login), err}
 	}
@@ -67,7 +67,7 @@ func worded(err error, account string) error {
 	return err
 }
 
-// logWithFix adds to an error in the log how to fix it, where somebody has to: slog.HandlerOptions.ReplaceAttr.
+// logWithFix is a slog.HandlerOptions.ReplaceAttr that adds to an error how to fix it, if somebody has to.
 func logWithFix(_ []string, a slog.Attr) slog.Attr {
 	err, ok := a.Value.Any().(error)
 	if !ok {
@@ -82,7 +82,7 @@ func logWithFix(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// fixOf is how to fix what ended a command. Unlike a fault of the server's, nothing is tried again by itself.
+// fixOf is how to fix what ended a command. Unlike in the server, nothing is retried.
 func fixOf(f bridge.Fault, login string) string {
 	switch f.Reason {
 	case bridge.ReasonUnreachable:
@@ -91,7 +91,7 @@ func fixOf(f bridge.Fault, login string) string {
 		if f.Duration > 0 {
 			return "try again in " + f.Duration.Round(time.Second).String()
 		}
-		return "try again in a while"
+		return "try again later"
 	case bridge.ReasonOther, bridge.ReasonWords, "":
 		return ""
 	}

@@ -6,14 +6,14 @@ import (
 )
 
 const (
-	slot     = 30 // minutes of a row
-	maxLanes = 4  // events of a day side by side; others are only in the list
-	columns  = 12 // of a day in the table, whatever its lanes, so that all days are as wide
+	slot     = 30 // minutes in a row
+	maxLanes = 4  // events side by side in a day; any more are only in the list
+	columns  = 12 // table columns for each day, however many lanes it has, so that all days are equally wide
 	fromSlot = 8 * 60 / slot
-	toSlot   = 18 * 60 / slot // the rows that are always there
+	toSlot   = 18 * 60 / slot // rows from fromSlot to toSlot are always shown
 )
 
-// viewGrid is a week as a table: a row for half an hour, and a day in as many lanes as it has events at the same time.
+// viewGrid is a week as a table: a row for each half hour, and in each day as many lanes as it has events at the same time.
 type viewGrid struct {
 	Days []gridDay
 	Rows []gridRow
@@ -30,24 +30,24 @@ type gridRow struct {
 	Cells []gridCell
 }
 
-// gridCell is an event, or the empty space beside one.
+// gridCell is an event, or an empty space.
 type gridCell struct {
 	Event         *viewEvent
 	Rows, Columns int
-	First         bool // of its day
+	First         bool // in its day
 }
 
-// Columns are those of a day.
+// Columns is how many table columns a day has.
 func (*viewGrid) Columns() int { return columns }
 
-// gridOf places events by the clock, as Outlook does on the days when the clock is turned.
+// gridOf places events by the clock, as Outlook does on days when summer time begins or ends.
 func gridOf(days []viewDay) *viewGrid {
 	g := &viewGrid{}
 	type taken struct {
 		event *viewEvent
 		from  int
 	}
-	lanes := make([][][]taken, len(days)) // of a day, of a lane, of a slot
+	lanes := make([][][]taken, len(days)) // by day, lane and slot
 	first, last := fromSlot, toSlot
 	for i, d := range days {
 		column := gridDay{Day: d}

@@ -21,7 +21,7 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// shelf is objects without a database.
+// shelf is an ObjectStore in memory.
 type shelf struct {
 	bridge.ObjectStore
 	list []bridge.Object
@@ -37,7 +37,7 @@ func (s *shelf) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 	return page, ctx.Err()
 }
 
-// put adds a VEVENT of these lines to a calendar.
+// put adds a VEVENT with these lines to a calendar.
 func (s *shelf) put(t testing.TB, id bridge.CalendarID, lines ...string) {
 	t.Helper()
 	n := len(s.list)
@@ -63,7 +63,11 @@ func zoneOf(t testing.TB, name string) *time.Location {
 
 var viewNow = time.Date(2026, 3, 25, 12, 0, 0, 0, time.UTC)
 
-// makeView is viewOf of one calendar, or of two where there are objects of another.
+func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, q url.Values, zone *time.Location, now time.Time) (*view, error) {
+	return viewer{store, convert.Zone}.view(ctx, cals, q, zone, now)
+}
+
+// makeView is viewOf of one calendar, or of two if there are objects in the second.
 func makeView(t testing.TB, s *shelf, query string, zone string) *view {
 	t.Helper()
 	q, err := url.ParseQuery(query)
@@ -84,7 +88,7 @@ func makeView(t testing.TB, s *shelf, query string, zone string) *view {
 	return v
 }
 
-// said is the days of a view with their events, a line each.
+// said lists the days of a view with their events, one per line.
 func said(v *view) string {
 	var b strings.Builder
 	for _, d := range v.Days {
@@ -199,7 +203,7 @@ func TestViewAddresses(t *testing.T) {
 func TestViewProblems(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ query, want string }{
-		{"view=year", "month and a week"},
+		{"view=year", "Only view=month and view=week exist"},
 		{"date=2026-13-01", "2026-03-25"},
 		{"date=0001-01-01", "1900"},
 		{"date=9999-01-01", "2200"},
@@ -215,7 +219,7 @@ func TestViewProblems(t *testing.T) {
 	if v, err := viewOf(t.Context(), &shelf{}, nil, nil, time.Local, viewNow); err != nil || v.Zone != "" && v.Zone == "Local" || strings.Contains(v.Next, "zone") {
 		t.Errorf("the host's zone: %+v %v", v, err)
 	}
-	// Without a zone of the mailbox it is that of most events.
+	// If the mailbox has no zone, it is that of most events.
 	own := &shelf{}
 	own.put(t, 1, "SUMMARY:A", "DTSTART;TZID=America/New_York:20260304T100000")
 	own.put(t, 1, "SUMMARY:B", "DTSTART;TZID=Asia/Tokyo:20260305T100000")
@@ -231,12 +235,12 @@ func TestViewProblems(t *testing.T) {
 	s.put(t, 1, "SUMMARY:Good", "DTSTART:20260304T100000Z")
 	s.put(t, 1, "SUMMARY:Bad zone", "DTSTART:20260304T100000Z")
 	s.list[1].Data = bytes.Replace(s.list[1].Data, []byte("DTSTART:20260304T100000Z"), []byte("DTSTART;TZID=Nowhere:20260304T100000"), 1)
-	if v := makeView(t, s, "", "UTC"); v.Note != "Events that cannot be shown here: 1." || said(v) != "03-04 10:00 Good\n" {
+	if v := makeView(t, s, "", "UTC"); v.Note != "1 event cannot be shown here." || said(v) != "03-04 10:00 Good\n" {
 		t.Errorf("%s\n%s", v.Note, said(v))
 	}
 }
 
-// TestViewGrid reads the grid as a table, with its spans, and tells which rows and columns each event is in.
+// TestViewGrid reads the grid as a table with row and column spans, and finds the rows and columns of each event.
 func TestViewGrid(t *testing.T) {
 	t.Parallel()
 	s := &shelf{}
@@ -283,7 +287,7 @@ func TestViewGrid(t *testing.T) {
 	tableShape(t, render(t, v))
 }
 
-var viewPage = template.Must(template.ParseFS(files, "view.html"))
+var viewPage = template.Must(template.ParseFS(files, "pages/month-week.html"))
 
 func render(t testing.TB, v *view) *html.Node {
 	t.Helper()
@@ -298,7 +302,7 @@ func render(t testing.TB, v *view) *html.Node {
 	return doc
 }
 
-// all are the elements of a kind below n, in order.
+// all returns the elements of a kind below n, in order.
 func all(n *html.Node, kinds ...atom.Atom) (list []*html.Node) {
 	for d := range n.Descendants() {
 		for _, k := range kinds {
@@ -440,7 +444,7 @@ func TestViewMarkup(t *testing.T) {
 	}
 }
 
-// TestViewBounds: however much there is, the page stays of a size and says what it leaves out.
+// TestViewBounds: however many events there are, the page stays small and says what it leaves out.
 func TestViewBounds(t *testing.T) {
 	t.Parallel()
 	s := &shelf{}
@@ -448,7 +452,7 @@ func TestViewBounds(t *testing.T) {
 		s.put(t, 1, fmt.Sprintf("SUMMARY:Daily %d", i), "DTSTART:20200101T100000Z", "DTEND:20200101T110000Z", "RRULE:FREQ=DAILY")
 	}
 	v := makeView(t, s, "", "UTC")
-	if !strings.Contains(v.Note, "Not shown: ") || len(v.Days) != 31 || len(v.Days[0].Events) != maxInList || v.Days[0].More < 250 {
+	if !strings.Contains(v.Note, " are not shown.") || len(v.Days) != 31 || len(v.Days[0].Events) != maxInList || v.Days[0].More < 250 {
 		t.Errorf("%s %d", v.Note, v.Days[0].More)
 	}
 	v = makeView(t, s, "view=week", "UTC")
@@ -485,7 +489,7 @@ func FuzzViewQuery(f *testing.F) {
 	})
 }
 
-// BenchmarkView makes and writes the month of a calendar of 10,000 single events, all of them in this month.
+// BenchmarkView renders the month of a calendar with 10,000 single events, all of them in this month.
 func BenchmarkView(b *testing.B) {
 	s := &shelf{}
 	for i := range 10_000 {
@@ -505,7 +509,7 @@ func BenchmarkView(b *testing.B) {
 		}
 		s.list = append(s.list, bridge.Object{Calendar: 1, Name: fmt.Sprintf("%06d", i), Data: w.Bytes()})
 	}
-	// The store pages by name in an index; this one would look through all of them each time.
+	// The real store pages by an index; shelf would search everything each time.
 	pages := map[string][]bridge.Object{}
 	for i := 0; i < len(s.list); i += 50 {
 		after := ""

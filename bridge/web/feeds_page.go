@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -12,47 +13,6 @@ import (
 	"outbridge/bridge"
 )
 
-// passwordsPage shows the app passwords of an account; made is one that was made just now, "" else.
-func (v *visit) passwordsPage(a Account, made string) error {
-	list, err := v.h.Store.Passwords(v.r.Context(), a.Name)
-	if err != nil {
-		return err
-	}
-	return v.render("passwords", page{Title: "App passwords", Account: &a, Tab: "passwords", Script: made != "",
-		Data: map[string]any{"List": list, "Made": made, "User": a.Name, "Label": label(v)}})
-}
-
-func label(v *visit) string {
-	text := strings.Join(strings.Fields(strings.ToValidUTF8(v.r.FormValue("label"), "")), " ")
-	if r := []rune(text); len(r) > 100 {
-		text = string(r[:100])
-	}
-	return text
-}
-
-func passwords(v *visit, a Account) error {
-	return v.passwordsPage(a, "")
-}
-
-func addPassword(v *visit, a Account) error {
-	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, label(v), v.h.now())
-	if err != nil {
-		return err
-	}
-	return v.passwordsPage(a, secret)
-}
-
-func revokePassword(v *visit, a Account) error {
-	id, err := v.id()
-	if err != nil {
-		return err
-	}
-	if err := v.h.Store.RevokePassword(v.r.Context(), a.Name, id); err != nil {
-		return err
-	}
-	return v.redirect(accountPath(a.Name) + "/passwords?done=revoked")
-}
-
 func (v *visit) id() (int64, error) {
 	id, err := strconv.ParseInt(v.r.PathValue("id"), 10, 64)
 	if err != nil {
@@ -61,13 +21,13 @@ func (v *visit) id() (int64, error) {
 	return id, nil
 }
 
-// feedForm is a feed as it stands in a form.
+// feedForm is a feed as shown in a form.
 type feedForm struct {
 	bridge.Feed
-	All       bool // calendars, also those to come
+	All       bool // all calendars, new ones included
 	Chosen    map[bridge.CalendarID]bool
-	Only, Not string // categories, by comma
-	Narrowed  bool   // by an option
+	Only, Not string // categories, separated by commas
+	Narrowed  bool   // some option is set
 }
 
 func formOf(f bridge.Feed) feedForm {
@@ -80,14 +40,14 @@ func formOf(f bridge.Feed) feedForm {
 	return form
 }
 
-// feedRow is a feed as it is listed.
+// feedRow is a feed in the list.
 type feedRow struct {
 	bridge.Feed
 	Title     string
 	Calendars string
 }
 
-// feedsPage shows the feeds of an account. A feed that was made or rotated just now comes with its links.
+// feedsPage shows the feeds of an account, with the links of one that was just created or rotated.
 func (v *visit) feedsPage(a Account, made *FeedLinks, form feedForm, trouble *Problem) error {
 	list, err := v.h.Store.Feeds(v.r.Context(), a.Name)
 	if err != nil {
@@ -108,7 +68,7 @@ func (v *visit) feedsPage(a Account, made *FeedLinks, form feedForm, trouble *Pr
 func (v *visit) calendars(a Account) ([]bridge.Calendar, error) {
 	row, err := v.h.Store.Account(v.r.Context(), a.Name)
 	if errors.Is(err, bridge.ErrNotFound) {
-		return nil, nil // it has not met its first round
+		return nil, nil // it has not been synced yet
 	}
 	if err != nil {
 		return nil, err
@@ -131,7 +91,7 @@ func calendarNames(f bridge.Feed, cals []bridge.Calendar) string {
 		}
 	}
 	if len(names) == 0 {
-		return "Calendars that are gone from Outlook"
+		return "Calendars that no longer exist in Outlook"
 	}
 	return strings.Join(names, ", ")
 }
@@ -176,18 +136,18 @@ func (v *visit) readFeed(a Account) (bridge.Feed, error) {
 	for _, id := range form["calendar"] {
 		i := slices.IndexFunc(cals, func(c bridge.Calendar) bool { return fmt.Sprint(c.ID) == id })
 		if i < 0 {
-			return f, &Problem{"A calendar that was chosen is not there any more.", "Choose again."}
+			return f, &Problem{"A calendar that you chose no longer exists.", "Choose again."}
 		}
 		f.Calendars = append(f.Calendars, cals[i].ID)
 	}
 	if len(f.Calendars) == 0 {
-		return f, &Problem{"No calendar is chosen.", "Tick at least one, or choose all of them."}
+		return f, &Problem{"No calendar is selected.", "Select at least one, or choose all of them."}
 	}
 	return f, nil
 }
 
-// checked is readFeed with what is wrong with it in words.
-func (v *visit) checked(a Account) (bridge.Feed, *Problem, error) {
+// checkedFeed is readFeed, with what is wrong with the form as a Problem.
+func (v *visit) checkedFeed(a Account) (bridge.Feed, *Problem, error) {
 	f, err := v.readFeed(a)
 	if p, ok := problemOf(err); ok {
 		return f, p, nil
@@ -202,13 +162,13 @@ func (v *visit) checked(a Account) (bridge.Feed, *Problem, error) {
 	return f, nil, nil
 }
 
-func (v *visit) linksOf(secret string, f bridge.Feed) *FeedLinks {
-	links := LinksOf(v.h.origin()+"/feeds/"+secret+".ics", cmp.Or(f.Name, f.User))
+func (h *Handler) linksOf(secret string, f bridge.Feed) *FeedLinks {
+	links := LinksOf(h.origin()+"/feeds/"+secret+".ics", cmp.Or(f.Name, f.User))
 	return &links
 }
 
 func addFeed(v *visit, a Account) error {
-	f, trouble, err := v.checked(a)
+	f, trouble, err := v.checkedFeed(a)
 	if err != nil {
 		return err
 	}
@@ -221,10 +181,10 @@ func addFeed(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	return v.feedsPage(a, v.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
+	return v.feedsPage(a, v.h.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
 }
 
-// feedOf is the feed that the address names.
+// feedOf is the feed named in the URL.
 func (v *visit) feedOf(a Account) (bridge.Feed, error) {
 	id, err := v.id()
 	if err != nil {
@@ -238,7 +198,7 @@ func (v *visit) feedPage(a Account, form feedForm, trouble *Problem) error {
 	if err != nil {
 		return err
 	}
-	return v.render("feed", page{Title: "Change a feed", Account: &a, Tab: "feeds", Trouble: trouble,
+	return v.render("feed", page{Title: "Edit feed", Account: &a, Tab: "feeds", Trouble: trouble,
 		Data: map[string]any{"Form": form, "Calendars": cals, "User": a.Name, "New": false}})
 }
 
@@ -255,7 +215,7 @@ func changeFeed(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	f, trouble, err := v.checked(a)
+	f, trouble, err := v.checkedFeed(a)
 	if err != nil {
 		return err
 	}
@@ -267,15 +227,15 @@ func changeFeed(v *visit, a Account) error {
 	if err := v.h.Store.ChangeFeed(v.r.Context(), f); err != nil {
 		return err
 	}
-	v.sweepFeeds()
+	v.h.sweepFeeds(v.r.Context())
 	return v.redirect(accountPath(a.Name) + "/feeds?done=feed")
 }
 
-// sweepFeeds deletes the files of a feed that was ended or changed. What it cannot delete is tried again every minute
-// (feed.Files.Run), so nobody is kept from their answer.
-func (v *visit) sweepFeeds() {
-	if err := v.h.Feeds.Sweep(v.r.Context()); err != nil {
-		v.h.log().Warn("files of a feed that is gone stay for now", "err", err)
+// sweepFeeds deletes the files of a feed that was removed or changed. Those that it cannot delete are tried again every
+// minute (feed.Files.Run), so an error does not fail the request.
+func (h *Handler) sweepFeeds(ctx context.Context) {
+	if err := h.Feeds.Sweep(ctx); err != nil {
+		h.log().Warn("files of a removed feed could not be deleted yet", "err", err)
 	}
 }
 
@@ -288,8 +248,8 @@ func rotateFeed(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	v.sweepFeeds()
-	return v.feedsPage(a, v.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
+	v.h.sweepFeeds(v.r.Context())
+	return v.feedsPage(a, v.h.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
 }
 
 func removeFeed(v *visit, a Account) error {
@@ -300,6 +260,6 @@ func removeFeed(v *visit, a Account) error {
 	if err := v.h.Store.RemoveFeed(v.r.Context(), a.Name, bridge.FeedID(id)); err != nil {
 		return err
 	}
-	v.sweepFeeds()
+	v.h.sweepFeeds(v.r.Context())
 	return v.redirect(accountPath(a.Name) + "/feeds?done=unfed")
 }

@@ -14,34 +14,33 @@ import (
 	"github.com/emersion/go-ical"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
 	"outbridge/caldav/ics"
 )
 
 const (
-	maxInstances = 20_000 // that a view looks at; more are only said to be there
-	maxInCell    = 6      // events of a day in the month's table
-	maxInList    = 200    // events of a day in the list
+	maxInstances = 20_000 // expanded for one view; beyond that the view only says that there are more
+	maxInCell    = 6      // events shown for a day in the month's table
+	maxInList    = 200    // events shown for a day in the list
 	day          = 24 * time.Hour
 )
 
-// view is a month or a week of what clients see, for the template "month" or "week".
+// view is one month or week as clients see it: the data of the template "month" or "week".
 type view struct {
 	Week      bool
 	Title     string // "November 2026", "23 – 29 November 2026"
-	Zone      string // IANA name of the zone that times are in; "" for the host's own
-	Date      string // a day of the period, 2006-01-02
-	Previous  string // addresses of other views, queries only
+	Zone      string // IANA name of the time zone shown; "" is the host's
+	Date      string // a day in the month or week, 2006-01-02
+	Previous  string // links to other views, each only a query
 	Next      string
 	Today     string
-	Other     string // the week of a month, the month of a week
-	Problem   string // what was wrong with the question, and what is shown instead
+	Other     string // from a month to a week, from a week to its month
+	Problem   string // what was wrong with the request; "" if nothing was
 	Note      string // what is not shown, and why
 	Calendars []viewCalendar
 	Weekdays  []weekday
-	Weeks     []viewWeek // of a month: whole weeks, from Monday
+	Weeks     []viewWeek // of a month: whole weeks, Monday first
 	Grid      *viewGrid  // of a week
-	Days      []viewDay  // of the period
+	Days      []viewDay  // of the month or week
 }
 
 type viewCalendar struct{ Name, Color string }
@@ -54,20 +53,20 @@ type viewWeek struct {
 	Days   []viewDay
 }
 
-// viewDay is a day with its events: those of the whole day first, then by time.
+// viewDay is a day with its events: all-day ones first, then by time.
 type viewDay struct {
 	Date    time.Time // midnight UTC
-	Outside bool      // of the month that is shown
+	Outside bool      // not in the month shown
 	Today   bool
-	URL     string // its week
+	URL     string // of the view of its week
 	Events  []viewEvent
-	More    int // events of this day that are not in Events
+	More    int // events of the day that are not in Events
 }
 
 func (d viewDay) ISO() string  { return d.Date.Format(time.DateOnly) }
 func (d viewDay) Long() string { return d.Date.Format("Monday 2 January 2006") }
 
-// viewEvent is an event on one day.
+// viewEvent is the part of an event on one day.
 type viewEvent struct {
 	Time     string // "09:30", "09:30–10:15", "until 10:15", "all day"
 	Short    string // "09:30", "until 10:15", "all day"
@@ -75,35 +74,41 @@ type viewEvent struct {
 	Title    string
 	Place    string
 	Color    string // "#rrggbb"
-	Calendar string // where there are several
+	Calendar string // set when several calendars are shown
 	Notes    string // "cancelled, free, tentative, private"
 	Struck   bool   // cancelled
-	AllDay   bool   // on this day
+	AllDay   bool   // fills this day
 
-	from, to int // minutes of the day, by the clock
+	from, to int // minutes after midnight, by the clock
 }
 
-// viewOf makes the view that the query of an address asks for: view (month or week), date, zone. What it does not say or
-// says wrong is the month of now in zone; where that is time.Local, for want of a better one, in the zone that most events
-// of these days are written in. It shows what clients see of cals.
-func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, q url.Values, zone *time.Location, now time.Time) (*view, error) {
+// viewer makes views.
+type viewer struct {
+	store bridge.ObjectStore
+	zone  func(name string) (*time.Location, bool) // see Handler.Zone
+}
+
+// view makes the view of cals that a query asks for with view (month or week), date and zone. The default is the month of
+// now, in zone. If zone is time.Local because no better one is known, the zone that most events around now use is taken.
+// A parameter that is not valid is ignored, and view.Problem says so.
+func (r viewer) view(ctx context.Context, cals []bridge.Calendar, q url.Values, zone *time.Location, now time.Time) (*view, error) {
 	v := &view{Week: q.Get("view") == "week"}
 	if k := q.Get("view"); k != "" && k != "week" && k != "month" {
-		v.Problem = "There is a month and a week to see, nothing else."
+		v.Problem = "Only view=month and view=week exist, so this is the month."
 	}
 	if name := q.Get("zone"); name != "" {
-		if loc, iana, ok := convert.LoadZone(name); ok {
-			zone, v.Zone = loc, iana
+		if loc, ok := r.zone(name); ok {
+			zone, v.Zone = loc, loc.String()
 		} else {
-			v.Problem = fmt.Sprintf("There is no time zone %q: write one like Europe/Berlin.", cut(name, 60))
+			v.Problem = fmt.Sprintf("Unknown time zone %q. Enter one like Europe/Berlin.", cut(name, 60))
 		}
 	}
 	if v.Zone == "" && zone == time.Local {
-		name, err := commonZone(ctx, store, cals, now)
+		name, err := r.commonZone(ctx, cals, now)
 		if err != nil {
 			return nil, err
 		}
-		if loc, _, ok := convert.LoadZone(name); ok {
+		if loc, ok := r.zone(name); ok {
 			zone = loc
 		}
 	}
@@ -117,7 +122,7 @@ func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calenda
 		if err == nil && d.Year() >= 1900 && d.Year() <= 2200 {
 			date = d
 		} else {
-			v.Problem = fmt.Sprintf("%q is no date from 1900 to 2200: write it like %s.", cut(s, 60), today.Format(time.DateOnly))
+			v.Problem = fmt.Sprintf("%q is not a date between 1900 and 2200. Write it like %s.", cut(s, 60), today.Format(time.DateOnly))
 		}
 	}
 	v.Date = date.Format(time.DateOnly)
@@ -130,40 +135,40 @@ func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calenda
 	last := first.AddDate(0, 0, 7)
 	if v.Week {
 		v.Title = weekTitle(first)
-		v.Previous, v.Next = v.address("week", first.AddDate(0, 0, -7)), v.address("week", last)
-		v.Other = v.address("month", date)
+		v.Previous, v.Next = v.link("week", first.AddDate(0, 0, -7)), v.link("week", last)
+		v.Other = v.link("month", date)
 	} else {
 		begin := date.AddDate(0, 0, 1-date.Day())
 		end := begin.AddDate(0, 1, 0)
 		first, last = monday(begin), monday(end.AddDate(0, 0, 6))
 		v.Title = begin.Format("January 2006")
-		v.Previous, v.Next = v.address("month", begin.AddDate(0, -1, 0)), v.address("month", end)
-		v.Other = v.address("week", date)
+		v.Previous, v.Next = v.link("month", begin.AddDate(0, -1, 0)), v.link("month", end)
+		v.Other = v.link("week", date)
 		if !today.Before(begin) && today.Before(end) {
-			v.Other = v.address("week", today)
+			v.Other = v.link("week", today)
 		}
 	}
-	v.Today = v.address(map[bool]string{true: "week", false: "month"}[v.Week], today)
+	v.Today = v.link(map[bool]string{true: "week", false: "month"}[v.Week], today)
 
 	days := make([]viewDay, int(last.Sub(first)/day))
 	for i := range days {
 		d := first.AddDate(0, 0, i)
-		days[i] = viewDay{Date: d, Today: d.Equal(today), Outside: !v.Week && d.Month() != date.Month(), URL: v.address("week", d)}
+		days[i] = viewDay{Date: d, Today: d.Equal(today), Outside: !v.Week && d.Month() != date.Month(), URL: v.link("week", d)}
 	}
-	if err := v.fill(ctx, store, cals, days, zone); err != nil {
+	if err := r.fill(ctx, v, cals, days, zone); err != nil {
 		return nil, err
 	}
-	v.lay(days)
+	v.arrange(days)
 	return v, nil
 }
 
-// commonZone is the zone that most of the events around now are written in, "" where none is, by the first some hundred.
-func commonZone(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, now time.Time) (string, error) {
+// commonZone is the time zone that most of the first 300 events around now use; "" if none of them names one.
+func (r viewer) commonZone(ctx context.Context, cals []bridge.Calendar, now time.Time) (string, error) {
 	count := map[string]int{}
 	best, looked := "", 0
 	for _, cal := range cals {
 		q := bridge.ObjectQuery{WithData: true, Start: now.AddDate(0, -1, 0), End: now.AddDate(0, 1, 0)}
-		for o, err := range bridge.Objects(ctx, store, cal.ID, q) {
+		for o, err := range bridge.Objects(ctx, r.store, cal.ID, q) {
 			if err != nil {
 				return "", fmt.Errorf("view calendar: %w", err)
 			}
@@ -183,8 +188,8 @@ func commonZone(ctx context.Context, store bridge.ObjectStore, cals []bridge.Cal
 	return best, nil
 }
 
-// address is the query of another view in the same zone.
-func (v *view) address(kind string, date time.Time) string {
+// link is the query of another view in the same zone.
+func (v *view) link(kind string, date time.Time) string {
 	a := "?view=" + kind + "&date=" + date.Format(time.DateOnly)
 	if v.Zone != "" {
 		a += "&zone=" + url.QueryEscape(v.Zone)
@@ -204,17 +209,17 @@ func weekTitle(monday time.Time) string {
 	return monday.Format(from) + " – " + sunday.Format("2 January 2006")
 }
 
-// fill expands the objects into days.
-func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, days []viewDay, zone *time.Location) error {
+// fill expands the objects of cals into days.
+func (r viewer) fill(ctx context.Context, v *view, cals []bridge.Calendar, days []viewDay, zone *time.Location) error {
 	first, last := days[0].Date, days[len(days)-1].Date.AddDate(0, 0, 1)
-	// Wide enough for every zone; what is outside of the days is left out below.
+	// Wide enough for every time zone; addInstance leaves out what is on no day.
 	span := ics.Span{Start: first.Add(-day), End: last.Add(day)}
 	shown, broken, left := 0, 0, 0
 	for i, cal := range cals {
 		color := colorOf(cal, i)
 		v.Calendars = append(v.Calendars, viewCalendar{cal.DisplayName, color})
 		q := bridge.ObjectQuery{WithData: true, Start: span.Start, End: span.End}
-		for o, err := range bridge.Objects(ctx, store, cal.ID, q) {
+		for o, err := range bridge.Objects(ctx, r.store, cal.ID, q) {
 			if err != nil {
 				return fmt.Errorf("view calendar: %w", err)
 			}
@@ -227,7 +232,7 @@ func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge
 				broken++
 				continue
 			}
-			instances, err := (&ics.Reader{Resolve: convert.Zone}).Expand(parsed, span)
+			instances, err := (&ics.Reader{Resolve: r.zone}).Expand(parsed, span)
 			if err != nil {
 				broken++
 				continue
@@ -238,7 +243,7 @@ func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge
 				if len(cals) > 1 {
 					e.Calendar = cal.DisplayName
 				}
-				if place(days, in, e, zone) {
+				if addInstance(days, in, e, zone) {
 					shown++
 				}
 			}
@@ -257,9 +262,9 @@ func (v *view) fill(ctx context.Context, store bridge.ObjectStore, cals []bridge
 	}
 	switch {
 	case left > 0:
-		v.Note = fmt.Sprintf("There are more than %d events in this time. Not shown: %d events and series.", maxInstances, left)
+		v.Note = fmt.Sprintf("More than %d events fall into this time. %s not shown.", maxInstances, count(left, "event or series is", "events and series are"))
 	case broken > 0:
-		v.Note = fmt.Sprintf("Events that cannot be shown here: %d.", broken)
+		v.Note = count(broken, "event", "events") + " cannot be shown here."
 	}
 	return nil
 }
@@ -291,8 +296,8 @@ func describe(in ics.Instance) viewEvent {
 	return e
 }
 
-// place adds an instance to each day that it touches, and tells whether there is one.
-func place(days []viewDay, in ics.Instance, e viewEvent, zone *time.Location) bool {
+// addInstance adds an instance to each of the days that it is on, and reports whether there is one.
+func addInstance(days []viewDay, in ics.Instance, e viewEvent, zone *time.Location) bool {
 	start, end := in.Start.In(zone), in.End.In(zone)
 	if in.AllDay() {
 		start, end = in.Start.UTC(), in.End.UTC()
@@ -302,7 +307,7 @@ func place(days []viewDay, in ics.Instance, e viewEvent, zone *time.Location) bo
 	}
 	from, to := civilDay(start), civilDay(end)
 	if end.After(start) && minutes(end) == 0 {
-		to = to.AddDate(0, 0, -1) // it ends with the day before
+		to = to.AddDate(0, 0, -1) // it ends at midnight, with the day before
 	}
 	found := false
 	begin := max(0, int(from.Sub(days[0].Date)/day))
@@ -336,8 +341,8 @@ func place(days []viewDay, in ics.Instance, e viewEvent, zone *time.Location) bo
 	return found
 }
 
-// lay puts the days into weeks or a grid, and keeps the table and the list short.
-func (v *view) lay(days []viewDay) {
+// arrange puts the days into weeks or a grid, and limits how many events the table and the list show.
+func (v *view) arrange(days []viewDay) {
 	if v.Week {
 		v.Grid = gridOf(days)
 	} else {
@@ -345,20 +350,20 @@ func (v *view) lay(days []viewDay) {
 			_, number := days[i].Date.ISOWeek()
 			w := viewWeek{Number: number, URL: days[i].URL, Days: slices.Clone(days[i : i+7])}
 			for j := range w.Days {
-				w.Days[j].short(maxInCell)
+				w.Days[j].limit(maxInCell)
 			}
 			v.Weeks = append(v.Weeks, w)
 		}
 	}
 	for _, d := range days {
 		if !d.Outside {
-			d.short(maxInList)
+			d.limit(maxInList)
 			v.Days = append(v.Days, d)
 		}
 	}
 }
 
-func (d *viewDay) short(n int) {
+func (d *viewDay) limit(n int) {
 	if len(d.Events) > n {
 		d.More = len(d.Events) - n
 		d.Events = d.Events[:n:n]
@@ -367,8 +372,8 @@ func (d *viewDay) short(n int) {
 
 var hexColor = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
 
-// colorOf is the calendar's colour, or one that tells it from its neighbours. It is never behind text, so every colour is
-// readable.
+// colorOf is the calendar's colour, or one that tells it apart from its neighbours. It is never behind text, so any colour
+// is readable.
 func colorOf(cal bridge.Calendar, i int) string {
 	if hexColor.MatchString(cal.Color) {
 		return cal.Color
@@ -377,7 +382,7 @@ func colorOf(cal bridge.Calendar, i int) string {
 	return others[i%len(others)]
 }
 
-// civilDay is midnight UTC of the day that the clock shows at t.
+// civilDay is midnight UTC of the date of t in its own zone.
 func civilDay(t time.Time) time.Time {
 	y, m, d := t.Date()
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
@@ -387,7 +392,7 @@ func monday(date time.Time) time.Time { return date.AddDate(0, 0, -(int(date.Wee
 
 func minutes(t time.Time) int { return 60*t.Hour() + t.Minute() }
 
-// cut is the beginning of a text that came in a question.
+// cut is the first n characters of a text from a request.
 func cut(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n]) + "…"

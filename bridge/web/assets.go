@@ -1,0 +1,90 @@
+package web
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"outbridge/caldav/negotiate"
+)
+
+//go:embed pages
+var files embed.FS
+
+// asset is a file that pages refer to, at a URL that changes with its content.
+type asset struct {
+	kind string
+	data []byte
+	tag  string
+}
+
+func loadAssets() map[string]asset {
+	list := map[string]asset{}
+	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "month-week.css": "text/css; charset=utf-8",
+		"pages.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
+		data, err := files.ReadFile("pages/" + name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		sum := sha256.Sum256(data)
+		list["/"+name] = asset{kind, data, hex.EncodeToString(sum[:8])}
+	}
+	return list
+}
+
+func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
+	a := h.assets[r.URL.Path]
+	head := w.Header()
+	head.Set("Content-Type", a.kind)
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("ETag", `"`+a.tag+`"`)
+	head.Set("Cache-Control", "no-cache")
+	if r.URL.RawQuery == a.tag {
+		head.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	if status := (negotiate.State{ETag: a.tag}).Check(r); status != http.StatusOK {
+		w.WriteHeader(status)
+		return
+	}
+	head.Set("Content-Length", fmt.Sprint(len(a.data)))
+	_, _ = w.Write(a.data) // an error here means that the client has gone
+}
+
+// loadTemplates parses each page together with the layout and the templates that pages share.
+func (h *Handler) loadTemplates() map[string]*template.Template {
+	base := template.Must(template.New("").Funcs(template.FuncMap{
+		"ago":    func(t time.Time) string { return ago(h.now(), t) },
+		"in":     func(t time.Time) string { return until(h.now(), t) },
+		"clock":  clock,
+		"count":  count,
+		"asset":  func(name string) string { return name + "?" + h.assets[name].tag },
+		"qr":     qrSVG,
+		"origin": h.origin,
+		"path":   url.PathEscape,
+		"host":   func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
+		"fault":  faultText,
+		"dict":   dict,
+		"link":   link,
+		"pick":   pick,
+	}).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/month-week.html"))
+	all := map[string]*template.Template{}
+	names, err := fs.Glob(files, "pages/*.html")
+	if err != nil {
+		panic(err)
+	}
+	for _, name := range names {
+		t := template.Must(template.Must(base.Clone()).ParseFS(files, name))
+		all[strings.TrimSuffix(path.Base(name), ".html")] = t
+	}
+	return all
+}
+
+func (h *Handler) origin() string { return strings.TrimSuffix(h.PublicURL, "/") }

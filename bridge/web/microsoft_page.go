@@ -1,0 +1,151 @@
+package web
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"outbridge/bridge"
+)
+
+const callbackPath = "/auth/callback"
+
+// callback is the redirect URI for sign-ins in this browser; "" if Microsoft would accept none. It wants https, or localhost
+// with any port and no path for a browser on this machine, like `outbridge login`. register is the redirect URI that the
+// app registration needs.
+func (v *visit) callback() (redirect, register string) {
+	u, err := url.Parse(v.h.PublicURL)
+	switch {
+	case err != nil:
+		return "", ""
+	case u.Scheme == "https":
+		return v.h.origin() + callbackPath, v.h.origin() + callbackPath
+	case Loopback(u.Hostname()) && Loopback(hostName(v.r.Host)):
+		return strings.TrimSuffix("http://localhost:"+u.Port(), ":"), "http://localhost"
+	}
+	return "", ""
+}
+
+// originOf is the origin at which the browser sees the page.
+func originOf(r *http.Request) string {
+	if ClientOf(r).HTTPS {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// signInChoice shows the ways to sign an account in to Microsoft, or the state of a sign-in with a code.
+func signInChoice(v *visit, a Account) error {
+	app, err := v.h.Accounts.App(v.r.Context())
+	if err != nil {
+		return err
+	}
+	row, err := v.h.Store.Account(v.r.Context(), a.Name)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return err
+	}
+	p := page{Title: "Sign in to Microsoft", Account: &a}
+	_, register := v.callback()
+	data := map[string]any{"Register": register, "App": app, "Before": row.Identity.Address}
+	p.Data = data
+	switch f, ok := v.h.flows.device(a.Name); {
+	case a.Mailbox != "":
+		return &Problem{"This account uses app-only access.", "It needs no sign-in."}
+	case ok && f.state == flowDone:
+		v.h.flows.endDevice(a.Name)
+		return v.redirect(accountPath(a.Name) + "?done=signed-in")
+	case ok && f.state == flowFailed:
+		v.h.flows.endDevice(a.Name)
+		p.Trouble = f.trouble
+	case ok:
+		data["Code"], p.Script = f.DeviceCode, true
+	}
+	return v.render("microsoft", p)
+}
+
+func signInDevice(v *visit, a Account) error {
+	v.back = accountPath(a.Name) + "/sign-in"
+	code, err := v.h.Accounts.DeviceCode(v.r.Context(), a.Name, v.r.PostFormValue("other") != "")
+	if err != nil {
+		return err
+	}
+	v.h.beginDevice(a.Name, code)
+	return v.redirect(accountPath(a.Name) + "/sign-in")
+}
+
+func signInCancel(v *visit, a Account) error {
+	v.h.flows.endDevice(a.Name)
+	return v.redirect(accountPath(a.Name))
+}
+
+// signInState tells the script of the waiting page the state of the sign-in.
+func signInState(v *visit, a Account) error {
+	f, _ := v.h.flows.device(a.Name)
+	plainText(v.w, 200, f.state)
+	return nil
+}
+
+// signInBrowser is reached by a link and not by a form: the form-action of the content policy would have to list every
+// origin that Microsoft redirects to.
+func signInBrowser(v *visit) error {
+	if site := v.r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return v.redirect(accountPath(v.r.PathValue("user")) + "/sign-in")
+	}
+	a, err := v.account()
+	if err != nil {
+		return err
+	}
+	redirect, _ := v.callback()
+	if redirect == "" {
+		return &Problem{"Microsoft only redirects to https, or to a browser on the same machine as the bridge.", "Use a code, or set a public_url with https."}
+	}
+	verifier := rand.Text() + rand.Text()
+	now := v.h.now()
+	state := v.h.flows.beginBrowser(browserFlow{account: a.Name, redirect: redirect, verifier: verifier, other: v.r.FormValue("other") != "",
+		session: v.session.ID, origin: originOf(v.r), expires: now.Add(browserLife)}, now)
+	to, err := v.h.Accounts.BrowserURL(v.r.Context(), a.Name, redirect, state, verifier)
+	if err != nil {
+		return err
+	}
+	return v.redirect(to)
+}
+
+// comesBack reports whether Microsoft has sent the browser back. At localhost there is no path to tell by.
+func comesBack(q url.Values) bool { return q.Has("state") && (q.Has("code") || q.Has("error")) }
+
+// signInBack serves the redirect URI that Microsoft sends the browser back to.
+func signInBack(v *visit) error {
+	q := v.r.URL.Query()
+	lost := &Problem{"This sign-in was not started in this browser, or took too long.", "Start again on the page of the account."}
+	f, ok := v.h.flows.browser(q.Get("state"), v.h.now(), false)
+	if !ok {
+		return lost
+	}
+	if !v.signedIn() && f.origin != originOf(v.r) {
+		// Microsoft only redirects to localhost; the browser may have its session at 127.0.0.1.
+		return v.redirect(f.origin + callbackPath + "?" + v.r.URL.RawQuery)
+	}
+	if f.session != v.session.ID {
+		return lost
+	}
+	if _, ok = v.h.flows.browser(q.Get("state"), v.h.now(), true); !ok {
+		return lost
+	}
+	a, err := v.accountNamed(f.account)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return &Problem{"The account has been removed in the meantime.", ""}
+	}
+	if err != nil {
+		return err
+	}
+	v.back = accountPath(a.Name) + "/sign-in"
+	if q.Get("code") == "" && q.Get("error") == "" {
+		return &Problem{"Microsoft sent no code.", "Start the sign-in again."}
+	}
+	if err := v.h.Accounts.Exchange(v.r.Context(), a.Name, q, f.redirect, f.verifier, f.other); err != nil {
+		return err
+	}
+	return v.redirect(accountPath(a.Name) + "?done=signed-in")
+}

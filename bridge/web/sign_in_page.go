@@ -1,0 +1,132 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"outbridge/bridge"
+)
+
+func (v *visit) setupPage(code string, trouble *Problem) error {
+	return v.render("setup", page{Title: "Set up outbridge", Trouble: trouble, Data: map[string]any{"Code": code, "Ready": v.h.SetupCode != ""}})
+}
+
+func setupForm(v *visit) error {
+	if unset, err := v.h.unset(v.r.Context()); err != nil || !unset {
+		return errors.Join(err, v.redirect("/sign-in"))
+	}
+	return v.setupPage(v.r.URL.Query().Get("code"), nil)
+}
+
+func setup(v *visit) error {
+	if unset, err := v.h.unset(v.r.Context()); err != nil || !unset {
+		return errors.Join(err, v.redirect("/sign-in"))
+	}
+	code, password := v.r.PostFormValue("code"), v.r.PostFormValue("password")
+	fail := func(p *Problem) error { return v.setupPage(code, p) }
+	if ok, err := v.attempt(fail); !ok {
+		return err
+	}
+	if v.h.SetupCode == "" || !sameCode(code, v.h.SetupCode) {
+		v.status = http.StatusForbidden
+		v.h.log().Warn("wrong setup code", "address", ClientOf(v.r).network())
+		return fail(&Problem{"The setup code is wrong.", "`outbridge serve` printed it when it last started."})
+	}
+	v.h.guesses.forgive(ClientOf(v.r).network())
+	if password != v.r.PostFormValue("repeat") {
+		v.status = http.StatusBadRequest
+		return fail(&Problem{"The two passwords do not match.", "Type the same one twice."})
+	}
+	hash, err := HashPassword(password)
+	if p, ok := problemOf(err); ok {
+		v.status = http.StatusBadRequest
+		return fail(p)
+	}
+	if err == nil {
+		err = v.h.Store.SetAdministrator(v.r.Context(), hash, true)
+	}
+	if errors.Is(err, bridge.ErrExists) {
+		return v.redirect("/sign-in")
+	}
+	if err == nil {
+		err = v.beginSession()
+	}
+	if err != nil {
+		return err
+	}
+	v.h.log().Info("administrator password set", "address", ClientOf(v.r).network())
+	return v.redirect("/")
+}
+
+func (v *visit) signInPage(trouble *Problem) error {
+	return v.render("sign-in", page{Title: "Sign in", Trouble: trouble, Data: map[string]string{"Next": nextPage(v.r)}})
+}
+
+// nextPage is the page of ours to show after sign-in.
+func nextPage(r *http.Request) string {
+	u, err := url.Parse(r.FormValue("next"))
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") ||
+		strings.ContainsAny(u.Path, "\\\r\n") {
+		return "/"
+	}
+	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
+}
+
+func signInForm(v *visit) error {
+	unset, err := v.h.unset(v.r.Context())
+	switch {
+	case err != nil:
+		return err
+	case unset:
+		return v.redirect("/setup")
+	case v.signedIn():
+		return v.redirect(nextPage(v.r))
+	}
+	return v.signInPage(nil)
+}
+
+func signIn(v *visit) error {
+	if ok, err := v.attempt(v.signInPage); !ok {
+		return err
+	}
+	hash, err := v.h.Store.Administrator(v.r.Context())
+	if errors.Is(err, bridge.ErrNotFound) {
+		return v.redirect("/setup")
+	}
+	if err != nil {
+		return err
+	}
+	if !passwordIs(v.r.PostFormValue("password"), hash) {
+		v.status = http.StatusForbidden
+		v.h.log().Warn("wrong administrator password", "address", ClientOf(v.r).network())
+		return v.signInPage(&Problem{"The password is wrong.", "If you lost it, `outbridge password admin` sets a new one."})
+	}
+	v.h.guesses.forgive(ClientOf(v.r).network())
+	if v.signedIn() {
+		if err := v.h.Store.EndSessions(v.r.Context(), v.h.now(), v.session.ID); err != nil {
+			return err
+		}
+	}
+	if err := v.beginSession(); err != nil {
+		return err
+	}
+	return v.redirect(nextPage(v.r))
+}
+
+func signOut(v *visit) error {
+	if err := v.h.Store.EndSessions(v.r.Context(), v.h.now(), v.session.ID); err != nil {
+		return err
+	}
+	v.setCookie("", 0)
+	return v.redirect("/")
+}
+
+func signOutEverywhere(v *visit) error {
+	if err := v.h.Store.EndSessions(v.r.Context(), v.h.now()); err != nil {
+		return err
+	}
+	v.setCookie("", 0)
+	return v.redirect("/sign-in")
+}

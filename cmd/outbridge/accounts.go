@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/web"
+	"outbridge/bridge/work"
+)
+
+// loginPatience is how long a page waits for the login service.
+const loginPatience = 20 * time.Second
+
+// webAccounts is web.Accounts: it does for the pages what commands do with accounts.
+type webAccounts struct {
+	work *work.Scheduler
+
+	mu sync.Mutex // guards p's accounts, registration and gates, and changes to the list of mailboxes
+	p  *program
+}
+
+var _ web.Accounts = (*webAccounts)(nil)
+
+func (a *webAccounts) List(context.Context) ([]web.Account, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []web.Account
+	for _, one := range a.p.accounts {
+		list = append(list, web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.p.added[one.Name]})
+	}
+	slices.SortFunc(list, func(x, y web.Account) int { return strings.Compare(x.Name, y.Name) })
+	return list, nil
+}
+
+var errNoAppYet = &web.Problem{Sentence: "The app registration is missing.", Action: "Enter it first."}
+
+var mailboxForm = regexp.MustCompile(`^[^\s@/?#]+@[^\s@/?#]+\.[^\s@/?#]+$`)
+
+func (a *webAccounts) Add(ctx context.Context, name, mailbox string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case !accountName.MatchString(name):
+		return &web.Problem{Sentence: "This name cannot be used for an account.", Action: "Use at most 64 lower-case letters, digits, dots, dashes and underscores, starting with a letter or digit."}
+	case slices.ContainsFunc(a.p.accounts, func(one accountConfig) bool { return one.Name == name }):
+		return &web.Problem{Sentence: "There is already an account with this name.", Action: "Choose another name."}
+	case mailbox != "" && !mailboxForm.MatchString(mailbox):
+		return &web.Problem{Sentence: "This is not a mailbox address.", Action: "Write it like name@contoso.com."}
+	case mailbox != "" && !a.p.conf.appOnly():
+		return &web.Problem{Sentence: "Reading a mailbox by its address requires a client secret or certificate, which is not in the configuration.", Action: "Leave the address empty and sign in."}
+	}
+	if a.p.registration.ClientID == "" {
+		return errNoAppYet
+	}
+	one := accountConfig{Name: name, Mailbox: mailbox, Access: "read"}
+	if _, err := a.p.store.AddAccount(ctx, name, mailbox); errors.Is(err, bridge.ErrExists) {
+		return &web.Problem{Sentence: "There is already an account with this name.", Action: "Choose another name."}
+	} else if err != nil {
+		return err
+	}
+	m, err := a.p.mailbox(ctx, one)
+	if err != nil {
+		return err
+	}
+	a.p.addAccount(one)
+	a.work.Add(m)
+	a.p.log.Info("account added", "account", name)
+	return nil
+}
+
+func (a *webAccounts) Remove(ctx context.Context, name string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.p.added[name] {
+		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Remove it there, then restart the bridge."}
+	}
+	a.work.Remove(name)
+	if err := a.p.store.RemoveAccount(ctx, name); err != nil {
+		return err
+	}
+	a.p.removeAccount(name)
+	a.p.log.Info("account removed", "account", name)
+	return nil
+}
+
+func (a *webAccounts) Nudge(name string) { a.work.Nudge(name) }
+
+func (a *webAccounts) Pulse(name string) bridge.Pulse { return a.work.Pulse(name) }
+
+func (a *webAccounts) App(context.Context) (web.App, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.p.registration
+	app := web.App{Registration: r, Configured: !a.p.registrationOnPages, AppOnly: a.p.conf.appOnly()}
+	if r.ClientID != "" {
+		app.Consent = (&graph.Authority{LoginURL: a.p.conf.loginURL, Tenant: r.Tenant, ClientID: r.ClientID}).AdminConsentURL()
+	}
+	return app, nil
+}
+
+var (
+	clientIDForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+	tenantForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$`)
+)
+
+// SetApp tests the registration first: the login service gives a code only to an app that it knows.
+func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.p.registrationOnPages {
+		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, then restart the bridge."}
+	}
+	if r.Tenant == "" {
+		r.Tenant = "common"
+	}
+	if !clientIDForm.MatchString(r.ClientID) {
+		return &web.Problem{Sentence: "This is not a client ID.", Action: "Copy the Application (client) ID from the overview of the app registration."}
+	}
+	if !tenantForm.MatchString(r.Tenant) {
+		return &web.Problem{Sentence: "This is not a tenant.", Action: "Enter common, organizations, consumers, or the ID or domain of your organization."}
+	}
+	authority, err := a.p.conf.authority(r, a.p.conf.scopes(accountConfig{}))
+	if err != nil {
+		return err
+	}
+	try, cancel := context.WithTimeout(ctx, loginPatience)
+	defer cancel()
+	var refused *graph.AuthError
+	if _, err := authority.DeviceCode(try); errors.As(err, &refused) {
+		return err
+	} else if err != nil {
+		a.p.log.Warn("the app registration is saved untested", "err", err)
+	}
+	if err := a.p.store.SetRegistration(ctx, r); err != nil {
+		return err
+	}
+	a.p.registration = r
+	a.p.graph.gates = new(gates) // the old ones have a token of the other app
+	for _, one := range a.p.accounts {
+		m, err := a.p.mailbox(ctx, one)
+		if err != nil {
+			return err
+		}
+		a.work.Add(m)
+	}
+	a.p.log.Info("app registration set", "client_id", r.ClientID, "tenant", r.Tenant)
+	return nil
+}
+
+// authority is the login service for an account, and the claims that the last refusal asked for.
+func (a *webAccounts) authority(ctx context.Context, account string) (*graph.Authority, string, error) {
+	row, err := a.p.store.Account(ctx, account)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return nil, "", err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.p.registration.ClientID == "" {
+		return nil, "", errNoAppYet
+	}
+	one, err := a.p.account(account)
+	if err != nil {
+		return nil, "", bridge.ErrNotFound
+	}
+	authority, err := a.p.conf.authority(a.p.registration, a.p.conf.scopes(one))
+	return authority, row.State.Claims, err
+}
+
+func (a *webAccounts) DeviceCode(ctx context.Context, account string, other bool) (web.DeviceCode, error) {
+	authority, claims, err := a.authority(ctx, account)
+	if err != nil {
+		return web.DeviceCode{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, loginPatience)
+	defer cancel()
+	d, err := authority.DeviceCodeWith(ctx, claims)
+	if err != nil {
+		return web.DeviceCode{}, err
+	}
+	wait := func(ctx context.Context) error {
+		token, err := authority.Wait(ctx, d)
+		return a.keep(ctx, account, token, other, err)
+	}
+	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Wait: wait}, nil
+}
+
+func (a *webAccounts) BrowserURL(ctx context.Context, account, redirectURI, state, verifier string) (string, error) {
+	authority, claims, err := a.authority(ctx, account)
+	if err != nil {
+		return "", err
+	}
+	return authority.AuthCodeURL(redirectURI, state, verifier, claims), nil
+}
+
+func (a *webAccounts) Exchange(ctx context.Context, account string, back url.Values, redirectURI, verifier string, other bool) error {
+	authority, _, err := a.authority(ctx, account)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, loginPatience)
+	defer cancel()
+	if err := authority.RedirectError(back); err != nil {
+		return err
+	}
+	token, err := authority.Exchange(ctx, redirectURI, back.Get("code"), verifier)
+	return a.keep(ctx, account, token, other, err)
+}
+
+// keep stores the token of a sign-in and starts a round with it. err is that of the sign-in.
+func (a *webAccounts) keep(ctx context.Context, account string, token *oauth2.Token, other bool, err error) error {
+	if err == nil {
+		_, err = a.p.keepSignIn(ctx, account, token, other)
+	}
+	if err != nil {
+		return err
+	}
+	a.p.log.Info("signed in", "account", account)
+	a.work.Nudge(account)
+	return nil
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+
+	"golang.org/x/oauth2"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+	"outbridge/bridge/round"
+	"outbridge/bridge/web"
+	"outbridge/bridge/work"
+)
+
+// graphAccess is what all Graph clients of a program share.
+type graphAccess struct {
+	http     *http.Client
+	gates    *gates
+	attempts int // how often one request is sent; 0: the client's default
+}
+
+func newGraphAccess() graphAccess {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256 // many mailboxes, one host
+	return graphAccess{http: &http.Client{Transport: t}, gates: new(gates)}
+}
+
+// gates are the limits of the app and of each mailbox, by address, since several accounts may read the same one, and
+// the token of the app.
+type gates struct {
+	app       graph.AppGate
+	mu        sync.Mutex
+	byAddress map[string]*graph.Gate
+	tokens    *graph.AppTokens
+}
+
+func (g *gates) appTokens(a *graph.Authority) *graph.AppTokens {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.tokens == nil {
+		g.tokens = &graph.AppTokens{Authority: a}
+	}
+	return g.tokens
+}
+
+// of is the gate of a mailbox; an unknown address ("") gets a gate that nobody shares.
+func (g *gates) of(address string) *graph.Gate {
+	gate := &graph.Gate{App: &g.app}
+	if address == "" {
+		return gate
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := strings.ToLower(address)
+	if known := g.byAddress[key]; known != nil {
+		return known
+	}
+	if g.byAddress == nil {
+		g.byAddress = map[string]*graph.Gate{}
+	}
+	g.byAddress[key] = gate
+	return gate
+}
+
+// scopes are the permissions that an account's person is asked for, and no more than the configuration needs. One that
+// is added later is asked for at the next sign-in; until then what needs it is denied, and the rest goes on.
+func (c *config) scopes(a accountConfig) []string {
+	list := graph.Scopes(c.graphURL)
+	if len(a.Shared) > 0 {
+		list = append(list, graph.SharedScope(c.graphURL))
+	}
+	if c.Sync.MailboxSettings {
+		list = append(list, graph.SettingsScope(c.graphURL))
+	}
+	return list
+}
+
+var errNoApp = errors.New("microsoft.client_id is missing from the configuration: register an app as the README describes and put its Application (client) ID there, or enter it on the web pages of `outbridge serve`")
+
+// authority is the login service as the app registration uses it, for app-only or delegated scopes.
+func (c *config) authority(r bridge.Registration, scopes []string) (*graph.Authority, error) {
+	if r.ClientID == "" {
+		return nil, errNoApp
+	}
+	a := &graph.Authority{LoginURL: c.loginURL, Tenant: r.Tenant, ClientID: r.ClientID, Scopes: scopes}
+	if err := c.Microsoft.identify(a); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// observer counts the requests of an account to Graph.
+func (p *program) observer(account string) func(graph.Observation) {
+	return func(o graph.Observation) {
+		p.metrics.Requested(account, web.GraphRequest{Operation: o.Op, Status: o.Status, Took: o.Took, Throttled: o.Throttled, Again: o.Again, Part: o.Part})
+	}
+}
+
+// client reads the mailbox at an address, "" being that of the person who signed in.
+func (p *program) client(account, address string) *graph.Client {
+	return &graph.Client{
+		BaseURL: p.conf.graphURL + "/v1.0", Mailbox: address, HTTP: p.graph.http, Attempts: p.graph.attempts,
+		UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-"), Observe: p.observer(account),
+		Log: p.log.With("account", account),
+	}
+}
+
+// mailboxes makes the Graph clients of each account; only == "" means all of them.
+func (p *program) mailboxes(ctx context.Context, only string) ([]work.Mailbox, error) {
+	if only != "" {
+		if _, err := p.account(only); err != nil {
+			return nil, err
+		}
+	}
+	var list []work.Mailbox
+	for _, a := range p.accounts {
+		if only != "" && a.Name != only {
+			continue
+		}
+		m, err := p.mailbox(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	if len(list) == 0 {
+		return nil, errors.New(p.names())
+	}
+	return list, nil
+}
+
+// mailbox makes the Graph clients of an account: its own, and one for each mailbox that is shared with it.
+func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, error) {
+	scopes := p.conf.scopes(a)
+	if a.Mailbox != "" {
+		scopes = graph.AppScopes(p.conf.graphURL)
+	}
+	authority, err := p.conf.authority(p.registration, scopes)
+	if err != nil {
+		return work.Mailbox{}, err
+	}
+	account, err := p.store.EnsureAccount(ctx, a.Name)
+	if err != nil {
+		return work.Mailbox{}, err
+	}
+	g := p.client(a.Name, a.Mailbox)
+	if a.Mailbox != "" {
+		g.Tokens = p.graph.gates.appTokens(authority)
+	} else {
+		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: p.store.Tokens(account.ID), Log: g.Log}
+	}
+	g.Gate = p.graph.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))
+	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}, Subscriptions: g}
+	for _, address := range a.Shared {
+		// The account's sign-in, but the other mailbox's gate: Graph's limits are per mailbox.
+		other := p.client(a.Name, address)
+		other.Tokens, other.Gate, other.Log = g.Tokens, p.graph.gates.of(address), g.Log.With("shared", address)
+		m.Shared = append(m.Shared, round.SharedMailbox{Address: address, Graph: other})
+	}
+	return m, nil
+}
+
+// keepSignIn asks Graph whose token it is, stores it, and returns who signed in. If that is somebody else than before,
+// it is refused unless other is set.
+func (p *program) keepSignIn(ctx context.Context, account string, token *oauth2.Token, other bool) (bridge.Identity, error) {
+	g := &graph.Client{BaseURL: p.conf.graphURL + "/v1.0", Tokens: oneToken(token.AccessToken), Attempts: p.graph.attempts}
+	me, err := g.Me(ctx)
+	if err != nil {
+		return bridge.Identity{}, err
+	}
+	who := bridge.Identity{ID: me.ID, Address: me.Address(), Name: me.DisplayName}
+	row, err := p.store.EnsureAccount(ctx, account)
+	if err != nil {
+		return who, err
+	}
+	return who, bridge.SignIn(ctx, p.store, row, who, token, other)
+}
+
+// oneToken is a graph.TokenSource of one fresh access token.
+type oneToken string
+
+func (t oneToken) Token(context.Context) (string, error) { return string(t), nil }
+func (oneToken) Invalidate(string)                       {}

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// jsonFlag is the flag of every command that prints something to read.
+type jsonFlag struct {
+	JSON bool `help:"Print JSON." name:"json"`
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// newTable aligns columns that are separated by tabs. The caller flushes it.
+func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }
+
+// localTime is a time as tables show it, in the time zone of this machine.
+func localTime(t time.Time) string { return t.Local().Format(time.DateTime) }

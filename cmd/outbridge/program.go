@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"outbridge/bridge"
+	"outbridge/bridge/round"
+	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/web"
+)
+
+// program is a configuration at work: its database, its accounts and its app registration, from the file and from the
+// web pages, and what its Graph clients share. Commands make one; serve changes it under the lock of webAccounts.
+type program struct {
+	conf    *config
+	log     *slog.Logger
+	store   *sqlstore.Store // nil before openStore
+	metrics *web.Metrics    // nil: nothing is counted
+	plain   bool            // app passwords may arrive over plain http: the demo has nothing to protect
+
+	accounts            []accountConfig // of the file, then those added on the web pages
+	added               map[string]bool // names of those added on the web pages
+	registration        bridge.Registration
+	registrationOnPages bool // the file names none, so it is set on the web pages
+
+	graph graphAccess
+}
+
+// newProgram is the program before its database is open: it knows the accounts of the file only.
+func newProgram(c *config, e *env) *program {
+	return &program{
+		conf: c, log: c.logger(e.stderr, c.level), accounts: slices.Clone(c.Accounts), graph: newGraphAccess(),
+		registration: bridge.Registration{ClientID: c.Microsoft.ClientID, Tenant: c.Microsoft.Tenant},
+	}
+}
+
+// open loads the configuration and opens its database. The caller closes the store.
+func (f configFlag) open(e *env) (*program, error) {
+	c, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	p := newProgram(c, e)
+	return p, p.openStore(e.ctx)
+}
+
+// oneShot suits a command that somebody waits for: its output is the result, so the log has only warnings, and a Graph
+// request is given up after this many attempts.
+func (p *program) oneShot(e *env, attempts int) {
+	p.graph.attempts = attempts
+	if level := p.conf.level; level >= slog.LevelInfo {
+		p.log = p.conf.logger(e.stderr, max(level, slog.LevelWarn))
+	}
+}
+
+// openStore opens the database and reads what was set on the web pages.
+func (p *program) openStore(ctx context.Context) error {
+	if err := p.conf.refuseNewKey(); err != nil {
+		return err
+	}
+	key, err := sqlstore.ReadKey(p.conf.KeyFile)
+	if err != nil {
+		return err
+	}
+	store, err := sqlstore.Open(ctx, p.conf.Database, key)
+	if err != nil {
+		return err
+	}
+	if err := p.adopt(ctx, store); err != nil {
+		store.Close()
+		return err
+	}
+	p.store = store
+	return nil
+}
+
+// refuseNewKey refuses to make a new key for an existing database: no password and no feed address would be known, and
+// clients would be told that their calendars are gone.
+func (c *config) refuseNewKey() error {
+	if _, err := os.Lstat(c.KeyFile); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if info, err := os.Stat(c.Database); err != nil || info.Size() == 0 {
+		return nil
+	}
+	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; if it is lost, make a new one with `outbridge init --key-only` and sign in again with `outbridge login`", c.KeyFile, c.Database)
+}
+
+// adopt adds what was set on the web pages: the app registration if the file names none, and accounts.
+func (p *program) adopt(ctx context.Context, store *sqlstore.Store) error {
+	if p.registration.ClientID == "" {
+		p.registrationOnPages = true
+		r, err := store.Registration(ctx)
+		if err != nil {
+			return err
+		}
+		if r.ClientID != "" {
+			p.registration = r
+		}
+	}
+	list, err := store.AddedAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if _, err := p.account(a.Name); err != nil {
+			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox, Access: "read"})
+		}
+	}
+	return nil
+}
+
+func (p *program) addAccount(a accountConfig) {
+	if p.added == nil {
+		p.added = map[string]bool{}
+	}
+	p.added[a.Name] = true
+	p.accounts = append(p.accounts, a)
+}
+
+func (p *program) removeAccount(name string) {
+	delete(p.added, name)
+	p.accounts = slices.DeleteFunc(p.accounts, func(a accountConfig) bool { return a.Name == name })
+}
+
+func (p *program) account(name string) (accountConfig, error) {
+	for _, a := range p.accounts {
+		if a.Name == name {
+			return a, nil
+		}
+	}
+	return accountConfig{}, fmt.Errorf("no account %q: %s", name, p.names())
+}
+
+// names lists the accounts for messages.
+func (p *program) names() string {
+	var all []string
+	for _, a := range p.accounts {
+		all = append(all, a.Name)
+	}
+	if len(all) == 0 {
+		return "there are no accounts yet; add one on the web pages, or an [[account]] to the configuration"
+	}
+	if len(p.added) > 0 {
+		return "there are " + strings.Join(all, ", ")
+	}
+	return "the configuration has " + strings.Join(all, ", ")
+}
+
+// countMetrics counts from now on, for /metrics.
+func (p *program) countMetrics() {
+	p.metrics = web.NewMetrics(version())
+	p.metrics.Store, p.metrics.Log = p.store, p.log
+}
+
+// rounds runs rounds with the options of the configuration.
+func (p *program) rounds() *round.Runner {
+	return &round.Runner{
+		Store: p.store, History: p.conf.history, Horizon: p.conf.horizon, Settings: p.conf.Sync.MailboxSettings, HTML: p.conf.Sync.HTML,
+		Log: p.log, Done: p.metrics.Round,
+	}
+}
