@@ -319,3 +319,21 @@ func TestLookFailsForEver(t *testing.T) {
 		})
 	}
 }
+
+// TestMasterDeniedLater: a series that Graph has shown and denies from some day on stays as it is known, in rounds that are good.
+func TestMasterDeniedLater(t *testing.T) {
+	w := newWorld(t)
+	cal := w.Box.Calendar()
+	series := cal.Create(weekly("Stand-up", -7, 8, "monday", "thursday"))
+	w.Changes(1)
+	w.hide(series, 403)
+	rows, err := w.Store.SeriesRows(w.Ctx, 1, series)
+	w.Must(err)
+	w.Damage(bridge.MirrorPage{Rows: rows, Marks: []bridge.Mark{{Series: series, Stage: bridge.StageRead}}})
+	cal.Create(meeting("Other", 1, 9)) // so that the rows are of an earlier round
+	w.try()
+	for range 3 {
+		w.Round()
+	}
+	w.Object("Stand-up")
+}

@@ -314,12 +314,12 @@ func (r *resolver) master(ctx context.Context, a *answers, res graph.Result, mar
 	fresh := known && have.Round == r.cal.Round // this round's pages named it
 	named := r.isNamed(mark, rows)
 	switch {
-	case isHidden(res.Err) && known && named:
+	case isHidden(res.Err) && known && (named || !isGone(res.Err)): // to deny access is not to say that it is gone
 		return r.hidden(a, res, mark, have, rows)
 	case isGone(res.Err) && known:
 		a.drop(res.ID, rows)
 		return nil
-	case isHidden(res.Err) && !known && (named || isGone(res.Err)):
+	case isHidden(res.Err) && !known:
 		return r.orphans(ctx, a, res.ID, rows, named)
 	case res.Err != nil:
 		if !graph.IsUnavailable(res.Err) && known {
@@ -388,7 +388,7 @@ func (r *resolver) orphans(ctx context.Context, a *answers, master graph.EventID
 	hidden := map[graph.EventID]convert.Span{}
 	for i, res := range r.graph.Events(ctx, r.cal.GraphID, ids) { // in a delta an occurrence is a skeleton
 		switch {
-		case isHidden(res.Err) && named:
+		case isHidden(res.Err) && (named || !isGone(res.Err)):
 			hidden[res.ID] = rows[i].Span
 			fallthrough
 		case isGone(res.Err):
