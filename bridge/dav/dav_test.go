@@ -2,6 +2,9 @@ package dav_test
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,12 +37,22 @@ func TestZone(t *testing.T) {
 	}
 }
 
-// The store removes what clients have set of a calendar with it, under the path that the protocol has for it.
+// What a client sets of a calendar is kept under the path that the store clears when the calendar goes.
 func TestPropertyPath(t *testing.T) {
-	for _, name := range []string{"calendar", "team-2", "a"} {
-		if got, want := bridge.PropertyPath("al.ice-1_x", name), caldav.CalendarPath("al.ice-1_x", name); got != want {
-			t.Errorf("%s, and the protocol has %s", got, want)
-		}
+	w := roundtest.New(t)
+	w.Round()
+	_, password, err := w.Store.AddPassword(w.Ctx, "alice", "", time.Now())
+	w.Must(err)
+	h := &caldav.Handler{Backend: dav.Backend{Store: w.Store}, Log: w.Log}
+	r := httptest.NewRequest("PROPPATCH", "/dav/calendars/alice/calendar/", strings.NewReader(
+		`<propertyupdate xmlns="DAV:"><set><prop><order xmlns="urn:example">7</order></prop></set></propertyupdate>`))
+	r.SetBasicAuth("alice", password)
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	set, err := w.Store.Properties(w.Ctx, "alice", bridge.PropertyPath("alice", "calendar"))
+	w.Must(err)
+	if rec.Code != http.StatusMultiStatus || len(set) != 1 {
+		t.Errorf("%d %s, kept: %v", rec.Code, rec.Body, set)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// batchSize is how many requests one $batch takes (learn.microsoft.com/graph/json-batching).
+// batchSize is how many requests one $batch takes at most (learn.microsoft.com/graph/json-batching).
 const batchSize = 20
 
 // Result is the answer for one event. Where Err is set, Event is zero.
@@ -18,7 +18,7 @@ type Result struct {
 	ID    EventID // as asked
 	Event Event
 	Err   error
-	// Partial is set by Masters where the service does not know cancelledOccurrences and exceptionOccurrences: their
+	// Partial is set by Masters where the service does not know cancelledOccurrences or exceptionOccurrences: their
 	// absence from Event then says nothing.
 	Partial bool
 }
@@ -104,11 +104,11 @@ type batchResponse struct {
 	Body    json.RawMessage `json:"body"`
 }
 
-// sendBatches sends requests in batches of twenty: see run. It ends at the first batch that fails as a whole, and those
+// sendBatches sends requests in batches of twenty, or fewer where the mailbox lets fewer through: see run. It ends at the first batch that fails as a whole, and those
 // behind it share its error and its token, though they were not sent.
 func (c *Client) sendBatches(ctx context.Context, parts []*request) {
 	for len(parts) > 0 {
-		n := min(batchSize, len(parts))
+		n := min(c.Gate.batchSize(), len(parts))
 		first := parts[0]
 		err := c.sendBatch(ctx, parts[:n])
 		parts = parts[n:]
@@ -132,9 +132,13 @@ func (c *Client) sendBatches(ctx context.Context, parts []*request) {
 func (c *Client) sendBatch(ctx context.Context, parts []*request) error {
 	whole, answers, err := c.batchOf(parts)
 	if err == nil {
-		// Outlook runs the parts of a batch four at a time, so a batch takes all of the mailbox's slots.
-		err = c.attempt(ctx, whole, concurrency)
+		// Outlook runs the parts of a batch four at a time.
+		err = c.attempt(ctx, whole, int64(min(len(parts), concurrency)))
 	}
+	if e := asError(err); e != nil && e.Code != "" && IsThrottled(e) { // by Graph, and not by our own gate
+		c.Gate.narrow(0)
+	}
+	throttled := 0
 	for i, r := range parts {
 		r.token = whole.token
 		if err != nil {
@@ -156,7 +160,13 @@ func (c *Client) sendBatch(ctx context.Context, parts []*request) error {
 			r.err = e
 			c.observePart(e)
 			c.Gate.hold(e.RetryAfter)
+			if IsThrottled(e) {
+				throttled++
+			}
 		}
+	}
+	if throttled > 0 {
+		c.Gate.narrow(len(parts) - throttled)
 	}
 	return err
 }

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"reflect"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -156,14 +154,15 @@ func (c *Client) Instances(ctx context.Context, cal CalendarID, master EventID, 
 		return all, err
 	}
 	// originalStart and occurrenceId come for certain only when they are named.
-	all, err := read(link + "&$select=" + eventSelect())
-	if isStatus(err, http.StatusBadRequest) {
-		all, err = read(link)
+	for named := c.selection(false); ; {
+		all, err := read(strings.TrimSuffix(link+"&"+named.query(), "&"))
+		if err == nil {
+			return all, nil
+		}
+		if e := asError(err); e == nil || !named.relent(e) {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return all, nil
 }
 
 // eventPath is where an event of a calendar is; without one, of any calendar that is the mailbox's own. Events of a calendar
@@ -175,22 +174,6 @@ func (c *Client) eventPath(cal CalendarID, id EventID) string {
 	}
 	return path + "/events/" + escape(string(id))
 }
-
-// eventSelect is the $select list of every property that Event knows, without annotations and the two properties of
-// series masters that need a $select of their own (see masterSelect).
-var eventSelect = sync.OnceValue(func() string {
-	var names []string
-	t := reflect.TypeFor[Event]()
-	for i := range t.NumField() {
-		name := t.Field(i).Tag.Get("json")
-		switch {
-		case name == "-", strings.Contains(name, "@"), name == "cancelledOccurrences", name == "exceptionOccurrences":
-		default:
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, ",")
-})
 
 func errEmptyID(op string) error {
 	return fmt.Errorf("%s: %w", op, errors.New("the id of the event is empty"))

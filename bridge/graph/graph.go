@@ -56,7 +56,7 @@ type Client struct {
 	// Observe is told of every HTTP request to Graph as it ends, for metrics. It must not block. nil: nobody looks.
 	Observe func(Observation)
 
-	Attempts int           // how often one request is sent before its error is returned; 0: 5
+	Attempts int           // how often one request is sent before its error is returned, not counting when others of its batch were served and it was throttled; 0: 5
 	MaxWait  time.Duration // longest that one call waits in all between attempts; asked to wait longer, it returns; 0: 5 minutes
 	Timeout  time.Duration // of one request with its answer; 0: 2 minutes
 
@@ -64,8 +64,9 @@ type Client struct {
 	// accounts has one set of limits. nil: one of the Client's own.
 	Gate *Gate
 
-	once sync.Once
-	http *http.Client
+	once    sync.Once
+	http    *http.Client
+	unknown unknowns
 }
 
 // TokenSource gives access tokens for Graph. It is called concurrently, once for each request, so it caches. Its

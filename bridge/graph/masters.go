@@ -26,6 +26,7 @@ func (c *Client) Masters(ctx context.Context, cal CalendarID, refs []MasterRef) 
 	parts := make([]*request, len(refs))
 	for i, ref := range refs {
 		g, r := &gets[i], c.eventRequest("read series", cal, ref.ID, &results[i])
+		g.named = c.selection(true)
 		if g.zone = ref.Zone; !headerSafe(ref.Zone) {
 			g.zone = "UTC"
 		}
@@ -47,23 +48,20 @@ func (c *Client) Masters(ctx context.Context, cal CalendarID, refs []MasterRef) 
 			merged, err := c.allExceptions(ctx, result.Event, prefer(gets[i].zone))
 			result.Event, result.Err = merged, err
 		}
-		results[i].Partial = gets[i].plain
+		results[i].Partial = gets[i].named.partial()
 	}
 	return results
 }
 
-// masterGet is how one master is asked for: for less after each refusal, at most twice.
+// masterGet is how one master is asked for: for less after each refusal.
 type masterGet struct {
 	zone  string
-	plain bool // without the properties that some clouds do not know
+	named selection
 }
 
 // ask makes r the request for it; url is that of the event.
 func (g *masterGet) ask(r *request, url string) {
-	r.url, r.prefer = url, prefer(g.zone)
-	if !g.plain {
-		r.url += "?$select=" + eventSelect() + ",cancelledOccurrences,exceptionOccurrences&$expand=exceptionOccurrences"
-	}
+	r.url, r.prefer = strings.TrimSuffix(url+"?"+g.named.query(), "?"), prefer(g.zone)
 }
 
 // relent asks for less after a refusal, and reports whether there is less to ask for.
@@ -73,15 +71,11 @@ func (g *masterGet) relent(e *Error) bool {
 	}
 	// Some zone names are refused with 400, others ("GMT+6:30") break the server, and keep breaking it.
 	badZone := e.Status == http.StatusBadRequest && strings.Contains(strings.ToLower(e.Code), "timezone") || e.Status == http.StatusInternalServerError
-	switch {
-	case badZone && g.zone != "UTC":
+	if badZone && g.zone != "UTC" {
 		g.zone = "UTC"
-	case !g.plain && (e.Status == http.StatusBadRequest || e.Status == http.StatusNotImplemented):
-		g.plain = true
-	default:
-		return false
+		return true
 	}
-	return true
+	return g.named.relent(e)
 }
 
 // headerSafe reports whether a zone name can stand in a Prefer header; "" cannot.

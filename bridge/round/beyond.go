@@ -54,7 +54,7 @@ func (b beyond) complete(ctx context.Context) error {
 func (b beyond) tryLook(ctx context.Context, done, failed string) error {
 	b.memory.looked = b.now()
 	b.memory.looks++
-	err := b.again(ctx, func(ctx context.Context) error { return b.look(ctx, done) })
+	err := b.look(ctx, done)
 	var refusal *graph.Error
 	switch {
 	case err == nil:
@@ -100,26 +100,37 @@ func (b beyond) look(ctx context.Context, done string) error {
 	if err := b.take(ctx, found); err != nil {
 		return err
 	}
-	return b.pend(ctx, done)
+	return b.again(ctx, func(ctx context.Context) error { return b.pend(ctx, done) })
 }
 
 // take mirrors events that were found after the window. Series that began earlier are mostly known, since the window has
-// listed them.
+// listed them. Where somebody else has written since they were listed, what the mirror knows is not replaced but asked for.
 func (b beyond) take(ctx context.Context, events []graph.Event) error {
-	known, err := b.store.Rows(ctx, b.cal.ID, idsOf(events))
-	if err != nil {
-		return err
-	}
-	p := newPage()
-	for _, e := range events {
-		row := rowOf(e, b.cal.Round)
-		if _, known := known[e.ID]; known && e.Type == graph.SeriesMaster && row.Span.Start.Before(b.cal.Window.End) {
-			continue
+	overtaken := false
+	err := b.again(ctx, func(ctx context.Context) error {
+		rows, err := b.store.Rows(ctx, b.cal.ID, idsOf(events))
+		if err != nil {
+			return err
 		}
-		p.take(row)
-		b.report.Items++
-	}
-	return b.write(ctx, p)
+		p := newPage()
+		for _, e := range events {
+			row := rowOf(e, b.cal.Round)
+			have, known := rows[e.ID]
+			switch {
+			case known && e.Type == graph.SeriesMaster && row.Span.Start.Before(b.cal.Window.End):
+			case known && overtaken:
+				have.Round = row.Round
+				p.put(have)
+				p.askAgain(have)
+			default:
+				p.take(row)
+			}
+		}
+		overtaken = true // if this is done once more
+		return b.write(ctx, p)
+	})
+	b.report.Items += len(events)
+	return err
 }
 
 // sweep asks for some of the events that were known before the window was opened and that neither listing named. Those that

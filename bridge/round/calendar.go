@@ -13,7 +13,7 @@ import (
 // calendarRound is one round of one calendar: what Graph says goes to the mirror, and what has changed there to clients.
 type calendarRound struct {
 	*mirror
-	status   bridge.StatusStore
+	counts   func(context.Context, bridge.CalendarID) (bridge.Counts, error)
 	progress bridge.ProgressStore
 	options  options
 	memory   *calendarMemory
@@ -47,7 +47,7 @@ func (r *calendarRound) do(ctx context.Context, part func(context.Context) error
 		return ctx.Err()
 	}
 	if r.options.count {
-		counts, countErr := r.status.Counts(ctx, r.cal.ID)
+		counts, countErr := r.counts(ctx, r.cal.ID)
 		err = errors.Join(err, countErr)
 		r.report.Events, r.report.Series, r.report.Losses = counts.Events, counts.Series, counts.Losses
 	}
@@ -102,7 +102,7 @@ func (r *calendarRound) list(ctx context.Context) error {
 	if bridge.Elapsed(now, r.memory.viewed) < r.options.viewEvery {
 		return nil
 	}
-	if err := r.again(ctx, listing{r.mirror}.refresh); err != nil {
+	if err := (listing{r.mirror}).refresh(ctx); err != nil {
 		return err
 	}
 	r.memory.viewed = now

@@ -45,7 +45,14 @@ func (d *Deriver) Derive(ctx context.Context, marks ...bridge.Mark) error {
 	if len(marks) > 0 {
 		return d.again(ctx, func(ctx context.Context) error { return d.stage(ctx, marks, false) })
 	}
-	return d.again(ctx, d.deriveMarked)
+	return d.deriveMarked(ctx)
+}
+
+// batch are series that are converted and not yet written, on the state of the mirror that seq names.
+type batch struct {
+	marks  []bridge.Mark
+	drafts []draft
+	seq    int64
 }
 
 func (d *Deriver) deriveMarked(ctx context.Context) error {
@@ -53,32 +60,44 @@ func (d *Deriver) deriveMarked(ctx context.Context) error {
 	if err != nil || total == 0 {
 		return err
 	}
-	done := 0
-	marks, drafts, err := d.nextDrafts(ctx, "")
-	for err == nil && len(marks) > 0 {
-		// While these are written the next ones are made.
-		var g errgroup.Group
-		write, last := drafts, marks[len(marks)-1].Series
-		g.Go(func() error { return d.settle(ctx, write, false) })
-		g.Go(func() (err error) {
-			marks, drafts, err = d.nextDrafts(ctx, last)
-			return err
+	after, done := graph.EventID(""), 0
+	now := batch{seq: -1}
+	for {
+		var ahead batch
+		err := d.again(ctx, func(ctx context.Context) (err error) {
+			if now.seq != d.cal.Seq {
+				now, err = d.nextBatch(ctx, after)
+			}
+			if err != nil || len(now.marks) == 0 {
+				return err
+			}
+			// While these are written the next ones are made.
+			var g errgroup.Group
+			g.Go(func() error { return d.settle(ctx, now.drafts, false) })
+			g.Go(func() (err error) {
+				ahead, err = d.nextBatch(ctx, now.marks[len(now.marks)-1].Series)
+				return err
+			})
+			return g.Wait()
 		})
-		err = g.Wait()
-		done += len(write)
+		if err != nil || len(now.marks) == 0 {
+			return err
+		}
+		done += len(now.marks)
 		d.tell("convert", done, max(total, done))
+		after, now = now.marks[len(now.marks)-1].Series, ahead
 	}
-	return err
 }
 
-// nextDrafts makes the objects of the marked series that follow one.
-func (d *Deriver) nextDrafts(ctx context.Context, after graph.EventID) ([]bridge.Mark, []draft, error) {
-	marks, err := d.store.Marked(ctx, d.cal.ID, bridge.StageDerive, after, derivePage)
-	if err != nil || len(marks) == 0 {
-		return nil, nil, err
+// nextBatch makes the objects of the marked series that follow one.
+func (d *Deriver) nextBatch(ctx context.Context, after graph.EventID) (b batch, err error) {
+	b.seq = d.cal.Seq
+	b.marks, err = d.store.Marked(ctx, d.cal.ID, bridge.StageDerive, after, derivePage)
+	if err != nil || len(b.marks) == 0 {
+		return b, err
 	}
-	drafts, err := d.drafts(ctx, marks)
-	return marks, drafts, err
+	b.drafts, err = d.drafts(ctx, b.marks)
+	return b, err
 }
 
 // deriveRefused serves series that Graph lists but whose masters it will not show, and that clients have not seen

@@ -20,18 +20,18 @@ type listing struct{ *mirror }
 
 // refresh brings the mirror to what Graph lists of the window.
 func (l listing) refresh(ctx context.Context) error {
-	at := l.cursor(l.cal.Pending)
-	at.Link, at.Phase, at.Round = "", bridge.PhaseSteady, at.Round+1
-	if now := l.now(); l.cal.Phase != bridge.PhaseSteady || l.periods.outdated(at.Window, now) {
-		at.Window, at.Opened, at.Pending = l.periods.window(now), at.Round, bridge.PendingLook
-		if err := l.write(ctx, &mirrorPage{cursor: at}); err != nil {
-			return err
-		}
+	round := l.cal.Round + 1
+	if err := l.again(ctx, func(ctx context.Context) error { return l.open(ctx, round) }); err != nil {
+		return err
+	}
+	window := l.cal.Window
+	compare := func(events []graph.Event) error {
+		return l.again(ctx, func(ctx context.Context) error { return l.compare(ctx, events, round) })
 	}
 	seed := maphash.MakeSeed()
 	named := map[uint64]bool{}
 	var batch []graph.Event
-	for e, err := range l.graph.View(ctx, l.cal.GraphID, at.Window.Start, at.Window.End) {
+	for e, err := range l.graph.View(ctx, l.cal.GraphID, window.Start, window.End) {
 		if err != nil {
 			return err
 		}
@@ -41,32 +41,57 @@ func (l listing) refresh(ctx context.Context) error {
 		l.report.Items++
 		named[maphash.String(seed, string(e.ID))] = true
 		if batch = append(batch, e); len(batch) == askPage {
-			if err := l.compare(ctx, batch, at); err != nil {
+			if err := compare(batch); err != nil {
 				return err
 			}
 			batch = batch[:0]
 		}
 	}
-	if err := l.compare(ctx, batch, at); err != nil {
+	if err := compare(batch); err != nil {
 		return err
 	}
-	p := newPage()
-	for row, err := range l.rowsIn(ctx, at.Window) {
-		if err != nil {
-			return err
+	return l.again(ctx, func(ctx context.Context) error {
+		p := newPage()
+		for row, err := range l.rowsIn(ctx, window) {
+			if err != nil {
+				return err
+			}
+			if !named[maphash.String(seed, string(row.ID))] {
+				p.doubt(row)
+			}
 		}
-		if !named[maphash.String(seed, string(row.ID))] {
-			p.doubt(row)
-		}
+		return l.put(ctx, p, round)
+	})
+}
+
+// open opens the window where it is not open or outdated.
+func (l listing) open(ctx context.Context, round int64) error {
+	now := l.now()
+	if l.cal.Phase == bridge.PhaseSteady && !l.periods.outdated(l.cal.Window, now) {
+		return nil
 	}
+	at := l.at(round)
+	at.Window, at.Opened, at.Pending = l.periods.window(now), at.Round, bridge.PendingLook
+	return l.write(ctx, &mirrorPage{cursor: at})
+}
+
+// at is the cursor of a calendar that has none to follow, in that round.
+func (l listing) at(round int64) *bridge.Cursor {
+	at := l.cursor(l.cal.Pending)
+	at.Link, at.Phase, at.Round = "", bridge.PhaseSteady, max(at.Round, round)
+	return at
+}
+
+// put writes a page of that round. A page that says nothing is not written.
+func (l listing) put(ctx context.Context, p *mirrorPage, round int64) error {
 	if len(p.marks) > 0 {
-		p.cursor = at
+		p.cursor = l.at(round)
 	}
 	return l.write(ctx, p)
 }
 
 // compare holds events that Graph lists against the mirror. What is new or has changed is read in full.
-func (l listing) compare(ctx context.Context, events []graph.Event, at *bridge.Cursor) error {
+func (l listing) compare(ctx context.Context, events []graph.Event, round int64) error {
 	rows, err := l.store.Rows(ctx, l.cal.ID, idsOf(events))
 	if err != nil {
 		return err
@@ -79,7 +104,7 @@ func (l listing) compare(ctx context.Context, events []graph.Event, at *bridge.C
 		if known && sameVersion(e, have) {
 			continue
 		}
-		row := rowOf(e, at.Round)
+		row := rowOf(e, round)
 		if !known {
 			fresh[e.ID] = row.Series
 		}
@@ -99,12 +124,12 @@ func (l listing) compare(ctx context.Context, events []graph.Event, at *bridge.C
 			return res.Err
 		default:
 			res.Event.ID = res.ID
-			p.take(rowOf(res.Event, at.Round))
+			p.take(rowOf(res.Event, round))
 		}
 	}
 	// What is not there any more either has gone since; the next listing tells.
 	err = l.view(ctx, hidden, func(e graph.Event) {
-		if row := rowOf(e, at.Round); row.Kind == bridge.KindSingle {
+		if row := rowOf(e, round); row.Kind == bridge.KindSingle {
 			p.put(row)
 			p.asListed(row.ID, true)
 		} else {
@@ -117,10 +142,7 @@ func (l listing) compare(ctx context.Context, events []graph.Event, at *bridge.C
 	if err := l.arrive(ctx, p, fresh); err != nil {
 		return err
 	}
-	if len(p.marks) > 0 {
-		p.cursor = at
-	}
-	return l.write(ctx, p)
+	return l.put(ctx, p, round)
 }
 
 // sameVersion reports whether a listed event is the one that the mirror has.

@@ -72,6 +72,19 @@ func (a *accountMemory) calendar(c bridge.Calendar) *calendarMemory {
 	return a.of[c.Epoch]
 }
 
+// keep forgets the calendars that are none of these.
+func (a *accountMemory) keep(cals []bridge.Calendar) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	kept := make(map[string]*calendarMemory, len(cals))
+	for _, c := range cals {
+		if m := a.of[c.Epoch]; m != nil {
+			kept[c.Epoch] = m
+		}
+	}
+	a.of = kept
+}
+
 // since is how long ago the time of a field of the account was.
 func (a *accountMemory) since(field *time.Time, now time.Time) time.Duration {
 	a.mu.Lock()

@@ -17,8 +17,9 @@ import (
 const (
 	askPage  = 100 // ids asked for between two writes
 	listPage = 500 // rows listed at a time
-	// raceTries is how often a step that somebody else's write has overtaken is done once more.
-	raceTries = 20
+	// raceTries is how often a step that somebody else's write has overtaken is done once more. Steps are a page each, so
+	// that even a stream of writes leaves time for one.
+	raceTries = 100
 )
 
 // current is a calendar as last read or written. Nobody holds it: each write names the seq that it builds on, and loses to

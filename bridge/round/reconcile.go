@@ -78,7 +78,7 @@ func (c comparison) agree(fresh bool) (stale []bridge.Row, agree bool) {
 		seen[row.Span] = seen[row.Span] || row.Round == c.round
 	}
 	// A master that does not tell what is cancelled: whatever its pages left out may be.
-	silent := c.master.ExceptionOccurrences == nil && fresh
+	silent := (c.master.ExceptionOccurrences == nil || c.master.CancelledOccurrences == nil) && fresh
 	agree = true
 	for _, row := range c.instances {
 		inside := touches(row.Span, c.sure)

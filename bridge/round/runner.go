@@ -36,7 +36,7 @@ type Store interface {
 	bridge.MirrorStore
 	bridge.ProgressStore
 	bridge.StagingStore
-	bridge.StatusStore
+	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 }
 
 // Runner does the rounds of mailboxes. All fields are set before the first call.
@@ -167,7 +167,7 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 // calendarRound is a round of one calendar, of all that the account serves.
 func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *calendarRound {
 	one := &calendarRound{
-		status: r.Store, progress: r.Store, memory: r.memory.account(m.Name).calendar(c),
+		counts: r.Store.Counts, progress: r.Store, memory: r.memory.account(m.Name).calendar(c),
 		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID},
 		options: options{checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
 			count: r.Count, published: r.Published},
@@ -217,6 +217,9 @@ func (r *Runner) setState(ctx context.Context, a bridge.Account, s bridge.State)
 	}
 	s.TokenVersion = fresh.TokenVersion
 	old := fresh.State
+	if old.Reason == s.Reason && old.AADSTS == s.AADSTS {
+		s.Said = old.Said // its words may differ from one time to the next
+	}
 	if old.Code == s.Code && old.Fault == s.Fault && old.Final == s.Final && old.Claims == s.Claims &&
 		(!s.Final || old.TokenVersion == s.TokenVersion) {
 		return nil

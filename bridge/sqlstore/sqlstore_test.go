@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -21,11 +22,22 @@ import (
 	"outbridge/bridge/graph"
 )
 
+// freshKey is a random key that is kept nowhere.
+func freshKey() Key {
+	secret := make([]byte, keySize)
+	rand.Read(secret)
+	k, err := newKey(secret)
+	if err != nil {
+		panic(err) // AES takes any 32 bytes
+	}
+	return k
+}
+
 var now = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
 func open(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "outbridge.db"), NewKey())
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "outbridge.db"), freshKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +103,7 @@ func TestKeyFile(t *testing.T) {
 
 func TestNewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbridge.db")
-	s, err := Open(t.Context(), path, NewKey())
+	s, err := Open(t.Context(), path, freshKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +116,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	if _, err := Open(t.Context(), path, NewKey()); err == nil || !strings.Contains(err.Error(), "newer outbridge") {
+	if _, err := Open(t.Context(), path, freshKey()); err == nil || !strings.Contains(err.Error(), "newer outbridge") {
 		t.Errorf("a newer schema: %v", err)
 	}
 }
@@ -114,10 +126,10 @@ func TestNoDatabaseAtAll(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path, NewKey()); err == nil || !strings.Contains(err.Error(), "text.db") {
+	if _, err := Open(t.Context(), path, freshKey()); err == nil || !strings.Contains(err.Error(), "text.db") {
 		t.Errorf("a text file as database: %v", err)
 	}
-	if _, err := Open(t.Context(), "postgres://localhost/x", NewKey()); err == nil || !strings.Contains(err.Error(), "PostgreSQL") {
+	if _, err := Open(t.Context(), "postgres://localhost/x", freshKey()); err == nil || !strings.Contains(err.Error(), "PostgreSQL") {
 		t.Errorf("PostgreSQL: %v", err)
 	}
 }
@@ -161,7 +173,7 @@ func TestTokens(t *testing.T) {
 			t.Error("the token is stored in the clear")
 		}
 	}
-	s.key = NewKey()
+	s.key = freshKey()
 	if _, err := tokens.LoadToken(t.Context()); err == nil || !strings.Contains(err.Error(), "key file") {
 		t.Errorf("another key: %v", err)
 	}
@@ -422,7 +434,7 @@ func TestPropertiesGoWithTheCalendar(t *testing.T) {
 
 // What was read is what is there, whoever changed it, this store or another on the same file.
 func TestCachedRows(t *testing.T) {
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), NewKey()
+	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
 	var stores []*Store
 	for range 2 {
 		s, err := Open(t.Context(), path, key)
@@ -551,7 +563,7 @@ func TestProperties(t *testing.T) {
 
 // TestTwoProcesses: two stores on one file see each other's writes at once and never fail on a lock.
 func TestTwoProcesses(t *testing.T) {
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), NewKey()
+	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
 	a := must(Open(t.Context(), path, key))(t)
 	defer a.Close()
 	b := must(Open(t.Context(), path, key))(t)

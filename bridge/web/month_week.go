@@ -84,7 +84,7 @@ type viewEvent struct {
 
 // viewer makes views.
 type viewer struct {
-	store bridge.ObjectStore
+	store bridge.ObjectLister
 	zone  func(name string) (*time.Location, bool) // see Handler.Zone
 }
 

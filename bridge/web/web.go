@@ -27,8 +27,10 @@ type Store interface {
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error)
-	bridge.ObjectStore
-	bridge.PasswordStore
+	bridge.ObjectLister
+	AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error)
+	Passwords(ctx context.Context, user string) ([]bridge.Password, error)
+	RevokePassword(ctx context.Context, user string, id int64) error
 	bridge.FeedStore
 	bridge.AdministratorStore
 	bridge.TicketStore

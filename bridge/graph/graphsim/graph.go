@@ -123,8 +123,12 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request, path string,
 		entry.Path += "?" + r.URL.RawQuery
 	}
 	refused := s.identify(c)
-	over := s.enter(c.mailbox)
-	defer s.leave(c.mailbox)
+	weight := 1
+	if batch {
+		weight = batchWeight(c.body)
+	}
+	over := s.enter(c.mailbox, weight)
+	defer s.leave(c.mailbox, weight)
 	if !batch {
 		s.checkPause(c.mailbox, entry.Method+" "+entry.Path)
 	}

@@ -457,3 +457,30 @@ func TestSharedInto(t *testing.T) {
 		t.Errorf("owner %s", owner)
 	}
 }
+
+// A batch counts as so many requests at once as it has parts, up to four, and may let only some of them through.
+func TestPartsOfABatch(t *testing.T) {
+	w := newWorld(t)
+	w.srv.BatchParts = 2
+	var parts []object
+	for i := range 5 {
+		parts = append(parts, object{"id": fmt.Sprint(i), "method": "GET", "url": "/me/calendars"})
+	}
+	answers, _, _ := w.batch(parts...)
+	served := 0
+	for _, a := range answers {
+		switch a["status"] {
+		case 200.0:
+			served++
+		case 429.0:
+			if a["headers"].(object)["Retry-After"] != "1" {
+				t.Errorf("answer %v", a)
+			}
+		default:
+			t.Errorf("answer %v", a)
+		}
+	}
+	if n := w.srv.MaxConcurrent(); served != 2 || n != 4 {
+		t.Errorf("%d served, %d at once", served, n)
+	}
+}

@@ -58,6 +58,7 @@ type Server struct {
 	MaxPage       int // upper bound of a page, save that a delta keeps a series together; 0: 200
 	ExceptionPage int // exceptionOccurrences shown at once, the rest by exceptionOccurrences@odata.nextLink; 0: all
 	Concurrency   int // more requests at once for a mailbox are answered 429 ApplicationThrottled; 0: any number is served
+	BatchParts    int // so many parts of a $batch are served, and the others answered 429 ApplicationThrottled; 0: all are served
 
 	EmptyPages  bool  // a first round of a delta begins with an empty page that has a nextLink
 	ReplayLast  bool  // a delta round repeats what the round before said
@@ -70,6 +71,15 @@ type Server struct {
 	ExceptionsUntold        bool // exceptionOccurrences of a GET is empty, though lists name the exceptions
 	NullRecurrence          bool // the recurrence of a master is null in every answer
 	InstancesLackExceptions bool // /instances leaves exceptions out, as some mailboxes did
+
+	// Cloud is whose metadata counts. "usgov" and "dod" (Fairfax) know neither cancelledOccurrences nor exceptionOccurrences,
+	// nor does "china" (Mooncake), which knows no masterCategories either; "": the global one, which knows all.
+	Cloud string
+	// Unknown are further properties of an event that the service does not know, such as occurrenceId: it does not tell
+	// them, and refuses a request that names them.
+	Unknown []string
+	// Unnamed makes refusals of unknown properties not say which ones.
+	Unnamed bool
 
 	// ExactDuration makes an occurrence during which the clocks change last as long as the others, as RFC 5545 section
 	// 3.8.5.3 has it. Otherwise it ends at their time of day, as a recurrence of Exchange says (EndTimeOffset in

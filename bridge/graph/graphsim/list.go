@@ -41,6 +41,25 @@ var eventProperties = func() map[string]bool {
 	return all
 }()
 
+// unknown reports whether the service does not know a property of an event.
+func (s *Server) unknown(name string) bool {
+	is := func(other string) bool { return strings.EqualFold(other, name) }
+	if is("cancelledOccurrences") || is("exceptionOccurrences") {
+		if s.NoCancelledOccurrences || s.Cloud == "usgov" || s.Cloud == "dod" || s.Cloud == "china" {
+			return true
+		}
+	}
+	return !eventProperties[strings.ToLower(name)] || slices.ContainsFunc(s.Unknown, is)
+}
+
+// unknownProperty refuses a request that names a property that events do not have.
+func (c *call) unknownProperty(name string) response {
+	if c.server.Unnamed {
+		return c.fail(400, "", "")
+	}
+	return c.fail(400, "BadRequest", fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.event'.", name))
+}
+
 // selected reads $select. It refuses names that an event does not have.
 func (c *call) selected() (selection, *response) {
 	text, ok := queryValue(c.query, "$select")
@@ -51,8 +70,8 @@ func (c *call) selected() (selection, *response) {
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
 		lower := strings.ToLower(name)
-		if !eventProperties[lower] || c.server.NoCancelledOccurrences && (lower == "cancelledoccurrences" || lower == "exceptionoccurrences") {
-			a := c.fail(400, "BadRequest", fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.event'.", name))
+		if c.server.unknown(name) {
+			a := c.unknownProperty(name)
 			return nil, &a
 		}
 		sel[lower] = name

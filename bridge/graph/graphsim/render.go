@@ -105,6 +105,9 @@ func (c *call) render(v view, sh shape) map[string]any {
 	for name, value := range extras {
 		j[name] = value
 	}
+	for _, name := range c.server.Unknown {
+		delete(j, name)
+	}
 	if sh.delta {
 		j["@odata.type"] = "#microsoft.graph.event"
 		if v.kind == graph.Occurrence {

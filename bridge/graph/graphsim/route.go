@@ -37,6 +37,9 @@ func (c *call) route() response {
 		return c.get(c.mailboxSettings, "MailboxSettings.Read", "MailboxSettings.ReadWrite")
 	case "outlook":
 		if len(rest) == 1 && strings.EqualFold(rest[0], "masterCategories") {
+			if c.server.Cloud == "china" {
+				return c.unknownSegment(rest[0])
+			}
 			return c.get(c.masterCategories, "MailboxSettings.Read", "MailboxSettings.ReadWrite")
 		}
 		return c.notImplemented()
@@ -268,7 +271,7 @@ func (c *call) event(cal *Calendar, id string, rest []string) response {
 		}
 		return c.listEvents("/events('"+url.PathEscape(id)+"')/instances", views)
 	case "exceptionoccurrences":
-		if c.server.NoCancelledOccurrences || len(rest) > 1 || x.series == nil {
+		if c.server.unknown("exceptionOccurrences") || len(rest) > 1 || x.series == nil {
 			return c.unknownSegment(rest[0])
 		}
 		if c.server.ExceptionPage > 0 {
@@ -292,11 +295,11 @@ func (c *call) getEvent(x *item, day time.Time) response {
 	for name := range strings.SplitSeq(expand, ",") {
 		switch name, _, _ = strings.Cut(strings.TrimSpace(name), "("); {
 		case name == "":
-		case strings.EqualFold(name, "exceptionOccurrences") && !c.server.NoCancelledOccurrences:
+		case strings.EqualFold(name, "exceptionOccurrences") && !c.server.unknown(name):
 			expanded = true
 		case strings.EqualFold(name, "attachments") || strings.EqualFold(name, "extensions"):
 		default:
-			return c.fail(400, "BadRequest", fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.event'.", name))
+			return c.unknownProperty(name)
 		}
 	}
 	v := x.self()

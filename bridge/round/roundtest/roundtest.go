@@ -79,9 +79,12 @@ func New(t *testing.T, set ...func(*graphsim.Server)) *World {
 func Make(t TB, ctx context.Context, dir string, log *slog.Logger, set ...func(*graphsim.Server)) *World {
 	t.Helper()
 	w := &World{
-		TB: t, Ctx: ctx, clock: Start, Path: filepath.Join(dir, "outbridge.db"), Key: sqlstore.NewKey(), Log: log,
+		TB: t, Ctx: ctx, clock: Start, Path: filepath.Join(dir, "outbridge.db"), Log: log,
 		seen: map[string]map[string]caldav.Object{}, tok: map[string]caldav.Token{},
 	}
+	var err error
+	w.Key, err = sqlstore.ReadKey(filepath.Join(dir, "outbridge.key"))
+	w.Must(err)
 	w.Sim = &graphsim.Server{Now: w.Now, BaseURL: "http://outlook.test", AutoApprove: true}
 	for _, f := range set {
 		f(w.Sim)
