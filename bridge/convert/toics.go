@@ -91,8 +91,8 @@ func (c *conversion) single() error {
 		return err
 	}
 	if isInstance(e) {
-		t, ok := c.originalDate(e, z)
-		if !ok {
+		t, from := c.originalDate(e, w)
+		if from == "" {
 			t = w.firstDay()
 		}
 		c.uid += "-" + t.Format("20060102")

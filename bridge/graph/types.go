@@ -251,9 +251,10 @@ func (e Event) MarshalJSON() ([]byte, error) {
 }
 
 // OccurrenceDate is the date (yyyy-mm-dd, in the series' own zone) of an occurrenceId, or "" where id has none.
-// The id of the master may hold dots, so the date is what follows the last one.
+// The id of the master may hold dots, so the date is what follows the last one. Its prefix counts in any case.
 func OccurrenceDate(id string) string {
-	if !strings.HasPrefix(id, "OID.") {
+	id = strings.TrimSpace(id)
+	if len(id) < 4 || !strings.EqualFold(id[:4], "OID.") {
 		return ""
 	}
 	date := id[strings.LastIndexByte(id, '.')+1:]

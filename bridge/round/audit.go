@@ -148,7 +148,7 @@ func (a audit) days(ctx context.Context, span convert.Span) (days []time.Time, c
 		if err != nil {
 			return nil, 0, err
 		}
-		add(e.ID, spanOf(e), 1)
+		add(e.ID, convert.SpanOf(e), 1)
 		compared++
 	}
 	for row, err := range a.rowsIn(ctx, span) {

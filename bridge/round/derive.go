@@ -206,7 +206,6 @@ func (d *Deriver) Publish(ctx context.Context, series ...graph.EventID) (changed
 // nothing is left of it.
 func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok bool, err error) {
 	s = d.newSeries()
-	spans := []convert.Span{}
 	isMaster := false
 	for _, row := range rows {
 		switch row.Kind {
@@ -215,18 +214,44 @@ func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok
 				return s, false, err
 			}
 			ok, isMaster = true, row.Kind == bridge.KindMaster
-		case bridge.KindException, bridge.KindOccurrence:
-			spans = append(spans, row.Span)
 		}
 	}
 	if s.Event.Recurrence == nil && !isMaster {
 		return s, ok, nil
 	}
 	if complete {
-		s.Occurrences = spans
+		if s.Occurrences, err = occurrences(s.Event, rows); err != nil {
+			return s, false, err
+		}
 	}
 	s.Exceptions, err = untold(s.Event, rows)
 	return s, ok, err
+}
+
+// occurrences are the instances among the rows of a series. That one is all day is its master's to say, or its own where
+// it is an exception: a delta gives nothing of an occurrence but its times.
+func occurrences(master graph.Event, rows []bridge.Row) ([]convert.Occurrence, error) {
+	list := []convert.Occurrence{}
+	for _, row := range rows {
+		if !row.IsInstance() {
+			continue
+		}
+		o := convert.Occurrence{Span: row.Span, AllDay: master.IsAllDay}
+		if row.Kind == bridge.KindException {
+			e, err := eventOf(row)
+			if err != nil {
+				return nil, err
+			}
+			o.AllDay = e.IsAllDay
+			for _, full := range master.ExceptionOccurrences {
+				if full.ID == row.ID {
+					o.AllDay = full.IsAllDay
+				}
+			}
+		}
+		list = append(list, o)
+	}
+	return list, nil
 }
 
 func (d *Deriver) newSeries() convert.Series {

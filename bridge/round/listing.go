@@ -119,7 +119,7 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 		switch {
 		case isHidden(res.Err):
 			i := slices.IndexFunc(events, func(e graph.Event) bool { return e.ID == res.ID })
-			hidden[res.ID] = spanOf(events[i])
+			hidden[res.ID] = convert.SpanOf(events[i])
 		case res.Err != nil:
 			return res.Err
 		default:
@@ -148,5 +148,5 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 // sameVersion reports whether a listed event is the one that the mirror has.
 func sameVersion(e graph.Event, have bridge.Row) bool {
 	old, err := eventOf(have)
-	return err == nil && spanOf(e) == have.Span && e.ETag == old.ETag && (e.ChangeKey == old.ChangeKey || old.ChangeKey == "")
+	return err == nil && convert.SpanOf(e) == have.Span && e.ETag == old.ETag && (e.ChangeKey == old.ChangeKey || old.ChangeKey == "")
 }

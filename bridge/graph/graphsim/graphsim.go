@@ -86,6 +86,10 @@ type Server struct {
 	// [MS-OXOCAL] 2.2.1.44).
 	ExactDuration bool
 
+	// AllDayInstants says all-day times as the instants of the midnights in the event's zone, where Graph has them at
+	// midnight in any zone; Offsets writes times with an offset and no fraction. Neither is documented, both were seen.
+	AllDayInstants, Offsets bool
+
 	GroupsApart          bool     // /calendars leaves out those of other groups than the standard one
 	DelegatedDeltaDenied bool     // the links of a delta of somebody else's calendar are answered 403, whoever shares it
 	PrivateUnreadable    bool     // a private event of a calendar of somebody else is listed, and answered 404 by its id
