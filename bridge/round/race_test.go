@@ -110,7 +110,7 @@ func TestSaveDuringFirstRound(t *testing.T) {
 		}
 	})
 	id := w.Box.Calendar().Create(meeting("Saved", 3, 15))
-	saved := w.Client.Events(w.Ctx, []graph.EventID{id})[0]
+	saved := w.Client.Events(w.Ctx, "", []graph.EventID{id})[0]
 	w.Must(saved.Err)
 	done := make(chan error, 1)
 	go func() {

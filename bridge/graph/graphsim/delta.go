@@ -159,7 +159,7 @@ func near(a, b time.Time) bool { return a.Sub(b).Abs() < 24*time.Hour }
 // follow answers a nextLink or deltaLink.
 func (c *call) follow(cal *Calendar, name, text string) response {
 	t := c.server.sync.tokens[text]
-	if c.guest() && c.server.DelegatedDeltaDenied {
+	if (c.guest() || cal.sharer != nil) && c.server.DelegatedDeltaDenied {
 		c.server.lost(c.mailbox)
 		return c.fail(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
 	}
