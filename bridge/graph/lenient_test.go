@@ -162,7 +162,7 @@ func TestOddListsAreRead(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 	answer = `{"responses":[null,{"id":2,"status":200,"body":{"id":"b"},"headers":[]},{"id":"1","status":200,"body":{"id":"a","subject":[]},"headers":{"x":1}}]}`
-	for i, r := range c.Events(t.Context(), []graph.EventID{"a", "b"}) {
+	for i, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b"}) {
 		if r.Err != nil || r.Event.ID != r.ID {
 			t.Errorf("part %d: %+v", i, r)
 		}
