@@ -35,6 +35,7 @@ type reply struct {
 	out     io.Writer // where buf goes; nil until the header is sent
 	gz      *gzip.Writer
 	started bool
+	uncoded bool // no content coding
 }
 
 func newReply(rw http.ResponseWriter, req *http.Request) *reply {
@@ -60,7 +61,7 @@ func (w *reply) start(long bool) {
 	w.started = true
 	w.out = w.rw
 	h := w.rw.Header()
-	if (long || len(w.buf) >= gzipSize) && compressible(h.Get("Content-Type")) && negotiate.Coding(w.req.Header, "gzip") == "gzip" {
+	if !w.uncoded && (long || len(w.buf) >= gzipSize) && compressible(h.Get("Content-Type")) && negotiate.Coding(w.req.Header, "gzip") == "gzip" {
 		w.gz = gzippers.Get().(*gzip.Writer)
 		w.gz.Reset(w.rw)
 		w.out = w.gz
