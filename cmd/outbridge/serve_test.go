@@ -47,7 +47,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.Request.Response == nil || len(resp.Request.Response.Cookies()) != 1 {
+	if resp.Request.Response == nil || len(resp.Request.Response.Cookies()) != 2 {
 		t.Errorf("the pages do not take their password: %s", resp.Status)
 	}
 	if status, _ := fetch(t, "GET", url+"/readyz", "", ""); status != 200 {
