@@ -32,6 +32,7 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 	}
 	row, err := h.Store.FeedBySecret(r.Context(), secret)
 	if errors.Is(err, bridge.ErrNotFound) {
+		RefusedSignIn(h.log(), r, "feed", "")
 		plainText(w, http.StatusNotFound, "There is no such feed.\n")
 		return
 	}
@@ -47,7 +48,7 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, feed.ErrNotReady):
 		unavailable(w, "This feed is not ready yet: the first sync has not finished.")
 	case r.Context().Err() == nil:
-		h.log().Error("feed", "feed", row.ID, "err", err)
+		h.log().Error("feed", "feed", row.ID, "err", without(secretsOf(r), err.Error()))
 		unavailable(w, "This feed is not available at the moment.")
 	}
 }

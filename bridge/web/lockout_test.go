@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func (d *desk) from(address string) *person {
 
 // at moves a person and the browser to another address.
 func (p *person) at(address string) {
-	p.header.Set("Test-Peer", address+":4711")
+	p.header.Set("Test-Peer", net.JoinHostPort(address, "4711"))
 	p.header.Set("Test-TLS", "yes")
 	p.header.Set("Sec-Fetch-Site", "same-origin")
 }

@@ -125,7 +125,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 		ReadTimeout:                  time.Minute,
 		IdleTimeout:                  2 * time.Minute,
 		MaxHeaderBytes:               64 << 10,
-		ErrorLog:                     slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		ErrorLog:                     serverLog(p.log, time.Now),
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
@@ -180,7 +180,8 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 		backend.Push = pusher
 	}
 	dav := &caldav.Handler{Backend: backend, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone,
-		HTTPS: func(r *http.Request) bool { return web.ClientOf(r).HTTPS }}
+		HTTPS:   func(r *http.Request) bool { return web.ClientOf(r).HTTPS },
+		Refused: func(r *http.Request, user string) { web.RefusedSignIn(p.log, r, "dav", user) }}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
@@ -192,7 +193,7 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 		site.Notify = scheduler.Notify
 	}
 	pages := site.Handler()
-	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics,
+	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics, Log: p.log,
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if dav.Handles(r) {
 				dav.ServeHTTP(w, r.WithContext(p.store.Once(r.Context())))
