@@ -218,6 +218,16 @@ func (s *Store) AddedAccounts(ctx context.Context) ([]bridge.Account, error) {
 	return list, nil
 }
 
+// Accounts lists all accounts by name, those that have left the configuration too.
+func (s *Store) Accounts(ctx context.Context) ([]bridge.Account, error) {
+	rows, err := s.read.query(ctx, selectAccount+` ORDER BY name`)
+	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Account, error) { return scanAccount(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	return list, nil
+}
+
 func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 	err := s.write.transact(ctx, func(t tx) error {
 		var id int64

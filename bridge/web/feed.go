@@ -31,8 +31,11 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	row, err := h.Store.FeedBySecret(r.Context(), secret)
+	if err == nil && h.Served != nil && !h.Served(row.User) {
+		err = bridge.ErrNotFound
+	}
 	if errors.Is(err, bridge.ErrNotFound) {
-		RefusedSignIn(h.log(), r, "feed", "")
+		RefusedSignIn(h.log(), r, "feed", row.User)
 		plainText(w, http.StatusNotFound, "There is no such feed.\n")
 		return
 	}

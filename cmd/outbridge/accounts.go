@@ -25,8 +25,9 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
-	mu sync.Mutex // guards p's accounts, registration and gates, and changes to the list of mailboxes
-	p  *program
+	setting sync.Mutex // held while a registration is tested and set; mu is not, since every sign-in of a client needs it
+	mu      sync.Mutex // guards p's accounts, registration and gates, and changes to the list of mailboxes
+	p       *program
 }
 
 var _ web.Accounts = (*webAccounts)(nil)
@@ -40,6 +41,14 @@ func (a *webAccounts) List(context.Context) ([]web.Account, error) {
 	}
 	slices.SortFunc(list, func(x, y web.Account) int { return strings.Compare(x.Name, y.Name) })
 	return list, nil
+}
+
+// served reports whether there is an account of that name. One that has left the configuration stays in the database.
+func (a *webAccounts) served(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, err := a.p.account(name)
+	return err == nil
 }
 
 var errNoAppYet = &web.Problem{Sentence: "The app registration is missing.", Action: "Enter it first."}
@@ -115,9 +124,12 @@ var (
 
 // SetApp tests the registration first: the login service gives a code only to an app that it knows.
 func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
+	a.setting.Lock()
+	defer a.setting.Unlock()
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.p.registrationOnPages {
+	onPages := a.p.registrationOnPages
+	a.mu.Unlock()
+	if !onPages {
 		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, then restart the bridge."}
 	}
 	if r.Tenant == "" {
@@ -141,6 +153,8 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	} else if err != nil {
 		a.p.log.Warn("the app registration is saved untested", "err", err)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if err := a.p.store.SetRegistration(ctx, r); err != nil {
 		return err
 	}

@@ -175,7 +175,8 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 	if err != nil {
 		return nil, err
 	}
-	backend := dav.Backend{Store: p.store, Zone: convert.Zone}
+	accounts := &webAccounts{work: scheduler, p: p}
+	backend := dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served}
 	if pusher != nil {
 		backend.Push = pusher
 	}
@@ -187,7 +188,7 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 	}
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
-		Accounts: &webAccounts{work: scheduler, p: p}, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
+		Accounts: accounts, Served: accounts.served, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
 	}
 	if scheduler.NotifyURL != "" {
 		site.Notify = scheduler.Notify
