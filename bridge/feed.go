@@ -75,7 +75,7 @@ func (f Feed) Check() error {
 		return fmt.Errorf("detail %q: choose full, limited or busy", f.Detail)
 	}
 	if len(f.Name) > 200 || strings.ContainsFunc(f.Name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		return errors.New("name: a line of at most 200 octets is a name")
+		return errors.New("name: write one line of at most 200 bytes")
 	}
 	o := f.Options
 	for _, c := range []struct {
@@ -106,7 +106,7 @@ func (f Feed) Check() error {
 	}
 	for _, c := range append(o.Categories[:len(o.Categories):len(o.Categories)], o.NotCategories...) {
 		if strings.TrimSpace(c) == "" {
-			return errors.New("categories: an empty name is no category")
+			return errors.New("categories: a category name must not be empty")
 		}
 	}
 	return nil

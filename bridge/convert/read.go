@@ -29,7 +29,7 @@ func ReadEvents(r io.Reader) ([]graph.Event, error) {
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); errors.Is(err, io.EOF) {
 			if n == 0 {
-				return nil, errors.New("there is no event: the input is empty")
+				return nil, errors.New("the input is empty: no event found")
 			}
 			return events, nil
 		} else if err != nil {
@@ -82,10 +82,10 @@ func (in *input) read(events []graph.Event, raw json.RawMessage, offset int, top
 		if problem, ok := props["error"]; ok && !isEvent(props) {
 			var e struct{ Code, Message string }
 			_ = json.Unmarshal(problem, &e) // the message below stands without them
-			return nil, fmt.Errorf("%s: this is no event but an error of Graph: %s", in.at(offset), clip(e.Code+" "+e.Message))
+			return nil, fmt.Errorf("%s: this is a Graph error, not an event: %s", in.at(offset), clip(e.Code+" "+e.Message))
 		}
 		if !isEvent(props) {
-			return nil, fmt.Errorf("%s: this object is no event: it has none of id, subject, start, end", in.at(offset))
+			return nil, fmt.Errorf("%s: this object is not an event: it has none of id, subject, start, end", in.at(offset))
 		}
 		var e graph.Event
 		if err := e.UnmarshalJSON(raw); err != nil {
@@ -97,20 +97,30 @@ func (in *input) read(events []graph.Event, raw json.RawMessage, offset int, top
 		if _, err := dec.Token(); err != nil {
 			return nil, in.syntax(err, int64(offset))
 		}
+		before, null := len(events), -1
 		for dec.More() {
 			var item json.RawMessage
 			if err := dec.Decode(&item); err != nil {
 				return nil, in.syntax(err, int64(offset)+dec.InputOffset())
 			}
 			var err error
+			if string(item) == "null" { // which pages have among their events now and then
+				if null < 0 {
+					null = offset + int(dec.InputOffset()) - len(item)
+				}
+				continue
+			}
 			isPage := item[0] == '{'
 			if events, err = in.read(events, item, offset+int(dec.InputOffset())-len(item), isPage); err != nil {
 				return nil, err
 			}
 		}
+		if null >= 0 && len(events) == before {
+			return nil, fmt.Errorf("%s: null is not an event", in.at(null))
+		}
 		return events, nil
 	default:
-		return nil, fmt.Errorf("%s: %s is no event", in.at(offset), map[byte]string{'[': "an array in an array", '"': "a string",
+		return nil, fmt.Errorf("%s: %s is not an event", in.at(offset), map[byte]string{'[': "an array in an array", '"': "a string",
 			't': "true", 'f': "false", 'n': "null"}[kind]+map[bool]string{true: "a number"}[kind == '-' || kind >= '0' && kind <= '9'])
 	}
 }

@@ -27,6 +27,7 @@ func TestReadEvents(t *testing.T) {
 		{`{"@odata.context":"x","value":[{"id":"a"},{"id":"b"}],"@odata.nextLink":"y"}`, "a b"},
 		{`{"id":"a"} {"id":"b"}` + "\n" + `{"value":[{"id":"c"}]}`, "a b c"},
 		{`[{"value":[{"id":"a"}]},{"id":"b"}]`, "a b"},
+		{`{"value":[null,{"id":"a"}, null]}`, "a"},
 		{"\xEF\xBB\xBF" + `{"id":"a"}`, "a"},
 		{utf16le(`{"id":"ä𝄞"}`), "ä𝄞"},
 		{`{"end":{"dateTime":"2026-01-01T00:00:00"}}`, ""},
@@ -47,20 +48,20 @@ func TestReadEvents(t *testing.T) {
 
 func TestReadEventsErrors(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                                    "there is no event: the input is empty",
-		"  \n ":                               "there is no event: the input is empty",
+		"":                                    "the input is empty: no event found",
+		"  \n ":                               "the input is empty: no event found",
 		"{\n \"id\": \"a\",\n}":               "line 3, column 1: the JSON is malformed: invalid character '}' looking for beginning of object key string",
 		`{"id":"a"`:                           "line 1, column 10: the JSON ends in the middle",
 		`nonsense`:                            "line 1, column 2: the JSON is malformed: invalid character 'o' in literal null (expecting 'u')",
-		`{"x":1}`:                             "line 1, column 1: this object is no event: it has none of id, subject, start, end",
-		`{}`:                                  "line 1, column 1: this object is no event: it has none of id, subject, start, end",
-		"[{\"id\":\"a\"},\n 7]":               "line 2, column 2: a number is no event",
-		`[null]`:                              "line 1, column 2: null is no event",
-		`"x"`:                                 "line 1, column 1: a string is no event",
-		`[[{"id":"a"}]]`:                      "line 1, column 2: an array in an array is no event",
+		`{"x":1}`:                             "line 1, column 1: this object is not an event: it has none of id, subject, start, end",
+		`{}`:                                  "line 1, column 1: this object is not an event: it has none of id, subject, start, end",
+		"[{\"id\":\"a\"},\n 7]":               "line 2, column 2: a number is not an event",
+		`[null]`:                              "line 1, column 2: null is not an event",
+		`"x"`:                                 "line 1, column 1: a string is not an event",
+		`[[{"id":"a"}]]`:                      "line 1, column 2: an array in an array is not an event",
 		`{"value":7}`:                         `line 1, column 1: the "value" of a page is to be an array of events`,
-		"{\"value\":[\n{\"id\":\"a\"},true]}": "line 2, column 12: true is no event",
-		`{"error":{"code":"ErrorItemNotFound","message":"The item was not found."}}`: "line 1, column 1: this is no event but an error of Graph: ErrorItemNotFound The item was not found.",
+		"{\"value\":[\n{\"id\":\"a\"},true]}": "line 2, column 12: true is not an event",
+		`{"error":{"code":"ErrorItemNotFound","message":"The item was not found."}}`: "line 1, column 1: this is a Graph error, not an event: ErrorItemNotFound The item was not found.",
 	} {
 		events, err := ReadEvents(strings.NewReader(in))
 		if err == nil || err.Error() != want {

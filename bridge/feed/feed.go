@@ -158,12 +158,9 @@ func (f *Files) present(ctx context.Context, feed bridge.Feed) (Rendering, error
 // infoOf is what a feed says of itself. It changes with what it is made from alone: not even an outage, however long,
 // makes it another at every poll.
 func infoOf(r Rendering, oldest, now time.Time) info {
-	i := info{Name: r.feed.Name, Color: "#0078D4"}
+	i := info{Name: r.feed.Name, Color: r.cals[0].ShownColor()}
 	if r.feed.Detail == bridge.DetailFull {
-		i.Description = "A copy of an Outlook calendar, to read only."
-	}
-	if r.cals[0].Color != "" {
-		i.Color = r.cals[0].Color
+		i.Description = "A read-only copy of an Outlook calendar."
 	}
 	if i.Name == "" && len(r.cals) == 1 && r.feed.Detail == bridge.DetailFull { // a calendar's name may tell what is in it
 		i.Name = r.cals[0].DisplayName
@@ -172,7 +169,7 @@ func infoOf(r Rendering, oldest, now time.Time) info {
 		i.Name = r.feed.User
 	}
 	if !oldest.IsZero() && now.Sub(oldest) > stale {
-		i.Description = "Outlook could not be read since " + oldest.UTC().Format("2 January 2006, 15:04") + " UTC; this is how it was then."
+		i.Description = "Outlook could not be read since " + oldest.UTC().Format("2 January 2006, 15:04") + " UTC; this is its state at that time."
 	}
 	return i
 }

@@ -54,7 +54,8 @@ type Files struct {
 	mu     sync.Mutex
 	making map[bridge.FeedID]*sync.Mutex
 	made   map[bridge.FeedID]made
-	broken bool // no file could be written the last time
+	broken bool          // no file could be written the last time
+	turns  chan struct{} // one for each rendering that is being made
 }
 
 // made is what is known of the last rendering of a feed.
@@ -64,6 +65,9 @@ type made struct {
 	streamed          bool   // there is no file
 	stamps            stamps // where it is streamed
 }
+
+// maxRenderings are made at once, each with the state of two compressors.
+const maxRenderings = 2
 
 func (f *Files) now() time.Time {
 	if f.Now != nil {
@@ -201,7 +205,7 @@ func tagOf(sum hash.Hash) string { return hex.EncodeToString(sum.Sum(nil))[:tagS
 func (f *Files) make(ctx context.Context, r Rendering) (Rendering, error) {
 	f.mu.Lock()
 	if f.making == nil {
-		f.making = map[bridge.FeedID]*sync.Mutex{}
+		f.making, f.turns = map[bridge.FeedID]*sync.Mutex{}, make(chan struct{}, maxRenderings)
 	}
 	if f.making[r.feed.ID] == nil {
 		f.making[r.feed.ID] = new(sync.Mutex)
@@ -212,6 +216,12 @@ func (f *Files) make(ctx context.Context, r Rendering) (Rendering, error) {
 	defer one.Unlock()
 	if f.find(&r) {
 		return r, nil
+	}
+	select {
+	case f.turns <- struct{}{}:
+		defer func() { <-f.turns }()
+	case <-ctx.Done():
+		return r, ctx.Err()
 	}
 	begin := time.Now()
 	err := f.render(ctx, &r)

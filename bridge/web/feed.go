@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -50,11 +49,18 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, "The calendars of this feed no longer exist in Outlook.")
 	case errors.Is(err, feed.ErrNotReady):
 		unavailable(w, "This feed is not ready yet: the first sync has not finished.")
+	case errors.Is(err, errReaders):
+		clear(w.Header())
+		w.Header().Set("Retry-After", readerNextTime)
+		plainText(w, http.StatusServiceUnavailable, "This feed has too many readers at once.\n")
 	case r.Context().Err() == nil:
 		h.log().Error("feed", "feed", row.ID, "err", without(secretsOf(r), err.Error()))
 		unavailable(w, "This feed is not available at the moment.")
 	}
 }
+
+// errReaders: as many are being sent the feed, or any feed, as may be.
+var errReaders = errors.New("too many readers")
 
 // unavailable answers any failure with 503: after a 4xx Thunderbird and others drop a calendar for good.
 func unavailable(w http.ResponseWriter, why string) {
@@ -97,19 +103,22 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, row bridge.F
 		}
 		head.Set("Content-Length", fmt.Sprint(info.Size()))
 	}
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if !h.readers.enter(row.ID, content.File == nil) {
+		return errReaders
+	}
+	defer h.readers.leave(row.ID, content.File == nil)
 	w.WriteHeader(http.StatusOK)
-	switch {
-	case r.Method != http.MethodGet:
-	case content.File != nil:
-		_, _ = io.Copy(w, content.File) // an error here means that the client has gone
-	default:
-		if err := content.Stream(r.Context(), w); err != nil {
-			// An answer that ended well would be taken for the whole feed.
-			if r.Context().Err() == nil {
-				h.log().Warn("feed broken off", "feed", row.ID, "err", err)
-			}
-			panic(http.ErrAbortHandler)
+	if content.File != nil {
+		_ = sendFile(w, content.File)
+	} else if err := content.Stream(r.Context(), newPacedWriter(w)); err != nil {
+		if r.Context().Err() == nil {
+			h.log().Warn("feed broken off", "feed", row.ID, "err", err)
 		}
+		panic(http.ErrAbortHandler) // an answer that ended well would be taken for the whole feed
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func TestFeedForm(t *testing.T) {
 		{"No calendar is selected", []string{"detail", "full", "which", "some"}},
 		{"A calendar that you chose no longer exists", []string{"detail", "full", "which", "some", "calendar", "99"}},
 		{"choose show or hide", []string{"detail", "full", "free", "maybe"}},
-		{"is no period", []string{"detail", "full", "past", "a while"}},
+		{"is not a period", []string{"detail", "full", "past", "a while"}},
 		{"full detail only", []string{"detail", "busy", "alarms", "on"}},
 	} {
 		got := p.post("/accounts/alice/feeds", append(c.form, "name", "Kept in the form")...)

@@ -25,9 +25,8 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
-	setting sync.Mutex // held while a registration is tested and set; mu is not, since every sign-in of a client needs it
-	mu      sync.Mutex // guards p's accounts, registration and gates, and changes to the list of mailboxes
-	p       *program
+	mu sync.Mutex // guards p's accounts, registration and gates, and changes to the list of mailboxes
+	p  *program
 }
 
 var _ web.Accounts = (*webAccounts)(nil)
@@ -124,12 +123,7 @@ var (
 
 // SetApp tests the registration first: the login service gives a code only to an app that it knows.
 func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
-	a.setting.Lock()
-	defer a.setting.Unlock()
-	a.mu.Lock()
-	onPages := a.p.registrationOnPages
-	a.mu.Unlock()
-	if !onPages {
+	if !a.p.registrationOnPages {
 		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, then restart the bridge."}
 	}
 	if r.Tenant == "" {
@@ -153,7 +147,7 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	} else if err != nil {
 		a.p.log.Warn("the app registration is saved untested", "err", err)
 	}
-	a.mu.Lock()
+	a.mu.Lock() // not before: nobody waits for the login service
 	defer a.mu.Unlock()
 	if err := a.p.store.SetRegistration(ctx, r); err != nil {
 		return err

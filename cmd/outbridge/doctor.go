@@ -288,7 +288,7 @@ func (d *doctor) login() bool {
 	}
 	resp, body, err := d.get(d.c.loginURL + "/" + tenant + "/v2.0/.well-known/openid-configuration")
 	if err != nil {
-		d.broken(check, "Check the network, DNS, and any firewall or proxy on the way out (HTTPS_PROXY is honored).", "%s cannot be reached: %v", d.c.loginURL, err)
+		d.broken(check, "Check the network, DNS, and any firewall or proxy on the way out (HTTPS_PROXY is honoured).", "%s cannot be reached: %v", d.c.loginURL, err)
 		return false
 	}
 	var answer struct {
@@ -320,7 +320,7 @@ func (d *doctor) graph() bool {
 	begin := time.Now()
 	resp, _, err := d.get(d.c.graphURL + "/v1.0/")
 	if err != nil {
-		d.broken("Microsoft Graph", "Check the network, DNS, and any firewall or proxy on the way out (HTTPS_PROXY is honored).", "%s cannot be reached: %v", d.c.graphURL, err)
+		d.broken("Microsoft Graph", "Check the network, DNS, and any firewall or proxy on the way out (HTTPS_PROXY is honoured).", "%s cannot be reached: %v", d.c.graphURL, err)
 		return false
 	}
 	if d.c.Microsoft.Cloud != "custom" && resp.Header.Get("Request-Id") == "" {
