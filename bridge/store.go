@@ -254,6 +254,15 @@ type AdministratorStore interface {
 	Sessions(ctx context.Context, now time.Time) ([]Session, error)
 	// EndSessions ends those of the ids, or all where there are none, and forgets expired ones.
 	EndSessions(ctx context.Context, now time.Time, ids ...int64) error
+
+	// NewBrowser makes a mark for a browser that has signed in, which outlives its sessions. Browser is the id in such a
+	// mark; false where it was not made with this key. Neither reads a row.
+	NewBrowser() (mark string)
+	Browser(mark string) (id string, ok bool)
+	// KnowNetwork remembers an address, or a network, that somebody has signed in from; the latest 64 are remembered, as
+	// keyed hashes. NetworkKnown reports whether it is one of them.
+	KnowNetwork(ctx context.Context, network string, at time.Time) error
+	NetworkKnown(ctx context.Context, network string) (bool, error)
 }
 
 // PageStore keeps what was set on the pages in place of the configuration.

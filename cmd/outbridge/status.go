@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +83,11 @@ func (s *statusCmd) Run(e *env) error {
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
+	left, err := p.left(e.ctx)
+	if err != nil {
+		return err
+	}
+	report.Accounts = append(report.Accounts, left...)
 	if report.Credential, err = p.conf.Microsoft.credential(time.Now()); err != nil {
 		report.Credential = &credential{Warning: err.Error()}
 	}
@@ -223,6 +230,44 @@ func (p *program) accountStatus(ctx context.Context, name string, losses bool) (
 		st.Calendars = append(st.Calendars, cs)
 	}
 	return st, nil
+}
+
+// left are the accounts that the database still has something of, by name, and that are no accounts any more.
+func (p *program) left(ctx context.Context) ([]accountStatus, error) {
+	rows, err := p.store.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	passwords, err := p.store.Passwords(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	feeds, err := p.store.Feeds(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	good := map[string]*time.Time{}
+	for _, one := range passwords {
+		good[one.User] = nil
+	}
+	for _, one := range feeds {
+		good[one.User] = nil
+	}
+	for _, one := range rows {
+		good[one.Name] = known(one.LastGood)
+	}
+	var list []accountStatus
+	for _, name := range slices.Sorted(maps.Keys(good)) {
+		if _, err := p.account(name); err == nil {
+			continue
+		}
+		list = append(list, accountStatus{Account: name, LastGood: good[name], Calendars: []calendarStatus{}, State: stateStatus{
+			Code: bridge.StateConfiguration, Final: true,
+			Sentence: "It is not in the configuration any more, so it is not synced, and its app passwords and feeds are refused; what it had is still in the database.",
+			Action:   "Put its [[account]] back; or, to delete what it had, add an account of this name on the web pages and remove it there.",
+		}})
+	}
+	return list, nil
 }
 
 func (c calendarStatus) audit() string {
