@@ -76,7 +76,7 @@ type CalendarStore interface {
 
 // MirrorStore keeps mirrors.
 type MirrorStore interface {
-	// Mirror writes one page and returns the calendar's new Seq.
+	// Mirror writes one page and returns the calendar's new Seq. The Seq of a calendar of its Asks rises where that is news there.
 	Mirror(ctx context.Context, p MirrorPage) (seq int64, err error)
 	// Rows finds rows by id; those that the mirror does not have are absent.
 	Rows(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]Row, error)
@@ -93,6 +93,9 @@ type MirrorStore interface {
 	Marked(ctx context.Context, id CalendarID, stage int, after graph.EventID, limit int) ([]Mark, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
+	// Unread lists up to limit clean series with a master that are Unread, ordered by id, beginning after the id given ("" from
+	// the start).
+	Unread(ctx context.Context, id CalendarID, after graph.EventID, limit int) ([]graph.EventID, error)
 }
 
 // ProgressStore keeps how the rounds of a calendar fare.
@@ -113,6 +116,9 @@ type StagingStore interface {
 	MarkAll(ctx context.Context, id CalendarID, rendering string) error
 	// SeriesObject is the object of a series as the next Publish would leave it, or ErrNotFound.
 	SeriesObject(ctx context.Context, id CalendarID, series graph.EventID) (Object, error)
+	// Past is what is known of earlier objects of a series, and of those of the account, removed calendars included, that had
+	// one of the UIDs.
+	Past(ctx context.Context, id CalendarID, series graph.EventID, uids ...string) (Past, error)
 	// UIDTaken reports whether another series of the calendar has an object of that UID, staged or published.
 	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
 	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.
@@ -248,6 +254,15 @@ type AdministratorStore interface {
 	Sessions(ctx context.Context, now time.Time) ([]Session, error)
 	// EndSessions ends those of the ids, or all where there are none, and forgets expired ones.
 	EndSessions(ctx context.Context, now time.Time, ids ...int64) error
+
+	// NewBrowser makes a mark for a browser that has signed in, which outlives its sessions. Browser is the id in such a
+	// mark; false where it was not made with this key. Neither reads a row.
+	NewBrowser() (mark string)
+	Browser(mark string) (id string, ok bool)
+	// KnowNetwork remembers an address, or a network, that somebody has signed in from; the latest 64 are remembered, as
+	// keyed hashes. NetworkKnown reports whether it is one of them.
+	KnowNetwork(ctx context.Context, network string, at time.Time) error
+	NetworkKnown(ctx context.Context, network string) (bool, error)
 }
 
 // PageStore keeps what was set on the pages in place of the configuration.

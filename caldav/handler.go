@@ -2,6 +2,7 @@ package caldav
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,8 @@ type Handler struct {
 	Backend Backend
 	// Log takes server errors at Error and refused requests at Debug. Default: slog.Default().
 	Log *slog.Logger
+	// Refused is told of every sign-in that the Backend refuses, with the user that was tried. Default: nobody is.
+	Refused func(r *http.Request, user string)
 	// Realm is shown by clients that ask for a password. Default: "CalDAV".
 	Realm string
 	// Now is the clock for DTSTAMP in free-busy answers. Default: time.Now.
@@ -117,6 +120,9 @@ func (x *exchange) serve() error {
 	}
 	var err error
 	if x.principal, err = x.h.Backend.Login(x.ctx, user, password); err != nil {
+		if errors.Is(err, ErrUnauthorized) && x.h.Refused != nil {
+			x.h.Refused(r, user)
+		}
 		return err
 	}
 	if err := x.takeTurn(x.h.turnsOf); err != nil {

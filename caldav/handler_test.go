@@ -372,6 +372,21 @@ func TestGzip(t *testing.T) {
 	}
 }
 
+// TestObjectHasNoCoding: the octets behind the strong tag of an object are the same for everybody (RFC 9110 §8.8.1).
+func TestObjectHasNoCoding(t *testing.T) {
+	m := fixture()
+	stored := m.publish("work", "big.ics", event("UID:big\nDESCRIPTION:"+strings.Repeat("x", 60_000)))
+	s := serve(t, m)
+	for _, method := range []string{"GET", "HEAD"} {
+		for _, accept := range []string{"identity", "gzip", "gzip, deflate, br, zstd"} {
+			a := s.do(method, "/dav/calendars/alice/work/big.ics", "", "Accept-Encoding: "+accept)
+			if a.Header.Get("Content-Encoding") != "" || a.Header.Get("ETag") != `"`+stored.ETag+`"` || method == "GET" && a.body != string(stored.Data) {
+				t.Errorf("%s with Accept-Encoding %s: %v, %d octets", method, accept, a.Header, len(a.body))
+			}
+		}
+	}
+}
+
 func TestWrite(t *testing.T) {
 	m := fixture()
 	s := serve(t, m)

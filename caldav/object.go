@@ -47,6 +47,8 @@ func (x *exchange) get() error {
 		x.status = http.StatusNotModified
 		return nil
 	}
+	// The tag is strong and clients hold it against getetag, so it cannot be another for gzip (RFC 9110 §8.8.1).
+	x.uncoded = true
 	x.buf = append(x.buf, r.obj.Data...)
 	return nil
 }

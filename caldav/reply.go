@@ -40,6 +40,7 @@ type reply struct {
 	gz      *gzip.Writer  // nil where nothing is compressed
 	chunks  *bufio.Writer // of what is compressed, so that it goes in few pieces
 	started bool
+	uncoded bool // no content coding
 }
 
 func newReply(rw http.ResponseWriter, req *http.Request) *reply {
@@ -122,7 +123,7 @@ func (w *reply) startWhole() {
 }
 
 func (w *reply) compresses() bool {
-	return len(w.buf) > 0 && compressible(w.rw.Header().Get("Content-Type")) && negotiate.Coding(w.req.Header, "gzip") == "gzip"
+	return !w.uncoded && len(w.buf) > 0 && compressible(w.rw.Header().Get("Content-Type")) && negotiate.Coding(w.req.Header, "gzip") == "gzip"
 }
 
 func (w *reply) compress(out io.Writer) {

@@ -285,5 +285,11 @@ func (c *conversion) spell(m *master, why string) plan {
 		}
 	}
 	p.notes = []string{fmt.Sprintf("%s; only those of %s are shown, one by one.", why, c.Window.describe())}
+	if rule := fittingRule(starts); rule != "" && len(starts) > 1 {
+		// Some readers (node-ical) know no RDATE.
+		p.rule, p.times = rule, nil
+		p.about = "what Outlook lists, by a rule that gives just that"
+		p.notes[0] = fmt.Sprintf("%s; only those of %s are shown.", why, c.Window.describe())
+	}
 	return p
 }

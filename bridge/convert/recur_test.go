@@ -116,6 +116,17 @@ func drawSeriesIn(t *rapid.T, zones []string) (s Series, want []Span, more bool)
 	if allDay {
 		clock, length = 0, time.Duration(rapid.IntRange(1, 3).Draw(t, "days long"))*day
 	}
+	// A first instance that begins or ends in the hour that is skipped does not tell at which hour the others do.
+	skipped := func(d time.Duration) bool {
+		civil := first.Add(d)
+		return !allDay && oracleInstant(civil, loc).In(loc).Format("15:04") != civil.Format("15:04")
+	}
+	for skipped(clock) {
+		clock += 15 * time.Minute
+	}
+	for skipped(clock + length) {
+		length += 15 * time.Minute
+	}
 	at := func(d time.Time) Span {
 		if allDay {
 			return Span{d, d.Add(length)}

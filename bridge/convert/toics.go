@@ -110,7 +110,7 @@ func (c *conversion) calendar() *ical.Calendar {
 	cal := newCalendar()
 	first, last := (&ics.Reader{Resolve: Zone}).Bounds(&ical.Calendar{Component: &ical.Component{Children: c.components}})
 	for _, id := range zonesOf(c.components) {
-		if z, ok := loadIANA(id); ok {
+		if z, ok := findZone(id); ok {
 			cal.Children = append(cal.Children, vtimezone(z, first, last))
 		}
 	}

@@ -25,6 +25,9 @@ type Backend struct {
 	Push  Push // nil: clients are offered no push
 	// Zone finds the time zone that a mailbox names, by an IANA name or one of Microsoft's. Nil: calendars have no zone.
 	Zone func(name string) (*time.Location, bool)
+	// Served reports whether the user's account is in the configuration, or was added on the pages; others are refused,
+	// whatever is stored of them. Nil: all are served.
+	Served func(user string) bool
 }
 
 // Store is what clients see.
@@ -56,7 +59,7 @@ func (b Backend) Login(ctx context.Context, user, password string) (caldav.Princ
 	if err != nil {
 		return caldav.Principal{}, err
 	}
-	if !ok {
+	if !ok || b.Served != nil && !b.Served(user) {
 		return caldav.Principal{}, caldav.ErrUnauthorized
 	}
 	return caldav.Principal{Name: user, DisplayName: user}, nil

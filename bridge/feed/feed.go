@@ -5,7 +5,7 @@
 // Invariants:
 //   - A reduced object is built from the properties that are allowed; nothing is shown because nobody thought of hiding it.
 //   - A rendering is of one state of all its calendars: what was published while it was made is in it wholly or not at all.
-//   - A [Rendering]'s tag changes exactly when its octets may.
+//   - A [Rendering]'s tag changes exactly when its octets do, and what a feed hides changes neither.
 //   - No file outlives its feed: of a feed that was removed, rotated or changed nothing is left after the next sweep, which
 //     whoever does such a thing calls, and which a server repeats ([Files.Run]).
 //   - However many events a feed has, a rendering holds a page of their objects at a time.
@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
 	"outbridge/caldav/ics"
 )
 
@@ -44,28 +43,31 @@ var (
 	ErrNotReady = errors.New("the feed is not ready: its first sync is not complete")
 )
 
-// format is part of every tag: raise it when the same objects are to be rendered differently.
-const format = "2"
+// format is part of every state: raise it when the same objects are to be rendered differently.
+const format = "3"
 
 // stale is how old the last good round of a calendar may be before the feed says so.
 const stale = 24 * time.Hour
 
 // Rendering is what a feed is in one state of its calendars.
 type Rendering struct {
-	Name string // of the calendar
-	Tag  string // 32 hex digits
+	Name     string    // of the calendar
+	Tag      string    // of the octets, 32 hex digits; "" while they are not made
+	Modified time.Time // when they came to be what they are, in whole seconds
 
 	feed     bridge.Feed
 	owner    string // of the files
+	state    string // of the calendars and of the feed, 32 hex digits
 	cals     []bridge.Calendar
 	info     info
 	window   ics.Span
-	modified time.Time // whole seconds
+	modified time.Time // of the calendars and of the feed, whole seconds
+	stamps   stamps    // of the feed as it was made last
 }
 
-// Rendering is what the feed is now: some row reads, and nothing is rendered. The errors are ErrNoCalendars, ErrNotReady
-// and those of the Store.
-func (f *Files) Rendering(ctx context.Context, feed bridge.Feed) (Rendering, error) {
+// rendering is what the feed is now, without its tag: some row reads, and nothing is rendered. The errors are
+// ErrNoCalendars, ErrNotReady and those of the Store.
+func (f *Files) rendering(ctx context.Context, feed bridge.Feed) (Rendering, error) {
 	r := Rendering{feed: feed, owner: owner(feed), modified: latest(feed.Created, feed.Changed)}
 	if !feed.Changed.IsZero() {
 		// A rendering of before the change may be from the same second, and has to be the older one.
@@ -82,7 +84,7 @@ func (f *Files) Rendering(ctx context.Context, feed bridge.Feed) (Rendering, err
 	if err != nil {
 		return r, err
 	}
-	synced, missing := false, false // missing: a calendar is in the midst of its first round
+	synced, missing := false, false // missing: a calendar was never listed whole
 	var oldest time.Time            // of the last good rounds
 	sum := sha256.New()
 	for _, c := range all {
@@ -90,9 +92,8 @@ func (f *Files) Rendering(ctx context.Context, feed bridge.Feed) (Rendering, err
 			continue
 		}
 		r.cals = append(r.cals, c)
-		published := c.Rev > 0 || !c.Good.IsZero()
-		synced = synced || published
-		missing = missing || !published && c.Fault == (bridge.Fault{})
+		synced = synced || listed(c)
+		missing = missing || !listed(c) && !withheld(c)
 		r.modified = latest(r.modified, c.Modified)
 		if !c.Good.IsZero() && (oldest.IsZero() || c.Good.Before(oldest)) {
 			oldest = c.Good
@@ -102,18 +103,34 @@ func (f *Files) Rendering(ctx context.Context, feed bridge.Feed) (Rendering, err
 	if len(r.cals) == 0 {
 		return r, without(feed)
 	}
-	// In the first round of all, calendars come one after another; a feed with some of them is not shown. Later a new
-	// calendar, and one that fails for good, keeps nobody from the others.
-	if !synced || missing && a.State.Code == bridge.StateNew {
+	// A reader takes a feed for all there is, and may ask again only the next day: part of it would say that one is free.
+	if !synced || missing {
 		return r, ErrNotReady
 	}
 	now := f.now()
 	r.window = ics.Span(feed.Window(now))
-	r.info = infoOf(a, r, oldest, now)
+	r.info = infoOf(r, oldest, now)
 	r.Name = r.info.Name
 	fmt.Fprintf(sum, " %s %d %x %s %+v %d %q %v", format, feed.ID, feed.Salt, feed.Detail, feed.Options, feed.Changed.Unix(), r.info, r.window)
-	r.Tag = hex.EncodeToString(sum.Sum(nil))[:32]
+	r.state = hex.EncodeToString(sum.Sum(nil))[:32]
 	return r, nil
+}
+
+// listed is whether the calendar was published whole once. What an event that somebody saved has published before the
+// first listing is over is not whole.
+func listed(c bridge.Calendar) bool {
+	opening := c.Phase == bridge.PhaseNew || c.Phase == bridge.PhaseOpening
+	return !c.Good.IsZero() || c.Rev > 0 && !opening
+}
+
+// withheld is whether somebody has to share or allow the calendar, or to correct the configuration, before it can be read.
+// That may be never, so it keeps nobody from the others.
+func withheld(c bridge.Calendar) bool {
+	switch c.Fault.Action {
+	case bridge.ActionShare, bridge.ActionAsk, bridge.ActionConfigure:
+		return true
+	}
+	return false
 }
 
 // without is why a feed that has no calendar cannot be shown.
@@ -124,7 +141,7 @@ func without(feed bridge.Feed) error {
 	return ErrNotReady
 }
 
-// present is Rendering, of the feed as it is by now; ErrGone where it is removed or has another address.
+// present is rendering, of the feed as it is by now; ErrGone where it is removed or has another address.
 func (f *Files) present(ctx context.Context, feed bridge.Feed) (Rendering, error) {
 	list, err := f.Store.Feeds(ctx, feed.User)
 	if err != nil {
@@ -132,7 +149,7 @@ func (f *Files) present(ctx context.Context, feed bridge.Feed) (Rendering, error
 	}
 	for _, now := range list {
 		if now.ID == feed.ID && slices.Equal(now.Salt, feed.Salt) {
-			return f.Rendering(ctx, now)
+			return f.rendering(ctx, now)
 		}
 	}
 	return Rendering{}, ErrGone
@@ -140,7 +157,7 @@ func (f *Files) present(ctx context.Context, feed bridge.Feed) (Rendering, error
 
 // infoOf is what a feed says of itself. It changes with what it is made from alone: not even an outage, however long,
 // makes it another at every poll.
-func infoOf(a bridge.Account, r Rendering, oldest, now time.Time) info {
+func infoOf(r Rendering, oldest, now time.Time) info {
 	i := info{Name: r.feed.Name, Color: r.cals[0].ShownColor()}
 	if r.feed.Detail == bridge.DetailFull {
 		i.Description = "A read-only copy of an Outlook calendar."
@@ -150,9 +167,6 @@ func infoOf(a bridge.Account, r Rendering, oldest, now time.Time) info {
 	}
 	if i.Name == "" {
 		i.Name = r.feed.User
-	}
-	if _, zone, ok := convert.LoadZone(a.Settings.Zone); ok {
-		i.Zone = zone
 	}
 	if !oldest.IsZero() && now.Sub(oldest) > stale {
 		i.Description = "Outlook could not be read since " + oldest.UTC().Format("2 January 2006, 15:04") + " UTC; this is its state at that time."

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"iter"
@@ -40,8 +41,9 @@ const SweepEvery = time.Minute
 
 // Files keeps the last rendering of each feed in files, one for each coding, so that serving is copying a file. The
 // files' time is the rendering's Last-Modified. A file's name says which feed it is of and all that the feed's row holds
-// (owner), and which state of its calendars (Rendering.Tag). The methods may be called concurrently, also by several
-// processes with one folder.
+// (owner), which state of its calendars, and which octets (Rendering.Tag). Where no file can be written, a feed is
+// rendered whenever its calendars or the feed change, to know its tag, and for every reader who needs its octets. The
+// methods may be called concurrently, also by several processes with one folder.
 type Files struct {
 	Dir   string // made when missing; it may be deleted at any time
 	Store Store
@@ -51,8 +53,17 @@ type Files struct {
 
 	mu     sync.Mutex
 	making map[bridge.FeedID]*sync.Mutex
+	made   map[bridge.FeedID]made
+	broken bool          // no file could be written the last time
+	turns  chan struct{} // one for each rendering that is being made
+}
 
-	rendering chan struct{} // one for each rendering that is being made
+// made is what is known of the last rendering of a feed.
+type made struct {
+	owner, state, tag string
+	modified          time.Time
+	streamed          bool   // there is no file
+	stamps            stamps // where it is streamed
 }
 
 // maxRenderings are made at once, each with the state of two compressors.
@@ -73,41 +84,128 @@ func owner(feed bridge.Feed) string {
 }
 
 func (f *Files) path(r Rendering, as Coding) string {
-	return filepath.Join(f.Dir, r.owner+r.Tag+".ics"+extensions[as])
-}
-
-// Modified is when r came to be what it is, in whole seconds, and whether it is made; where it is not, the time may rise.
-func (f *Files) Modified(r Rendering) (at time.Time, made bool) {
-	info, err := os.Stat(f.path(r, Identity))
-	if err != nil {
-		return r.modified, false
-	}
-	return info.ModTime().Truncate(time.Second), true
+	return filepath.Join(f.Dir, r.owner+r.state+r.Tag+".ics"+extensions[as])
 }
 
 // errPublished: something was published while a rendering was made, so it may hold half of it.
 var errPublished = errors.New("the calendars have changed meanwhile")
 
-// Open opens the file of a rendering, made now where it is missing. What it returns is a later rendering than r where the
-// calendars, or the feed, have changed meanwhile; the errors are those of Files.Rendering and ErrGone.
-func (f *Files) Open(ctx context.Context, r Rendering, as Coding) (*os.File, Rendering, error) {
-	file, err := f.open(ctx, r, as)
-	for again := 0; errors.Is(err, errPublished) && again < 3; again++ {
-		if r, err = f.present(ctx, r.feed); err == nil {
-			file, err = f.open(ctx, r, as)
-		}
+// Rendering is what the feed is now. Where it is another than before, or it is not known what it was, it is rendered. The
+// errors are ErrNoCalendars, ErrNotReady, ErrGone and those of the Store.
+func (f *Files) Rendering(ctx context.Context, feed bridge.Feed) (Rendering, error) {
+	r, err := f.rendering(ctx, feed)
+	if err != nil || f.find(&r) {
+		return r, err
 	}
-	return file, r, err
+	return f.make(ctx, r)
 }
 
-// open renders a feed once at a time, however many ask.
-func (f *Files) open(ctx context.Context, r Rendering, as Coding) (*os.File, error) {
-	if file, err := os.Open(f.path(r, as)); err == nil {
-		return file, nil
+// Content is the octets of a rendering in a coding. The caller closes it.
+type Content struct {
+	Rendering
+	File *os.File // nil: Stream writes them
+
+	files *Files
+	as    Coding
+}
+
+// Close closes the file.
+func (c *Content) Close() error {
+	if c.File == nil {
+		return nil
 	}
+	return c.File.Close()
+}
+
+// Stream renders the feed to w, where it has no file. After an error w has got something else than the Rendering.
+func (c *Content) Stream(ctx context.Context, w io.Writer) error {
+	sum := sha256.New()
+	if err := c.files.write(ctx, c.Rendering, map[Coding]io.Writer{c.as: w}, sum); err != nil {
+		return fmt.Errorf("render feed: %w", err)
+	}
+	if tagOf(sum) != c.Tag {
+		return errPublished
+	}
+	return nil
+}
+
+// Open opens what Rendering has found, in a coding. What it returns is of a later rendering than r where the calendars, or
+// the feed, have changed meanwhile; the errors are those of Files.Rendering.
+func (f *Files) Open(ctx context.Context, r Rendering, as Coding) (*Content, error) {
+	for again := 0; ; again++ {
+		f.mu.Lock()
+		streamed := f.made[r.feed.ID].streamed && f.made[r.feed.ID].tag == r.Tag
+		f.mu.Unlock()
+		if streamed {
+			return &Content{Rendering: r, files: f, as: as}, nil
+		}
+		file, err := os.Open(f.path(r, as))
+		if err == nil {
+			return &Content{Rendering: r, File: file}, nil
+		}
+		if again == 3 {
+			return nil, err
+		}
+		// It was deleted, or there is a later one.
+		f.mu.Lock()
+		delete(f.made, r.feed.ID)
+		f.mu.Unlock()
+		if r, err = f.present(ctx, r.feed); err == nil {
+			r, err = f.make(ctx, r)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// find completes r where it is made.
+func (f *Files) find(r *Rendering) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.made[r.feed.ID]
+	if m.state != r.state {
+		paths, _ := filepath.Glob(filepath.Join(f.Dir, r.owner+r.state+"*.ics"))
+		if len(paths) != 1 {
+			return false
+		}
+		m = made{owner: r.owner, state: r.state, tag: tagIn(paths[0])}
+		for _, extension := range extensions {
+			info, err := os.Stat(paths[0] + extension)
+			if err != nil {
+				return false
+			}
+			m.modified = info.ModTime().Truncate(time.Second)
+		}
+		f.keep(r.feed.ID, m)
+	}
+	r.Tag, r.Modified, r.stamps = m.tag, m.modified, m.stamps
+	return true
+}
+
+// keep needs f.mu.
+func (f *Files) keep(id bridge.FeedID, m made) {
+	if f.made == nil {
+		f.made = map[bridge.FeedID]made{}
+	}
+	f.made[id] = m
+}
+
+// tagIn is the tag in the name of an uncompressed file.
+func tagIn(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), ".ics")
+	return name[max(0, len(name)-tagSize):]
+}
+
+const tagSize = 32 // hex digits
+
+func tagOf(sum hash.Hash) string { return hex.EncodeToString(sum.Sum(nil))[:tagSize] }
+
+// make renders a feed once at a time, however many ask, and again where something was published in between.
+func (f *Files) make(ctx context.Context, r Rendering) (Rendering, error) {
 	f.mu.Lock()
 	if f.making == nil {
-		f.making, f.rendering = map[bridge.FeedID]*sync.Mutex{}, make(chan struct{}, maxRenderings)
+		f.making, f.turns = map[bridge.FeedID]*sync.Mutex{}, make(chan struct{}, maxRenderings)
 	}
 	if f.making[r.feed.ID] == nil {
 		f.making[r.feed.ID] = new(sync.Mutex)
@@ -116,91 +214,217 @@ func (f *Files) open(ctx context.Context, r Rendering, as Coding) (*os.File, err
 	f.mu.Unlock()
 	one.Lock()
 	defer one.Unlock()
-	if file, err := os.Open(f.path(r, as)); err == nil {
-		return file, nil
+	if f.find(&r) {
+		return r, nil
 	}
 	select {
-	case f.rendering <- struct{}{}:
-		defer func() { <-f.rendering }()
+	case f.turns <- struct{}{}:
+		defer func() { <-f.turns }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return r, ctx.Err()
 	}
 	begin := time.Now()
-	if err := f.render(ctx, r); err != nil {
-		return nil, fmt.Errorf("render feed: %w", err)
+	err := f.render(ctx, &r)
+	for again := 0; errors.Is(err, errPublished) && again < 3; again++ {
+		if r, err = f.present(ctx, r.feed); err == nil {
+			err = f.render(ctx, &r)
+		}
+	}
+	if errors.Is(err, ErrGone) || errors.Is(err, ErrNoCalendars) || errors.Is(err, ErrNotReady) {
+		return r, err
+	}
+	if err != nil {
+		return r, fmt.Errorf("render feed: %w", err)
 	}
 	if f.Took != nil {
 		f.Took(time.Since(begin))
 	}
-	file, err := os.Open(f.path(r, as))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = errPublished // a sweep has come between: the feed is another by now
-	}
-	return file, err
+	return r, nil
 }
 
-// render writes the files of r and removes those of the feed's earlier renderings.
-func (f *Files) render(ctx context.Context, r Rendering) error {
-	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
-		return err
+// unwritable is an error of the files, after which a feed is streamed.
+type unwritable struct{ error }
+
+func (u unwritable) Unwrap() error { return u.error }
+
+type fileWriter struct{ *os.File }
+
+func (w fileWriter) Write(b []byte) (int, error) {
+	n, err := w.File.Write(b)
+	if err != nil {
+		err = unwritable{err}
 	}
-	files := map[Coding]*os.File{}
-	for as := range extensions {
-		file, err := os.CreateTemp(f.Dir, making+"*")
-		if err != nil {
-			return err
-		}
-		defer os.Remove(file.Name())
-		defer file.Close()
-		files[as] = file
-	}
-	if err := f.write(ctx, r, files); err != nil {
-		return err
-	}
-	// What is read after the writing tells whether the writing saw one state.
-	if now, err := f.present(ctx, r.feed); err != nil {
-		return err
-	} else if now.Tag != r.Tag {
-		return errPublished
-	}
+	return n, err
+}
+
+// render completes r: it writes its files and removes those of the feed's earlier renderings, or finds out the tag alone
+// where no files can be written.
+func (f *Files) render(ctx context.Context, r *Rendering) error {
 	old, err := filepath.Glob(filepath.Join(f.Dir, fmt.Sprintf("%d-*.ics*", r.feed.ID)))
 	if err != nil {
 		return err
 	}
-	modified := f.after(old, r.modified)
-	for as, file := range files {
-		if err := errors.Join(file.Close(), os.Chtimes(file.Name(), modified, modified), os.Rename(file.Name(), f.path(r, as))); err != nil {
-			return err
+	f.mu.Lock()
+	last := f.made[r.feed.ID]
+	f.mu.Unlock()
+	var former string // file of the rendering before this one
+	for _, path := range old {
+		if strings.HasPrefix(filepath.Base(path), r.owner) && strings.HasSuffix(path, ".ics") {
+			former = path
 		}
 	}
-	for _, path := range old {
-		if !strings.HasPrefix(path, f.path(r, Identity)) {
-			_ = os.Remove(path)
+	modified := f.after(old, last, r.modified)
+	if last.owner != r.owner {
+		last = made{}
+	}
+	if !last.streamed && former != "" {
+		last = made{tag: tagIn(former), modified: modified}
+		if info, err := os.Stat(former); err == nil {
+			last.modified = info.ModTime().Truncate(time.Second)
+		}
+		if r.reduces() {
+			last.stamps = readStamps(former)
+		}
+	}
+	r.stamps = last.stamps
+	at := func(tag string) time.Time {
+		if tag == last.tag {
+			return last.modified
+		}
+		return modified
+	}
+	err = f.renderFiles(ctx, r, at)
+	f.writable(err)
+	now := made{owner: r.owner, state: r.state}
+	switch {
+	case errors.As(err, new(unwritable)):
+		sum, all := sha256.New(), &stampCollector{all: stamps{}}
+		to := map[Coding]io.Writer{}
+		if r.reduces() {
+			to[Identity], now.stamps = all, all.all
+		}
+		if err := f.write(ctx, *r, to, sum); err != nil {
+			return err
+		}
+		if err := f.still(ctx, *r); err != nil {
+			return err
+		}
+		now.streamed, r.Tag = true, tagOf(sum)
+		r.Modified = at(r.Tag)
+	case err != nil:
+		return err
+	default:
+		for _, path := range old {
+			if !strings.HasPrefix(path, f.path(*r, Identity)) {
+				_ = os.Remove(path)
+			}
+		}
+	}
+	now.tag, now.modified = r.Tag, r.Modified
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keep(r.feed.ID, now)
+	return nil
+}
+
+// writable logs that files can, or cannot, be written any more.
+func (f *Files) writable(err error) {
+	broken := errors.As(err, new(unwritable))
+	f.mu.Lock()
+	changed := broken != f.broken && (err == nil || broken)
+	if changed {
+		f.broken = broken
+	}
+	f.mu.Unlock()
+	switch {
+	case changed && broken:
+		f.log().Error("files of feeds cannot be written, so feeds are made anew for every reader", "err", err)
+	case changed:
+		f.log().Info("files of feeds can be written again")
+	}
+}
+
+// renderFiles writes the files of r. modified is asked for their time.
+func (f *Files) renderFiles(ctx context.Context, r *Rendering, modified func(tag string) time.Time) error {
+	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
+		return unwritable{err}
+	}
+	files, writers := map[Coding]*os.File{}, map[Coding]io.Writer{}
+	for as := range extensions {
+		file, err := os.CreateTemp(f.Dir, making+"*")
+		if err != nil {
+			return unwritable{err}
+		}
+		defer os.Remove(file.Name())
+		defer file.Close()
+		files[as], writers[as] = file, fileWriter{file}
+	}
+	sum := sha256.New()
+	if err := f.write(ctx, *r, writers, sum); err != nil {
+		return err
+	}
+	if err := f.still(ctx, *r); err != nil {
+		return err
+	}
+	tag := tagOf(sum)
+	r.Tag, r.Modified = tag, modified(tag)
+	for as, file := range files {
+		if err := errors.Join(file.Close(), os.Chtimes(file.Name(), r.Modified, r.Modified), os.Rename(file.Name(), f.path(*r, as))); err != nil {
+			return unwritable{err}
 		}
 	}
 	return nil
 }
 
-// write renders r once, into all codings.
-func (f *Files) write(ctx context.Context, r Rendering, files map[Coding]*os.File) error {
-	zip := gzip.NewWriter(files[Gzip])
-	// One goroutine and a window of a megabyte, so that many renderings at once stay small.
-	zst, err := zstd.NewWriter(files[Zstd], zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		return err
+// still is errPublished where the feed is another than r by now: what is read after the writing tells whether the writing
+// saw one state.
+func (f *Files) still(ctx context.Context, r Rendering) error {
+	now, err := f.present(ctx, r.feed)
+	if err == nil && now.state != r.state {
+		err = errPublished
 	}
-	err = writeFeed(io.MultiWriter(files[Identity], zip, zst), r.info, func() iter.Seq2[[]byte, error] { return r.objects(ctx, f.Store) })
-	return errors.Join(err, zip.Close(), zst.Close())
+	return err
 }
 
-// after is the time of a rendering that comes after the old files of its feed: readers may know their time, and this one
-// is later. Without old files it is modified.
-func (f *Files) after(old []string, modified time.Time) time.Time {
-	for _, path := range old {
-		modified = latest(modified, f.now().Truncate(time.Second))
-		if info, err := os.Stat(path); err == nil {
-			modified = latest(modified, info.ModTime().Truncate(time.Second).Add(time.Second))
+// write renders r once, into the codings that are asked for and into identity, without a coding.
+func (f *Files) write(ctx context.Context, r Rendering, to map[Coding]io.Writer, identity io.Writer) error {
+	all := []io.Writer{identity}
+	var packers []io.Closer
+	if w := to[Identity]; w != nil {
+		all = append(all, w)
+	}
+	if w := to[Gzip]; w != nil {
+		zip := gzip.NewWriter(w)
+		all, packers = append(all, zip), append(packers, zip)
+	}
+	if w := to[Zstd]; w != nil {
+		// One goroutine and a window of a megabyte, so that many renderings at once stay small.
+		zst, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+		if err != nil {
+			return err
 		}
+		all, packers = append(all, zst), append(packers, zst)
+	}
+	err := writeFeed(io.MultiWriter(all...), r.info, func() iter.Seq2[[]byte, error] { return r.objects(ctx, f.Store) })
+	for _, p := range packers {
+		err = errors.Join(err, p.Close())
+	}
+	return err
+}
+
+// after is the time of a rendering that comes after the old files of its feed, or after the last one that was streamed:
+// readers may know their time, and this one is later. Without any it is modified.
+func (f *Files) after(old []string, last made, modified time.Time) time.Time {
+	later := func(than time.Time) {
+		modified = latest(modified, latest(f.now().Truncate(time.Second), than.Truncate(time.Second).Add(time.Second)))
+	}
+	for _, path := range old {
+		if info, err := os.Stat(path); err == nil {
+			later(info.ModTime())
+		}
+	}
+	if !last.modified.IsZero() {
+		later(last.modified)
 	}
 	return modified
 }
@@ -223,10 +447,7 @@ func (f *Files) Sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sweep feeds: %w", err)
 	}
-	living := map[string]bool{}
-	for _, feed := range feeds {
-		living[owner(feed)] = true
-	}
+	living := f.forget(feeds)
 	for _, e := range entries {
 		if dead(e, living) {
 			if e := os.Remove(filepath.Join(f.Dir, e.Name())); e != nil && !errors.Is(e, fs.ErrNotExist) {
@@ -238,6 +459,22 @@ func (f *Files) Sweep(ctx context.Context) error {
 		return fmt.Errorf("sweep feeds: %w", err)
 	}
 	return nil
+}
+
+// forget forgets renderings of feeds that are gone, and returns the owners of those that are not.
+func (f *Files) forget(feeds []bridge.Feed) (living map[string]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	living, ids := map[string]bool{}, map[bridge.FeedID]bool{}
+	for _, feed := range feeds {
+		living[owner(feed)], ids[feed.ID] = true, true
+	}
+	for id := range f.made {
+		if !ids[id] {
+			delete(f.made, id)
+		}
+	}
+	return living
 }
 
 // dead is whether a file is one of ours and of no use. Whatever else lies in the folder is somebody else's.

@@ -1,7 +1,9 @@
 package feed
 
 import (
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -16,14 +18,18 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
 )
 
 // shelf is a Store of one account with one calendar.
 type shelf struct {
 	feeds    []bridge.Feed
 	calendar bridge.Calendar
+	more     []bridge.Calendar // which are empty
 	objects  []bridge.Object
 	read     int    // pages of objects
 	onRead   func() // called before a page is read
@@ -43,7 +49,7 @@ func (s *shelf) Account(context.Context, string) (bridge.Account, error) {
 }
 
 func (s *shelf) Calendars(context.Context, bridge.AccountID) ([]bridge.Calendar, error) {
-	return []bridge.Calendar{s.calendar}, s.err
+	return append([]bridge.Calendar{s.calendar}, s.more...), s.err
 }
 
 func (s *shelf) Feeds(_ context.Context, user string) ([]bridge.Feed, error) {
@@ -83,20 +89,21 @@ func open(t testing.TB, files *Files, feed bridge.Feed) (string, time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, r, err := files.Open(t.Context(), r, Identity)
+	content, err := files.Open(t.Context(), r, Identity)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	b, err := io.ReadAll(file)
+	defer content.Close()
+	var b strings.Builder
+	if content.File != nil {
+		_, err = io.Copy(&b, content.File)
+	} else {
+		err = content.Stream(t.Context(), &b)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, made := files.Modified(r)
-	if !made {
-		t.Error("an open rendering is not made")
-	}
-	return string(b), at
+	return b.String(), content.Modified
 }
 
 // have are the names in the folder: of a feed's files just its number.
@@ -276,14 +283,234 @@ func TestChangedIsLater(t *testing.T) {
 		}
 		last = at
 	}
-	s.calendar.Rev++
+	move := func(hour int) {
+		t.Helper()
+		s.calendar.Rev++
+		s.objects[0].Data = octets(t, convert.Series{Event: event("a", "W. Europe Standard Time", fmt.Sprintf("2026-07-01T%d:00:00", hour), "2026-07-01T20:00:00")})
+	}
+	move(11)
 	later("a change in Outlook")
 	feed.Detail, feed.Changed = bridge.DetailBusy, now
 	feed = s.put(feed)
 	sweep(t, files)
 	later("a change of the feed")
-	s.calendar.Rev++
+	move(12)
 	later("another change in Outlook")
+}
+
+// state is what a reader sees of a feed: its octets, tag and time.
+func state(t testing.TB, files *Files, feed bridge.Feed) string {
+	t.Helper()
+	r, err := files.Rendering(t.Context(), feed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, at := open(t, files, feed)
+	if again, err := files.Rendering(t.Context(), feed); err != nil || again.Tag != r.Tag || !again.Modified.Equal(at) || len(r.Tag) != 32 {
+		t.Errorf("%v: the tag %s of %s is %s of %s by now", err, r.Tag, r.Modified, again.Tag, again.Modified)
+	}
+	return r.Tag + " " + at.String() + "\n" + text
+}
+
+// TestHiddenChanges: a change in Outlook of what a feed does not tell changes nothing of it, neither its octets nor its
+// stamps, tag and time; what it tells changes all of them. So it is also where the server starts anew, and where no files
+// can be written.
+func TestHiddenChanges(t *testing.T) {
+	base := func() graph.Event {
+		e := event("a", "W. Europe Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")
+		e.Subject, e.LastModified = "Merger", "2026-05-01T00:00:00Z"
+		return e
+	}
+	body := func(e *graph.Event) { e.Body = graph.ItemBody{ContentType: "text", Content: "More of it"} }
+	subject := func(e *graph.Event) { e.Subject = "Takeover" }
+	place := func(e *graph.Event) { e.Location.DisplayName = "Hotel" }
+	reminder := func(e *graph.Event) { e.IsReminderOn, e.ReminderMinutes = true, 10 }
+	guests := func(e *graph.Event) {
+		e.Attendees = []graph.Attendee{{Type: "required", EmailAddress: graph.EmailAddress{Address: "bruno@buyer.example"}}}
+	}
+	busy := func(e *graph.Event) { e.ShowAs = "free" }
+	earlier := func(e *graph.Event) { e.Start.DateTime = "2026-07-01T09:00:00" }
+	private := func(e *graph.Event) { e.Sensitivity = "private" }
+	for _, c := range []struct {
+		detail  string
+		options bridge.FeedOptions
+		hidden  []func(*graph.Event)
+		shown   []func(*graph.Event)
+	}{
+		{bridge.DetailBusy, bridge.FeedOptions{}, []func(*graph.Event){body, subject, place, reminder, guests, private}, []func(*graph.Event){earlier, busy}},
+		{bridge.DetailLimited, bridge.FeedOptions{}, []func(*graph.Event){body, reminder, guests}, []func(*graph.Event){subject, earlier, place, private}},
+		{bridge.DetailFull, bridge.FeedOptions{Private: bridge.Blur}, nil, []func(*graph.Event){subject, body, private, earlier}},
+	} {
+		for _, streamed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s streamed=%v", c.detail, streamed), func(t *testing.T) {
+				s := newShelf(t)
+				now, e := date(2026, 6, 3), base()
+				publish := func(change func(*graph.Event)) {
+					t.Helper()
+					change(&e)
+					now = now.Add(time.Hour)
+					e.LastModified = now.Format(time.RFC3339)
+					s.calendar.Rev++
+					s.calendar.Modified = now
+					s.objects[0].Modified, s.objects[0].Data = now, octets(t, convert.Series{Event: e})
+				}
+				dir := filepath.Join(t.TempDir(), "cache")
+				if streamed {
+					if err := os.WriteFile(dir, nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				log := slog.New(slog.NewTextHandler(t.Output(), nil))
+				start := func() *Files {
+					return &Files{Dir: dir, Store: s, Now: func() time.Time { return now }, Log: log}
+				}
+				files := start()
+				feed := s.put(bridge.Feed{ID: 1, Detail: c.detail, Options: c.options})
+				publish(func(*graph.Event) {})
+				before := state(t, files, feed)
+				for i := range 2 { // the second time of what is already so
+					for n, change := range c.hidden {
+						publish(change)
+						if !streamed && n == 1 {
+							files = start()
+						}
+						if after := state(t, files, feed); after != before {
+							t.Fatalf("hidden change %d:\n%s\nnot\n%s", n, after, before)
+						}
+					}
+					if i == 1 {
+						break
+					}
+					for n, change := range c.shown {
+						publish(change)
+						after := state(t, files, feed)
+						tag, at, text := strings.Cut(after, " ")
+						oldTag, oldAt, _ := strings.Cut(before, " ")
+						if !text || tag == oldTag || at <= oldAt || !strings.Contains(after, "LAST-MODIFIED:"+now.UTC().Format("20060102T150405Z")) {
+							t.Fatalf("shown change %d:\n%s\nafter\n%s", n, after, before)
+						}
+						before = after
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestHiddenPrivate: so it is with what a full feed blurs.
+func TestHiddenPrivate(t *testing.T) {
+	s := newShelf(t)
+	files := &Files{Dir: t.TempDir(), Store: s}
+	feed := s.put(bridge.Feed{ID: 1, Options: bridge.FeedOptions{Private: bridge.Blur}})
+	e := event("a", "W. Europe Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")
+	var before string
+	for i, subject := range []string{"Clinic", "Hospital", "Home"} {
+		e.Subject, e.Sensitivity = subject, "private"
+		s.calendar.Rev++
+		s.objects[0].Modified, s.objects[0].Data = date(2026, 6, 3+i), octets(t, convert.Series{Event: e})
+		after := state(t, files, feed)
+		if before != "" && after != before {
+			t.Errorf("%s\nnot\n%s", after, before)
+		}
+		before = after
+	}
+}
+
+// TestStreamed: where no files can be written the feed is the same as with files, in every coding; what is published while
+// it is streamed breaks it off.
+func TestStreamed(t *testing.T) {
+	s := newShelf(t)
+	feed := s.put(bridge.Feed{ID: 1})
+	want, _ := open(t, &Files{Dir: t.TempDir(), Store: s}, feed)
+	dir := filepath.Join(t.TempDir(), "cache")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	files := &Files{Dir: dir, Store: s, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	r, err := files.Rendering(t.Context(), feed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for as, read := range map[Coding]func(io.Reader) (io.Reader, error){
+		Identity: func(r io.Reader) (io.Reader, error) { return r, nil },
+		Gzip:     func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		Zstd:     func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) },
+	} {
+		content, err := files.Open(t.Context(), r, as)
+		if err != nil || content.File != nil {
+			t.Fatalf("%q: %v, file %v", as, err, content.File)
+		}
+		var b bytes.Buffer
+		if err := content.Stream(t.Context(), &b); err != nil {
+			t.Fatal(err)
+		}
+		plain, err := read(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(plain); err != nil || string(got) != want {
+			t.Errorf("%q: %v\n%s\nnot\n%s", as, err, got, want)
+		}
+	}
+	read := s.read
+	if again, err := files.Rendering(t.Context(), feed); err != nil || again.Tag != r.Tag || s.read != read {
+		t.Errorf("%v: the tag is %s, then %s; %d pages were read for it", err, r.Tag, again.Tag, s.read-read)
+	}
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d lines of the log:\n%s", n, log.String())
+	}
+
+	content, err := files.Open(t.Context(), r, Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.objects[0].Data = octets(t, convert.Series{Event: event("a", "UTC", "2026-07-01T12:00:00", "2026-07-01T13:00:00")})
+	if err := content.Stream(t.Context(), io.Discard); !errors.Is(err, errPublished) {
+		t.Errorf("after a change: %v", err)
+	}
+
+	// Once there is room again, there are files again.
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	s.calendar.Rev++
+	if open(t, files, feed); have(t, files) != "1" || !strings.Contains(log.String(), "can be written again") {
+		t.Errorf("%s\n%s", have(t, files), log.String())
+	}
+}
+
+// TestNotReady: a feed waits for every calendar of its own that may come.
+func TestNotReady(t *testing.T) {
+	for name, c := range map[string]struct {
+		second bridge.Calendar
+		ready  bool
+	}{
+		"new":             {bridge.Calendar{}, false},
+		"in its pages":    {bridge.Calendar{Phase: bridge.PhaseOpening}, false},
+		"saved into":      {bridge.Calendar{Phase: bridge.PhaseOpening, Rev: 1}, false},
+		"throttled":       {bridge.Calendar{Fault: bridge.Fault{Reason: bridge.ReasonThrottled, Action: bridge.ActionWait}}, false},
+		"unavailable":     {bridge.Calendar{Fault: bridge.Fault{Reason: bridge.ReasonUnavailable, Action: bridge.ActionWait}}, false},
+		"odd":             {bridge.Calendar{Fault: bridge.Fault{Reason: bridge.ReasonOther, Action: bridge.ActionInspect}}, false},
+		"signed out":      {bridge.Calendar{Fault: bridge.Fault{Reason: bridge.ReasonSignInRefused, Action: bridge.ActionSignIn}}, false},
+		"not shared":      {bridge.Calendar{Fault: bridge.Fault{Reason: bridge.ReasonShared, Action: bridge.ActionShare}}, true},
+		"listed":          {bridge.Calendar{Good: date(2026, 6, 1)}, true},
+		"listed and odd":  {bridge.Calendar{Good: date(2026, 6, 1), Fault: bridge.Fault{Reason: bridge.ReasonOther, Action: bridge.ActionInspect}}, true},
+		"opened again":    {bridge.Calendar{Good: date(2026, 6, 1), Phase: bridge.PhaseOpening}, true},
+		"stopped at last": {bridge.Calendar{Phase: bridge.PhaseSteady, Rev: 3}, true},
+	} {
+		s := newShelf(t)
+		c.second.ID = 6
+		s.more = []bridge.Calendar{c.second}
+		files := &Files{Dir: t.TempDir(), Store: s}
+		_, err := files.Rendering(t.Context(), s.put(bridge.Feed{ID: 1}))
+		if ready := err == nil; ready != c.ready || !ready && !errors.Is(err, ErrNotReady) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := files.Rendering(t.Context(), s.put(bridge.Feed{ID: 1, Calendars: []bridge.CalendarID{5}})); err != nil {
+			t.Errorf("%s, in a feed of the other: %v", name, err)
+		}
+	}
 }
 
 // TestOpenMeanwhile: what happens to a feed while it is rendered.
@@ -301,7 +528,7 @@ func TestOpenMeanwhile(t *testing.T) {
 	} {
 		s := newShelf(t)
 		files := &Files{Dir: t.TempDir(), Store: s}
-		r, err := files.Rendering(t.Context(), s.put(bridge.Feed{ID: 1}))
+		r, err := files.rendering(t.Context(), s.put(bridge.Feed{ID: 1}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -310,13 +537,13 @@ func TestOpenMeanwhile(t *testing.T) {
 				c.happen(s)
 			}
 		}
-		file, now, err := files.Open(t.Context(), r, Gzip)
+		now, err := files.Rendering(t.Context(), r.feed)
 		if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if err == nil {
-			if file.Close(); now.Tag == r.Tag || now.feed.Detail != c.detail || have(t, files) != "1" {
-				t.Errorf("%s: tag %s after %s, detail %s, files %s", c.name, now.Tag, r.Tag, now.feed.Detail, have(t, files))
+			if now.state == r.state || now.feed.Detail != c.detail || have(t, files) != "1" {
+				t.Errorf("%s: state %s after %s, detail %s, files %s", c.name, now.state, r.state, now.feed.Detail, have(t, files))
 			}
 		} else if got := have(t, files); got != "" {
 			t.Errorf("%s: left behind: %s", c.name, got)
@@ -326,12 +553,8 @@ func TestOpenMeanwhile(t *testing.T) {
 	// It does not try for ever.
 	s := newShelf(t)
 	files := &Files{Dir: t.TempDir(), Store: s}
-	r, err := files.Rendering(t.Context(), s.put(bridge.Feed{ID: 1}))
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.onRead = func() { s.calendar.Rev++ }
-	if _, _, err := files.Open(t.Context(), r, Identity); !errors.Is(err, errPublished) || have(t, files) != "" {
+	if _, err := files.Rendering(t.Context(), s.put(bridge.Feed{ID: 1})); !errors.Is(err, errPublished) || have(t, files) != "" {
 		t.Errorf("%v, %s", err, have(t, files))
 	}
 }
@@ -341,20 +564,20 @@ func TestRenderingStates(t *testing.T) {
 	s := newShelf(t)
 	files := &Files{Dir: t.TempDir(), Store: s}
 	feed := s.put(bridge.Feed{ID: 1})
-	first, err := files.Rendering(t.Context(), feed)
-	if err != nil || first.Name != "Calendar" || len(first.Tag) != 32 || s.read != 0 {
+	first, err := files.rendering(t.Context(), feed)
+	if err != nil || first.Name != "Calendar" || len(first.state) != 32 || s.read != 0 {
 		t.Errorf("%+v, %v, %d pages", first, err, s.read)
 	}
-	if again, err := files.Rendering(t.Context(), feed); err != nil || again.Tag != first.Tag {
-		t.Errorf("a tag changes by itself: %v", err)
+	if again, err := files.rendering(t.Context(), feed); err != nil || again.state != first.state {
+		t.Errorf("a state changes by itself: %v", err)
 	}
 	other := feed
 	other.Calendars = []bridge.CalendarID{6}
-	if _, err := files.Rendering(t.Context(), other); !errors.Is(err, ErrNoCalendars) {
+	if _, err := files.rendering(t.Context(), other); !errors.Is(err, ErrNoCalendars) {
 		t.Errorf("without its calendar: %v", err)
 	}
 	s.calendar.Rev, s.calendar.Good = 0, time.Time{}
-	if _, err := files.Rendering(t.Context(), feed); !errors.Is(err, ErrNotReady) {
+	if _, err := files.rendering(t.Context(), feed); !errors.Is(err, ErrNotReady) {
 		t.Errorf("before the first sync: %v", err)
 	}
 }

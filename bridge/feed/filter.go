@@ -222,16 +222,8 @@ func notBefore(object []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return object
 	}
-	stamp := t.UTC().AppendFormat(nil, ics.UTCForm)
 	out := bytes.Clone(object)
-	for l := range ics.Lines(out) {
-		switch string(l.Name()) {
-		case ical.PropDateTimeStamp, ical.PropLastModified:
-			// A line this short is not folded, so the value shares its memory.
-			if v := l.Value(); len(v) == len(stamp) && bytes.Compare(v, stamp) < 0 {
-				copy(v, stamp)
-			}
-		}
-	}
+	stamp := t.UTC().AppendFormat(nil, ics.UTCForm)
+	setStamp(out, t, func(value []byte) bool { return bytes.Compare(value, stamp) < 0 })
 	return out
 }

@@ -21,13 +21,14 @@ type info struct {
 	Name        string
 	Description string
 	Color       string // "#rrggbb"
-	Zone        string // IANA name; "": the one that most objects are written in
 }
 
 // writeFeed writes objects, each the octets of one calendar object as [ics.Encode] wrote them, as one published calendar
 // for subscribers: VTIMEZONEs first, each once and right for all objects that name it, then the other components
 // line by line. It reads objects twice and holds none of them, and writes nothing before the first reading is done.
-// The properties of the calendar are those that subscribers read (RFC 7986, and the older X-WR- names).
+// The properties of the calendar are those that subscribers read (RFC 7986, and the older X-WR- names). X-WR-TIMEZONE is
+// not among them: readers that heed it (recurring-ical-events) move times in UTC to that zone before they expand a rule,
+// and a series in UTC is an hour off after the next clock change.
 func writeFeed(w io.Writer, i info, objects func() iter.Seq2[[]byte, error]) error {
 	cal := newCalendar()
 	add(cal, ical.PropMethod, "PUBLISH")
@@ -42,19 +43,13 @@ func writeFeed(w io.Writer, i info, objects func() iter.Seq2[[]byte, error]) err
 	add(cal, ical.PropRefreshInterval, "PT1H")
 	cal.Props.Get(ical.PropRefreshInterval).Params.Set(ical.ParamValue, "DURATION") // RFC 7986 §5.7 has no default
 	add(cal, "X-PUBLISHED-TTL", "PT1H")
-	return merge(w, cal, objects, func(zones map[string]*usage) {
-		zone := i.Zone
-		if zone == "" {
-			zone = commonest(zones)
-		}
-		addText(cal, "X-WR-TIMEZONE", zone)
-	})
+	return merge(w, cal, objects)
 }
 
 // WriteCalendar writes objects as writeFeed does, without METHOD and the properties of a feed, and with all that the objects
 // hold: a file for import.
 func WriteCalendar(w io.Writer, objects func() iter.Seq2[[]byte, error]) error {
-	return merge(w, newCalendar(), objects, func(map[string]*usage) {})
+	return merge(w, newCalendar(), objects)
 }
 
 func newCalendar() *ical.Calendar {
@@ -78,19 +73,7 @@ func addText(cal *ical.Calendar, name, text string) {
 	}
 }
 
-// commonest is the zone that most objects name, the first by name of several; UTC where none is named.
-func commonest(zones map[string]*usage) string {
-	name, most := "UTC", 0
-	for _, id := range slices.Sorted(maps.Keys(zones)) {
-		if n := zones[id].objects; n > most {
-			name, most = id, n
-		}
-	}
-	return name
-}
-
-// merge calls known, which may add to head, once all zones are.
-func merge(w io.Writer, head *ical.Calendar, objects func() iter.Seq2[[]byte, error], known func(map[string]*usage)) error {
+func merge(w io.Writer, head *ical.Calendar, objects func() iter.Seq2[[]byte, error]) error {
 	zones := map[string]*usage{}
 	for object, err := range objects() {
 		if err == nil {
@@ -100,7 +83,6 @@ func merge(w io.Writer, head *ical.Calendar, objects func() iter.Seq2[[]byte, er
 			return fmt.Errorf("write calendar: %w", err)
 		}
 	}
-	known(zones)
 	e := ics.NewEncoder(w)
 	e.Begin(head.Component)
 	for _, id := range slices.Sorted(maps.Keys(zones)) {
@@ -135,7 +117,6 @@ func merge(w io.Writer, head *ical.Calendar, objects func() iter.Seq2[[]byte, er
 type usage struct {
 	first, end time.Time
 	endless    bool
-	objects    int    // that name it
 	given      []byte // the VTIMEZONE that came with the first object, for a zone that we do not know
 }
 
@@ -169,7 +150,6 @@ func survey(object []byte, zones map[string]*usage) error {
 			u = &usage{given: bytes.Clone(octets)}
 			zones[id] = u
 		}
-		u.objects++
 		u.widen(life.first, life.end)
 		u.endless = u.endless || life.endless
 	}

@@ -85,7 +85,7 @@ func TestWriteFeed(t *testing.T) {
 		octets(t, convert.Series{Event: event("d", "Eastern Standard Time", "2026-07-01T10:00:00", "2026-07-01T11:00:00")}),
 	}
 	var b bytes.Buffer
-	about := info{Name: "Ann, at work", Description: "Line\nbreak", Color: "#0078d4", Zone: "Europe/Berlin"}
+	about := info{Name: "Ann, at work", Description: "Line\nbreak", Color: "#0078d4"}
 	if err := writeFeed(&b, about, each(objects)); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestWriteFeed(t *testing.T) {
 	}
 	head, _, _ := strings.Cut(b.String(), "BEGIN:VTIMEZONE")
 	want := "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//outbridge//outbridge//EN\nCALSCALE:GREGORIAN\nMETHOD:PUBLISH\nNAME:Ann\\, at work\n" +
-		"X-WR-CALNAME:Ann\\, at work\nDESCRIPTION:Line\\nbreak\nX-WR-CALDESC:Line\\nbreak\nX-WR-TIMEZONE:Europe/Berlin\nCOLOR:dodgerblue\n" +
+		"X-WR-CALNAME:Ann\\, at work\nDESCRIPTION:Line\\nbreak\nX-WR-CALDESC:Line\\nbreak\nCOLOR:dodgerblue\n" +
 		"X-APPLE-CALENDAR-COLOR:#0078D4\nREFRESH-INTERVAL;VALUE=DURATION:PT1H\nX-PUBLISHED-TTL:PT1H\n"
 	if got := strings.ReplaceAll(head, "\r\n", "\n"); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)

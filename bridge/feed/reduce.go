@@ -21,6 +21,7 @@ import (
 type shows struct {
 	feed   bridge.Feed
 	filter filter // Owner is of the object's calendar
+	before stamps
 }
 
 func (r Rendering) shows() shows {
@@ -34,7 +35,12 @@ func (r Rendering) shows() shows {
 		Only:      o.Categories,
 		Not:       o.NotCategories,
 		Window:    r.window,
-	}}
+	}, r.stamps}
+}
+
+// reduces is whether the feed may show an object reduced.
+func (r Rendering) reduces() bool {
+	return r.feed.Detail != bridge.DetailFull || r.feed.Options.Private == bridge.Blur
 }
 
 // object is the octets of an object as the feed shows it; nil where it does not.
@@ -44,7 +50,10 @@ func (s shows) object(o bridge.Object) ([]byte, error) {
 		return nil, err
 	}
 	if s.feed.Detail != bridge.DetailFull || s.feed.Options.Private == bridge.Blur && private(data) {
-		return s.reduce(data, latest(o.Modified, s.feed.Changed))
+		if data, err = s.reduce(data, latest(o.Modified, s.feed.Changed)); err != nil {
+			return nil, err
+		}
+		return s.before.keep(data)
 	}
 	return notBefore(data, s.feed.Changed), nil
 }
@@ -58,7 +67,8 @@ var timeProps = []string{
 // reduce makes an object tell only what the feed's detail and its word on private events allow. It copies what is
 // allowed rather than deleting what is not, so a property that is new to the converter never leaks. The UID is replaced by a keyed hash,
 // since that of a meeting is the same in every attendee's mailbox. DTSTAMP and LAST-MODIFIED are when the bridge published
-// the object or the feed was changed: when somebody has edited it in Outlook, and how often, is not told.
+// the object or the feed was changed, and stay what they are while what is shown does (stamps): when somebody has edited
+// it in Outlook, and how often, is not told.
 func (s shows) reduce(data []byte, stamp time.Time) ([]byte, error) {
 	cal, err := ics.Decode(data)
 	if err != nil {

@@ -122,16 +122,22 @@ func driveContract(t *testing.T, s *schema, cloud string) {
 			}
 			link = page.Next
 		}
-		for _, r := range c.Events(t.Context(), ids) {
+		for _, r := range c.Events(t.Context(), cals[0].ID, ids) {
 			did("Events", r.Err)
 		}
-		for _, r := range c.Masters(t.Context(), refs) {
+		for _, r := range c.Masters(t.Context(), cals[0].ID, refs) {
 			did("Masters", r.Err)
-			_, err := c.Instances(t.Context(), r.ID, start, end)
+			_, err := c.Instances(t.Context(), cals[0].ID, r.ID, start, end)
 			did("Instances", err)
 		}
 		for _, err := range c.EventsFrom(t.Context(), cals[0].ID, now) {
 			did("EventsFrom", err)
+		}
+		for e, err := range c.FullView(t.Context(), cals[0].ID, start, end) {
+			did("FullView", err)
+			for _, r := range c.Listed(t.Context(), cals[0].ID, []graph.Event{e}) {
+				did("Listed", r.Err)
+			}
 		}
 		for _, err := range c.View(t.Context(), cals[0].ID, start, end) {
 			did("View", err)

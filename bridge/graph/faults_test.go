@@ -251,7 +251,7 @@ func TestPartsTakeTurns(t *testing.T) {
 				for i := range 90 {
 					ids = append(ids, graph.EventID(fmt.Sprint("id", i)))
 				}
-				for i, r := range c.Events(t.Context(), ids) {
+				for i, r := range c.Events(t.Context(), "", ids) {
 					if r.Err != nil || r.Event.ID != ids[i] {
 						t.Fatalf("%d through, %v: part %d: %v", through, refusal, i, r.Err)
 					}
@@ -281,7 +281,7 @@ func TestThrottledBatchComesInSmallOnes(t *testing.T) {
 			}
 			w.Write(answer.Body.Bytes())
 		})
-		for _, r := range c.Events(t.Context(), []graph.EventID{"a", "b", "c", "d", "e", "f", "g", "h", "i"}) {
+		for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b", "c", "d", "e", "f", "g", "h", "i"}) {
 			if r.Err != nil {
 				t.Error(r.Err)
 			}
@@ -305,7 +305,7 @@ func TestPartThatIsAlwaysThrottledEnds(t *testing.T) {
 				return reply{status: 200, body: `{"id":"` + p.id + `"}`}
 			})
 		})
-		for _, r := range c.Events(t.Context(), []graph.EventID{"a", "never", "b"}) {
+		for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "never", "b"}) {
 			if graph.IsThrottled(r.Err) != (r.ID == "never") {
 				t.Errorf("%s: %v", r.ID, r.Err)
 			}
@@ -332,7 +332,7 @@ func TestBatchesGrowAgain(t *testing.T) {
 		})
 		read := func() {
 			sizes = nil
-			for _, r := range c.Events(t.Context(), []graph.EventID{"a", "b", "c", "d", "e", "f", "g", "h"}) {
+			for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b", "c", "d", "e", "f", "g", "h"}) {
 				if r.Err != nil {
 					t.Error(r.Err)
 				}
@@ -378,7 +378,7 @@ func TestThrottledPartHoldsTheMailbox(t *testing.T) {
 		})
 		var all sync.WaitGroup
 		all.Go(func() {
-			for _, r := range c.Events(t.Context(), []graph.EventID{"a"}) {
+			for _, r := range c.Events(t.Context(), "", []graph.EventID{"a"}) {
 				if r.Err != nil {
 					t.Error(r.Err)
 				}

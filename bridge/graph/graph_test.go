@@ -314,7 +314,7 @@ func TestContextEndsEveryWait(t *testing.T) {
 						}
 					})
 				}
-				for _, r := range c.Events(ctx, []graph.EventID{"a", "b"}) {
+				for _, r := range c.Events(ctx, "", []graph.EventID{"a", "b"}) {
 					if r.Err == nil || graph.IsUnavailable(r.Err) {
 						t.Errorf("result %v", r.Err)
 					}
@@ -373,7 +373,7 @@ func TestFourRequestsAtOnceWithBatches(t *testing.T) {
 		synctest.Wait()
 		for i := range 12 {
 			all.Go(func() {
-				for _, r := range c.Events(t.Context(), []graph.EventID{"a", "b", "c", "d", "e", "f"}[:i%6+1]) {
+				for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b", "c", "d", "e", "f"}[:i%6+1]) {
 					if r.Err != nil {
 						t.Error(r.Err)
 					}
@@ -403,7 +403,7 @@ func TestSmallBatchGoesBesideOthers(t *testing.T) {
 			})
 			read := func(n int) (took time.Duration) {
 				began := time.Now()
-				for _, r := range c.Events(t.Context(), []graph.EventID{"a", "b", "c", "d"}[:n]) {
+				for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b", "c", "d"}[:n]) {
 					if r.Err != nil {
 						t.Error(r.Err)
 					}
@@ -500,7 +500,7 @@ func TestRequestHeadersAndPaths(t *testing.T) {
 	if _, err := c.Calendars(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Instances(t.Context(), "A/+=.", from, from.AddDate(0, 0, 1)); err != nil {
+	if _, err := c.Instances(t.Context(), "", "A/+=.", from, from.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
 	for range c.EventsFrom(t.Context(), "c=", from) {

@@ -16,16 +16,16 @@ type MasterRef struct {
 	Zone string
 }
 
-// Masters reads series masters with all of their exceptions and cancelled occurrences, which Graph gives only in a
+// Masters reads series masters of cal (see eventPath) with all of their exceptions and cancelled occurrences, which Graph gives only in a
 // GET of one master that names them (learn.microsoft.com/graph/api/event-get). Exceptions that Graph pages are read to
 // the end and merged, and the Event's Raw is the merged JSON. Where Graph does not know the zone, the times are in
 // UTC, as Start.TimeZone then says. Results come in the order asked; a master that is no series comes as it is.
-func (c *Client) Masters(ctx context.Context, refs []MasterRef) []Result {
+func (c *Client) Masters(ctx context.Context, cal CalendarID, refs []MasterRef) []Result {
 	results := make([]Result, len(refs))
 	gets := make([]masterGet, len(refs))
 	parts := make([]*request, len(refs))
 	for i, ref := range refs {
-		g, r := &gets[i], c.eventRequest("read series", ref.ID, &results[i])
+		g, r := &gets[i], c.eventRequest("read series", cal, ref.ID, &results[i])
 		g.named = c.selection(true)
 		if g.zone = ref.Zone; !headerSafe(ref.Zone) {
 			g.zone = "UTC"

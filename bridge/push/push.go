@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -210,6 +211,10 @@ func (p *Pusher) send(ctx context.Context, s *bridge.PushSubscription) (status i
 			Topic:          base64url(collapse[:])[:32],
 			VAPIDPublicKey: base64url(p.public), VAPIDPrivateKey: base64url(p.private),
 		})
+	var asked *url.Error // names the endpoint, which is a secret
+	if errors.As(err, &asked) {
+		err = asked.Err
+	}
 	if err != nil {
 		return 0, 0, err
 	}

@@ -65,7 +65,7 @@ func (r *calendarRound) run(ctx context.Context) error {
 	if err := r.catchUp(ctx); err != nil {
 		return err
 	}
-	err := beyond{r.mirror}.complete(ctx)
+	err := beyond{r.mirror, r.memory}.complete(ctx)
 	if errors.Is(err, bridge.ErrConflict) {
 		return err
 	}
@@ -157,13 +157,4 @@ func (r *calendarRound) good(ctx context.Context, changed bool) error {
 	}
 	r.memory.idle = idleCursor{}
 	return r.progress.SetGood(ctx, r.cal.ID, r.cal.Seq, link, now)
-}
-
-// askAgain asks for events that have turned up in another calendar.
-func (r *calendarRound) askAgain(ctx context.Context, ids []graph.EventID) error {
-	err := r.again(ctx, func(ctx context.Context) error { return r.resolver.askAgain(ctx, ids) })
-	if err != nil {
-		return err
-	}
-	return r.settle(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,7 +108,7 @@ func (d *Deriver) deriveRefused(ctx context.Context, refused []graph.EventID) er
 		for _, id := range refused {
 			_, err := d.store.SeriesObject(ctx, d.cal.ID, id)
 			if errors.Is(err, bridge.ErrNotFound) {
-				marks = append(marks, bridge.Mark{Series: id, Complete: true})
+				marks = append(marks, bridge.Mark{Series: id, Complete: true, Unread: true})
 			} else if err != nil {
 				return err
 			}
@@ -161,22 +162,37 @@ func (d *Deriver) settle(ctx context.Context, drafts []draft, unsettled bool) er
 }
 
 // distinct gives the object a UID of its own where another one of the calendar has it already: one UID, one resource
-// (RFC 4791 §4.1). A copy of an event within a calendar has the same iCalUId.
+// (RFC 4791 §4.1). A copy of an event within a calendar has the same iCalUId. At one href the UID never changes (§5.3.2): an object
+// keeps what it has, one that comes back takes a href where it had a UID that is free, or else a new one.
 func (d *Deriver) distinct(ctx context.Context, one *draft, uids map[string]bool) error {
-	taken := uids[one.object.UID]
-	if !taken {
-		var err error
-		if taken, err = d.store.UIDTaken(ctx, d.cal.ID, one.Series, one.object.UID); err != nil {
+	o := one.object
+	taken := func(uid string) (bool, error) {
+		if uids[uid] {
+			return true, nil
+		}
+		return d.store.UIDTaken(ctx, d.cal.ID, one.Series, uid)
+	}
+	defer func() { uids[o.UID] = true }()
+	if one.exists {
+		o.Name = one.have.Name
+		return one.rename(one.have.UID)
+	}
+	for _, was := range one.past.Removed {
+		if isTaken, err := taken(was.UID); err != nil {
 			return err
+		} else if !isTaken {
+			o.Name = was.Name
+			return one.rename(was.UID)
 		}
 	}
-	if taken {
-		if err := one.rename(one.object.UID + "-" + shortHash(string(one.Series), 8)); err != nil {
-			return err
-		}
+	isTaken, err := taken(o.UID)
+	if err == nil && isTaken {
+		err = one.rename(ownUID(o.UID, one.Series))
 	}
-	uids[one.object.UID] = true
-	return nil
+	if slices.ContainsFunc(one.past.Removed, func(was bridge.Object) bool { return was.Name == o.Name }) {
+		o.Name = shortHash(o.Name+"\x00"+o.UID, 32) + ".ics"
+	}
+	return err
 }
 
 // Publish shows what is staged: all of it, or that of some series only. changed counts objects, removed ones included.
@@ -190,16 +206,17 @@ func (d *Deriver) Publish(ctx context.Context, series ...graph.EventID) (changed
 // nothing is left of it.
 func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok bool, err error) {
 	s = d.newSeries()
+	isMaster := false
 	for _, row := range rows {
 		switch row.Kind {
 		case bridge.KindSingle, bridge.KindMaster, bridge.KindOrphan:
 			if s.Event, err = eventOf(row); err != nil {
 				return s, false, err
 			}
-			ok = true
+			ok, isMaster = true, row.Kind == bridge.KindMaster
 		}
 	}
-	if s.Event.Recurrence == nil {
+	if s.Event.Recurrence == nil && !isMaster {
 		return s, ok, nil
 	}
 	if complete {

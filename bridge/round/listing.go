@@ -3,6 +3,7 @@ package round
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"outbridge/bridge"
@@ -97,26 +98,49 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 	}
 	p := newPage()
 	var changed []graph.EventID
+	fresh := map[graph.EventID]graph.EventID{}
 	for _, e := range events {
 		have, known := rows[e.ID]
 		if known && sameVersion(e, have) {
 			continue
 		}
-		if row := rowOf(e, round); row.Kind == bridge.KindOccurrence {
+		row := rowOf(e, round)
+		if !known {
+			fresh[e.ID] = row.Series
+		}
+		if row.Kind == bridge.KindOccurrence {
 			p.take(row) // a listing tells all of an occurrence
 		} else {
 			changed = append(changed, e.ID)
 		}
 	}
-	for _, res := range l.graph.Events(ctx, changed) {
+	hidden := map[graph.EventID]convert.Span{}
+	for _, res := range l.graph.Events(ctx, l.cal.GraphID, changed) {
 		switch {
-		case isGone(res.Err): // since it was listed; the next listing tells
+		case isHidden(res.Err):
+			i := slices.IndexFunc(events, func(e graph.Event) bool { return e.ID == res.ID })
+			hidden[res.ID] = convert.SpanOf(events[i])
 		case res.Err != nil:
 			return res.Err
 		default:
 			res.Event.ID = res.ID
 			p.take(rowOf(res.Event, round))
 		}
+	}
+	// What is not there any more either has gone since; the next listing tells.
+	err = l.view(ctx, hidden, func(e graph.Event) {
+		if row := rowOf(e, round); row.Kind == bridge.KindSingle {
+			p.put(row)
+			p.asListed(row.ID, true)
+		} else {
+			p.take(row)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := l.arrive(ctx, p, fresh); err != nil {
+		return err
 	}
 	return l.put(ctx, p, round)
 }

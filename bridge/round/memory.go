@@ -31,6 +31,9 @@ type calendarMemory struct {
 	idle   idleCursor
 	stuck  int       // rounds that the cursor has answered with a failure of Graph's own
 	viewed time.Time // when its window was last listed, where it has no cursor
+	looked time.Time // when what lies beyond its window was last asked for
+	looks  int       // that failed, in a row
+	reread time.Time // when masters that Graph lists and does not show were last asked for
 
 	// staging is held while objects are compared, staged or published, and never while Graph is asked.
 	staging sync.Mutex

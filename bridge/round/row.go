@@ -36,6 +36,12 @@ func eventOf(row bridge.Row) (graph.Event, error) {
 	return e, nil
 }
 
+// isHidden reports that Graph itself will not show an event by its id, whatever the reason: it says that there is none, or denies
+// access to it, while it shows everything else.
+func isHidden(err error) bool {
+	return isGone(err) || graph.IsNotOffered(err) && !graph.IsSignInNeeded(err)
+}
+
 // isGone reports that Graph has no such event: it says so, or it does not take the id for one any more.
 func isGone(err error) bool {
 	var e *graph.Error

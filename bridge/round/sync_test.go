@@ -620,6 +620,28 @@ func TestSettings(t *testing.T) {
 	w.Changes(0)
 }
 
+// TestZonesOfTheField: a series in a zone with an odd name is read and shown in the zone that it means, and Graph is asked in
+// names that it takes alone; the world objects to others.
+func TestZonesOfTheField(t *testing.T) {
+	w := newWorld(t)
+	cal := w.Box.Calendar()
+	for name, real := range map[string][2]string{
+		"Eastern Standard Time 1": {"Eastern Standard Time", "America/New_York"}, "Eastern Daylight Time": {"Eastern Standard Time", "America/New_York"},
+		"/mozilla.org/20070129_1/Europe/Vienna": {"W. Europe Standard Time", "Europe/Vienna"}, "GMT+6:30": {"Myanmar Standard Time", "Asia/Yangon"},
+		"Mitteleuropäische Zeit": {"W. Europe Standard Time", "Europe/Berlin"},
+	} {
+		e := weekly("In "+name, 0, 23, "monday")
+		e.Zone, e.RealZone = name, real[0]
+		cal.Create(e)
+		defer func() {
+			if text := w.Object("In " + name); !strings.Contains(text, "DTSTART;TZID="+real[1]+":") || !strings.Contains(text, "BYDAY=MO") {
+				t.Errorf("%s:\n%s", name, text)
+			}
+		}()
+	}
+	w.Changes(5)
+}
+
 // TestSettingsOneByOne: where one of the settings is refused or fails, the other comes in all the same, and what was known of
 // the one stays.
 func TestSettingsOneByOne(t *testing.T) {

@@ -2,7 +2,9 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/hmac"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 const (
 	metaAdministrator = "administrator"
 	metaRegistration  = "registration"
+	metaNetwork       = "network/" // and the hash of a network
 )
 
 func (s *Store) meta(ctx context.Context, key string) ([]byte, error) {
@@ -140,6 +143,55 @@ func (s *Store) EndSessions(ctx context.Context, now time.Time, ids ...int64) er
 	return nil
 }
 
+func (s *Store) NewBrowser() string {
+	id := newSecret()
+	return id + s.browserProof(id)
+}
+
+func (s *Store) Browser(mark string) (string, bool) {
+	if len(mark) != 2*len(newSecret()) {
+		return "", false
+	}
+	id, proof := mark[:len(mark)/2], mark[len(mark)/2:]
+	return id, hmac.Equal([]byte(proof), []byte(s.browserProof(id)))
+}
+
+// browserProof is as long as the id.
+func (s *Store) browserProof(id string) string {
+	return hex.EncodeToString(s.key.digest("browser", id))[:len(id)]
+}
+
+const maxNetworks = 64
+
+func (s *Store) KnowNetwork(ctx context.Context, network string, at time.Time) error {
+	err := s.write.transact(ctx, func(t tx) error {
+		_, err := t.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+			s.networkKey(network), fmt.Appendf(nil, "%020d", at.Unix()))
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `DELETE FROM meta WHERE key LIKE 'network/%' AND key NOT IN (
+			SELECT key FROM meta WHERE key LIKE 'network/%' ORDER BY value DESC, key LIMIT ?)`, maxNetworks)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remember network: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) NetworkKnown(ctx context.Context, network string) (bool, error) {
+	_, err := s.meta(ctx, s.networkKey(network))
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return false, fmt.Errorf("find network: %w", err)
+	}
+	return err == nil, nil
+}
+
+func (s *Store) networkKey(network string) string {
+	return metaNetwork + hex.EncodeToString(s.key.digest("network", network))
+}
+
 func (s *Store) AddAccount(ctx context.Context, name, mailbox string) (bridge.Account, error) {
 	// An account that has left the configuration is taken over with what it has.
 	res, err := s.write.exec(ctx, `
@@ -159,6 +211,16 @@ func (s *Store) AddAccount(ctx context.Context, name, mailbox string) (bridge.Ac
 
 func (s *Store) AddedAccounts(ctx context.Context) ([]bridge.Account, error) {
 	rows, err := s.read.query(ctx, selectAccount+` WHERE origin = 'page' ORDER BY name`)
+	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Account, error) { return scanAccount(r) })
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	return list, nil
+}
+
+// Accounts lists all accounts by name, those that have left the configuration too.
+func (s *Store) Accounts(ctx context.Context) ([]bridge.Account, error) {
+	rows, err := s.read.query(ctx, selectAccount+` ORDER BY name`)
 	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Account, error) { return scanAccount(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list accounts: %w", err)

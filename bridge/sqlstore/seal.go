@@ -60,6 +60,33 @@ func othersBits(path string) fs.FileMode {
 	return 0o077
 }
 
+// inUse ends a key file whose key has been used: a line with a tab, which every version reads over.
+const inUse = "\n\t\n"
+
+// KeyInUse reports whether the key has been used with a database that had something in it.
+func KeyInUse(path string) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && strings.HasSuffix(string(b), inUse)
+}
+
+// MarkKeyInUse makes KeyInUse true. A key that may not be written, such as a secret of a container, stays as it is.
+func MarkKeyInUse(path string) {
+	b, err := os.ReadFile(path)
+	if err != nil || strings.HasSuffix(string(b), inUse) {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	mark := inUse
+	if strings.HasSuffix(string(b), "\n") {
+		mark = mark[1:]
+	}
+	_, _ = f.WriteString(mark)
+}
+
 func makeKey(path string) (Key, error) {
 	secret := make([]byte, keySize)
 	rand.Read(secret)

@@ -159,6 +159,17 @@ func (s *Store) Close() error {
 	return errors.Join(s.cache.close(), s.read.Close(), s.write.Close())
 }
 
+// Empty reports whether nobody has entered anything yet: no account, administrator, password or feed.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	var any bool
+	err := s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM account) OR EXISTS (SELECT 1 FROM password) OR EXISTS (SELECT 1 FROM feed)
+		OR EXISTS (SELECT 1 FROM meta WHERE key = ?)`, metaAdministrator).Scan(&any)
+	if err != nil {
+		return false, fmt.Errorf("look for content: %w", err)
+	}
+	return !any, nil
+}
+
 // Ping reads from the database, for health checks.
 func (s *Store) Ping(ctx context.Context) error {
 	var n int

@@ -22,6 +22,7 @@ const (
 	// Readers at once, of a feed and of all. One more is told to come again.
 	maxReaders     = 32
 	maxAllReaders  = 128
+	maxStreams     = 8           // of these, such for whom a feed is rendered, each with a compressor
 	readerChunk    = 64 << 10    // octets that a reader has readerWindow for
 	readerWindow   = time.Minute // as a DAV answer has
 	readerLongest  = time.Hour
@@ -45,17 +46,21 @@ func (h *Handler) pageTurn(ctx context.Context) (back func(), ok bool) {
 
 // readers are those that feeds are being sent to.
 type readers struct {
-	mu  sync.Mutex
-	all int
-	of  map[bridge.FeedID]int
+	mu      sync.Mutex
+	all     int
+	streams int
+	of      map[bridge.FeedID]int
 }
 
-// enter counts one more reader of a feed; false where there are as many as may be.
-func (l *readers) enter(id bridge.FeedID) bool {
+// enter counts one more reader of a feed, which may have to be rendered for it; false where there are as many as may be.
+func (l *readers) enter(id bridge.FeedID, streamed bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.all >= maxAllReaders || l.of[id] >= maxReaders {
+	if l.all >= maxAllReaders || l.of[id] >= maxReaders || streamed && l.streams >= maxStreams {
 		return false
+	}
+	if streamed {
+		l.streams++
 	}
 	if l.of == nil {
 		l.of = map[bridge.FeedID]int{}
@@ -65,9 +70,12 @@ func (l *readers) enter(id bridge.FeedID) bool {
 	return true
 }
 
-func (l *readers) leave(id bridge.FeedID) {
+func (l *readers) leave(id bridge.FeedID, streamed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if streamed {
+		l.streams--
+	}
 	l.all--
 	if l.of[id]--; l.of[id] == 0 {
 		delete(l.of, id)
@@ -77,14 +85,9 @@ func (l *readers) leave(id bridge.FeedID) {
 // sendFile copies a file to a client under a deadline that moves on with what it takes. An error is a reader who has gone,
 // or is too slow.
 func sendFile(w http.ResponseWriter, f io.Reader) error {
-	deadline := http.NewResponseController(w)
-	end := time.Now().Add(readerLongest)
+	to := newPacedWriter(w)
 	for {
-		by := time.Now().Add(readerWindow)
-		if by.After(end) {
-			by = end
-		}
-		_ = deadline.SetWriteDeadline(by) // not every ResponseWriter has one; then the server's own holds
+		to.moveOn()
 		if _, err := io.CopyN(w, f, readerChunk); err != nil {
 			if err == io.EOF {
 				err = nil
@@ -92,4 +95,32 @@ func sendFile(w http.ResponseWriter, f io.Reader) error {
 			return err
 		}
 	}
+}
+
+// pacedWriter writes to a client under a deadline that moves on with what it takes.
+type pacedWriter struct {
+	w   http.ResponseWriter
+	end time.Time
+}
+
+func newPacedWriter(w http.ResponseWriter) pacedWriter {
+	return pacedWriter{w, time.Now().Add(readerLongest)}
+}
+
+func (p pacedWriter) moveOn() {
+	by := time.Now().Add(readerWindow)
+	if by.After(p.end) {
+		by = p.end
+	}
+	_ = http.NewResponseController(p.w).SetWriteDeadline(by) // not every ResponseWriter has one; then the server's own holds
+}
+
+func (p pacedWriter) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		p.moveOn()
+		var more int
+		more, err = p.w.Write(b[:min(len(b), readerChunk)])
+		n, b = n+more, b[more:]
+	}
+	return n, err
 }

@@ -54,6 +54,7 @@ func takeProfile(v *visit) error {
 	}
 	t, err := v.h.Store.TakeTicket(v.r.Context(), secret, v.h.now())
 	if errors.Is(err, bridge.ErrNotFound) {
+		RefusedSignIn(v.h.log(), v.r, "page", "")
 		v.fail(http.StatusGone, &Problem{"This link was already used or has expired.", "Create a new one on the Connect page of the account."})
 		return nil
 	}

@@ -2,9 +2,13 @@ package web
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -36,15 +40,21 @@ func (c Client) network() string {
 }
 
 // Edge is what every request passes first, CalDAV too. It decides once, for ClientOf, who is asking and whether the request
-// was safe on its way; refuses requests over plain http that need a password; and counts requests. Next is required.
+// was safe on its way; refuses requests over plain http that need a password; tells browsers to use https from then on;
+// counts requests; and answers for handlers that panic. Next is required.
 type Edge struct {
 	Next      http.Handler
 	DAV       func(*http.Request) bool // reports whether a request is CalDAV; nil: no request is
 	Proxies   Proxies
-	PublicURL string   // origin that clients use
-	Plain     bool     // accept passwords over plain http, because no real data is behind them
-	Metrics   *Metrics // nil: nothing is counted
+	PublicURL string       // origin that clients use
+	Plain     bool         // accept passwords over plain http, because no real data is behind them
+	Metrics   *Metrics     // nil: nothing is counted
+	Log       *slog.Logger // nil: slog.Default
 }
+
+// hsts is Strict-Transport-Security for a year. Other names of the domain are not ours to decide on, so it is without
+// includeSubDomains.
+const hsts = "max-age=31536000"
 
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin, part := time.Now(), e.part(r)
@@ -55,12 +65,53 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client := e.client(r)
+	if e.https(r) {
+		w.Header().Set("Strict-Transport-Security", hsts)
+	}
+	r = r.WithContext(context.WithValue(r.Context(), clientKey{}, client))
+	defer e.recovered(answer, r, part)
 	if !client.Safe && !e.Plain && (part == "dav" || part == "page") {
 		// Before anything asks for a password, so that the client sends none.
 		plainText(answer, http.StatusForbidden, "Passwords are not accepted over plain http from another machine: use https. If this bridge runs behind a proxy with TLS, set trusted_proxy in its configuration.\n")
 		return
 	}
-	e.Next.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), clientKey{}, client)))
+	e.Next.ServeHTTP(answer, r)
+}
+
+// https reports whether an answer may say that this host is only to be used by https (RFC 6797 §7.2: not over plain http).
+// A proxy that names no scheme is taken to use that of public_url.
+func (e *Edge) https(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	return strings.HasPrefix(e.PublicURL, "https://") && forwardedProto(r.Header) != "http"
+}
+
+// recovered ends a request whose handler panics. The cause is logged, where net/http would only say it to its ErrorLog.
+func (e *Edge) recovered(answer *countedAnswer, r *http.Request, part string) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(cause)
+	}
+	log := e.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	log.ErrorContext(r.Context(), "a request ended in a panic", "part", part, "method", knownMethod(r.Method),
+		"err", without(secretsOf(r), fmt.Sprint(cause)), "stack", string(debug.Stack()))
+	if answer.begun {
+		panic(http.ErrAbortHandler) // so that the client does not take the answer for whole
+	}
+	head := answer.Header()
+	for name := range head {
+		if name != "Strict-Transport-Security" {
+			head.Del(name)
+		}
+	}
+	plainText(answer, http.StatusInternalServerError, "Something went wrong. The log has the details.\n")
 }
 
 // ToHTTPS redirects requests over plain http to the same path at an https origin. A request with a password is refused

@@ -6,7 +6,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/feed"
@@ -31,7 +30,11 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	row, err := h.Store.FeedBySecret(r.Context(), secret)
+	if err == nil && h.Served != nil && !h.Served(row.User) {
+		err = bridge.ErrNotFound
+	}
 	if errors.Is(err, bridge.ErrNotFound) {
+		RefusedSignIn(h.log(), r, "feed", row.User)
 		plainText(w, http.StatusNotFound, "There is no such feed.\n")
 		return
 	}
@@ -51,7 +54,7 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", readerNextTime)
 		plainText(w, http.StatusServiceUnavailable, "This feed has too many readers at once.\n")
 	case r.Context().Err() == nil:
-		h.log().Error("feed", "feed", row.ID, "err", err)
+		h.log().Error("feed", "feed", row.ID, "err", without(secretsOf(r), err.Error()))
 		unavailable(w, "This feed is not available at the moment.")
 	}
 }
@@ -65,65 +68,74 @@ func unavailable(w http.ResponseWriter, why string) {
 	plainText(w, http.StatusServiceUnavailable, why+"\n")
 }
 
-// serveFeed writes nothing before an error.
+// serveFeed returns no error after it has written something.
 func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, row bridge.Feed) error {
 	now, err := h.Feeds.Rendering(r.Context(), row)
 	if err != nil {
 		return err
 	}
-	modified, made := h.Feeds.Modified(now)
-	state := negotiate.State{ETag: now.Tag}
-	if made { // it is not known before the first rendering
-		state.Modified = modified
-	}
-	switch state.Check(r) {
+	as := feed.Coding(negotiate.Coding(r.Header, string(feed.Zstd), string(feed.Gzip)))
+	switch (negotiate.State{ETag: now.Tag, Modified: now.Modified}).Check(r) {
 	case http.StatusNotModified:
-		validators(w.Header(), now.Tag, modified)
+		validators(w.Header(), now, as)
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	case http.StatusPreconditionFailed:
 		plainText(w, http.StatusPreconditionFailed, "The feed has changed.\n")
 		return nil
 	}
-	as := feed.Coding(negotiate.Coding(r.Header, string(feed.Zstd), string(feed.Gzip)))
-	f, now, err := h.Feeds.Open(r.Context(), now, as)
+	content, err := h.Feeds.Open(r.Context(), now, as)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
+	defer content.Close()
 	head := w.Header()
-	validators(head, now.Tag, info.ModTime())
+	validators(head, content.Rendering, as)
 	head.Set("Content-Type", "text/calendar; charset=utf-8")
-	head.Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": fileName(now.Name)}))
+	head.Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": fileName(content.Name)}))
 	if as != feed.Identity {
 		head.Set("Content-Encoding", string(as))
 	}
-	head.Set("Content-Length", fmt.Sprint(info.Size()))
+	if content.File != nil {
+		info, err := content.File.Stat()
+		if err != nil {
+			return err
+		}
+		head.Set("Content-Length", fmt.Sprint(info.Size()))
+	}
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if !h.readers.enter(row.ID) {
+	if !h.readers.enter(row.ID, content.File == nil) {
 		return errReaders
 	}
-	defer h.readers.leave(row.ID)
+	defer h.readers.leave(row.ID, content.File == nil)
 	w.WriteHeader(http.StatusOK)
-	_ = sendFile(w, f)
+	if content.File != nil {
+		_ = sendFile(w, content.File)
+	} else if err := content.Stream(r.Context(), newPacedWriter(w)); err != nil {
+		if r.Context().Err() == nil {
+			h.log().Warn("feed broken off", "feed", row.ID, "err", err)
+		}
+		panic(http.ErrAbortHandler) // an answer that ended well would be taken for the whole feed
+	}
 	return nil
 }
 
-// validators sets the headers that a 304 has too (RFC 9110 §15.4.5).
-func validators(head http.Header, tag string, modified time.Time) {
+// validators sets the headers that a 304 has too (RFC 9110 §15.4.5). The tag is strong, so each coding has its own (§8.8.1);
+// conditions are held against all of them.
+func validators(head http.Header, now feed.Rendering, as feed.Coding) {
+	tag := now.Tag
+	if as != feed.Identity {
+		tag += "-" + string(as)
+	}
 	head.Set("Cache-Control", "private, max-age=300")
 	head.Set("Vary", "Accept-Encoding")
 	head.Set("X-Robots-Tag", "noindex")
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("ETag", `"`+tag+`"`)
-	head.Set("Last-Modified", modified.UTC().Format(http.TimeFormat))
+	head.Set("Last-Modified", now.Modified.UTC().Format(http.TimeFormat))
 }
 
 func fileName(name string) string {

@@ -364,20 +364,114 @@ func TestFeedCache(t *testing.T) {
 		t.Errorf("after the cache was deleted: %s", got.Status)
 	}
 
-	// If nothing can be written, readers are told to come back; a 304 still works.
-	tag := s.get(url).Header.Get("ETag")
+	// Where nothing can be written, a feed is the same.
+	want := s.get(url)
 	if err := os.RemoveAll(s.cache); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(s.cache, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.get(url); got.StatusCode != 503 || got.Header.Get("Retry-After") == "" || got.Header.Get("ETag") != "" ||
-		!strings.HasPrefix(got.Header.Get("Content-Type"), "text/plain") {
-		t.Errorf("without a cache: %s %v", got.Status, got.Header)
+	for _, accept := range []string{"identity", "gzip", "zstd"} {
+		got := s.get(url, "Accept-Encoding", accept)
+		if got.StatusCode != 200 || got.body != want.body || got.Header.Get("Last-Modified") != want.Header.Get("Last-Modified") {
+			t.Errorf("without a cache: %s %v\n%s", got.Status, got.Header, got.body)
+		}
+		if got := s.get(url, "Accept-Encoding", accept, "If-None-Match", got.Header.Get("ETag")); got.StatusCode != 304 {
+			t.Errorf("without a cache, the present state: %s", got.Status)
+		}
+		if got := s.do("HEAD", url, "Accept-Encoding", accept); got.StatusCode != 200 || got.body != "" {
+			t.Errorf("without a cache, HEAD: %s %v", got.Status, got.Header)
+		}
 	}
-	if got := s.get(url, "If-None-Match", tag); got.StatusCode != 304 {
-		t.Errorf("without a cache, the present state: %s", got.Status)
+}
+
+// TestFeedTags: each coding has a strong tag of its own, and a reader that has any of them has the feed.
+func TestFeedTags(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.meeting("Review")
+	s.round()
+	url, _ := s.feed(bridge.Feed{})
+	tags := map[string]string{}
+	codings := []string{"identity", "gzip", "zstd"}
+	for _, coding := range codings {
+		tag := s.get(url, "Accept-Encoding", coding).Header.Get("ETag")
+		if other := tags[tag]; other != "" || !strings.HasPrefix(tag, `"`) {
+			t.Errorf("%s has the tag %s, as %s", coding, tag, other)
+		}
+		tags[tag] = coding
+	}
+	for tag := range tags {
+		for _, coding := range codings {
+			got := s.get(url, "Accept-Encoding", coding, "If-None-Match", tag)
+			if got.StatusCode != 304 || tags[got.Header.Get("ETag")] != coding {
+				t.Errorf("%s of a reader of %s: %s with the tag of %s", tag, coding, got.Status, tags[got.Header.Get("ETag")])
+			}
+		}
+	}
+}
+
+// TestFeedHidden: what a feed of busy times does not tell changes nothing that a reader sees of it.
+func TestFeedHidden(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	id := s.meeting("Review")
+	s.round()
+	url, _ := s.feed(bridge.Feed{Detail: bridge.DetailBusy})
+	before := s.get(url)
+	change := func(f func(e *graphsim.Event)) answer {
+		t.Helper()
+		if err := s.box.Calendar().Change(id, f); err != nil {
+			t.Fatal(err)
+		}
+		later := time.Now().Add(time.Hour)
+		s.now.Store(&later)
+		s.round()
+		return s.get(url)
+	}
+	for _, f := range []func(*graphsim.Event){
+		func(e *graphsim.Event) { e.Subject = "Layoffs" },
+		func(e *graphsim.Event) { e.Body, e.Location = "<p>All of them</p>", "Room 5" },
+	} {
+		after := change(f)
+		for _, name := range []string{"ETag", "Last-Modified"} {
+			if after.Header.Get(name) != before.Header.Get(name) {
+				t.Errorf("%s: %s, then %s", name, before.Header.Get(name), after.Header.Get(name))
+			}
+		}
+		if after.body != before.body {
+			t.Errorf("%s\nafter\n%s", after.body, before.body)
+		}
+	}
+	after := change(func(e *graphsim.Event) { e.End = e.End.Add(time.Hour) })
+	if after.Header.Get("ETag") == before.Header.Get("ETag") || after.Header.Get("Last-Modified") == before.Header.Get("Last-Modified") || after.body == before.body {
+		t.Errorf("the end has changed:\n%s\nafter\n%s", after.body, before.body)
+	}
+}
+
+// TestFeedWaits: a feed is not shown while one of its calendars was never listed whole.
+func TestFeedWaits(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.meeting("Review")
+	other := s.box.AddCalendar("Family", "")
+	other.Create(graphsim.Event{Subject: "School play", Start: at(2, 18), End: at(2, 20)})
+	s.sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.Contains(r.URL.Path, string(other.ID())) {
+			return &graphsim.Fault{Status: 400}
+		}
+		return nil
+	}
+	_, _ = s.b.Round(s.Context(), s.m)
+	url, _ := s.feed(bridge.Feed{})
+	if got := s.get(url); got.StatusCode != 503 || got.Header.Get("Retry-After") == "" {
+		t.Errorf("without one of two calendars: %s\n%s", got.Status, got.body)
+	}
+	s.sim.Fault = nil
+	s.round()
+	if got := s.get(url); got.StatusCode != 200 || !strings.Contains(got.body, "School play") {
+		t.Errorf("with both: %s\n%s", got.Status, got.body)
 	}
 }
 

@@ -31,7 +31,7 @@ var (
 	terse     = regexp.MustCompile(`^(` + strings.Join([]string{
 		`BEGIN:(VCALENDAR|VTIMEZONE|STANDARD|DAYLIGHT|VEVENT)`, `END:(VCALENDAR|VTIMEZONE|STANDARD|DAYLIGHT|VEVENT)`,
 		`VERSION:2\.0`, `PRODID:-//outbridge//outbridge//EN`, `CALSCALE:GREGORIAN`, `METHOD:PUBLISH`, `NAME:alice`, `X-WR-CALNAME:alice`,
-		`X-WR-TIMEZONE:` + zoneName, `COLOR:[a-z]{3,20}`, `X-APPLE-CALENDAR-COLOR:#[0-9A-F]{6}`, `REFRESH-INTERVAL;VALUE=DURATION:PT1H`, `X-PUBLISHED-TTL:PT1H`,
+		`COLOR:[a-z]{3,20}`, `X-APPLE-CALENDAR-COLOR:#[0-9A-F]{6}`, `REFRESH-INTERVAL;VALUE=DURATION:PT1H`, `X-PUBLISHED-TTL:PT1H`,
 		`TZID:` + zoneName, `TZOFFSET(FROM|TO):[+-]\d{4}`, `TZNAME:[A-Z+\-0-9]{1,6}`, `RRULE:` + ruleValue,
 		`UID:[0-9a-f]{40}`, `DTSTAMP:\d{8}T\d{6}Z`, `LAST-MODIFIED:\d{8}T\d{6}Z`,
 		`(DTSTART|DTEND|RECURRENCE-ID|EXDATE|RDATE)` + moment,
@@ -96,7 +96,7 @@ func hunt(t testing.TB, detail string, got answer, found map[string][]string) {
 	ours := strings.ToLower("BEGIN VCALENDAR VTIMEZONE STANDARD DAYLIGHT VEVENT VERSION outbridge CALSCALE GREGORIAN METHOD PUBLISH alice REFRESH-INTERVAL DURATION "+
 		"RRULE DTSTAMP LAST-MODIFIED DTSTART DTEND RECURRENCE-ID EXDATE SUMMARY Busy Private STATUS CONFIRMED TENTATIVE CANCELLED TRANSP OPAQUE TRANSPARENT "+
 		"LOCATION charset DAILY WEEKLY MONTHLY YEARLY BYMONTHDAY BYSETPOS X-APPLE-CALENDAR-COLOR dodgerblue text/calendar filename control accept encoding noindex nosniff "+
-		"x-published-ttl x-wr-timezone content type length disposition inline private max-age robots options ") + strings.ToLower(strings.Join(zonesIn(body), " "))
+		"x-published-ttl content type length disposition inline private max-age robots options ") + strings.ToLower(strings.Join(zonesIn(body), " "))
 	may := "" // what a limited feed may say
 	if limited {
 		for path, texts := range found {
@@ -168,6 +168,9 @@ func (s *site) publish(ctx context.Context, objects map[string][]byte) {
 			o.First, o.Last = (&ics.Reader{Resolve: convert.Zone}).Bounds(cal)
 		}
 		list = append(list, bridge.Derived{Series: o.Series, Object: o})
+	}
+	if err := s.store.SetGood(ctx, cals[0].ID, cals[0].Seq, "", time.Now()); err != nil {
+		s.Fatal(err)
 	}
 	if err := s.store.Stage(ctx, cals[0].ID, cals[0].Seq, list); err != nil {
 		s.Fatal(err)

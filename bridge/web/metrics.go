@@ -245,8 +245,13 @@ func (m *Metrics) Forget(account string) {
 }
 
 // metrics serves the metrics to requests with the token. If none is set, it serves them to this machine, and only while
-// public_url is on it: behind a proxy every request seems to come from this machine.
+// public_url is on it: behind a proxy every request seems to come from this machine. Like pages, they are for hosts of ours
+// alone: a site that points its own name here could read them in the administrator's browser.
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
+	if !h.ourHost(r) {
+		plainText(w, http.StatusMisdirectedRequest, r.Host+" is not the address of this bridge.\n")
+		return
+	}
 	if h.MetricsToken != "" {
 		want, have := sha256.Sum256([]byte("Bearer "+h.MetricsToken)), sha256.Sum256([]byte(r.Header.Get("Authorization")))
 		if subtle.ConstantTimeCompare(have[:], want[:]) != 1 {

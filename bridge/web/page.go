@@ -93,10 +93,16 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 		} else if errors.As(err, &tooLarge) {
 			v.fail(http.StatusRequestEntityTooLarge, &Problem{"The form is too large.", ""})
 		} else {
-			h.log().Error("page", "path", r.URL.Path, "err", err)
+			v.trouble(err)
 			v.fail(http.StatusInternalServerError, &Problem{"Something went wrong.", "Try again. The log has the details."})
 		}
 	}
+}
+
+// trouble logs what the administrator can do nothing about.
+func (v *visit) trouble(err error) {
+	secrets := secretsOf(v.r)
+	v.h.log().Error("page", "path", without(secrets, v.r.URL.Path), "err", without(secrets, err.Error()))
 }
 
 func readForm(r *http.Request) error {
@@ -182,7 +188,7 @@ func (v *visit) render(name string, p page) error {
 func (v *visit) fail(status int, p *Problem) {
 	v.status = status
 	if err := v.render("problem", page{Title: "That did not work", Trouble: p, Data: cmp.Or(v.back, "/")}); err != nil {
-		v.h.log().Error("page", "path", v.r.URL.Path, "err", err)
+		v.trouble(err)
 	}
 }
 

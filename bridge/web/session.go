@@ -20,6 +20,8 @@ const (
 	sessionIdle  = 14 * 24 * time.Hour // a session ends after this long without use
 	sessionLife  = 90 * 24 * time.Hour // and this long after sign-in in any case
 	sessionTouch = time.Hour           // the last use is recorded at most this often
+
+	markLife = 400 * 24 * time.Hour // browsers keep no cookie for longer (RFC 6265bis §5.5)
 )
 
 // NewSetupCode makes a code for Handler.SetupCode: 50 random bits, easy to read and type.
@@ -49,28 +51,36 @@ func HashPassword(password string) (string, error) {
 	return string(hash), err
 }
 
-// hashSlots limits how many passwords are compared at the same time: each takes a quarter of a second of processor time.
-var hashSlots = make(chan struct{}, 2)
+// hashSlots limit how many passwords are compared at the same time: each takes a quarter of a second of processor time.
+// Those who have been right before need not queue behind strangers.
+var hashSlots = map[bool]chan struct{}{false: make(chan struct{}, 2), true: make(chan struct{}, 1)}
 
-func passwordIs(password, hash string) bool {
-	hashSlots <- struct{}{}
-	defer func() { <-hashSlots }()
+func passwordIs(password, hash string, by guesser) bool {
+	slots := hashSlots[by.known]
+	slots <- struct{}{}
+	defer func() { <-slots }()
 	return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
 }
 
+// Cookies: the secret of the session, and the mark of a browser that has signed in (bridge.AdministratorStore).
+const (
+	sessionCookie = "outbridge"
+	browserCookie = "outbridge-browser"
+)
+
 // cookieName has, over https, the prefix that keeps other hosts of the same domain from setting it (RFC 6265bis §4.1.3).
-func (v *visit) cookieName() string {
+func (v *visit) cookieName(name string) string {
 	if ClientOf(v.r).HTTPS {
-		return "__Host-outbridge"
+		return "__Host-" + name
 	}
-	return "outbridge"
+	return name
 }
 
-// setCookie gives the browser the secret of its session; "" removes it.
-func (v *visit) setCookie(secret string, life time.Duration) {
-	c := &http.Cookie{Name: v.cookieName(), Value: secret, Path: "/", MaxAge: int(life / time.Second), HttpOnly: true,
+// setCookie gives the browser a cookie; the value "" removes it.
+func (v *visit) setCookie(name, value string, life time.Duration) {
+	c := &http.Cookie{Name: v.cookieName(name), Value: value, Path: "/", MaxAge: int(life / time.Second), HttpOnly: true,
 		SameSite: http.SameSiteLaxMode, Secure: ClientOf(v.r).HTTPS}
-	if secret == "" {
+	if value == "" {
 		c.MaxAge = -1
 	}
 	http.SetCookie(v.w, c)
@@ -78,7 +88,7 @@ func (v *visit) setCookie(secret string, life time.Duration) {
 
 // readSession finds the session of the request; the zero Session if nobody is signed in.
 func (v *visit) readSession() error {
-	c, err := v.r.Cookie(v.cookieName())
+	c, err := v.r.Cookie(v.cookieName(sessionCookie))
 	if err != nil || c.Value == "" {
 		return nil
 	}
@@ -97,7 +107,7 @@ func (v *visit) readSession() error {
 	if end := s.Created.Add(sessionLife); end.Before(expires) {
 		expires = end
 	}
-	v.setCookie(c.Value, expires.Sub(now))
+	v.setCookie(sessionCookie, c.Value, expires.Sub(now))
 	return v.h.Store.ProlongSession(v.r.Context(), s.ID, now, expires)
 }
 
@@ -110,19 +120,49 @@ func (v *visit) beginSession() error {
 	if err != nil {
 		return err
 	}
-	v.setCookie(secret, sessionIdle)
-	return nil
+	v.setCookie(sessionCookie, secret, sessionIdle)
+	if _, known := v.browser(); !known {
+		v.setCookie(browserCookie, v.h.Store.NewBrowser(), markLife)
+	}
+	return v.h.Store.KnowNetwork(v.r.Context(), ClientOf(v.r).network(), now)
+}
+
+// browser is the id of a browser that has signed in before, perhaps long ago.
+func (v *visit) browser() (id string, known bool) {
+	c, err := v.r.Cookie(v.cookieName(browserCookie))
+	if err != nil {
+		return "", false
+	}
+	return v.h.Store.Browser(c.Value)
+}
+
+// guesser is who sends the request. Strangers can use up the turns of an address that they share with the administrator,
+// but not those of the browser.
+func (v *visit) guesser() (guesser, error) {
+	if v.signedIn() {
+		return guesser{fmt.Sprint("session ", v.session.ID), true}, nil
+	}
+	if id, known := v.browser(); known {
+		return guesser{"browser " + id, true}, nil
+	}
+	network := ClientOf(v.r).network()
+	known, err := v.h.Store.NetworkKnown(v.r.Context(), network)
+	return guesser{network, known}, err
 }
 
 // attempt counts a guess. After too many it returns false and shows the page again, with an error.
-func (v *visit) attempt(again func(trouble *Problem) error) (bool, error) {
-	wait := v.h.guesses.attempt(ClientOf(v.r).network(), v.h.now())
-	if wait == 0 {
-		return true, nil
+func (v *visit) attempt(user string, again func(trouble *Problem) error) (by guesser, ok bool, err error) {
+	if by, err = v.guesser(); err != nil {
+		return by, false, err
 	}
+	wait := v.h.guesses.attempt(by, v.h.now())
+	if wait == 0 {
+		return by, true, nil
+	}
+	RefusedSignIn(v.h.log(), v.r, "page", user)
 	v.w.Header().Set("Retry-After", fmt.Sprint(int(wait/time.Second)))
 	v.status = http.StatusTooManyRequests
-	return false, again(&Problem{"Too many attempts.", fmt.Sprintf("Wait %s, then try again.", waitText(wait))})
+	return by, false, again(&Problem{"Too many attempts.", fmt.Sprintf("Wait %s, then try again.", waitText(wait))})
 }
 
 func waitText(d time.Duration) string {

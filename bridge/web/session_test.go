@@ -42,7 +42,7 @@ func TestSetUp(t *testing.T) {
 		}
 	}
 	got := p.post("/setup", "code", " abcde fghij", "password", adminPassword, "repeat", adminPassword)
-	if got.StatusCode != 303 || got.Header.Get("Location") != "/" || len(got.Cookies()) != 1 {
+	if got.StatusCode != 303 || got.Header.Get("Location") != "/" || len(got.Cookies()) != 2 {
 		t.Fatalf("set-up: %s\n%s", got.Status, got.body)
 	}
 	if c := got.Cookies()[0]; !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" || c.Secure || c.MaxAge != 14*24*3600 {
@@ -278,9 +278,9 @@ func TestGuesses(t *testing.T) {
 	if got := p.post("/sign-in", "password", "wrong"); got.StatusCode != 429 {
 		t.Errorf("from the sixth address of a network: %s", got.Status)
 	}
-	// All addresses together.
+	// A browser that is signed in, from many addresses; and strangers at many addresses together.
 	d.later(time.Hour)
-	limited := 0
+	limited, strangers := 0, 0
 	for i := range 70 {
 		from(fmt.Sprintf("203.0.113.%d", i))
 		if got := p.post("/setup", "code", "x"); got.StatusCode != 303 {
@@ -289,9 +289,14 @@ func TestGuesses(t *testing.T) {
 		if got := p.post("/settings/password", "current", "wrong"); got.StatusCode == 429 {
 			limited++
 		}
+		stranger := d.somebody()
+		stranger.header = p.header
+		if got := stranger.post("/sign-in", "password", "wrong"); got.StatusCode == 429 {
+			strangers++
+		}
 	}
-	if limited != 10 {
-		t.Errorf("%d of 70 attempts from many addresses were one too many", limited)
+	if limited != 65 || strangers != 10 {
+		t.Errorf("of 70 attempts from many addresses %d of one browser were too many, and %d of strangers", limited, strangers)
 	}
 }
 
@@ -379,7 +384,7 @@ func TestCookieOverHTTPS(t *testing.T) {
 		p := d.somebody()
 		p.header = header
 		got := p.post("/sign-in", "password", adminPassword)
-		if len(got.Cookies()) != 1 || got.Cookies()[0].Name != "__Host-outbridge" || !got.Cookies()[0].Secure {
+		if len(got.Cookies()) != 2 || got.Cookies()[0].Name != "__Host-outbridge" || !got.Cookies()[0].Secure || got.Cookies()[1].Name != "__Host-outbridge-browser" {
 			t.Errorf("%v: %s %v", header, got.Status, got.Cookies())
 		}
 	}

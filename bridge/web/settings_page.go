@@ -32,7 +32,8 @@ func (v *visit) settingsPage(trouble *Problem) error {
 func settings(v *visit) error { return v.settingsPage(nil) }
 
 func changePassword(v *visit) error {
-	if ok, err := v.attempt(v.settingsPage); !ok {
+	by, ok, err := v.attempt(administrator, v.settingsPage)
+	if !ok {
 		return err
 	}
 	hash, err := v.h.Store.Administrator(v.r.Context())
@@ -43,10 +44,11 @@ func changePassword(v *visit) error {
 		v.status = 400
 		return v.settingsPage(p)
 	}
-	if !passwordIs(v.r.PostFormValue("current"), hash) {
+	if !passwordIs(v.r.PostFormValue("current"), hash, by) {
+		RefusedSignIn(v.h.log(), v.r, "page", administrator)
 		return fail(&Problem{"The current password is wrong.", "If you lost it, `outbridge password admin` sets a new one."})
 	}
-	v.h.guesses.forgive(ClientOf(v.r).network())
+	v.h.guesses.forgive(by)
 	if v.r.PostFormValue("password") != v.r.PostFormValue("repeat") {
 		return fail(&Problem{"The two new passwords do not match.", "Type the same one twice."})
 	}

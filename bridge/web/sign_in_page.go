@@ -26,15 +26,15 @@ func setup(v *visit) error {
 	}
 	code, password := v.r.PostFormValue("code"), v.r.PostFormValue("password")
 	fail := func(p *Problem) error { return v.setupPage(code, p) }
-	if ok, err := v.attempt(fail); !ok {
-		return err
-	}
+	// The code is random enough to take any number of guesses, so the right one is not kept waiting for those of others.
 	if v.h.SetupCode == "" || !sameCode(code, v.h.SetupCode) {
+		if _, ok, err := v.attempt(setupUser, fail); !ok {
+			return err
+		}
 		v.status = http.StatusForbidden
-		v.h.log().Warn("wrong setup code", "address", ClientOf(v.r).network())
+		RefusedSignIn(v.h.log(), v.r, "page", setupUser)
 		return fail(&Problem{"The setup code is wrong.", "`outbridge serve` printed it when it last started."})
 	}
-	v.h.guesses.forgive(ClientOf(v.r).network())
 	if password != v.r.PostFormValue("repeat") {
 		v.status = http.StatusBadRequest
 		return fail(&Problem{"The two passwords do not match.", "Type the same one twice."})
@@ -87,8 +87,15 @@ func signInForm(v *visit) error {
 	return v.signInPage(nil)
 }
 
+// Users that refused sign-ins on pages are logged with.
+const (
+	administrator = "administrator"
+	setupUser     = "setup"
+)
+
 func signIn(v *visit) error {
-	if ok, err := v.attempt(v.signInPage); !ok {
+	by, ok, err := v.attempt(administrator, v.signInPage)
+	if !ok {
 		return err
 	}
 	hash, err := v.h.Store.Administrator(v.r.Context())
@@ -98,12 +105,12 @@ func signIn(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if !passwordIs(v.r.PostFormValue("password"), hash) {
+	if !passwordIs(v.r.PostFormValue("password"), hash, by) {
 		v.status = http.StatusForbidden
-		v.h.log().Warn("wrong administrator password", "address", ClientOf(v.r).network())
+		RefusedSignIn(v.h.log(), v.r, "page", administrator)
 		return v.signInPage(&Problem{"The password is wrong.", "If you lost it, `outbridge password admin` sets a new one."})
 	}
-	v.h.guesses.forgive(ClientOf(v.r).network())
+	v.h.guesses.forgive(by)
 	if v.signedIn() {
 		if err := v.h.Store.EndSessions(v.r.Context(), v.h.now(), v.session.ID); err != nil {
 			return err
@@ -119,7 +126,7 @@ func signOut(v *visit) error {
 	if err := v.h.Store.EndSessions(v.r.Context(), v.h.now(), v.session.ID); err != nil {
 		return err
 	}
-	v.setCookie("", 0)
+	v.setCookie(sessionCookie, "", 0)
 	return v.redirect("/")
 }
 
@@ -127,6 +134,6 @@ func signOutEverywhere(v *visit) error {
 	if err := v.h.Store.EndSessions(v.r.Context(), v.h.now()); err != nil {
 		return err
 	}
-	v.setCookie("", 0)
+	v.setCookie(sessionCookie, "", 0)
 	return v.redirect("/sign-in")
 }

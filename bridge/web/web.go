@@ -51,6 +51,10 @@ type Handler struct {
 	// nil: time.LoadLocation, which knows IANA names only.
 	Zone func(name string) (*time.Location, bool)
 
+	// Served reports whether the user's account is in the configuration, or was added on the pages; there is no feed of
+	// others, whatever is stored of them. nil: all are served.
+	Served func(user string) bool
+
 	// Notify takes the notifications that Graph posts to /graph/notify, and must not block. nil: that URL does not exist.
 	Notify func([]bridge.Notification)
 	// Metrics are served at /metrics: to requests with MetricsToken or, if that is "", to this machine. nil: that URL does

@@ -36,20 +36,29 @@ const noTag = `""`
 // A tag that was marked weak counts also in If-Match, where RFC 9110 §13.1.1 wants the strong comparison. The tags given
 // out here are strong, so a weak one is the work of a proxy that compresses (nginx), and the octets are the same.
 func (t Tags) Has(etag string) bool {
-	return slices.ContainsFunc(t, func(tag string) bool { return tag == "*" || tag == etag || uncoded(tag) == etag })
+	return slices.ContainsFunc(t, func(tag string) bool {
+		for tag != "*" && tag != etag {
+			bare, coded := uncoded(tag)
+			if !coded {
+				return false
+			}
+			tag = bare
+		}
+		return true
+	})
 }
 
-// codingSuffixes are what servers in between append to the tag of an answer that they compress: Apache "-gzip" and "-br",
-// Caddy "-zstd" too, Jetty "--gzip", others ";gz".
+// codingSuffixes are what servers append to the tag of an answer that is compressed: Apache "-gzip" and "-br", Caddy
+// "-zstd" too, Jetty "--gzip", others ";gz". So do feeds here, and a server in between may add its own.
 var codingSuffixes = []string{"--gzip", "-gzip", "-br", "-zstd", ";gz", ";br"}
 
-func uncoded(tag string) string {
+func uncoded(tag string) (bare string, coded bool) {
 	for _, suffix := range codingSuffixes {
 		if bare, ok := strings.CutSuffix(tag, suffix); ok {
-			return bare
+			return bare, true
 		}
 	}
-	return tag
+	return tag, false
 }
 
 func readTags(fields []string) (tags Tags) {

@@ -10,6 +10,18 @@ import (
 	"time"
 )
 
+// TestTagsOfCodings: a tag that two servers have marked with a coding each is still that of the state.
+func TestTagsOfCodings(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]bool{
+		`"a-gzip-br"`: true, `W/"a-zstd--gzip"`: true, `"a-gzip"-gzip`: true, `"a-gzip-x"`: false, `"-gzip"`: false, `"b-gzip-br"`: false,
+	} {
+		if got := IfNoneMatch(http.Header{"If-None-Match": {tag}}).Has("a"); got != want {
+			t.Errorf("%s: %t", tag, got)
+		}
+	}
+}
+
 func TestTags(t *testing.T) {
 	t.Parallel()
 	for field, want := range map[string][]string{

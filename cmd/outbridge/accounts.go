@@ -42,6 +42,14 @@ func (a *webAccounts) List(context.Context) ([]web.Account, error) {
 	return list, nil
 }
 
+// served reports whether there is an account of that name. One that has left the configuration stays in the database.
+func (a *webAccounts) served(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, err := a.p.account(name)
+	return err == nil
+}
+
 var errNoAppYet = &web.Problem{Sentence: "The app registration is missing.", Action: "Enter it first."}
 
 var mailboxForm = regexp.MustCompile(`^[^\s@/?#]+@[^\s@/?#]+\.[^\s@/?#]+$`)

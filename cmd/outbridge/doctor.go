@@ -218,6 +218,12 @@ func (d *doctor) keyAndDatabase() {
 		d.broken("key", "Follow the message above; `outbridge restore` brings back a key that was kept with a backup.", "%v", err)
 		return
 	}
+	if noDatabase && d.c.keyUsed() {
+		d.ok("key", "%s", d.c.KeyFile)
+		d.broken("database", "Check database in the configuration, or run `outbridge restore FILE`. To begin anew, move the key and the folder "+d.c.feedCache()+" away, run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.",
+			"%s is missing, and the key was used with one", d.c.Database)
+		return
+	}
 	if noDatabase {
 		d.ok("key", "%s", d.c.KeyFile)
 		d.broken("database", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`; or `outbridge restore FILE` if you have a backup.", "%s does not exist yet", d.c.Database)
@@ -225,7 +231,7 @@ func (d *doctor) keyAndDatabase() {
 	}
 	if dbErr != nil {
 		d.ok("key", "%s", d.c.KeyFile)
-		d.broken("database", "Replace it with a backup: `outbridge restore FILE --force`. Without a backup, move the file away, run `outbridge login` for each account, then `outbridge serve`: everything is read from Outlook again.", "%v", dbErr)
+		d.broken("database", "Replace it with a backup: `outbridge restore FILE --force`. Without a backup, move the file, the key and the folder feed-cache away, run `outbridge login` for each account, then `outbridge serve`: everything is read from Outlook again.", "%v", dbErr)
 		return
 	}
 	if err := sqlstore.CheckKey(d.ctx, d.c.Database, key); err != nil {

@@ -88,9 +88,10 @@ func TestNegotiation(t *testing.T) {
 		{`If-Match: "$TAG"|If-Unmodified-Since: ` + early, 200},
 	} {
 		for name, url := range resources {
-			plain := ask("GET", url, nil).Header
+			// Each coding of a feed has a tag of its own, and Go's client would ask for gzip where it reads an answer.
+			plain := ask("GET", url, http.Header{"Accept-Encoding": {"identity"}}).Header
 			for _, method := range []string{"GET", "HEAD"} {
-				header := http.Header{}
+				header := http.Header{"Accept-Encoding": {"identity"}}
 				for line := range strings.SplitSeq(c.headers, "|") {
 					key, value, _ := strings.Cut(line, ": ")
 					header.Set(key, strings.NewReplacer("$TAG", strings.Trim(plain.Get("ETag"), `"`), "$MODIFIED", plain.Get("Last-Modified")).Replace(value))
@@ -109,6 +110,10 @@ func TestNegotiation(t *testing.T) {
 	} {
 		for name, url := range resources {
 			got := ask("GET", url, http.Header{"Accept-Encoding": {accept}})
+			want := want
+			if name == "object" { // whose tag is the same for everybody
+				want = ""
+			}
 			if got.StatusCode != 200 || got.Header.Get("Content-Encoding") != want || !slices.Contains(got.Header.Values("Vary"), "Accept-Encoding") {
 				t.Errorf("the %s with Accept-Encoding %q: %s with Content-Encoding %q, want %q", name, accept, got.Status, got.Header.Get("Content-Encoding"), want)
 			}

@@ -65,6 +65,9 @@ func (p *program) openStore(ctx context.Context) error {
 	if err := p.conf.refuseNewKey(); err != nil {
 		return err
 	}
+	if !p.conf.hasDatabase() && !strings.Contains(p.conf.Database, "://") && p.conf.keyUsed() {
+		return p.conf.errNoDatabase() // before one is made
+	}
 	key, err := sqlstore.ReadKey(p.conf.KeyFile)
 	if err != nil {
 		return err
@@ -73,12 +76,47 @@ func (p *program) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.adopt(ctx, store); err != nil {
+	err = p.refuseEmpty(ctx, store)
+	if err == nil {
+		err = p.adopt(ctx, store)
+	}
+	if err != nil {
 		store.Close()
 		return err
 	}
 	p.store = store
 	return nil
+}
+
+// keyUsed reports whether there was a database with the key: by the key's own mark or, where a key cannot be marked, by the
+// feeds that were served from it.
+func (c *config) keyUsed() bool {
+	if sqlstore.KeyInUse(c.KeyFile) {
+		return true
+	}
+	_, keyErr := os.Stat(c.KeyFile)
+	_, err := os.Stat(c.feedCache())
+	return keyErr == nil && err == nil
+}
+
+// refuseEmpty refuses an empty database beside a key that was used with another one, as refuseNewKey does the reverse: the
+// database is lost or elsewhere, and clients would be told that their calendars and feeds are gone.
+func (p *program) refuseEmpty(ctx context.Context, store *sqlstore.Store) error {
+	empty, err := store.Empty(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !empty:
+		sqlstore.MarkKeyInUse(p.conf.KeyFile)
+		return nil
+	case p.conf.keyUsed():
+		return p.conf.errNoDatabase()
+	}
+	return nil
+}
+
+func (c *config) errNoDatabase() error {
+	return fmt.Errorf("the database %s is empty or missing, and the key %s was used with one: check database in the configuration, or bring a backup back with `outbridge restore FILE --force`; to begin anew, move the key and the folder %s away", c.Database, c.KeyFile, c.feedCache())
 }
 
 // refuseNewKey refuses to make a new key for an existing database: no password and no feed address would be known, and
@@ -87,10 +125,15 @@ func (c *config) refuseNewKey() error {
 	if _, err := os.Lstat(c.KeyFile); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if info, err := os.Stat(c.Database); err != nil || info.Size() == 0 {
+	if !c.hasDatabase() {
 		return nil
 	}
 	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; if it is lost, make a new one with `outbridge init --key-only` and sign in again with `outbridge login`", c.KeyFile, c.Database)
+}
+
+func (c *config) hasDatabase() bool {
+	info, err := os.Stat(c.Database)
+	return err == nil && info.Size() > 0
 }
 
 // adopt adds what was set on the web pages: the app registration if the file names none, and accounts.

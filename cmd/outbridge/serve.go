@@ -128,7 +128,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 		MaxHeaderBytes:               32 << 10,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 32, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10},
 		ConnState:                    (&crowd{most: maxConnections}).changed,
-		ErrorLog:                     slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		ErrorLog:                     serverLog(p.log, time.Now),
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
@@ -178,24 +178,26 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 	if err != nil {
 		return nil, err
 	}
-	backend := dav.Backend{Store: p.store, Zone: convert.Zone}
+	accounts := &webAccounts{work: scheduler, p: p}
+	backend := dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served}
 	if pusher != nil {
 		backend.Push = pusher
 	}
 	dav := &caldav.Handler{Backend: backend, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone,
-		HTTPS: func(r *http.Request) bool { return web.ClientOf(r).HTTPS }}
+		HTTPS:   func(r *http.Request) bool { return web.ClientOf(r).HTTPS },
+		Refused: func(r *http.Request, user string) { web.RefusedSignIn(p.log, r, "dav", user) }}
 	if c.PublicURL != "http://"+c.Listen {
 		dav.PublicURL = c.PublicURL
 	}
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
-		Accounts: &webAccounts{work: scheduler, p: p}, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
+		Accounts: accounts, Served: accounts.served, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
 	}
 	if scheduler.NotifyURL != "" {
 		site.Notify = scheduler.Notify
 	}
 	pages := site.Handler()
-	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics,
+	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics, Log: p.log,
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if dav.Handles(r) {
 				dav.ServeHTTP(w, r.WithContext(p.store.Once(r.Context())))

@@ -47,7 +47,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.Request.Response == nil || len(resp.Request.Response.Cookies()) != 1 {
+	if resp.Request.Response == nil || len(resp.Request.Response.Cookies()) != 2 {
 		t.Errorf("the pages do not take their password: %s", resp.Status)
 	}
 	if status, _ := fetch(t, "GET", url+"/readyz", "", ""); status != 200 {
@@ -230,6 +230,41 @@ func TestServe(t *testing.T) {
 	if v := o.Violations(); len(v) > 0 {
 		t.Errorf("Graph's rules were broken: %q", v)
 	}
+}
+
+// TestAccountLeaves: an account that leaves the configuration is refused by DAV and feeds, with a line of the log for each,
+// and comes back with what it had.
+func TestAccountLeaves(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
+	box, _ := officeWeek(sim)
+	s := serveFor(t, newOutlook(t, sim, box))
+	eventually(t, "the first round", func() bool { return strings.Contains(s.body(t, s.feed), "SUMMARY:School play") })
+	for _, c := range []struct {
+		old, new  string
+		dav, feed int
+	}{{`"alice"`, `"bob"`, 401, 404}, {`"bob"`, `"alice"`, 207, 200}} {
+		s.end(syscall.SIGTERM)
+		editConfig(t, s.dir, c.old, c.new)
+		s.restart(t)
+		if status, body := fetch(t, "PROPFIND", s.url+"/dav/calendars/alice/", s.user, s.password); status != c.dav {
+			t.Errorf("with %s, DAV: %d\n%s", c.new, status, body)
+		}
+		if status, _ := fetch(t, "GET", s.feed, "", ""); status != c.feed {
+			t.Errorf("with %s, the feed: %d", c.new, status)
+		}
+		text, _ := s.out.read()
+		for part, status := range map[string]int{"dav": c.dav, "feed": c.feed} {
+			line := `msg="sign-in refused" address=127.0.0.1 part=` + part + ` user=alice`
+			if n := strings.Count(text, line); (n == 1) != (status >= 400) {
+				t.Errorf("with %s: %d times %s", c.new, n, line)
+			}
+		}
+		if strings.Contains(text, s.password) || strings.Contains(text, strings.TrimSuffix(path.Base(s.feed), ".ics")) {
+			t.Error("a secret is in the log")
+		}
+	}
+	s.end(syscall.SIGTERM)
 }
 
 // freePort has the configuration of a folder listen at a port of its own, which public_url names too.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +63,8 @@ type calendarStatus struct {
 	Listed    bool       `json:"listed"`            // Graph allows no delta, so it is listed and compared, which takes more requests
 	Audited   *time.Time `json:"audited"`           // the last audit
 	Found     int        `json:"audit_differences"` // what it found and read again
+	Lacks     *time.Time `json:"lacks_after"`       // Graph does not list what begins after this time
+	Again     int        `json:"audit_again"`       // what reading did not mend, so that Outlook's own list was taken for it
 
 	LossList []convert.Loss `json:"loss_list,omitempty"` // with --losses
 }
@@ -79,6 +83,11 @@ func (s *statusCmd) Run(e *env) error {
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
+	left, err := p.left(e.ctx)
+	if err != nil {
+		return err
+	}
+	report.Accounts = append(report.Accounts, left...)
 	if report.Credential, err = p.conf.Microsoft.credential(time.Now()); err != nil {
 		report.Credential = &credential{Warning: err.Error()}
 	}
@@ -153,6 +162,9 @@ func (c calendarStatus) print(w io.Writer) {
 	if c.Listed {
 		fmt.Fprint(w, "\tread in full each time: Graph does not report changes to guests")
 	}
+	if c.Lacks != nil {
+		fmt.Fprintf(w, "\tGraph does not list what begins after %s", c.Lacks.Local().Format(time.DateOnly))
+	}
 	if c.Syncing {
 		fmt.Fprint(w, "\tfirst sync in progress")
 	}
@@ -195,6 +207,14 @@ func (p *program) accountStatus(ctx context.Context, name string, losses bool) (
 			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: faultLine(c.Fault, name),
 			Syncing: c.Good.IsZero() && c.Fault == (bridge.Fault{}),
 			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
+			Again: c.Audit.Again,
+		}
+		if c.Pending == bridge.PendingSweepFirst || c.Pending == bridge.PendingBeyond {
+			cs.Lacks = known(c.Window.End)
+			if st.State.Code == bridge.StateOK {
+				st.State.Code, st.State.Sentence = "incomplete", "Not everything of its calendars can be listed"
+				st.State.Action = "Nothing is to be done: it is tried again every hour"
+			}
 		}
 		if !c.Checked.IsZero() {
 			cs.CursorAge = time.Since(c.Checked).Truncate(time.Second).Seconds()
@@ -212,10 +232,51 @@ func (p *program) accountStatus(ctx context.Context, name string, losses bool) (
 	return st, nil
 }
 
+// left are the accounts that the database still has something of, by name, and that are no accounts any more.
+func (p *program) left(ctx context.Context) ([]accountStatus, error) {
+	rows, err := p.store.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	passwords, err := p.store.Passwords(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	feeds, err := p.store.Feeds(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	good := map[string]*time.Time{}
+	for _, one := range passwords {
+		good[one.User] = nil
+	}
+	for _, one := range feeds {
+		good[one.User] = nil
+	}
+	for _, one := range rows {
+		good[one.Name] = known(one.LastGood)
+	}
+	var list []accountStatus
+	for _, name := range slices.Sorted(maps.Keys(good)) {
+		if _, err := p.account(name); err == nil {
+			continue
+		}
+		list = append(list, accountStatus{Account: name, LastGood: good[name], Calendars: []calendarStatus{}, State: stateStatus{
+			Code: bridge.StateConfiguration, Final: true,
+			Sentence: "It is not in the configuration any more, so it is not synced, and its app passwords and feeds are refused; what it had is still in the database.",
+			Action:   "Put its [[account]] back; or, to delete what it had, add an account of this name on the web pages and remove it there.",
+		}})
+	}
+	return list, nil
+}
+
 func (c calendarStatus) audit() string {
 	switch {
 	case c.Audited == nil:
 		return "not yet"
+	case c.Again > 0:
+		return fmt.Sprintf("%s, %d differences fixed, %d of them found twice and taken from Outlook's own list",
+			localTime(*c.Audited), c.Found, c.Again)
 	case c.Found > 0:
 		return fmt.Sprintf("%s, %d differences fixed", localTime(*c.Audited), c.Found)
 	}

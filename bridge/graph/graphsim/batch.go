@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -70,6 +71,9 @@ func (s *Server) batch(c *call, entry *Request) (a response, dropped bool) {
 			headers[name] = strings.Join(values, ", ")
 		}
 		answer := map[string]any{"id": part.ID, "status": a.status, "headers": headers}
+		if n, err := strconv.Atoi(part.ID); err == nil && s.NumericBatchIDs {
+			answer["id"] = n
+		}
 		switch {
 		case len(body) == 0:
 		case json.Valid(body):

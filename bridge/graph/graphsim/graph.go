@@ -273,6 +273,7 @@ func (c *call) readPrefer() *response {
 		case "outlook.timezone":
 			loc, ok := zone(value)
 			if !ok {
+				c.server.violation("Prefer with the time zone %q, which is none", value)
 				a := c.fail(400, "TimeZoneNotSupportedException", fmt.Sprintf("A valid TimeZone value must be specified. The following TimeZone value is not supported: '%s'.", value))
 				if strings.HasPrefix(value, "GMT+") || strings.HasPrefix(value, "GMT-") {
 					a = c.fail(500, "", "")

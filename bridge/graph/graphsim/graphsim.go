@@ -66,8 +66,13 @@ type Server struct {
 	SplitSeries bool  // a series may be spread over pages of a delta, where pages are else as long as it takes
 	Shuffle     int64 // seed for the order of a delta round, series spread over pages; 0: in order
 
+	NullItems       bool // a page's items begin with a null
+	NumericBatchIDs bool // the parts of a batch are answered with numbers for ids where they are such, as some proxies do
+
 	Skip29                  bool // day 29, 30 and 31 skip shorter months, where Outlook takes the last day
 	NoCancelledOccurrences  bool // cancelledOccurrences and exceptionOccurrences are unknown properties, as before 2025
+	ExceptionsUntold        bool // exceptionOccurrences of a GET is empty, though lists name the exceptions
+	NullRecurrence          bool // the recurrence of a master is null in every answer
 	InstancesLackExceptions bool // /instances leaves exceptions out, as some mailboxes did
 
 	// Cloud is whose metadata counts. "usgov" and "dod" (Fairfax) know neither cancelledOccurrences nor exceptionOccurrences,
@@ -90,6 +95,10 @@ type Server struct {
 
 	GroupsApart          bool     // /calendars leaves out those of other groups than the standard one
 	DelegatedDeltaDenied bool     // the links of a delta of somebody else's calendar are answered 403, whoever shares it
+	PrivateUnreadable    bool     // a private event of a calendar of somebody else is listed, and answered 404 by its id
+	EventsAnywhere       bool     // an event is also at the path of a calendar of its mailbox that it is not in
+	SelectDropsLink      bool     // a GET of one event that selects properties does not say which calendar holds it
+	NoCalendarLink       bool     // no GET of one event says so
 	AppMailboxes         []string // addresses that an app may read in its own name (ApplicationAccessPolicy), others are answered 403; nil: all
 
 	// Webhooks sends notifications and validation requests; nil: http.DefaultTransport, without redirects.

@@ -133,7 +133,7 @@ func cut[T any](c *call, of string, all []T, render func(T) map[string]any) resp
 	for i := min(skip, len(all)); i < min(skip+size, len(all)); i++ {
 		values = append(values, render(all[i]))
 	}
-	body["value"] = values
+	body["value"] = c.server.items(values)
 	if skip+size < len(all) {
 		q := c.r.URL.Query()
 		for name := range q {
@@ -255,4 +255,12 @@ func orderBy(views []view, text string) error {
 		return fmt.Errorf("cannot order '%s'", direction)
 	}
 	return nil
+}
+
+// items are the items of a page as the service lists them.
+func (s *Server) items(values []map[string]any) []map[string]any {
+	if s.NullItems {
+		return append([]map[string]any{nil}, values...)
+	}
+	return values
 }

@@ -86,7 +86,7 @@ func (c *call) render(v view, sh shape) map[string]any {
 		j["onlineMeeting"] = map[string]any{"joinUrl": e.JoinURL}
 		j["onlineMeetingProvider"], j["onlineMeetingUrl"] = "teamsForBusiness", ""
 	}
-	if v.kind == graph.SeriesMaster {
+	if v.kind == graph.SeriesMaster && !c.server.NullRecurrence {
 		j["recurrence"] = recurrenceJSON(*e.Recurrence, zoneName)
 	}
 	extras := e.Extra

@@ -43,7 +43,7 @@ func (c *Calendar) asJSON() map[string]any {
 		"changeKey": changeKey(c.mailbox, uint64(c.n)), "canShare": c.canEdit, "canViewPrivateItems": true, "canEdit": c.canEdit,
 		"allowedOnlineMeetingProviders": []string{"teamsForBusiness"}, "defaultOnlineMeetingProvider": "teamsForBusiness",
 		"isTallyingResponses": isDefault, "isRemovable": !isDefault,
-		"owner": map[string]any{"name": c.mailbox.name, "address": c.mailbox.address},
+		"owner": map[string]any{"name": c.owner().name, "address": c.owner().address},
 	}
 }
 

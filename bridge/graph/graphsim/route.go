@@ -242,7 +242,9 @@ func (c *call) event(cal *Calendar, id string, rest []string) response {
 	switch {
 	case errors.Is(err, errMalformedID):
 		return c.fail(400, "ErrorInvalidIdMalformed", "Id is malformed.")
-	case err != nil || cal != nil && x.cal != cal || !c.sees(x.cal):
+	case err != nil || !c.sees(x.cal) || c.hides(x, day):
+		return c.fail(404, "", "")
+	case cal == nil && x.cal.sharer != nil, cal != nil && x.cal != cal && (!c.server.EventsAnywhere || x.cal.sharer != nil || cal.sharer != nil):
 		return c.fail(404, "", "")
 	case c.r.Method != http.MethodGet && len(rest) < 2:
 		return c.changeEvent(x, day, strings.Join(rest, ""))
@@ -318,7 +320,7 @@ func (c *call) getEvent(x *item, day time.Time) response {
 	if expanded && sel != nil && sel.has("exceptionOccurrences") {
 		list := []map[string]any{}
 		views := []view(nil)
-		if v.kind == graph.SeriesMaster {
+		if v.kind == graph.SeriesMaster && !c.server.ExceptionsUntold {
 			views = x.exceptionViews()
 		}
 		for i, e := range views {
@@ -327,13 +329,17 @@ func (c *call) getEvent(x *item, day time.Time) response {
 				if s, ok := queryValue(c.query, "$select"); ok {
 					q.Set("$select", s)
 				}
-				body["exceptionOccurrences@odata.nextLink"] = c.link("events/"+url.PathEscape(string(x.id(c.prefer.immutable)))+"/exceptionOccurrences", q)
+				body["exceptionOccurrences@odata.nextLink"] = c.link(x.cal.eventsPath()+"/"+url.PathEscape(string(x.id(c.prefer.immutable)))+"/exceptionOccurrences", q)
 				break
 			}
 			list = append(list, c.render(e, shape{sel: sel}))
 		}
 		body["exceptionOccurrences"] = list
 		body["exceptionOccurrences@odata.context"] = c.context("/events('" + url.PathEscape(string(x.id(c.prefer.immutable))) + "')/exceptionOccurrences")
+	}
+	if c.server.NoCalendarLink || c.server.SelectDropsLink && sel != nil {
+		body["@odata.context"] = c.context("/events" + sel.context() + "/$entity")
+		return response{status: 200, body: body}
 	}
 	base := c.context("/calendars('" + url.PathEscape(string(x.cal.id)) + "')")
 	base = strings.Replace(base, "$metadata#", "", 1)

@@ -16,6 +16,7 @@ import (
 //   - a request before the Retry-After of an earlier answer has passed. Other requests than the refused one have
 //     50 ms of grace, since they may have been under way;
 //   - a $batch of more than 20 parts;
+//   - a Prefer with a time zone that the service does not know;
 //   - a page of a delta without IdType="ImmutableId" where the first page had it, or the reverse.
 func (s *Server) Violations() []string {
 	s.mu.Lock()
