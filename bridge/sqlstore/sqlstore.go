@@ -33,6 +33,9 @@ var migrations embed.FS
 const (
 	busyTimeout = 10 * time.Second
 	readers     = 8 // connections that read
+	// tempStore keeps what a statement of some size needs for itself out of the folder for temporary files, which may be
+	// missing, read-only or full: an image has none, and the unit of a service may hide it.
+	tempStore = "temp_store(memory)"
 )
 
 // Store is all parts of the store's contract in an SQLite file.
@@ -120,7 +123,7 @@ func private(path string) error {
 func dsn(abs string, readOnly bool) string {
 	q := url.Values{"_pragma": {
 		"busy_timeout(" + fmt.Sprint(busyTimeout.Milliseconds()) + ")",
-		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)",
+		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", tempStore,
 	}}
 	if readOnly {
 		q.Add("_pragma", "query_only(on)")

@@ -321,6 +321,34 @@ func TestPublish(t *testing.T) {
 	publish(t, s, c.ID, 0)
 }
 
+// TestPublishMany publishes more than one statement does: each object once, by name, with a rev of its own.
+func TestPublishMany(t *testing.T) {
+	s := open(t)
+	c := calendar(t, s)
+	for round := range 2 {
+		const n = 2*publishStep + 7
+		var list []*bridge.Object
+		for i := range n {
+			list = append(list, object(fmt.Sprintf("%06d.ics", (i*7919)%n), fmt.Sprintf("%d in round %d", i, round), now, now.Add(time.Hour)))
+		}
+		stage(t, s, c.ID, list...)
+		publish(t, s, c.ID, n)
+		from := int64(round * n)
+		changes := must(s.Changes(t.Context(), c.ID, from, 2*n))(t)
+		if len(changes) != n {
+			t.Fatalf("round %d: %d changes", round, len(changes))
+		}
+		for i, o := range changes {
+			if o.Name != fmt.Sprintf("%06d.ics", i) || o.Rev != from+int64(i)+1 {
+				t.Fatalf("round %d: change %d is %s with rev %d", round, i, o.Name, o.Rev)
+			}
+		}
+		if rev := must(s.Calendar(t.Context(), c.ID))(t).Rev; rev != from+n {
+			t.Errorf("round %d: rev %d", round, rev)
+		}
+	}
+}
+
 func TestStageOfAnOldMirrorIsRefused(t *testing.T) {
 	s := open(t)
 	c := calendar(t, s)
