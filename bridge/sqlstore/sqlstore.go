@@ -89,14 +89,14 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	}
 	r.SetMaxOpenConns(readers + 1) // one is the cache's
 	r.SetMaxIdleConns(readers + 1)
-	s := &Store{key: key, read: &db{DB: r}, write: &db{DB: w}}
+	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
 	files, err := fs.Sub(migrations, "migrations")
 	if err == nil {
 		err = s.migrate(ctx, abs, files)
 	}
 	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("database %s: %w", path, explain(err))
+		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
 	}
 	if s.cache, err = newCache(ctx, r); err != nil {
 		s.Close()

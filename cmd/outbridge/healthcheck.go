@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -39,7 +40,11 @@ func (h *healthcheckCmd) Run(e *env) error {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if err != nil || resp.StatusCode != 200 || string(b) != "ok\n" {
-		return fmt.Errorf("healthcheck: %s answers %s: see the server log", c.Listen, resp.Status)
+		why := "see the server log"
+		if resp.StatusCode == http.StatusServiceUnavailable && len(b) > 0 {
+			why = strings.TrimSpace(string(b))
+		}
+		return fmt.Errorf("healthcheck: %s answers %s: %s", c.Listen, resp.Status, why)
 	}
 	_, err = e.stdout.Write(b)
 	return err

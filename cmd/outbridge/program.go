@@ -71,7 +71,7 @@ func (p *program) openStore(ctx context.Context) error {
 	}
 	store, err := sqlstore.Open(ctx, p.conf.Database, key)
 	if err != nil {
-		return err
+		return p.conf.explained(err)
 	}
 	if err := p.adopt(ctx, store); err != nil {
 		store.Close()
@@ -158,6 +158,7 @@ func (p *program) names() string {
 func (p *program) countMetrics() {
 	p.metrics = web.NewMetrics(version())
 	p.metrics.Store, p.metrics.Log = p.store, p.log
+	p.metrics.WatchDisk(p.conf.webDisk)
 }
 
 // rounds runs rounds with the options of the configuration.

@@ -187,6 +187,7 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
 		Accounts: &webAccounts{work: scheduler, p: p}, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
+		Disk: c.webDisk,
 	}
 	if scheduler.NotifyURL != "" {
 		site.Notify = scheduler.Notify

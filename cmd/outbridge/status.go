@@ -24,6 +24,12 @@ const maxLosses = 1000
 type statusReport struct {
 	Accounts   []accountStatus `json:"accounts"`
 	Credential *credential     `json:"credential,omitempty"` // the app's, if it is known when it expires
+	Disk       *diskStatus     `json:"disk,omitempty"`       // of the database, as far as the system tells
+}
+
+type diskStatus struct {
+	disk
+	Warning string `json:"warning,omitempty"`
 }
 
 type accountStatus struct {
@@ -82,15 +88,35 @@ func (s *statusCmd) Run(e *env) error {
 	if report.Credential, err = p.conf.Microsoft.credential(time.Now()); err != nil {
 		report.Credential = &credential{Warning: err.Error()}
 	}
+	report.Disk = p.conf.diskStatus()
 	if s.JSON {
 		return writeJSON(e.stdout, report)
 	}
 	return report.print(e.stdout)
 }
 
+// diskStatus is the room for the database; nil if nobody knows.
+func (c *config) diskStatus() *diskStatus {
+	d, err := c.databaseDisk()
+	if err != nil || d.unknown {
+		return nil
+	}
+	st := &diskStatus{disk: d}
+	switch {
+	case d.full():
+		st.Warning = fmt.Sprintf("the disk of %s is full, so nothing can be synced: %s; make room", d.Folder, d)
+	case d.low(c.databaseSize()):
+		st.Warning = fmt.Sprintf("on the disk of %s only %s; make room before it is full", d.Folder, d)
+	}
+	return st
+}
+
 func (r statusReport) print(out io.Writer) error {
 	if r.Credential != nil && r.Credential.Warning != "" {
 		fmt.Fprintln(out, "Warning: "+r.Credential.Warning+".")
+	}
+	if r.Disk != nil && r.Disk.Warning != "" {
+		fmt.Fprintln(out, "Warning: "+r.Disk.Warning+".")
 	}
 	if len(r.Accounts) == 0 {
 		fmt.Fprintln(out, "No accounts yet: add one on the web pages of `outbridge serve`, or an [[account]] to the configuration.")

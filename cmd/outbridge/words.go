@@ -10,6 +10,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
+	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
 
@@ -61,6 +62,9 @@ func worded(err error, account string) error {
 	case errors.Is(err, bridge.ErrWrongKey):
 		return &wordedError{fmt.Sprintf("%v: put the right one back, or sign in again with `%s`", err, login), err}
 	}
+	if o := obstacleOf(err); o != nil {
+		return &wordedError{strings.TrimSuffix(withObstacle(err, o), "."), err}
+	}
 	if fix := fixOf(bridge.FaultOf(err), login); fix != "" {
 		return &wordedError{err.Error() + "; " + fix, err}
 	}
@@ -73,6 +77,14 @@ func logWithFix(_ []string, a slog.Attr) slog.Attr {
 	if !ok {
 		return a
 	}
+	var file *sqlstore.FileError
+	if errors.As(err, &file) {
+		err = (&config{Database: file.Path}).explained(err)
+	}
+	if o := obstacleOf(err); o != nil {
+		a.Value = slog.StringValue(withObstacle(err, o))
+		return a
+	}
 	switch f := bridge.FaultOf(err); f.Action {
 	case bridge.ActionWait, bridge.ActionInspect, "":
 	default:
@@ -80,6 +92,15 @@ func logWithFix(_ []string, a slog.Attr) slog.Attr {
 		a.Value = slog.StringValue(err.Error() + ": " + sentence + " " + action)
 	}
 	return a
+}
+
+// withObstacle is an error with what is in the way, and how to get past it.
+func withObstacle(err error, o *obstacle) string {
+	text := err.Error()
+	if !strings.Contains(text, o.Error()) {
+		text += ": " + o.Error()
+	}
+	return text + ". " + o.fix()
 }
 
 // fixOf is how to fix what ended a command. Unlike in the server, nothing is retried.
