@@ -23,6 +23,7 @@ type program struct {
 	log     *slog.Logger
 	store   *sqlstore.Store // nil before openStore
 	metrics *web.Metrics    // nil: nothing is counted
+	pulse   *pulseFile      // nil: this is no server
 	plain   bool            // app passwords may arrive over plain http: the demo has nothing to protect
 
 	accounts            []accountConfig // of the file, then those added on the web pages

@@ -103,6 +103,7 @@ func (s *serveCmd) Run(e *env) error {
 // serve syncs and serves until ctx ends, then gives requests shutdownTime to finish. setupCode is for the first visit to
 // the web pages.
 func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Listener, setupCode string) error {
+	p.pulse = newPulseFile(p.conf, p.log)
 	scheduler := p.scheduler(mailboxes)
 	pusher := p.pusher(ctx)
 	if pusher != nil {
@@ -130,6 +131,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })
+	g.Go(func() error { return p.pulse.Run(ctx) })
 	if pusher != nil {
 		g.Go(func() error { return pusher.Run(ctx) })
 	}
@@ -161,7 +163,15 @@ func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
 	rounds := p.rounds()
 	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressLog(p.log)
 	rounds.ListEvery, rounds.AuditEvery = listRounds*c.interval, c.audit
-	s := &work.Scheduler{Rounds: rounds, Store: p.store, Mailboxes: mailboxes, Interval: c.interval, Log: p.log, Removed: p.metrics.Forget}
+	s := &work.Scheduler{Rounds: rounds, Store: p.store, Mailboxes: mailboxes, Interval: c.interval, Log: p.log}
+	rounds.Done = func(ctx context.Context, report bridge.Report) {
+		p.metrics.Round(ctx, report)
+		p.pulse.round(report)
+	}
+	s.Removed = func(account string) {
+		p.metrics.Forget(account)
+		p.pulse.forget(account)
+	}
 	if c.Sync.Notifications {
 		s.NotifyURL, s.SafetyNet = c.PublicURL+notifyPath, c.notifiedInterval
 	}

@@ -78,8 +78,9 @@ func (s *statusCmd) Run(e *env) error {
 	}
 	defer p.store.Close()
 	report := statusReport{Accounts: []accountStatus{}}
+	good := p.conf.goodTimes()
 	for _, a := range p.accounts {
-		st, err := p.accountStatus(e.ctx, a.Name, s.Losses)
+		st, err := p.accountStatus(e.ctx, a.Name, good.of(a.Name), s.Losses)
 		if err != nil {
 			return err
 		}
@@ -188,7 +189,8 @@ func (c calendarStatus) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-func (p *program) accountStatus(ctx context.Context, name string, losses bool) (accountStatus, error) {
+// accountStatus is the stored status of an account, with the times that a server last told.
+func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.Pulse, losses bool) (accountStatus, error) {
 	st := accountStatus{Account: name, Calendars: []calendarStatus{}}
 	a, err := p.store.Account(ctx, name)
 	if errors.Is(err, bridge.ErrNotFound) || err == nil && a.State.Code == bridge.StateNew {
@@ -204,7 +206,7 @@ func (p *program) accountStatus(ctx context.Context, name string, losses bool) (
 	}
 	sentence, action := inWords(a.State.Fault, name)
 	st.State = stateStatus{a.State.Code, a.State.Reason, sentence, action, a.State.Since, a.State.Final, a.State.Claims}
-	st.LastGood, st.SignedIn = known(a.LastGood), a.Identity.Address
+	st.LastGood, st.SignedIn = known(pulse.LastGood(a.LastGood)), a.Identity.Address
 	sub, err := p.store.Subscription(ctx, a.ID)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return st, err
@@ -218,7 +220,7 @@ func (p *program) accountStatus(ctx context.Context, name string, losses bool) (
 	}
 	for _, c := range cals {
 		cs := calendarStatus{
-			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: faultLine(c.Fault, name),
+			Calendar: c.DisplayName, Name: c.Name, LastGood: known(pulse.GoodOf(c.ID, c.Good)), CursorAge: -1, Error: faultLine(c.Fault, name),
 			Syncing: c.Good.IsZero() && c.Fault == (bridge.Fault{}),
 			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
 		}
