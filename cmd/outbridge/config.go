@@ -52,6 +52,8 @@ type config struct {
 	graphURL         string // origin, no path
 	level            slog.Level
 	proxies          web.Proxies
+
+	certificate *fileCert // that is served, if it is one in files; set by secure
 }
 
 type microsoftConfig struct {

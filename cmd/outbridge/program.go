@@ -21,6 +21,7 @@ import (
 type program struct {
 	conf    *config
 	log     *slog.Logger
+	level   *slog.LevelVar  // of log, unless the command is a oneShot
 	store   *sqlstore.Store // nil before openStore
 	metrics *web.Metrics    // nil: nothing is counted
 	pulse   *pulseFile      // nil: this is no server
@@ -32,12 +33,16 @@ type program struct {
 	registrationOnPages bool // the file names none, so it is set on the web pages
 
 	graph graphAccess
+
+	reloader *reloader // nil: SIGHUP reloads nothing
 }
 
 // newProgram is the program before its database is open: it knows the accounts of the file only.
 func newProgram(c *config, e *env) *program {
+	level := new(slog.LevelVar)
+	level.Set(c.level)
 	return &program{
-		conf: c, log: c.logger(e.stderr, c.level), accounts: slices.Clone(c.Accounts), graph: newGraphAccess(),
+		conf: c, log: c.logger(e.stderr, level), level: level, accounts: slices.Clone(c.Accounts), graph: newGraphAccess(),
 		registration: bridge.Registration{ClientID: c.Microsoft.ClientID, Tenant: c.Microsoft.Tenant},
 	}
 }

@@ -47,6 +47,7 @@ func (s *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	reload := newReloader(c, s.load)
 	if s.Listen != "" {
 		if c.PublicURL == c.ownURL() {
 			c.PublicURL = ""
@@ -64,6 +65,7 @@ func (s *serveCmd) Run(e *env) error {
 	}
 	defer unlock()
 	p := newProgram(c, e)
+	p.reloader = reload
 	if err := p.openStore(e.ctx); err != nil {
 		return err
 	}
@@ -115,7 +117,8 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 	}
 	files := p.feedFiles()
 	files.Took, files.Log = p.metrics.Rendered, p.log
-	front, err := p.handler(scheduler, pusher, files, setupCode)
+	accounts := &webAccounts{work: scheduler, p: p}
+	front, err := p.handler(scheduler, accounts, pusher, files, setupCode)
 	if err != nil {
 		return err
 	}
@@ -131,6 +134,9 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })
+	if p.reloader != nil {
+		g.Go(func() error { return p.reloader.run(ctx, p, accounts) })
+	}
 	g.Go(func() error { return p.pulse.Run(ctx) })
 	if pusher != nil {
 		g.Go(func() error { return pusher.Run(ctx) })
@@ -179,7 +185,7 @@ func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
 }
 
 // handler serves DAV and everything else at one origin.
-func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
+func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
 	c := p.conf
 	token, err := c.metricsToken()
 	if err != nil {
@@ -196,7 +202,7 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 	}
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
-		Accounts: &webAccounts{work: scheduler, p: p}, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
+		Accounts: accounts, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk,
 	}
 	if scheduler.NotifyURL != "" {

@@ -138,7 +138,7 @@ func TestCertFileChanges(t *testing.T) {
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writeCert(t, cert, key, 1)
 	synctest.Test(t, func(t *testing.T) {
-		conf, err := fileTLS(cert, key, slog.New(slog.DiscardHandler))
+		conf, _, err := fileTLS(cert, key, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestCertFileChanges(t *testing.T) {
 			t.Errorf("certificate %d while the file is damaged", n)
 		}
 	})
-	if _, err := fileTLS(cert, key, slog.New(slog.DiscardHandler)); err == nil {
+	if _, _, err := fileTLS(cert, key, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a damaged certificate is taken at the start")
 	}
 }
