@@ -73,11 +73,24 @@ func TestKeyFile(t *testing.T) {
 	if err != nil || !bytes.Equal(k.digest("password", "x"), again.digest("password", "x")) {
 		t.Errorf("the key that was made is not the one that is read: %v", err)
 	}
-	if err := os.Chmod(path, 0o640); err != nil {
-		t.Fatal(err)
+	for mode, fix := range map[os.FileMode]string{
+		0o600: "", 0o400: "", 0o440: "", 0o640: "", // as Kubernetes and Docker hand it over: the group is ours
+		0o660: "chmod 640", 0o604: "chmod 600", 0o644: "chmod 600", 0o602: "chmod 600",
+	} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKey(path); (err == nil) != (fix == "") || err != nil && !strings.Contains(err.Error(), fix) {
+			t.Errorf("mode %04o: %v", mode, err)
+		}
 	}
-	if _, err := ReadKey(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
-		t.Errorf("a key file that others may read: %v", err)
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chmod(path, 0o640), os.Chown(path, 0, 4242)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKey(path); err == nil || !strings.Contains(err.Error(), "group 4242") {
+			t.Errorf("a key file that another group may read: %v", err)
+		}
 	}
 	for _, bad := range []string{"", "short", strings.Repeat("z", 64), strings.Repeat("ab", 31)} {
 		if err := errors.Join(os.WriteFile(path, []byte(bad), 0o600), os.Chmod(path, 0o600)); err != nil {

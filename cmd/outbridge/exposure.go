@@ -64,6 +64,9 @@ func (c *config) metricsToken() (string, error) {
 		return "", nil
 	}
 	b, err := os.ReadFile(f)
+	if err == nil {
+		err = notForEverybody(f)
+	}
 	if err != nil {
 		return "", fmt.Errorf("metrics_token_file: %w", err)
 	}

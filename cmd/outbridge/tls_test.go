@@ -90,7 +90,7 @@ func TestCertFile(t *testing.T) {
 	}
 	refused := exec.Command("outbridge", "serve")
 	refused.Dir = dir
-	if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "tls.key_file: anyone on this machine can read the private key in tls.key (mode 0644): run chmod 600 tls.key") {
+	if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "tls.key_file: anyone on this machine can read the secret in tls.key (mode 0644): run chmod 600 tls.key") {
 		t.Errorf("with a key for everybody: %v\n%s", err, out)
 	}
 	if err := os.Chmod(key, 0o600); err != nil {
