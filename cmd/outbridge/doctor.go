@@ -138,6 +138,9 @@ func (d *doctor) examine(e *env, f configFlag) {
 	if !exists(file) {
 		file = "no file, so the defaults apply"
 	}
+	for _, name := range c.unknownVariables {
+		d.warn("configuration", "Correct or remove it; docs/operations.md has the names.", "the environment has %s, which is no key of the configuration", name)
+	}
 	d.ok("configuration", "%s; accounts: %d", file, len(c.Accounts))
 	d.exposure()
 	d.serving = c.served()

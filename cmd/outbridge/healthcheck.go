@@ -10,6 +10,7 @@ import (
 )
 
 type healthcheckCmd struct {
+	Listen string `help:"Address of the server, if it runs with --listen." placeholder:"ADDR"`
 	configFlag
 }
 
@@ -18,6 +19,11 @@ func (h *healthcheckCmd) Run(e *env) error {
 	c, err := h.load()
 	if err != nil {
 		return err
+	}
+	if h.Listen != "" {
+		if c.Listen = h.Listen; c.check() != nil {
+			return usageError{fmt.Errorf("--listen %s is not an address: write it like 127.0.0.1:8080", h.Listen)}
+		}
 	}
 	transport := &http.Transport{}
 	if c.TLS.on() {

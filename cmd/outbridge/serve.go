@@ -59,6 +59,9 @@ func (s *serveCmd) Run(e *env) error {
 	if err := c.checkExposed(); err != nil {
 		return err
 	}
+	for _, name := range c.unknownVariables {
+		fmt.Fprintf(e.stderr, "outbridge: the environment has %s, which is no key of the configuration\n", name)
+	}
 	unlock, err := c.lockDatabase()
 	if err != nil {
 		return err
@@ -209,7 +212,7 @@ func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, push
 		site.Notify = scheduler.Notify
 	}
 	pages := site.Handler()
-	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics,
+	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, SafeNets: c.safe, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics,
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if dav.Handles(r) {
 				dav.ServeHTTP(w, r.WithContext(p.store.Once(r.Context())))
