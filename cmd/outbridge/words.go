@@ -27,6 +27,49 @@ func inWords(f bridge.Fault, account string) (sentence, action string) {
 	return w.Sentence, w.Action(f, "run `"+login+"`")
 }
 
+// words are inWords during a sign-in: nobody is sent to begin the sign-in that has just failed as if that were the fix, nor to the
+// flow that is in use.
+func (l *loginCmd) words(f bridge.Fault) (sentence, action string) {
+	w := web.WordsFor(f)
+	other := "browser"
+	if l.Flow == "browser" {
+		other = "device"
+	}
+	switch f.Reason {
+	case bridge.Reason(graph.ReasonConditionalAccess):
+		action = "Ask the administrator to allow the app or this kind of sign-in"
+		if other == "browser" {
+			action += ", or use `--flow browser`"
+		}
+		return w.Sentence, action + "."
+	case bridge.Reason(graph.ReasonRedirect):
+		return inWords(f, l.Account)
+	case bridge.Reason(graph.ReasonMultiFactor):
+		w.AfterSignIn = " with the second factor, or use `--flow " + other + "`"
+	}
+	w.AfterSignIn = strings.TrimPrefix(w.AfterSignIn, " again")
+	return w.Sentence, w.Action(f, "try again")
+}
+
+// worded is worded during a sign-in.
+func (l *loginCmd) worded(err error) error {
+	var refused *graph.AuthError
+	if !errors.As(err, &refused) {
+		return worded(err, l.Account)
+	}
+	sentence, action := l.words(bridge.FaultOf(err))
+	return &wordedError{refusal(refused, sentence, action), err}
+}
+
+// refusal is a refusal of the login service in one line.
+func refusal(refused *graph.AuthError, sentence, action string) string {
+	code := refused.Code
+	if refused.AADSTS != 0 {
+		code = fmt.Sprintf("%s, AADSTS%d", code, refused.AADSTS)
+	}
+	return fmt.Sprintf("sign-in: %s %s (%s)", sentence, action, strings.TrimPrefix(code, ", "))
+}
+
 // faultLine is a fault in one line. The error itself, if kept, says more than the sentence for its reason.
 func faultLine(f bridge.Fault, account string) string {
 	sentence, action := inWords(f, account)
@@ -52,11 +95,7 @@ func worded(err error, account string) error {
 		return err
 	case errors.As(err, &refused):
 		sentence, action := inWords(bridge.FaultOf(err), account)
-		code := refused.Code
-		if refused.AADSTS != 0 {
-			code = fmt.Sprintf("%s, AADSTS%d", code, refused.AADSTS)
-		}
-		return &wordedError{fmt.Sprintf("sign-in: %s %s (%s)", sentence, action, strings.TrimPrefix(code, ", ")), err}
+		return &wordedError{refusal(refused, sentence, action), err}
 	case errors.As(err, &other):
 		return &wordedError{fmt.Sprintf("%v: sign in as %s, or run `%s --switch` to replace all of its calendars with those of %s", err, other.Before.Address, login, other.Now.Address), err}
 	case errors.Is(err, bridge.ErrWrongKey):
