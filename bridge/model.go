@@ -67,6 +67,9 @@ const (
 	PendingNothing = ""
 	PendingLook    = "look"  // what lies beyond the window's end is not listed
 	PendingSweep   = "sweep" // events that neither listing named are to be asked for
+	// The two where Graph could not list what lies beyond, which is tried again now and then.
+	PendingSweepFirst = "sweep first"
+	PendingBeyond     = "beyond"
 )
 
 // Ways of learning what changes in a calendar.
@@ -84,7 +87,7 @@ type Calendar struct {
 
 	Name        string // path segment, stable across renames
 	DisplayName string
-	Color       string // "#rrggbb", or ""
+	Color       string // "#rrggbb", or "" where Outlook leaves it to the program; see ShownColor
 	CanEdit     bool
 	Default     bool
 	Owner       string // mailbox address
@@ -114,6 +117,7 @@ type Calendar struct {
 type Audit struct {
 	At    time.Time // zero: never
 	Found int       // differences, which were read anew
+	Again int       // those of them that were still there then, so that what Outlook's view says of them was taken
 	Due   time.Time // the next one; zero: not yet decided
 }
 
@@ -152,8 +156,12 @@ const (
 type Mark struct {
 	Series graph.EventID
 	Stage  int
-	// Complete: the series' rows are all that Graph lists of it in the window. Only read with StageDerive.
+	// Complete: the series' rows are all that Graph lists of it in the window. With StageRead: a listing named the series, and
+	// nothing has taken that back since.
 	Complete bool
+	// Unread: Graph lists the series and did not show it by its id when it was last asked. A Mark of StageAsk without it leaves
+	// that as it is.
+	Unread bool
 }
 
 // MirrorPage is one write to a mirror: everything in it happens, or nothing.
@@ -164,6 +172,9 @@ type MirrorPage struct {
 	Gone     []graph.EventID
 	Marks    []Mark
 	Cursor   *Cursor // nil: the cursor stays
+	// Asks are series that have turned up here while other calendars of the mailbox mirror them: each is marked with StageAsk
+	// there, which counts as a write to that mirror.
+	Asks map[CalendarID][]graph.EventID
 }
 
 // Cursor is where the next request of a calendar begins.
@@ -201,6 +212,13 @@ type Object struct {
 	Data     []byte
 	Size     int
 	Deleted  bool
+}
+
+// Past is what clients were shown before.
+type Past struct {
+	Removed  []Object  // objects of the series that are not there any more: Name and UID
+	Sequence int       // the highest of any object of the account with one of the UIDs; -1: there was none
+	Stamp    time.Time // the latest of theirs
 }
 
 // Password is an app password of a user. The password itself is only ever seen when it is made.
@@ -256,3 +274,18 @@ func (p Period) After(t time.Time) time.Time { return t.AddDate(0, p.Months, p.D
 
 // Before is t moved back by p.
 func (p Period) Before(t time.Time) time.Time { return t.AddDate(0, -p.Months, -p.Days) }
+
+// ownColors are for calendars that have none.
+var ownColors = []string{"#0078d4", "#d83b01", "#107c10", "#8764b8", "#c19c00", "#038387"}
+
+// ShownColor is the colour ("#rrggbb") that a calendar has wherever it is shown: Outlook's or, where that is left to the
+// program ("auto"), one that it keeps and that tells it from its neighbours. The first of these is the default calendar's.
+func (c Calendar) ShownColor() string {
+	switch {
+	case c.Color != "":
+		return c.Color
+	case c.Default:
+		return ownColors[0]
+	}
+	return ownColors[1+max(int64(c.ID), 0)%int64(len(ownColors)-1)]
+}

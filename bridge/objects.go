@@ -10,6 +10,9 @@ const (
 	dataPage = 50  // objects read at a time with it
 )
 
+// PageOctets ends a page of objects with their data: an ObjectStore returns none beyond the one that reaches it.
+const PageOctets = 4 << 20
+
 // ObjectLister is the part of an ObjectStore that lists objects.
 type ObjectLister interface {
 	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
@@ -32,12 +35,13 @@ func Objects(ctx context.Context, store ObjectLister, id CalendarID, q ObjectQue
 				yield(Object{}, err)
 				return
 			}
+			octets := 0
 			for _, o := range list {
-				if !yield(o, nil) {
+				if octets += len(o.Data); !yield(o, nil) {
 					return
 				}
 			}
-			if len(list) < page.Limit {
+			if len(list) < page.Limit && octets < PageOctets {
 				return
 			}
 			page.After = list[len(list)-1].Name

@@ -26,6 +26,7 @@ type Fault struct {
 	Reason   Reason        `json:"reason,omitempty"`
 	Action   Action        `json:"action,omitempty"`
 	AADSTS   int           `json:"aadsts,omitempty"`   // Microsoft's number of the refusal
+	Said     string        `json:"said,omitempty"`     // and the first sentence of its description
 	Address  string        `json:"address,omitempty"`  // of the mailbox that cannot be read
 	Link     string        `json:"link,omitempty"`     // where an administrator lets the app in
 	Duration time.Duration `json:"duration,omitempty"` // how long the organization lets a sign-in last, or how long to wait
@@ -89,6 +90,9 @@ func StateOf(err error) State {
 		s.Code = StateConfiguration
 	case ActionWait:
 		s.Code, s.Fault = StateUnavailable, Fault{Reason: ReasonUnavailable, Action: ActionWait}
+		if between := graph.Obstacle(err); between != "" {
+			s.Reason = Reason(between)
+		}
 	case ActionInspect:
 		s.Code = StateError
 	}
@@ -114,7 +118,7 @@ func FaultOf(err error) Fault {
 	case err == nil:
 		return Fault{}
 	case errors.As(err, &auth):
-		return Fault{Reason: Reason(auth.Reason), Action: actionOf(auth), AADSTS: auth.AADSTS, Link: auth.ConsentURL, Duration: auth.Lifetime}
+		return Fault{Reason: Reason(auth.Reason), Action: actionOf(auth), AADSTS: auth.AADSTS, Said: auth.Said, Link: auth.ConsentURL, Duration: auth.Lifetime}
 	case graph.IsSignInNeeded(err) && answer.Claims != "":
 		f.Reason, f.Action = ReasonPolicy, ActionSignIn
 	case graph.IsSignInNeeded(err):
@@ -125,6 +129,8 @@ func FaultOf(err error) Fault {
 		f.Reason, f.Action = ReasonMailboxMissing, ActionConfigure
 	case graph.IsAccessDenied(err):
 		f.Reason, f.Action = ReasonDenied, ActionAsk
+	case graph.Obstacle(err) != "":
+		f.Reason, f.Action = Reason(graph.Obstacle(err)), ActionWait
 	case graph.IsThrottled(err):
 		f.Reason, f.Action, f.Duration = ReasonThrottled, ActionWait, answer.RetryAfter
 	case graph.IsUnavailable(err) && answer.Status == 0:
@@ -149,7 +155,7 @@ func actionOf(e *graph.AuthError) Action {
 		return ActionConfigure
 	}
 	switch e.Reason {
-	case graph.ReasonAdminConsent, graph.ReasonConditionalAccess, graph.ReasonAccountLocked:
+	case graph.ReasonAdminConsent, graph.ReasonConditionalAccess, graph.ReasonAppNotApproved, graph.ReasonAccountRisk, graph.ReasonAccountLocked:
 		return ActionAskAndSignIn
 	}
 	return ActionAsk

@@ -76,7 +76,7 @@ type CalendarStore interface {
 
 // MirrorStore keeps mirrors.
 type MirrorStore interface {
-	// Mirror writes one page and returns the calendar's new Seq.
+	// Mirror writes one page and returns the calendar's new Seq. The Seq of a calendar of its Asks rises where that is news there.
 	Mirror(ctx context.Context, p MirrorPage) (seq int64, err error)
 	// Rows finds rows by id; those that the mirror does not have are absent.
 	Rows(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]Row, error)
@@ -93,6 +93,9 @@ type MirrorStore interface {
 	Marked(ctx context.Context, id CalendarID, stage int, after graph.EventID, limit int) ([]Mark, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
+	// Unread lists up to limit clean series with a master that are Unread, ordered by id, beginning after the id given ("" from
+	// the start).
+	Unread(ctx context.Context, id CalendarID, after graph.EventID, limit int) ([]graph.EventID, error)
 }
 
 // ProgressStore keeps how the rounds of a calendar fare.
@@ -113,6 +116,9 @@ type StagingStore interface {
 	MarkAll(ctx context.Context, id CalendarID, rendering string) error
 	// SeriesObject is the object of a series as the next Publish would leave it, or ErrNotFound.
 	SeriesObject(ctx context.Context, id CalendarID, series graph.EventID) (Object, error)
+	// Past is what is known of earlier objects of a series, and of those of the account, removed calendars included, that had
+	// one of the UIDs.
+	Past(ctx context.Context, id CalendarID, series graph.EventID, uids ...string) (Past, error)
 	// UIDTaken reports whether another series of the calendar has an object of that UID, staged or published.
 	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
 	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.
@@ -159,7 +165,7 @@ type ObjectStore interface {
 	UserCalendar(ctx context.Context, account, name string) (Calendar, error)
 	// Object finds one by name with its data; deleted ones are ErrNotFound.
 	Object(ctx context.Context, id CalendarID, name string) (Object, error)
-	// Objects lists up to q.Limit objects by name, beginning after q.After.
+	// Objects lists up to q.Limit objects by name, beginning after q.After; with data up to PageOctets.
 	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
 	// Changes lists up to limit objects and tombstones with a rev after since, in rev order, without data.
 	Changes(ctx context.Context, id CalendarID, since int64, limit int) ([]Object, error)

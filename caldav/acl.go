@@ -6,9 +6,9 @@ import "strings"
 // change that.
 
 const (
-	readPrivileges  = "D:read D:read-acl D:read-current-user-privilege-set"
-	eventPrivileges = "D:read C:read-free-busy D:read-acl D:read-current-user-privilege-set"
-	writePrivileges = "D:read C:read-free-busy D:write D:write-content D:write-properties D:bind D:unbind D:unlock D:read-acl D:read-current-user-privilege-set"
+	readPrivileges  = "read read-acl read-current-user-privilege-set"
+	eventPrivileges = "read C:read-free-busy read-acl read-current-user-privilege-set"
+	writePrivileges = "read C:read-free-busy write write-content write-properties bind unbind unlock read-acl read-current-user-privilege-set"
 )
 
 // privileges are spelled out one by one: CalDav Synchronizer does not take "all" for anything, Mailspring looks
@@ -25,41 +25,41 @@ func privileges(r *resource) []string {
 
 func privilegeSet(x *exchange, r *resource) (bool, error) {
 	for _, p := range privileges(r) {
-		x.raw("<D:privilege><" + p + "/></D:privilege>")
+		x.raw("<privilege><" + p + "/></privilege>")
 	}
 	return true, nil
 }
 
 // accessList is DAV:acl (RFC 3744 §5.5): what the one principal may do.
 func accessList(x *exchange, r *resource) (bool, error) {
-	x.raw("<D:ace><D:principal><D:href>" + principalHref(x.principal.Name) + "</D:href></D:principal><D:grant>")
+	x.raw("<ace><principal><href>" + principalHref(x.principal.Name) + "</href></principal><grant>")
 	_, err := privilegeSet(x, r)
-	x.raw("</D:grant><D:protected/></D:ace>")
+	x.raw("</grant><protected/></ace>")
 	return true, err
 }
 
 // supportedPrivileges is DAV:supported-privilege-set (RFC 3744 §5.3), a tree.
 func supportedPrivileges(x *exchange, _ *resource) (bool, error) {
 	tree := func(name, description string, inner ...func()) {
-		x.raw("<D:supported-privilege><D:privilege><" + name + "/></D:privilege>")
-		if name == "D:all" {
-			x.raw("<D:abstract/>")
+		x.raw("<supported-privilege><privilege><" + name + "/></privilege>")
+		if name == "all" {
+			x.raw("<abstract/>")
 		}
-		x.raw(`<D:description xml:lang="en">` + description + "</D:description>")
+		x.raw(`<description xml:lang="en">` + description + "</description>")
 		for _, f := range inner {
 			f()
 		}
-		x.raw("</D:supported-privilege>")
+		x.raw("</supported-privilege>")
 	}
 	leaf := func(name, description string) func() { return func() { tree(name, description) } }
-	tree("D:all", "Anything",
-		func() { tree("D:read", "Read", leaf("C:read-free-busy", "Read free-busy times")) },
+	tree("all", "Anything",
+		func() { tree("read", "Read", leaf("C:read-free-busy", "Read free-busy times")) },
 		func() {
-			tree("D:write", "Write", leaf("D:write-content", "Change events"), leaf("D:write-properties", "Change properties"),
-				leaf("D:bind", "Add events"), leaf("D:unbind", "Remove events"))
+			tree("write", "Write", leaf("write-content", "Change events"), leaf("write-properties", "Change properties"),
+				leaf("bind", "Add events"), leaf("unbind", "Remove events"))
 		},
-		leaf("D:unlock", "Remove locks"), leaf("D:read-acl", "Read the access control list"),
-		leaf("D:read-current-user-privilege-set", "Read one's own privileges"))
+		leaf("unlock", "Remove locks"), leaf("read-acl", "Read the access control list"),
+		leaf("read-current-user-privilege-set", "Read one's own privileges"))
 	return true, nil
 }
 
@@ -87,7 +87,7 @@ func oneProp(n *node, required bool) (*propRequest, error) {
 	case count == 0:
 		return &propRequest{}, nil
 	}
-	return parsePropRequest(n), nil
+	return parsePropRequest(n)
 }
 
 // aclPrincipals answers DAV:acl-principal-prop-set (RFC 3744 §9.2): the principals of the DAV:acl, which is one.

@@ -67,6 +67,12 @@ func ParseToken(s string) (Token, error) {
 	return Token{Epoch: epoch, Rev: n}, nil
 }
 
+// AddressBackend knows the e-mail addresses of principals. A Backend may implement it; without it they have none. It is called
+// only where a client asks for them, the one that is preferred comes first, and each is a plain address.
+type AddressBackend interface {
+	Addresses(ctx context.Context, p Principal) ([]string, error)
+}
+
 // Calendar is one calendar collection (RFC 4791 §4.2).
 type Calendar struct {
 	Owner       string // the principal's Name

@@ -1,7 +1,10 @@
 package caldav
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,8 +14,21 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// maxExpanded bounds the instances that one object is expanded to.
-const maxExpanded = 10_000
+// Limits of what is made of an object: its instances, their octets, and the octets of a whole answer.
+const (
+	maxExpanded      = 10_000
+	maxExpandedSize  = 8 << 20
+	maxAllExpanded   = 64 << 20
+	maxCompSelection = 200 // elements that select parts of an object
+)
+
+// decode parses an object that is not larger than one may be put: what is made of it takes many times its octets.
+func decode(data []byte) (*ical.Calendar, error) {
+	if len(data) > maxObjectSize {
+		return nil, fmt.Errorf("object of %d octets", len(data))
+	}
+	return ics.Decode(data)
+}
 
 // dataRequest is a CALDAV:calendar-data element of a report (RFC 4791 §9.6).
 type dataRequest struct {
@@ -50,7 +66,8 @@ func parseDataRequest(report *node) (*dataRequest, error) {
 		var err error
 		switch c.name {
 		case caldav("comp"):
-			d.comp = parseCompSelection(c)
+			left := maxCompSelection
+			d.comp, err = parseCompSelection(c, &left)
 		case caldav("expand"):
 			d.expand, err = parseClosedRange(c)
 		case caldav("limit-recurrence-set"):
@@ -68,7 +85,11 @@ func parseDataRequest(report *node) (*dataRequest, error) {
 	return d, nil
 }
 
-func parseCompSelection(n *node) *compSelection {
+// parseCompSelection reads a CALDAV:comp with what is in it; left is how many more elements may be.
+func parseCompSelection(n *node, left *int) (*compSelection, error) {
+	if *left -= len(n.children) + 1; *left < 0 {
+		return nil, badRequest("calendar-data selects too many parts")
+	}
 	s := &compSelection{name: strings.ToUpper(n.attr("name")), props: map[string]bool{}}
 	for _, c := range n.children {
 		switch c.name {
@@ -79,10 +100,14 @@ func parseCompSelection(n *node) *compSelection {
 		case caldav("prop"):
 			s.props[strings.ToUpper(c.attr("name"))] = strings.EqualFold(c.attr("novalue"), "yes")
 		case caldav("comp"):
-			s.comps = append(s.comps, parseCompSelection(c))
+			sub, err := parseCompSelection(c, left)
+			if err != nil {
+				return nil, err
+			}
+			s.comps = append(s.comps, sub)
 		}
 	}
-	return s
+	return s, nil
 }
 
 func (s *compSelection) apply(c *ical.Component) *ical.Component {
@@ -121,18 +146,21 @@ func calendarData(x *exchange, r *resource) (bool, error) {
 		return false, nil
 	}
 	if x.data.whole() {
-		x.buf = appendData(x.buf, r.obj.Data)
+		x.object(r.obj.Data)
 		return true, nil
 	}
 	reader, err := x.reader(r.cal)
 	if err != nil {
 		return false, err
 	}
-	cal, err := ics.Decode(r.obj.Data)
+	cal, err := decode(r.obj.Data)
 	if err == nil {
 		switch {
 		case x.data.expand != nil:
-			cal, err = expand(reader, cal, *x.data.expand)
+			var list []ics.Instance
+			if list, err = x.instances(reader, cal, *x.data.expand); err == nil {
+				return true, x.expand(reader, cal, list)
+			}
 		case x.data.limit != nil:
 			cal, err = limitRecurrences(reader, cal, *x.data.limit)
 		}
@@ -152,12 +180,23 @@ func calendarData(x *exchange, r *resource) (bool, error) {
 		x.h.log().DebugContext(x.ctx, "object served whole", "path", r.href, "err", err)
 		data = r.obj.Data
 	}
-	x.buf = appendData(x.buf, data)
+	x.object(data)
 	return true, nil
 }
 
-// expand returns a calendar of plain instances, without rules and zones (RFC 4791 §9.6.5).
-func expand(r *ics.Reader, cal *ical.Calendar, within ics.Span) (*ical.Calendar, error) {
+// object appends content lines as character data. Where they are compressed, they arrive as they are stored. Otherwise the
+// references to their CRs would be a twelfth of the answer, and a reader gets the lines with LF alone, as it does from servers
+// that write CRLF: an XML parser makes LF of that (XML 1.0 §2.11).
+func (x *exchange) object(lines []byte) {
+	if !x.compresses() {
+		lines = bytes.ReplaceAll(lines, []byte("\r\n"), []byte{'\n'})
+	}
+	x.buf = appendData(x.buf, lines)
+}
+
+// instances lists the instances of an object within a range by their start. ics.ErrTooMany where they, or what would be made
+// of them, are too many.
+func (x *exchange) instances(r *ics.Reader, cal *ical.Calendar, within ics.Span) ([]ics.Instance, error) {
 	var list []ics.Instance
 	err := r.Instances(cal, within, func(i ics.Instance) bool {
 		list = append(list, i)
@@ -169,12 +208,76 @@ func expand(r *ics.Reader, cal *ical.Calendar, within ics.Span) (*ical.Calendar,
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(list, func(a, b ics.Instance) int { return a.Start.Compare(b.Start) })
-	out := &ical.Component{Name: cal.Name, Props: cal.Props}
-	for _, i := range list {
-		out.Children = append(out.Children, plainInstance(r, i))
+	if _, err := encodedSize(&ical.Component{Name: cal.Name, Props: cal.Props}); err != nil {
+		return nil, err
 	}
-	return &ical.Calendar{Component: out}, nil
+	sizes := map[*ical.Component]int{}
+	size := 0
+	for _, i := range list {
+		if _, ok := sizes[i.Event]; !ok {
+			if sizes[i.Event], err = encodedSize(i.Event); err != nil {
+				return nil, err
+			}
+		}
+		size += sizes[i.Event]
+	}
+	if size > maxExpandedSize || x.expanded+size > maxAllExpanded {
+		return nil, ics.ErrTooMany
+	}
+	x.expanded += size
+	slices.SortStableFunc(list, func(a, b ics.Instance) int { return a.Start.Compare(b.Start) })
+	return list, nil
+}
+
+// encodedSize is how many octets a component has, or why it cannot be written.
+func encodedSize(c *ical.Component) (int, error) {
+	var n counter
+	e := ics.NewEncoder(&n)
+	e.Component(c)
+	err := e.Flush()
+	return int(n), err
+}
+
+type counter int
+
+func (n *counter) Write(b []byte) (int, error) {
+	*n += counter(len(b))
+	return len(b), nil
+}
+
+// expand appends a calendar of plain instances, without rules and zones (RFC 4791 §9.6.5), one after another.
+func (x *exchange) expand(r *ics.Reader, cal *ical.Calendar, list []ics.Instance) error {
+	top := &ical.Component{Name: cal.Name, Props: cal.Props}
+	only := x.data.comp
+	if only != nil && only.name != cal.Name {
+		only = nil
+	}
+	if only != nil {
+		top = only.apply(top)
+	}
+	var b bytes.Buffer
+	e := ics.NewEncoder(&b)
+	send := func() error {
+		err := e.Flush()
+		x.object(b.Bytes())
+		b.Reset()
+		return cmp.Or(err, x.flush())
+	}
+	e.Begin(top)
+	for _, i := range list {
+		one := &ical.Component{Name: cal.Name, Children: []*ical.Component{plainInstance(r, i)}}
+		if only != nil {
+			one = only.apply(one)
+		}
+		for _, c := range one.Children {
+			e.Component(c)
+		}
+		if err := send(); err != nil {
+			return err
+		}
+	}
+	e.End(top)
+	return send()
 }
 
 // plainInstance renders one instance: its times in UTC, and a RECURRENCE-ID if it is of a series. Dates and floating times

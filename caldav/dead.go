@@ -11,26 +11,32 @@ import (
 
 const (
 	kindDead          = kindPrincipal | kindHome | kindCalendar
-	maxDeadProperties = 100 // of one resource
+	maxDeadProperties = 100     // of one resource
+	maxStored         = 1 << 20 // octets of all that is kept of one
 )
 
 // deadValue is an element as it is stored: the attributes, a '>', and the content. It declares every namespace that
-// it uses.
-func deadValue(n *node) string {
-	b := append(deadAttrs(nil, n), '>')
+// it uses. One that is longer than what is kept ends somewhere beyond that.
+func deadValue(n *node) string { return string(appendDead(nil, n)) }
+
+func appendDead(b []byte, n *node) []byte {
+	b = append(deadAttrs(b, n), '>')
 	for _, p := range n.parts {
-		if p.child == nil {
-			b = appendText(b, p.text)
-		} else {
+		switch {
+		case len(b) > maxPropertyValue:
+			return b
+		case p.child == nil:
+			b = appendText(b, p.text[:min(len(p.text), maxPropertyValue+1)])
+		default:
 			b = appendElement(b, p.child)
 		}
 	}
-	return string(b)
+	return b
 }
 
 func appendElement(b []byte, n *node) []byte {
 	b = append(b, "<"+n.name.Local+` xmlns="`+attributeValue(n.name.Space)+`"`...)
-	b = append(b, deadValue(n)...)
+	b = appendDead(b, n)
 	return append(b, "</"+n.name.Local+">"...)
 }
 
@@ -72,7 +78,7 @@ func (x *exchange) deadProperty(r *resource, p *requestedProp, nameOnly bool) (b
 }
 
 // deadProperties appends all of them, for allprop and propname.
-func (x *exchange) deadProperties(r *resource, nameOnly bool) error {
+func (x *exchange) deadProperties(r *resource, q *propRequest) error {
 	if r.kind&kindDead == 0 || x.stored == nil {
 		return nil
 	}
@@ -80,11 +86,15 @@ func (x *exchange) deadProperties(r *resource, nameOnly bool) error {
 		return err
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(r.stored), compareNames) {
-		if properties[name] == nil {
-			p := newRequestedProp(name)
-			if _, err := x.deadProperty(r, &p, nameOnly); err != nil {
-				return err
-			}
+		if properties[name] != nil || q.included[name] {
+			continue
+		}
+		p := newRequestedProp(name)
+		if _, err := x.deadProperty(r, &p, q.mode == propNames); err != nil {
+			return err
+		}
+		if err := x.flush(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -44,6 +44,9 @@ var (
 func (c precondition) String() string {
 	open, _ := startTag(xml.Name(c))
 	name, _, _ := strings.Cut(strings.Trim(open, "<>"), " ")
+	if c.Space == nsDAV {
+		name = "D:" + name
+	}
 	return name
 }
 
@@ -162,6 +165,9 @@ func (w *reply) errorElement(e *statusError, namespaces string) {
 		return
 	}
 	open, end := startTag(xml.Name(e.condition))
+	if e.condition.Space == nsDAV { // a document of its own
+		open, end = "<D:"+open[1:], "</D:"+end[2:]
+	}
 	w.raw("<D:error" + namespaces + ">")
 	if e.lacks == (privilege{}) {
 		w.raw(strings.TrimSuffix(open, ">") + "/>")

@@ -41,7 +41,14 @@ type textMatch struct {
 	text   string // folded already
 	fold   func(string) string
 	negate bool
+	left   *int // octets that the matches of the filter may still look at
 }
+
+// Limits of a filter: its elements, and the octets that its text matches look at in all objects.
+const (
+	maxFilter     = 100
+	maxFilterText = 256 << 20
+)
 
 // errFilter is the answer to a filter that is not one (RFC 4791 §7.8).
 var errFilter error = forbidden(validFilter)
@@ -53,7 +60,11 @@ func parseFilter(report *node) (*compFilter, error) {
 	if root == nil || len(filter.children) != 1 || !strings.EqualFold(root.attr("name"), "VCALENDAR") {
 		return nil, errFilter
 	}
-	f, err := parseCompFilter(root, "")
+	if filter.size() > maxFilter {
+		return nil, forbidden(supportedFilter).because("The filter has too many conditions.")
+	}
+	left := maxFilterText
+	f, err := parseCompFilter(root, "", &left)
 	if err == nil && f.within != nil {
 		return nil, errFilter
 	}
@@ -66,7 +77,16 @@ var parents = map[string]string{
 	"VTIMEZONE": " VCALENDAR ", "STANDARD": " VTIMEZONE ", "DAYLIGHT": " VTIMEZONE ", "VALARM": " VEVENT VTODO ",
 }
 
-func parseCompFilter(n *node, parent string) (*compFilter, error) {
+// size is how many elements n has, with itself.
+func (n *node) size() int {
+	size := 1
+	for _, c := range n.children {
+		size += c.size()
+	}
+	return size
+}
+
+func parseCompFilter(n *node, parent string, left *int) (*compFilter, error) {
 	f := &compFilter{name: strings.ToUpper(n.attr("name"))}
 	if in, known := parents[f.name]; f.name == "" || known && parent != "" && !strings.Contains(in, " "+parent+" ") {
 		return nil, errFilter
@@ -86,11 +106,11 @@ func parseCompFilter(n *node, parent string) (*compFilter, error) {
 			}
 		case caldav("prop-filter"):
 			var p propFilter
-			p, err = parsePropFilter(c)
+			p, err = parsePropFilter(c, left)
 			f.props = append(f.props, p)
 		case caldav("comp-filter"):
 			var sub *compFilter
-			sub, err = parseCompFilter(c, f.name)
+			sub, err = parseCompFilter(c, f.name, left)
 			f.comps = append(f.comps, sub)
 		case caldav("param-filter"), caldav("text-match"):
 			err = errFilter
@@ -105,7 +125,7 @@ func parseCompFilter(n *node, parent string) (*compFilter, error) {
 	return f, nil
 }
 
-func parsePropFilter(n *node) (propFilter, error) {
+func parsePropFilter(n *node, left *int) (propFilter, error) {
 	f := propFilter{name: strings.ToUpper(n.attr("name"))}
 	if f.name == "" {
 		return f, errFilter
@@ -121,10 +141,10 @@ func parsePropFilter(n *node) (propFilter, error) {
 			if f.text != nil {
 				return f, errFilter
 			}
-			f.text, err = parseTextMatch(c)
+			f.text, err = parseTextMatch(c, left)
 		case caldav("param-filter"):
 			var p paramFilter
-			p, err = parseParamFilter(c)
+			p, err = parseParamFilter(c, left)
 			f.params = append(f.params, p)
 		case caldav("comp-filter"), caldav("prop-filter"):
 			err = errFilter
@@ -139,7 +159,7 @@ func parsePropFilter(n *node) (propFilter, error) {
 	return f, nil
 }
 
-func parseParamFilter(n *node) (paramFilter, error) {
+func parseParamFilter(n *node, left *int) (paramFilter, error) {
 	f := paramFilter{name: strings.ToUpper(n.attr("name"))}
 	if f.name == "" || len(n.children) > 1 {
 		return f, errFilter
@@ -147,13 +167,16 @@ func parseParamFilter(n *node) (paramFilter, error) {
 	f.notDefined = n.child(caldav("is-not-defined")) != nil
 	var err error
 	if t := n.child(caldav("text-match")); t != nil {
-		f.text, err = parseTextMatch(t)
+		f.text, err = parseTextMatch(t, left)
 	}
 	return f, err
 }
 
-func parseTextMatch(n *node) (*textMatch, error) {
-	t := &textMatch{}
+func parseTextMatch(n *node, left *int) (*textMatch, error) {
+	t := &textMatch{left: left}
+	if len(n.text) > maxPropertyValue {
+		return nil, errFilter
+	}
 	switch strings.ToLower(n.attr("negate-condition")) {
 	case "", "no":
 	case "yes":
@@ -326,13 +349,17 @@ func (f *paramFilter) match(values []string) bool {
 	return false
 }
 
+// match is true where too much has been looked at already: what cannot be judged is shown.
 func (t *textMatch) match(s string) bool {
+	if *t.left -= len(s) + 1; *t.left < 0 {
+		return true
+	}
 	return strings.Contains(t.fold(s), t.text) != t.negate
 }
 
 // selects parses an object and matches it; what cannot be parsed or judged is selected.
 func (f *compFilter) selects(r *ics.Reader, data []byte) (bool, error) {
-	cal, err := ics.Decode(data)
+	cal, err := decode(data)
 	if err != nil {
 		return true, err
 	}

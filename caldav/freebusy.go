@@ -1,13 +1,12 @@
 package caldav
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/emersion/go-ical"
 
 	"outbridge/caldav/ics"
 )
@@ -15,8 +14,9 @@ import (
 // maxBusy bounds the periods of one free-busy answer.
 const maxBusy = 100_000
 
+// busyPeriod has its bounds in unix seconds.
 type busyPeriod struct {
-	from, to  time.Time
+	from, to  int64
 	tentative bool
 }
 
@@ -42,8 +42,7 @@ func (x *exchange) freeBusy(n *node, r *resource) error {
 	}
 	x.rw.Header().Set("Content-Type", "text/calendar; charset=utf-8")
 	x.status = http.StatusOK
-	x.buf, err = ics.Append(x.buf, x.freeBusyCalendar(*within, mergeBusy(busy)))
-	return err
+	return x.writeBusy(*within, mergeBusy(busy))
 }
 
 // calendarBusy appends the times that a calendar's events block.
@@ -59,7 +58,7 @@ func (x *exchange) calendarBusy(busy []busyPeriod, r *resource, within ics.Span)
 		if err != nil {
 			return nil, err
 		}
-		cal, err := ics.Decode(o.Data)
+		cal, err := decode(o.Data)
 		if err == nil {
 			err = reader.Instances(cal, within, func(i ics.Instance) bool {
 				if p, ok := busyTime(i, within); ok {
@@ -86,64 +85,54 @@ func busyTime(i ics.Instance, r ics.Span) (busyPeriod, bool) {
 		}
 		return ""
 	}
-	p := busyPeriod{from: i.Start, to: i.End, tentative: value("STATUS") == "TENTATIVE"}
-	if value("TRANSP") == "TRANSPARENT" || value("STATUS") == "CANCELLED" {
-		return p, false
-	}
-	if p.from.Before(r.Start) {
-		p.from = r.Start
-	}
-	if p.to.After(r.End) {
-		p.to = r.End
-	}
-	return p, p.from.Before(p.to)
+	p := busyPeriod{from: max(i.Start.Unix(), r.Start.Unix()), to: min(i.End.Unix(), r.End.Unix()), tentative: value("STATUS") == "TENTATIVE"}
+	free := value("TRANSP") == "TRANSPARENT" || value("STATUS") == "CANCELLED"
+	return p, !free && p.from < p.to
 }
 
-// mergeBusy sorts periods and joins those of one kind that touch.
+// mergeBusy sorts periods, in place, and joins those of one kind that touch. Tentative ones come last.
 func mergeBusy(l []busyPeriod) []busyPeriod {
-	var out []busyPeriod
-	for _, tentative := range []bool{false, true} {
-		kind := slices.DeleteFunc(slices.Clone(l), func(p busyPeriod) bool { return p.tentative != tentative })
-		slices.SortFunc(kind, func(a, b busyPeriod) int { return a.from.Compare(b.from) })
-		first := len(out)
-		for _, p := range kind {
-			if len(out) > first && !p.from.After(out[len(out)-1].to) {
-				if p.to.After(out[len(out)-1].to) {
-					out[len(out)-1].to = p.to
-				}
-				continue
+	slices.SortFunc(l, func(a, b busyPeriod) int {
+		if a.tentative != b.tentative {
+			if a.tentative {
+				return 1
 			}
-			out = append(out, p)
+			return -1
 		}
+		return cmp.Compare(a.from, b.from)
+	})
+	out := l[:0]
+	for _, p := range l {
+		if last := len(out) - 1; last >= 0 && out[last].tentative == p.tentative && p.from <= out[last].to {
+			out[last].to = max(out[last].to, p.to)
+			continue
+		}
+		out = append(out, p)
 	}
 	return out
 }
 
-func (x *exchange) freeBusyCalendar(r ics.Span, busy []busyPeriod) *ical.Component {
-	const utc = ics.UTCForm
+// writeBusy appends the answer line by line; all its lines are short.
+func (x *exchange) writeBusy(r ics.Span, busy []busyPeriod) error {
 	now := time.Now
 	if x.h.Now != nil {
 		now = x.h.Now
 	}
-	set := func(c *ical.Component, name, value string) *ical.Prop {
-		p := ical.NewProp(name)
-		p.Value = value
-		c.Props.Add(p)
-		return &c.Props[name][len(c.Props[name])-1]
-	}
-	fb := ical.NewComponent("VFREEBUSY")
-	set(fb, "DTSTAMP", now().UTC().Format(utc))
-	set(fb, "DTSTART", r.Start.UTC().Format(utc))
-	set(fb, "DTEND", r.End.UTC().Format(utc))
-	for _, b := range busy {
-		p := set(fb, "FREEBUSY", b.from.UTC().Format(utc)+"/"+b.to.UTC().Format(utc))
-		if b.tentative {
-			p.Params.Set("FBTYPE", "BUSY-TENTATIVE")
+	stamp := func(name string, t time.Time) { x.raw(name + t.UTC().Format(ics.UTCForm)) }
+	stamp("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//outbridge//CalDAV//EN\r\nBEGIN:VFREEBUSY\r\nDTSTAMP:", now())
+	stamp("\r\nDTSTART:", r.Start)
+	stamp("\r\nDTEND:", r.End)
+	for _, p := range busy {
+		line := "\r\nFREEBUSY:"
+		if p.tentative {
+			line = "\r\nFREEBUSY;FBTYPE=BUSY-TENTATIVE:"
+		}
+		stamp(line, time.Unix(p.from, 0))
+		stamp("/", time.Unix(p.to, 0))
+		if err := x.flush(); err != nil {
+			return err
 		}
 	}
-	cal := ical.NewComponent("VCALENDAR")
-	set(cal, "VERSION", "2.0")
-	set(cal, "PRODID", "-//outbridge//CalDAV//EN")
-	cal.Children = []*ical.Component{fb}
-	return cal
+	x.raw("\r\nEND:VFREEBUSY\r\nEND:VCALENDAR\r\n")
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"outbridge/caldav/ics"
@@ -37,6 +38,9 @@ type Handler struct {
 	RetryAfter time.Duration
 
 	spans spanCache
+	once  sync.Once // makes the two below
+	turns *turns
+	large *turns
 }
 
 // davTokens is the DAV header of every answer (RFC 4918 §10.1). Thunderbird throws the first token away.
@@ -67,15 +71,24 @@ type exchange struct {
 	ics       ics.Reader        // of all that the request has to read
 	zone      *time.Location    // that the request names for floating times; nil: none
 	zoneNames map[string]string // calendar → the zone of its floating times, once it has been asked for
+	turnsHeld []func()
+	missed    int // octets of names that were answered as not there
+	expanded  int // octets that were made of recurrences
 }
 
 // ServeHTTP implements http.Handler. Where an answer has begun and cannot be finished, it breaks the connection
 // by http.ErrAbortHandler: an answer that ended well would make a client believe that it has seen everything.
 func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	x := &exchange{reply: newReply(rw, r), h: h, ctx: r.Context(), ics: ics.Reader{Resolve: h.Zone}}
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+	defer cancel()
+	x := &exchange{reply: newReply(rw, r), h: h, ctx: ctx, ics: ics.Reader{Resolve: h.Zone}}
 	defer x.release()
-	rw.Header().Set("DAV", davTokens)
-	rw.Header().Add("Vary", "Accept-Encoding")
+	defer x.giveBack()
+	x.deadline(answerTime)
+	if r.Method != "REPORT" { // nobody looks for it there
+		rw.Header().Set("DAV", davTokens)
+	}
+	rw.Header().Set("Vary", "Accept-Encoding")
 	err := x.serve()
 	if err != nil && !x.started {
 		x.drop()
@@ -104,6 +117,9 @@ func (x *exchange) serve() error {
 	}
 	var err error
 	if x.principal, err = x.h.Backend.Login(x.ctx, user, password); err != nil {
+		return err
+	}
+	if err := x.takeTurn(x.h.turnsOf); err != nil {
 		return err
 	}
 	if isWellKnown(r.URL.Path) && r.Method != http.MethodOptions {
@@ -155,6 +171,35 @@ func (x *exchange) serve() error {
 		return x.refuseWrite()
 	}
 	return &statusError{status: http.StatusMethodNotAllowed, sentence: "method not allowed", allow: allowRead}
+}
+
+// turnsOf and largeTurns make the turns when they are first asked for, since a Handler is made as a literal.
+func (h *Handler) turnsOf() *turns {
+	h.once.Do(func() {
+		h.turns = &turns{each: userTurns, all: allTurns}
+		h.large = &turns{each: userLargeTurns, all: allLargeTurns}
+	})
+	return h.turns
+}
+
+func (h *Handler) largeTurns() *turns {
+	h.turnsOf()
+	return h.large
+}
+
+// takeTurn waits for a turn, which the request keeps to its end.
+func (x *exchange) takeTurn(of func() *turns) error {
+	back, err := of().take(x.ctx, x.principal.Name)
+	if err == nil {
+		x.turnsHeld = append(x.turnsHeld, back)
+	}
+	return err
+}
+
+func (x *exchange) giveBack() {
+	for _, back := range x.turnsHeld {
+		back()
+	}
 }
 
 // prefers reports whether the Prefer header (RFC 7240) has a preference that is heard here, and says that it was.

@@ -41,9 +41,6 @@ func calendarHref(user, calendar string) string {
 	return homeHref(user) + escapeSegment(calendar) + "/"
 }
 
-// CalendarPath is the URL path of a calendar, as a PropertyStore and a DAV:href have it.
-func CalendarPath(user, calendar string) string { return calendarHref(user, calendar) }
-
 // escapeSegment percent-encodes all but the unreserved characters of RFC 3986: Apple's clients do not find a
 // resource again whose '@' was left bare.
 func escapeSegment(s string) string {

@@ -9,6 +9,7 @@ import (
 	"encoding/xml"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ import (
 
 // PropertyStore keeps what clients set by PROPPATCH, for each principal apart. A Backend may implement it; without
 // it nothing can be set. Path is the escaped URL path of a principal, a home or a calendar as it stands in a DAV:href
-// (CalendarPath); values are opaque to the store. It is called concurrently, and SetProperties sets and removes all or
+// of the collection; values are opaque to the store. It is called concurrently, and SetProperties sets and removes all or
 // nothing. Whoever removes a calendar removes what is kept under its path.
 type PropertyStore interface {
 	Properties(ctx context.Context, p Principal, path string) (map[xml.Name]string, error)
@@ -75,7 +76,7 @@ func propertyTable() map[xml.Name]*property {
 		dav("current-user-privilege-set"): {kinds: kindAny, value: privilegeSet},
 		dav("supported-report-set"):       {kinds: kindAny, value: supportedReports},
 		dav("acl"):                        {kinds: kindAny, value: accessList},
-		dav("acl-restrictions"):           {kinds: kindAny, value: constant("<D:grant-only/><D:no-invert/>")},
+		dav("acl-restrictions"):           {kinds: kindAny, value: constant("<grant-only/><no-invert/>")},
 		dav("inherited-acl-set"):          {kinds: kindAny, value: empty},
 		dav("supported-privilege-set"):    {kinds: kindAny, value: supportedPrivileges},
 		dav("alternate-URI-set"):          {kinds: kindPrincipal, value: empty},
@@ -96,6 +97,9 @@ func propertyTable() map[xml.Name]*property {
 		caldav("calendar-home-set"): {kinds: kindCollections, href: func(x *exchange, _ *resource) string {
 			return homeHref(x.principal.Name)
 		}},
+		// Clients make the account's name and its own address in meetings of it: DAVx5 and Evolution of the former, Apple's of both.
+		caldav("calendar-user-address-set"): {kinds: kindPrincipal | kindHome, value: userAddresses},
+		cs("email-address-set"):             {kinds: kindPrincipal, value: emailAddresses},
 		caldav("calendar-description"): {kinds: kindCalendar, settable: kindCalendar, value: storedOr(caldav("calendar-description"), func(x *exchange, r *resource) string {
 			return r.cal.Description
 		})},
@@ -184,11 +188,11 @@ func resourceType(x *exchange, r *resource) (bool, error) {
 	switch r.kind {
 	case kindObject:
 	case kindPrincipal:
-		x.raw("<D:collection/><D:principal/>")
+		x.raw("<collection/><principal/>")
 	case kindCalendar:
-		x.raw("<D:collection/><C:calendar/>")
+		x.raw("<collection/><C:calendar/>")
 	default:
-		x.raw("<D:collection/>")
+		x.raw("<collection/>")
 	}
 	return true, nil
 }
@@ -209,20 +213,59 @@ func displayName(x *exchange, r *resource) (bool, error) {
 	return true, nil
 }
 
+// addresses are the principal's.
+func (x *exchange) addresses() ([]string, error) {
+	b, ok := x.h.Backend.(AddressBackend)
+	if !ok {
+		return nil, nil
+	}
+	return b.Addresses(x.ctx, x.principal)
+}
+
+// userAddresses is CALDAV:calendar-user-address-set (RFC 6638 §2.4.1): the preferred address first, which Thunderbird and DAVx5
+// take, and marked, which Apple's clients look for.
+func userAddresses(x *exchange, _ *resource) (bool, error) {
+	list, err := x.addresses()
+	for i, a := range list {
+		x.raw("<href")
+		if i == 0 {
+			x.raw(` preferred="1"`)
+		}
+		x.raw(">")
+		x.text((&url.URL{Scheme: "mailto", Opaque: mailtoEscapes.Replace(a)}).String())
+		x.raw("</href>")
+	}
+	return len(list) > 0, err
+}
+
+// mailtoEscapes are for what an address may have and a mailto URL may not (RFC 6068 §2).
+var mailtoEscapes = strings.NewReplacer("%", "%25", "?", "%3F", "&", "%26", "#", "%23", "/", "%2F")
+
+// emailAddresses is CS:email-address-set.
+func emailAddresses(x *exchange, _ *resource) (bool, error) {
+	list, err := x.addresses()
+	for _, a := range list {
+		x.raw("<CS:email-address>")
+		x.text(a)
+		x.raw("</CS:email-address>")
+	}
+	return len(list) > 0, err
+}
+
 func supportedReports(x *exchange, r *resource) (bool, error) {
-	const objects, all = "C:calendar-query C:calendar-multiget ", "D:expand-property D:acl-principal-prop-set D:principal-property-search"
-	reports := "D:principal-match D:principal-search-property-set " + all
+	const objects, all = "C:calendar-query C:calendar-multiget ", "expand-property acl-principal-prop-set principal-property-search"
+	reports := "principal-match principal-search-property-set " + all
 	switch r.kind {
 	case kindCalendar:
-		reports = "D:sync-collection C:free-busy-query " + objects + "D:principal-match " + all
+		reports = "sync-collection C:free-busy-query " + objects + "principal-match " + all
 	case kindHome:
 		// macOS synchronizes no calendar by token whose home does not list sync-collection.
-		reports = "D:sync-collection C:free-busy-query " + objects + reports
+		reports = "sync-collection C:free-busy-query " + objects + reports
 	case kindObject:
 		reports = objects + all
 	}
 	for name := range strings.FieldsSeq(reports) {
-		x.raw("<D:supported-report><D:report><" + name + "/></D:report></D:supported-report>")
+		x.raw("<supported-report><report><" + name + "/></report></supported-report>")
 	}
 	return true, nil
 }
@@ -308,20 +351,38 @@ func (x *exchange) reader(c Calendar) (*ics.Reader, error) {
 	return &x.ics, nil
 }
 
-// A stored colour is "#RRGGBBAA" and, after a space, Apple's name for it.
-func calendarColor(x *exchange, r *resource) (bool, error) {
+// storedColor is the colour that the principal has set. It is kept as "#RRGGBBAA", after a space Apple's name for it, and
+// after a tab the colour that the calendar itself had then: once that is another, what was set is over.
+func (x *exchange) storedColor(r *resource) (color, name string, ok bool, err error) {
 	v, ok, err := x.storedValue(r, apple("calendar-color"))
-	if !ok && len(r.cal.Color) == len("#rrggbb") {
-		v, ok = strings.ToUpper(r.cal.Color)+"FF", true
+	v, of, known := strings.Cut(v, "\t")
+	if known && !strings.EqualFold(of, r.cal.Color) {
+		return "", "", false, err
 	}
-	color, _, _ := strings.Cut(v, " ")
+	color, name, _ = strings.Cut(v, " ")
+	return color, name, ok, err
+}
+
+// fullColor is "#RRGGBBAA", as Apple writes it, of a colour with or without its alpha.
+func fullColor(color string) string {
+	if len(color) == len("#rrggbb") {
+		color += "FF"
+	}
+	return strings.ToUpper(color)
+}
+
+func calendarColor(x *exchange, r *resource) (bool, error) {
+	color, _, ok, err := x.storedColor(r)
+	if !ok && len(r.cal.Color) == len("#rrggbb") {
+		color, ok = fullColor(r.cal.Color), true
+	}
 	x.text(color)
 	return ok, err
 }
 
 func symbolicColor(x *exchange, r *resource) (string, error) {
-	v, _, err := x.storedValue(r, apple("calendar-color"))
-	_, name, ok := strings.Cut(v, " ")
+	_, name, ok, err := x.storedColor(r)
+	ok = ok && name != ""
 	if !ok {
 		return "", err
 	}

@@ -11,8 +11,9 @@ import (
 
 // propRequest says which properties a PROPFIND or a REPORT asks for.
 type propRequest struct {
-	mode  propMode
-	props []requestedProp
+	mode     propMode
+	props    []requestedProp
+	included map[xml.Name]bool // of an allprop: those in props, which are not said again
 }
 
 type propMode uint8
@@ -35,34 +36,72 @@ func newRequestedProp(name xml.Name) requestedProp {
 	return requestedProp{name: name, open: open, end: end, known: properties[name]}
 }
 
+// Limits of what is asked of every resource. Clients ask for some twenty properties.
+const (
+	maxProps     = 500
+	maxPropNames = 32 << 10 // octets of their tags
+	// maxMissed is how many octets of names an answer says are not there, before it leaves them out as for RFC 8144.
+	maxMissed = 16 << 20
+)
+
+var errTooManyProps = badRequest("the request names too many properties")
+
+// propList gathers properties, each once.
+type propList struct {
+	list  []requestedProp
+	seen  map[xml.Name]bool
+	names int // octets
+}
+
+func (l *propList) add(name xml.Name) error {
+	if l.seen[name] {
+		return nil
+	}
+	if l.seen == nil {
+		l.seen = map[xml.Name]bool{}
+	}
+	l.seen[name] = true
+	p := newRequestedProp(name)
+	if l.names += len(p.open); l.names > maxPropNames || len(l.list) == maxProps {
+		return errTooManyProps
+	}
+	l.list = append(l.list, p)
+	return nil
+}
+
 // parsePropRequest reads the DAV:prop, DAV:allprop or DAV:propname inside n; none of them means allprop.
-func parsePropRequest(n *node) *propRequest {
+func parsePropRequest(n *node) (*propRequest, error) {
 	q := &propRequest{mode: propAll}
-	if prop := n.child(dav("prop")); prop != nil {
-		q.mode = propNamed
-		seen := map[xml.Name]bool{}
-		for _, c := range prop.children {
-			if !seen[c.name] {
-				seen[c.name] = true
-				q.props = append(q.props, newRequestedProp(c.name))
+	var l propList
+	add := func(names []*node) error {
+		for _, c := range names {
+			if err := l.add(c.name); err != nil {
+				return err
 			}
 		}
-		return q
+		return nil
+	}
+	var err error
+	if prop := n.child(dav("prop")); prop != nil {
+		q.mode = propNamed
+		err = add(prop.children)
+		q.props = l.list
+		return q, err
 	}
 	if n.child(dav("propname")) != nil {
 		q.mode = propNames
 	}
 	for _, name := range propertyNames {
 		if q.mode == propNames || properties[name].all {
-			q.props = append(q.props, newRequestedProp(name))
+			_ = l.add(name) // the table is not too long
 		}
 	}
 	if include := n.child(dav("include")); include != nil && q.mode == propAll {
-		for _, c := range include.children {
-			q.props = append(q.props, newRequestedProp(c.name))
-		}
+		err = add(include.children)
+		q.included = l.seen
 	}
-	return q
+	q.props = l.list
+	return q, err
 }
 
 // beginMultistatus begins a 207. endMultistatus finishes it.
@@ -70,11 +109,11 @@ func (x *exchange) beginMultistatus() {
 	x.status = http.StatusMultiStatus
 	h := x.rw.Header()
 	h.Set("Content-Type", xmlType)
-	h.Add("Vary", "Brief, Prefer")
-	x.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n<D:multistatus" + rootNamespaces + ">\n")
+	h.Set("Vary", "Accept-Encoding, Brief, Prefer")
+	x.beginRoot("multistatus")
 }
 
-func (x *exchange) endMultistatus() { x.raw("</D:multistatus>\n") }
+func (x *exchange) endMultistatus() { x.raw("</multistatus>") }
 
 // row appends the DAV:response of a resource. The propstat of what is there comes first, also when it is empty:
 // KDE reads no other.
@@ -82,9 +121,9 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 	if err := x.ctx.Err(); err != nil {
 		return err
 	}
-	x.raw("<D:response><D:href>")
+	x.raw("<response><href>")
 	x.raw(r.href)
-	x.raw("</D:href><D:propstat><D:prop>")
+	x.raw("</href><propstat><prop>")
 	var missing, tooMany []*requestedProp
 	for i := range q.props {
 		p := &q.props[i]
@@ -97,18 +136,19 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 		case !ok && q.mode == propNamed:
 			missing = append(missing, p)
 		}
-	}
-	if q.mode != propNamed {
-		if err := x.deadProperties(r, q.mode == propNames); err != nil {
+		if err := x.flush(); err != nil {
 			return err
 		}
 	}
-	x.raw("</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>")
-	if !x.minimal {
-		x.propstat(missing, "404 Not Found", precondition{})
+	if q.mode != propNamed {
+		if err := x.deadProperties(r, q); err != nil {
+			return err
+		}
 	}
+	x.raw("</prop><status>HTTP/1.1 200 OK</status></propstat>")
+	x.notThere(missing)
 	x.propstat(tooMany, "507 Insufficient Storage", maxInstances)
-	x.raw("</D:response>\n")
+	x.raw("</response>")
 	return x.flush()
 }
 
@@ -133,12 +173,12 @@ func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool,
 	ok := true
 	var err error
 	if p.known.href != nil {
-		x.raw("<D:href>" + p.known.href(x, r) + "</D:href>")
+		x.raw("<href>" + p.known.href(x, r) + "</href>")
 	} else {
 		ok, err = p.known.value(x, r)
 	}
 	if err != nil || !ok {
-		x.buf = x.buf[:before]
+		x.buf = x.buf[:min(before, len(x.buf))] // an error may come after some of it was sent
 		return false, err
 	}
 	if nameOnly {
@@ -148,25 +188,36 @@ func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool,
 	return true, nil
 }
 
+// notThere appends the names of properties that a resource does not have, unless the client, or what it has been told
+// already, says not to.
+func (x *exchange) notThere(props []*requestedProp) {
+	if x.minimal || x.missed > maxMissed {
+		return
+	}
+	before := len(x.buf)
+	x.propstat(props, "404 Not Found", precondition{})
+	x.missed += len(x.buf) - before
+}
+
 // propstat appends the names of properties under a status that is not 200 (RFC 4918 §14.22).
 func (x *exchange) propstat(props []*requestedProp, status string, why precondition) {
 	if len(props) == 0 {
 		return
 	}
-	x.raw("<D:propstat><D:prop>")
+	x.raw("<propstat><prop>")
 	for _, p := range props {
 		x.raw(p.open[:len(p.open)-1] + "/>")
 	}
-	x.raw("</D:prop><D:status>HTTP/1.1 " + status + "</D:status>")
+	x.raw("</prop><status>HTTP/1.1 " + status + "</status>")
 	x.errorElement(&statusError{condition: why}, "")
-	x.raw("</D:propstat>")
+	x.raw("</propstat>")
 }
 
 // statusRow appends a DAV:response that has a status and no properties.
 func (x *exchange) statusRow(href, status string, why precondition) error {
-	x.raw("<D:response><D:href>" + href + "</D:href><D:status>HTTP/1.1 " + status + "</D:status>")
+	x.raw("<response><href>" + href + "</href><status>HTTP/1.1 " + status + "</status>")
 	x.errorElement(&statusError{condition: why}, "")
-	x.raw("</D:response>\n")
+	x.raw("</response>")
 	return x.flush()
 }
 
@@ -222,9 +273,12 @@ func (x *exchange) propfind() error {
 
 // propfindBody reads a DAV:propfind (RFC 4918 §14.20); an empty one, or none, means allprop.
 func (x *exchange) propfindBody() (*propRequest, error) {
-	n, err := readXML(x.rw, x.req)
-	if err != nil || n == nil {
-		return parsePropRequest(n), err
+	n, err := x.readXML()
+	if err != nil {
+		return nil, err
+	}
+	if n == nil {
+		return parsePropRequest(nil)
 	}
 	if n.name != dav("propfind") {
 		return nil, badRequest("the request body is not a DAV:propfind")
@@ -238,7 +292,7 @@ func (x *exchange) propfindBody() (*propRequest, error) {
 	if kinds != 1 && len(n.children) > 0 {
 		return nil, badRequest("a DAV:propfind holds one of DAV:prop, DAV:allprop and DAV:propname")
 	}
-	return parsePropRequest(n), nil
+	return parsePropRequest(n)
 }
 
 // members calls f for each member of r, in order.

@@ -35,7 +35,7 @@ const (
 // proppatch answers PROPPATCH (RFC 4918 §9.2), and a refusal is inside of a 207: a bare 403 stops macOS Calendar for
 // the whole account. Also on a read-only calendar a principal may keep its own name and colour.
 func (x *exchange) proppatch() error {
-	n, err := readXML(x.rw, x.req)
+	n, err := x.readXML()
 	if err != nil {
 		return err
 	}
@@ -53,6 +53,9 @@ func (x *exchange) proppatch() error {
 			continue
 		}
 		for _, p := range action.child(dav("prop")).all() {
+			if len(patches) == maxProps {
+				return errTooManyProps
+			}
 			t := &patch{prop: newRequestedProp(p.name), remove: action.name == dav("remove")}
 			t.check(x, r, p)
 			ok = ok && t.status == statusOK
@@ -82,14 +85,14 @@ func (x *exchange) proppatch() error {
 		return nil // 200 with no body (RFC 8144 §2.2)
 	}
 	x.beginMultistatus()
-	x.raw("<D:response><D:href>" + r.href + "</D:href>")
+	x.raw("<response><href>" + r.href + "</href>")
 	for _, t := range patches {
 		if !ok && t.status == statusOK {
 			t.status = "424 Failed Dependency"
 		}
 		x.propstat([]*requestedProp{&t.prop}, t.status, t.why)
 	}
-	x.raw("</D:response>\n")
+	x.raw("</response>")
 	x.endMultistatus()
 	return nil
 }
@@ -152,7 +155,8 @@ func (c *changes) add(t *patch) {
 
 func (c *changes) removed() []xml.Name { return slices.Collect(maps.Keys(c.remove)) }
 
-// tooMany reports whether the resource would have more dead properties than are kept.
+// tooMany reports whether the resource would have more dead properties, or more octets, than are kept. What was kept
+// under another limit may stay.
 func (c *changes) tooMany() (bool, error) {
 	if _, _, err := c.x.storedValue(c.r, xml.Name{}); err != nil {
 		return false, err
@@ -162,13 +166,22 @@ func (c *changes) tooMany() (bool, error) {
 		after = map[xml.Name]string{}
 	}
 	maps.Copy(after, c.set)
-	n := 0
+	n, size := 0, 0
 	for name := range after {
-		if properties[name] == nil && !c.remove[name] {
+		if c.remove[name] {
+			delete(after, name)
+			continue
+		}
+		size += len(after[name])
+		if properties[name] == nil {
 			n++
 		}
 	}
-	return n > maxDeadProperties && n > len(c.r.stored), nil
+	before := 0
+	for _, value := range c.r.stored {
+		before += len(value)
+	}
+	return n > maxDeadProperties && n > len(c.r.stored) || size > maxStored && size > before, nil
 }
 
 var colorForm = regexp.MustCompile(`^#[0-9A-Fa-f]{6}([0-9A-Fa-f]{2})?$`)
@@ -192,24 +205,27 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 	}
 	switch t.prop.name {
 	case dav("displayname"):
-		if t.value = strings.TrimSpace(t.value); t.value == "" {
-			t.remove = true // CalDav Synchronizer does not list a calendar without a name
+		// CalDav Synchronizer does not list a calendar without a name. What the calendar says by itself is not kept, here and
+		// below: it would hide what Outlook says later.
+		if t.value = strings.TrimSpace(t.value); t.value == "" || t.value == r.cal.DisplayName {
+			t.remove = true
 		}
+	case caldav("calendar-description"):
+		t.remove = t.value == r.cal.Description
 	case apple("calendar-color"):
 		color := n.trimmed()
 		if !colorForm.MatchString(color) {
 			t.status = statusConflict
 			return
 		}
-		if len(color) == len("#rrggbb") {
-			color += "FF"
-		}
-		t.value = strings.ToUpper(color)
+		t.value = fullColor(color)
+		t.remove = t.value == fullColor(r.cal.Color)
 		for _, a := range n.attrs {
 			if a.Name.Local == "symbolic-color" && a.Value != "" {
-				t.value += " " + a.Value
+				t.value += " " + strings.Join(strings.Fields(a.Value), " ")
 			}
 		}
+		t.value += "\t" + r.cal.Color
 	case apple("calendar-order"):
 		order, err := strconv.Atoi(n.trimmed())
 		if err != nil {
@@ -217,6 +233,7 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 			return
 		}
 		t.value = strconv.Itoa(order)
+		t.remove = order == r.cal.Order
 	case caldav("schedule-calendar-transp"):
 		switch {
 		case n.child(caldav("transparent")) != nil:
@@ -228,6 +245,9 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 			return
 		}
 	case caldav("calendar-timezone"):
+		if len(t.value) > maxPropertyValue {
+			break
+		}
 		cal, err := ics.Decode([]byte(strings.TrimSpace(t.value) + "\r\n"))
 		if err != nil || len(ics.Children(cal.Component, "VTIMEZONE")) != 1 {
 			t.status, t.why = statusForbidden, validCalendarData

@@ -82,7 +82,7 @@ func pushTopic(x *exchange, r *resource) (bool, error) {
 
 func pushTriggers(x *exchange, _ *resource) (bool, error) {
 	key, err := x.pushKey()
-	x.raw("<P:content-update><D:depth>1</D:depth></P:content-update>")
+	x.raw("<P:content-update><depth>1</depth></P:content-update>")
 	return key != nil, err
 }
 
@@ -100,7 +100,7 @@ func (x *exchange) announcePush() error {
 		return nil
 	}
 	key, err := x.pushKey()
-	if key != nil {
+	if key != nil && x.req.Method != "REPORT" {
 		x.rw.Header().Set("DAV", davTokens+", webdav-push")
 	}
 	return err
@@ -111,7 +111,7 @@ func (x *exchange) post() error {
 	if x.push == nil {
 		return x.refuseWrite()
 	}
-	n, err := readXML(x.rw, x.req)
+	n, err := x.readXML()
 	switch {
 	case err != nil && strings.Contains(strings.ToLower(x.req.Header.Get("Content-Type")), "xml"):
 		return err

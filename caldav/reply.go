@@ -1,9 +1,13 @@
 package caldav
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"compress/gzip"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,13 +18,12 @@ import (
 
 const (
 	flushSize   = 32 << 10    // an answer up to this size is sent whole, with its Content-Length
-	gzipSize    = 1 << 10     // below this compression saves no packet
 	writeWindow = time.Minute // how long a client may take to read one buffer
 )
 
 var (
 	buffers  = sync.Pool{New: func() any { b := make([]byte, 0, 2*flushSize); return &b }}
-	gzippers = sync.Pool{New: func() any { w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed); return w }}
+	gzippers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 )
 
 // reply is an answer on its way out. It gathers in buf, which callers append to; flush sends what has gathered
@@ -32,8 +35,10 @@ type reply struct {
 	status  int
 	buf     []byte
 	pooled  *[]byte
-	out     io.Writer // where buf goes; nil until the header is sent
-	gz      *gzip.Writer
+	names   int           // where in buf the namespaces are to be declared, before anything is sent; 0: nowhere
+	out     io.Writer     // where buf goes; nil until the header is sent
+	gz      *gzip.Writer  // nil where nothing is compressed
+	chunks  *bufio.Writer // of what is compressed, so that it goes in few pieces
 	started bool
 }
 
@@ -51,63 +56,126 @@ func (w *reply) flush() error {
 		return nil
 	}
 	if !w.started {
-		w.start(true)
+		w.start()
 	}
 	return w.send()
 }
 
-func (w *reply) start(long bool) {
+// beginRoot appends the start tag of an answer's root element. DAV: is the namespace of what has no prefix; the others are
+// filled in when it is known which of them the answer has.
+func (w *reply) beginRoot(local string) {
+	w.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n<" + local)
+	w.raw(` xmlns="` + nsDAV + `"`)
+	w.names = len(w.buf)
+	w.raw(">")
+}
+
+// declare declares the namespaces that buf has, or all of them where more is to come.
+func (w *reply) declare(all bool) {
+	if w.names == 0 {
+		return
+	}
+	var declared []byte
+	for _, n := range namespaces {
+		if all || bytes.Contains(w.buf, []byte("<"+n.prefix+":")) { // a '<' in a text is escaped
+			declared = append(declared, n.declaration()...)
+		}
+	}
+	w.buf = slices.Insert(w.buf, w.names, declared...)
+	w.names = 0
+}
+
+// start sends the header of an answer of which more is to come.
+func (w *reply) start() {
+	w.declare(true)
+	w.started = true
+	w.out = w.rw
+	if w.compresses() {
+		w.rw.Header().Set("Content-Encoding", "gzip")
+		w.chunks = bufio.NewWriterSize(w.rw, flushSize/2)
+		w.compress(w.chunks)
+		w.out = w.gz
+	}
+	w.rw.WriteHeader(w.status)
+}
+
+// startWhole sends the header of an answer that is all in buf. It is compressed where that makes it smaller.
+func (w *reply) startWhole() {
+	w.declare(false)
 	w.started = true
 	w.out = w.rw
 	h := w.rw.Header()
-	if (long || len(w.buf) >= gzipSize) && compressible(h.Get("Content-Type")) && negotiate.Coding(w.req.Header, "gzip") == "gzip" {
-		w.gz = gzippers.Get().(*gzip.Writer)
-		w.gz.Reset(w.rw)
-		w.out = w.gz
-		h.Set("Content-Encoding", "gzip")
+	if w.compresses() {
+		packed := bytes.NewBuffer(make([]byte, 0, len(w.buf)/2+64))
+		w.compress(packed)
+		_, err := w.gz.Write(w.buf)
+		if err == nil && w.gz.Close() == nil && packed.Len()+len("Content-Encoding: gzip\r\n") < len(w.buf) {
+			w.buf = append(w.buf[:0], packed.Bytes()...)
+			h.Set("Content-Encoding", "gzip")
+		}
+		w.stopCompressing()
 	}
-	if !long && w.gz == nil && w.status != http.StatusNoContent && w.status != http.StatusNotModified {
+	if w.status != http.StatusNoContent && w.status != http.StatusNotModified {
 		h.Set("Content-Length", strconv.Itoa(len(w.buf)))
 	}
 	w.rw.WriteHeader(w.status)
+}
+
+func (w *reply) compresses() bool {
+	return len(w.buf) > 0 && compressible(w.rw.Header().Get("Content-Type")) && negotiate.Coding(w.req.Header, "gzip") == "gzip"
+}
+
+func (w *reply) compress(out io.Writer) {
+	w.gz = gzippers.Get().(*gzip.Writer)
+	w.gz.Reset(out)
+}
+
+func (w *reply) stopCompressing() {
+	w.gz.Reset(io.Discard)
+	gzippers.Put(w.gz)
+	w.gz = nil
 }
 
 func (w *reply) send() error {
 	if len(w.buf) == 0 {
 		return nil
 	}
-	// Not every ResponseWriter has a deadline to move on; then the server's own holds.
-	_ = http.NewResponseController(w.rw).SetWriteDeadline(time.Now().Add(writeWindow))
+	w.deadline(writeWindow)
 	_, err := w.out.Write(w.buf)
 	w.buf = w.buf[:0]
+	w.deadline(answerTime)
 	return err
+}
+
+// deadline moves on the time by which what is being written has to be taken: with HTTP/2 it counts also while there is
+// nothing to write. Not every ResponseWriter has one to move on; then the server's own holds.
+func (w *reply) deadline(d time.Duration) {
+	_ = http.NewResponseController(w.rw).SetWriteDeadline(time.Now().Add(d))
 }
 
 // finish sends the rest.
 func (w *reply) finish() error {
 	if !w.started {
-		w.start(false)
+		w.startWhole()
 	}
 	err := w.send()
+	w.deadline(writeWindow) // for what is still in buffers
 	if w.gz != nil {
-		if e := w.gz.Close(); err == nil {
-			err = e
-		}
+		err = cmp.Or(err, w.gz.Close())
+		err = cmp.Or(err, w.chunks.Flush())
 	}
 	return err
 }
 
 // drop forgets what has gathered, for an answer of another kind.
 func (w *reply) drop() {
-	w.buf = w.buf[:0]
+	w.buf, w.names = w.buf[:0], 0
 	w.status = http.StatusOK
 }
 
 func (w *reply) release() {
 	if w.gz != nil {
-		w.gz.Reset(io.Discard)
-		gzippers.Put(w.gz)
-		w.gz = nil
+		w.stopCompressing()
 	}
 	if cap(w.buf) <= 8*flushSize {
 		*w.pooled = w.buf[:0]

@@ -29,7 +29,7 @@ var reports = map[xml.Name]struct {
 // report answers REPORT (RFC 3253 §3.6). On a calendar the Depth header is not looked at: clients send 0, 1,
 // infinity or none with one and the same report, and there is but one depth that each of them can mean.
 func (x *exchange) report() error {
-	n, err := readXML(x.rw, x.req)
+	n, err := x.readXML()
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,10 @@ func (x *exchange) calendarsIn(r *resource) ([]*resource, error) {
 // multiget answers CALDAV:calendar-multiget (RFC 4791 §7.9): every href once, those that are absent or not in the
 // scope of r with a 404.
 func (x *exchange) multiget(n *node, r *resource) error {
-	q := parsePropRequest(n)
+	q, err := parsePropRequest(n)
+	if err != nil {
+		return err
+	}
 	in := map[string]*resource{}
 	switch r.kind {
 	case kindObject:
@@ -167,7 +170,10 @@ func (x *exchange) query(n *node, r *resource) error {
 	if err := x.queryZone(n); err != nil {
 		return err
 	}
-	q := parsePropRequest(n)
+	q, err := parsePropRequest(n)
+	if err != nil {
+		return err
+	}
 	p := f.plan()
 	x.beginMultistatus()
 	switch depth := x.req.Header.Get("Depth"); {
@@ -307,6 +313,9 @@ func (x *exchange) queryZone(n *node) error {
 	zone := n.child(caldav("timezone"))
 	if zone == nil {
 		return nil
+	}
+	if len(zone.text) > maxPropertyValue {
+		return forbidden(validCalendarData)
 	}
 	cal, err := ics.Decode([]byte(strings.TrimSpace(zone.text) + "\r\n"))
 	if err != nil {

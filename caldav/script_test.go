@@ -101,7 +101,7 @@ func (p *player) play(t *testing.T, lines []string) {
 			p.requests++
 			var head strings.Builder
 			_ = p.last.Header.Write(&head)
-			p.octets += len("HTTP/1.1 \r\n\r\n") + len(p.last.Status) + head.Len() + len(p.last.body)
+			p.octets += len("HTTP/1.1 \r\n\r\n") + len(p.last.Status) + head.Len() + p.last.size
 			want := strings.TrimPrefix(lines[i], "S: ")
 			if got := strconv.Itoa(p.last.StatusCode); got != want {
 				t.Fatalf("line %d: status %s, want %s\n%s", i+1, got, want, p.last.body)

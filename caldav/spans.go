@@ -82,6 +82,10 @@ func spanWindow(r ics.Span) ics.Span {
 // spansOf reads an object's instances around within, which is closed. ok is false where there are too many to keep.
 func spansOf(r *ics.Reader, data []byte, within ics.Span) (s *spans, ok bool) {
 	s = &spans{window: spanWindow(within)}
+	if len(data) > maxObjectSize {
+		s.all = true
+		return s, true
+	}
 	err := r.Spans(data, s.window, func(from, to time.Time) bool {
 		s.list = append(s.list, [2]int64{from.Unix(), to.Unix()})
 		return len(s.list) <= maxSpans

@@ -14,6 +14,9 @@ type pageToken struct {
 	after string
 }
 
+// maxPage is how many names a page may have, since they are held at once.
+const maxPage = 5000
+
 const pagePrefix = "urn:outbridge:page:"
 
 func (t pageToken) String() string {
@@ -40,7 +43,11 @@ type syncRequest struct {
 }
 
 func parseSync(n *node) (*syncRequest, error) {
-	s := &syncRequest{token: n.child(dav("sync-token")).trimmed(), props: parsePropRequest(n)}
+	props, err := parsePropRequest(n)
+	if err != nil {
+		return nil, err
+	}
+	s := &syncRequest{token: n.child(dav("sync-token")).trimmed(), props: props}
 	s.infinite = n.child(dav("sync-level")).trimmed() == "infinite"
 	if l := n.child(dav("limit")); l != nil {
 		results, err := strconv.Atoi(l.child(dav("nresults")).trimmed())
@@ -87,7 +94,7 @@ func (x *exchange) syncCalendar(n *node, r *resource) error {
 	if err != nil {
 		return err
 	}
-	x.raw("<D:sync-token>" + next + "</D:sync-token>\n")
+	x.raw("<sync-token>" + next + "</sync-token>")
 	x.endMultistatus()
 	return nil
 }
@@ -106,26 +113,32 @@ func (x *exchange) syncAll(r *resource, s *syncRequest) error {
 }
 
 // syncPage lists the next part of a calendar, in order of names, and returns the token that goes on from there.
-// What changes meanwhile comes with the changes since the first page.
+// What changes meanwhile comes with the changes since the first page. A page has at most maxPage rows, whatever its limit.
 func (x *exchange) syncPage(r *resource, s *syncRequest, page pageToken) (string, error) {
-	limit := s.limit
-	if limit == 0 {
-		limit = int(^uint(0) >> 1)
+	limit := maxPage
+	if s.limit > 0 {
+		limit = min(limit, s.limit)
 	}
-	var names []string
+	var names []string // the first ones by name, of those that have been seen; cut down whenever there are twice as many
+	more := false
+	first := func() {
+		slices.Sort(names)
+		if len(names) > limit {
+			names, more = names[:limit], true
+		}
+	}
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, Query{}) {
 		if err != nil {
 			return "", err
 		}
-		if o.Name > page.after {
-			names = append(names, o.Name)
+		if o.Name <= page.after {
+			continue
+		}
+		if names = append(names, o.Name); len(names) > 2*limit+chunkSize {
+			first()
 		}
 	}
-	slices.Sort(names)
-	more := len(names) > limit
-	if more {
-		names = names[:limit]
-	}
+	first()
 	for chunk := range slices.Chunk(names, chunkSize) {
 		if err := x.namedRows(r, chunk, s.props, false, nil); err != nil {
 			return "", err
@@ -225,7 +238,7 @@ func (x *exchange) syncHome(n *node, r *resource) error {
 			}
 		}
 	}
-	x.raw("<D:sync-token>" + now.String() + "</D:sync-token>\n")
+	x.raw("<sync-token>" + now.String() + "</sync-token>")
 	x.endMultistatus()
 	return nil
 }

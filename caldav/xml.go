@@ -1,8 +1,8 @@
 package caldav
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/binary"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -10,8 +10,12 @@ import (
 	"net/http"
 	"strings"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	unicode16 "golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 )
 
 // XML namespaces of the properties and reports served here.
@@ -25,8 +29,21 @@ const (
 	nsXMLNS = "http://www.w3.org/2000/xmlns/"
 )
 
-// rootNamespaces declares every prefix once, on the root element of an answer.
-const rootNamespaces = ` xmlns:D="` + nsDAV + `" xmlns:C="` + nsCalDAV + `" xmlns:CS="` + nsCS + `" xmlns:A="` + nsApple + `"`
+// namespace is one that answers write with a prefix, which the root element declares.
+type namespace struct{ prefix, name string }
+
+var namespaces = []namespace{{"D", nsDAV}, {"C", nsCalDAV}, {"CS", nsCS}, {"A", nsApple}}
+
+func (n namespace) declaration() string { return " xmlns:" + n.prefix + `="` + n.name + `"` }
+
+// rootNamespaces declares every prefix, and DAV: for names without one.
+var rootNamespaces = func() string {
+	s := ` xmlns="` + nsDAV + `"`
+	for _, n := range namespaces {
+		s += n.declaration()
+	}
+	return s
+}()
 
 func dav(local string) xml.Name    { return xml.Name{Space: nsDAV, Local: local} }
 func caldav(local string) xml.Name { return xml.Name{Space: nsCalDAV, Local: local} }
@@ -42,6 +59,8 @@ const (
 	// maxXMLNames is how many octets the names have with their namespaces written out, as an answer writes them
 	// for every resource: one long namespace that is declared once would make gigabytes of a small request.
 	maxXMLNames = 256 << 10
+	// maxXMLQuotes bounds the attributes, two quotes each, before a decoder that reads a whole tag at once sees them.
+	maxXMLQuotes = 40000
 )
 
 // node is one element of a request body.
@@ -94,34 +113,64 @@ func (n *node) trimmed() string {
 }
 
 // readXML reads a request body whatever its Content-Type says: Android clients send text/plain. An empty body is
-// a nil node.
-func readXML(w http.ResponseWriter, r *http.Request) (*node, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxXMLBody))
-	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
+// a nil node. A large one waits for its turn.
+func (x *exchange) readXML() (*node, error) {
+	body := &xmlBody{r: http.MaxBytesReader(x.rw, x.req.Body, maxXMLBody), large: func() error { return x.takeTurn(x.h.largeTurns) }}
+	n, err := readXML(body)
+	var se *statusError
+	tooBig := (*http.MaxBytesError)(nil)
+	switch {
+	case body.refused != nil:
+		return nil, body.refused
+	case errors.As(err, &tooBig):
 		return nil, &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
-	}
-	if err != nil {
+	case err != nil && !errors.As(err, &se):
 		return nil, badRequest("cannot read the request body")
 	}
-	return parseXML(fromUTF16(body))
+	return n, err
+}
+
+// xmlBody is a request body that asks for a turn once it turns out to be large.
+type xmlBody struct {
+	r       io.Reader
+	size    int
+	large   func() error // nil once it has been asked
+	refused error
+}
+
+func (b *xmlBody) Read(p []byte) (int, error) {
+	if b.refused != nil {
+		return 0, b.refused
+	}
+	n, err := b.r.Read(p)
+	if b.size += n; b.size > largeBody && b.large != nil {
+		b.refused, b.large = b.large(), nil
+		if b.refused != nil {
+			return 0, b.refused
+		}
+	}
+	return n, err
+}
+
+// quoteReader ends a document that has more quotes than are taken.
+type quoteReader struct {
+	r      io.Reader
+	quotes int
+}
+
+func (q *quoteReader) Read(p []byte) (int, error) {
+	n, err := q.r.Read(p)
+	if q.quotes += bytes.Count(p[:n], []byte{'"'}) + bytes.Count(p[:n], []byte{'\''}); q.quotes > maxXMLQuotes {
+		return 0, badRequest("too many XML attributes in the request body")
+	}
+	return n, err
 }
 
 // fromUTF16 decodes a body that begins with a byte order mark of UTF-16, which every XML processor has to
 // understand (XML 1.0 §4.3.3). Other encodings are named in the XML declaration; what the media type says is not
-// looked at, since clients do not mean it.
-func fromUTF16(body []byte) []byte {
-	var order binary.ByteOrder = binary.LittleEndian
-	switch {
-	case bytes.HasPrefix(body, []byte("\xfe\xff")):
-		order = binary.BigEndian
-	case !bytes.HasPrefix(body, []byte("\xff\xfe")):
-		return body
-	}
-	units := make([]uint16, 0, len(body)/2)
-	for b := body[2:]; len(b) > 1; b = b[2:] {
-		units = append(units, order.Uint16(b))
-	}
-	return []byte(string(utf16.Decode(units)))
+// looked at, since clients do not mean it. A mark of UTF-8 is left out.
+func fromUTF16(body io.Reader) io.Reader {
+	return transform.NewReader(body, unicode16.BOMOverride(encoding.Nop.NewDecoder()))
 }
 
 // charsetReader is for the encodings of one octet a character that are subsets of Unicode in that octet. UTF-16
@@ -129,28 +178,30 @@ func fromUTF16(body []byte) []byte {
 func charsetReader(charset string, r io.Reader) (io.Reader, error) {
 	switch strings.ToLower(charset) {
 	case "iso-8859-1", "latin1", "us-ascii", "ascii":
-		b, err := io.ReadAll(r)
-		if err != nil {
-			return nil, err
-		}
-		runes := make([]rune, len(b))
-		for i, c := range b {
-			runes[i] = rune(c)
-		}
-		return strings.NewReader(string(runes)), nil
+		return charmap.ISO8859_1.NewDecoder().Reader(r), nil
 	case "utf-8", "utf8", "utf-16", "utf-16le", "utf-16be":
 		return r, nil
 	}
 	return nil, fmt.Errorf("unknown charset %q", charset)
 }
 
-// parseXML reads one document. Document type declarations are refused, so there are no entities to expand.
-func parseXML(body []byte) (*node, error) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
-	if len(body) == 0 {
-		return nil, nil
+// readXML reads one document; nil where there is nothing but white space. Document type declarations are refused, so there
+// are no entities to expand. The errors are answers for the client, and those of r.
+func readXML(r io.Reader) (*node, error) {
+	body := bufio.NewReader(&quoteReader{r: fromUTF16(r)})
+	for space := true; space; {
+		b, err := body.Peek(1)
+		if err == io.EOF {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if space = len(bytes.TrimSpace(b)) == 0; space {
+			_, _ = body.Discard(1)
+		}
 	}
-	dec := xml.NewDecoder(bytes.NewReader(body))
+	dec := xml.NewDecoder(body)
 	dec.CharsetReader = charsetReader
 	var root *node
 	var open []*node
@@ -161,8 +212,11 @@ func parseXML(body []byte) (*node, error) {
 		if err == io.EOF {
 			break
 		}
-		if err != nil {
+		if syntax := (*xml.SyntaxError)(nil); errors.As(err, &syntax) {
 			return nil, badRequest("malformed XML in the request body")
+		}
+		if err != nil {
+			return nil, err
 		}
 		switch t := tok.(type) {
 		case xml.StartElement:
@@ -280,7 +334,7 @@ func startTag(name xml.Name) (open, end string) {
 	prefix := ""
 	switch name.Space {
 	case nsDAV:
-		prefix = "D:"
+		// what has no prefix
 	case nsCalDAV:
 		prefix = "C:"
 	case nsCS:

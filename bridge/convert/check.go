@@ -26,10 +26,10 @@ func (c *conversion) choose(m *master, plans []plan) plan {
 		c.say("Check", "none, for what Outlook lists of the series is not known")
 		return plans[0]
 	}
-	var listed []Span
-	for _, s := range c.Occurrences {
-		if span.holds(s.Start) {
-			listed = append(listed, Span{s.Start, s.End})
+	var listed []Occurrence
+	for _, o := range c.Occurrences {
+		if span.holds(o.Start) {
+			listed = append(listed, o)
 		}
 	}
 	if c.explaining() {
@@ -61,36 +61,39 @@ func (c *conversion) choose(m *master, plans []plan) plan {
 // holds is whether t is in the span.
 func (s Span) holds(t time.Time) bool { return !t.Before(s.Start) && t.Before(s.End) }
 
-// dates is the span of an all-day instance by its dates, at midnight UTC.
-func (s Span) dates() Span {
-	round := func(t time.Time) time.Time {
-		if h, m, sec := t.Clock(); h == 0 && m == 0 && sec == 0 {
-			return dateOf(t)
+// whole brings the all-day ones of what Graph lists to midnights in UTC.
+func (c *conversion) whole(listed []Occurrence) []Occurrence {
+	zones := c.zones()
+	out := slices.Clone(listed)
+	for i, o := range out {
+		if !o.AllDay {
+			continue
 		}
-		return dateOf(t.UTC().Add(day / 2))
+		days, ok := o.midnights(zones)
+		if !ok {
+			days = o.dates()
+		}
+		out[i].Span = days
 	}
-	return Span{round(s.Start), round(s.End)}
+	return out
 }
 
-// is whether s is the time of w.
-func (w when) is(s Span) bool {
-	if w.allDay {
-		s = s.dates()
-	}
-	return w.start.Equal(s.Start) && w.end.Equal(s.End)
+// is whether o is what Graph lists of w.
+func (w when) is(o Occurrence) bool {
+	return w.start.Equal(o.Start) && w.end.Equal(o.End) && w.allDay == o.AllDay
 }
 
 // difference is how the instances of a plan compare with what Graph lists.
 type difference struct {
-	wrong   []ics.Instance     // that Graph does not list
-	missing []Span             // that the plan does not give
-	pins    map[time.Time]Span // those that are right but not in every reader's eyes, by clock time, as Graph lists them
+	wrong   []ics.Instance           // that Graph does not list
+	missing []Occurrence             // that the plan does not give
+	pins    map[time.Time]Occurrence // those that are right but not in every reader's eyes, by clock time, as Graph lists them
 }
 
 func (d difference) none() bool { return len(d.wrong)+len(d.missing) == 0 }
 
 // compare finds how a plan differs from what Graph lists.
-func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (d difference, err error) {
+func (c *conversion) compare(m *master, p plan, span Span, listed []Occurrence) (d difference, err error) {
 	comps, _ := c.render(m, p, false)
 	cal := ical.NewCalendar()
 	cal.Children = comps
@@ -98,23 +101,19 @@ func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (d dif
 	if err != nil {
 		return d, err
 	}
-	exact, byDate := map[Span][]int{}, map[Span][]int{} // indices into listed
-	for n, s := range listed {
-		u := Span{s.Start.UTC(), s.End.UTC()}
-		exact[u] = append(exact[u], n)
-		byDate[s.dates()] = append(byDate[s.dates()], n)
+	exact := map[Occurrence][]int{} // indices into listed
+	for n, o := range listed {
+		key := Occurrence{Span{o.Start.UTC(), o.End.UTC()}, o.AllDay}
+		exact[key] = append(exact[key], n)
 	}
 	used := make([]bool, len(listed))
 	for _, i := range instances {
 		if !span.holds(i.Start) {
 			continue
 		}
-		same := exact[Span{i.Start, i.End}]
-		switch ends := p.ends(i); {
-		case i.AllDay():
-			same = byDate[Span{i.Start, i.End}]
-		case len(same) == 0 && !i.Override:
-			same = exact[Span{i.Start, ends}]
+		same := exact[Occurrence{Span{i.Start, i.End}, i.AllDay()}]
+		if len(same) == 0 && !i.Override && !i.AllDay() {
+			same = exact[Occurrence{Span: Span{i.Start, p.ends(i)}}]
 		}
 		n := slices.IndexFunc(same, func(n int) bool { return !used[n] })
 		if n < 0 {
@@ -124,7 +123,7 @@ func (c *conversion) compare(m *master, p plan, span Span, listed []Span) (d dif
 		used[same[n]] = true
 		if !i.AllDay() && !i.Override && p.ambiguous(i) {
 			if d.pins == nil {
-				d.pins = map[time.Time]Span{}
+				d.pins = map[time.Time]Occurrence{}
 			}
 			d.pins[p.civil(i)] = listed[same[n]]
 		}
@@ -176,7 +175,11 @@ func (p plan) ambiguous(i ics.Instance) bool {
 }
 
 // pin makes overrides of instances that readers differ in.
-func (p *plan) pin(pins map[time.Time]Span) {
+func (p *plan) pin(pins map[time.Time]Occurrence) {
+	for civil, o := range pins {
+		one := p.when.at(civil)
+		p.exact = p.exact || o.Start.Equal(one.start) && !o.End.Equal(one.end) && o.End.Equal(o.Start.Add(p.when.length()))
+	}
 	if p.moved == nil {
 		p.moved = pins
 		return
@@ -192,31 +195,25 @@ func (p *plan) mend(m *master, d difference, span Span) bool {
 	if len(missing) > maxMoved*years {
 		return false
 	}
-	p.moved, p.gone, p.drop = map[time.Time]Span{}, map[time.Time]bool{}, map[time.Time]bool{}
+	p.moved, p.gone, p.drop = map[time.Time]Occurrence{}, map[time.Time]bool{}, map[time.Time]bool{}
 	for _, i := range d.wrong {
 		if i.Override {
 			for _, o := range m.overrides {
-				if o.when.start.Equal(i.Start) {
+				if o.when.start.Equal(i.Start) && o.when.allDay == i.AllDay() {
 					p.drop[o.original] = true
 				}
 			}
 			continue
 		}
 		civil := p.civil(i)
-		near := slices.IndexFunc(missing, func(s Span) bool {
-			if p.when.allDay {
-				s = s.dates()
-			}
-			return s.Start.Sub(i.Start).Abs() <= 3*time.Hour
+		near := slices.IndexFunc(missing, func(o Occurrence) bool {
+			return o.AllDay == p.when.allDay && o.Start.Sub(i.Start).Abs() <= 3*time.Hour
 		})
 		if near < 0 {
 			p.gone[civil] = true
 			continue
 		}
 		p.moved[civil] = missing[near]
-		if p.when.allDay {
-			p.moved[civil] = missing[near].dates()
-		}
 		missing = slices.Delete(slices.Clone(missing), near, near+1)
 	}
 	if len(missing) > 0 {
@@ -233,16 +230,26 @@ func (p *plan) mend(m *master, d difference, span Span) bool {
 
 // spell is the plan that lists the instances one by one, as Graph does.
 func (c *conversion) spell(m *master, why string) plan {
-	p := plan{when: m.when, moved: map[time.Time]Span{}, about: "spelled out, the occurrences that Outlook lists one by one"}
-	listed := map[time.Time]Span{} // by clock time
+	p := plan{when: m.when, moved: map[time.Time]Occurrence{}, about: "spelled out, the occurrences that Outlook lists one by one"}
+	listed := map[time.Time]Occurrence{} // by clock time
+	told := make([]bool, len(m.overrides))
 	for _, s := range c.Occurrences {
-		if slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.is(s) }) {
+		n := 0
+		for n < len(told) && (told[n] || !m.overrides[n].when.is(s)) {
+			n++
+		}
+		if n < len(told) {
+			told[n] = true
 			continue
 		}
-		if p.when.allDay {
-			s = s.dates()
+		civil := s.Start
+		if !s.AllDay {
+			civil = ics.Wall(s.Start, p.when.zone.location())
 		}
-		listed[p.when.clock(s.Start)] = s
+		if p.when.allDay {
+			civil = dateOf(civil)
+		}
+		listed[civil] = s
 	}
 	starts := slices.Collect(maps.Keys(listed))
 	for _, o := range m.overrides {
@@ -256,6 +263,9 @@ func (c *conversion) spell(m *master, why string) plan {
 	if len(starts) > 0 {
 		p.when = p.when.at(starts[0])
 		p.times = starts[1:]
+		if p.lead = (pattern{kind: daily, interval: 1}).lead(p.when, true); p.lead != nil {
+			p.lead, p.times = p.lead[:1], starts
+		}
 	}
 	for _, civil := range starts {
 		s, ok := listed[civil]
@@ -263,7 +273,7 @@ func (c *conversion) spell(m *master, why string) plan {
 			continue
 		}
 		i := ics.Instance{Start: p.when.at(civil).start, Clock: ics.Moment{Wall: civil, Loc: p.when.zone.location()}}
-		if i.End = i.Start.Add(p.when.length()); !i.Start.Equal(s.Start) || !i.End.Equal(s.End) || !p.when.allDay && p.ambiguous(i) {
+		if i.End = i.Start.Add(p.when.length()); s.AllDay != p.when.allDay || !i.Start.Equal(s.Start) || !i.End.Equal(s.End) || !s.AllDay && p.ambiguous(i) {
 			p.moved[civil] = s
 		}
 	}
@@ -275,5 +285,11 @@ func (c *conversion) spell(m *master, why string) plan {
 		}
 	}
 	p.notes = []string{fmt.Sprintf("%s; only those of %s are shown, one by one.", why, c.Window.describe())}
+	if rule := fittingRule(starts); rule != "" && len(starts) > 1 {
+		// Some readers (node-ical) know no RDATE.
+		p.rule, p.times = rule, nil
+		p.about = "what Outlook lists, by a rule that gives just that"
+		p.notes[0] = fmt.Sprintf("%s; only those of %s are shown.", why, c.Window.describe())
+	}
 	return p
 }

@@ -22,7 +22,7 @@ const ProdID = "-//outbridge//outbridge//EN"
 
 // Version is the version of the conversion. It is raised whenever the same input may give other bytes than before, so
 // that whoever keeps objects knows that they are to be rendered again.
-const Version = 1
+const Version = 2
 
 // ErrNoTime is wrapped where an event has no place in time at all: no start, no end, no date of an occurrence.
 var ErrNoTime = errors.New("the event has no date")
@@ -43,8 +43,8 @@ type Series struct {
 	Cancelled []string
 	// Occurrences are the starts and ends of every instance (occurrence or exception) that Graph lists in Window,
 	// the truth that the recurrence rule is checked against. nil: not known, no check. Empty: known to be none.
-	// An all-day instance is midnight to midnight, in UTC or in the location of its times.
-	Occurrences []Span
+	// An all-day instance is midnight to midnight, in UTC or in a zone of the series: see [SpanOf].
+	Occurrences []Occurrence
 	// Window is what Occurrences covers.
 	Window Span
 	// MailboxZone is the mailbox's own zone (a Windows or IANA name), used where an event's own zone is unknown;
@@ -68,6 +68,13 @@ type Series struct {
 
 // Span is a half-open time span [Start, End).
 type Span struct{ Start, End time.Time }
+
+// Occurrence is an instance of a series that Graph lists. Without AllDay nothing tells a whole day from 24 hours that
+// happen to begin at midnight.
+type Occurrence struct {
+	Span
+	AllDay bool
+}
 
 // Loss is something that could not be carried over, or was carried over differently.
 type Loss struct {

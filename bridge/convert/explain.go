@@ -251,20 +251,15 @@ func (c *conversion) sayCompared(p plan, d difference, err error) {
 }
 
 // sayException tells which occurrence a modified one is.
-func (c *conversion) sayException(e graph.Event, original time.Time) {
+func (c *conversion) sayException(e graph.Event, w when, original time.Time) {
 	if !c.explaining() {
 		return
 	}
-	from := "by its own start"
-	switch _, exchange := instanceDate(e.ICalUID); {
-	case graph.OccurrenceDate(e.OccurrenceID) != "":
-		from = "by its occurrenceId"
-	case e.OriginalStart != "":
-		from = "by its originalStart"
-	case exchange:
-		from = "by its iCalUId"
+	by := "own start"
+	if _, from := c.originalDate(e, w); from != "" {
+		by = from
 	}
-	c.say("Modified", "the occurrence of ", original.Format(time.DateOnly), ", ", from, "; it is an override")
+	c.say("Modified", "the occurrence of ", original.Format(time.DateOnly), ", by its ", by, "; it is an override")
 }
 
 // sayPlan tells what the series is written as.
@@ -285,7 +280,7 @@ func (c *conversion) sayPlan(m *master, p plan) {
 		{len(p.extra) + len(p.times), "RDATEs beside it"},
 		{len(m.cancelled), "removed occurrences, which become EXDATEs in the form of DTSTART where the rule hits them"},
 		{len(p.gone) + len(p.drop), "occurrences that Outlook does not list, which become EXDATEs"},
-		{len(p.moved), "occurrences that become overrides with the time that Outlook lists"},
+		{len(p.moved), "occurrences that become overrides with times of their own"},
 	} {
 		if part.n > 0 {
 			c.say("Rule", part.what, ": ", strconv.Itoa(part.n))

@@ -1,8 +1,10 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +30,9 @@ func (c *conversion) fields(e graph.Event) *ical.Component {
 	add(comp, ical.PropUID, ics.EscapeText(c.uid))
 	c.stamps(comp, e)
 	body := readBody(e)
+	if body.dropped {
+		c.note("body", "A link leads to what only Outlook or the page itself can open; its text is carried over, its address is not.")
+	}
 	link, place := meetingLink(e, body)
 	if link.url != "" {
 		c.say("Meeting", link.name, ", by the link in ", place)
@@ -152,47 +157,124 @@ func (c *conversion) links(comp *ical.Component, e graph.Event, link meeting) {
 	}
 }
 
-// place writes LOCATION and GEO.
+// place writes LOCATION and GEO: the name with its street address where there is one, and the coordinates of what it names.
 func (c *conversion) place(comp *ical.Component, e graph.Event) {
+	named := placesOf(e)
+	var texts []string
+	for _, p := range named {
+		text := p.name
+		if more := p.besideName(); more != "" && len(text)+len(more) <= maxLocation/len(named)-len(", ; ") {
+			text += ", " + more
+		}
+		texts = append(texts, text)
+	}
 	locations := append([]graph.Location{e.Location}, e.Locations...)
-	text := strings.TrimSpace(e.Location.DisplayName)
-	if text == "" {
-		var names []string
-		for _, l := range e.Locations {
-			if name := strings.TrimSpace(l.DisplayName); name != "" {
-				names = append(names, name)
-			}
-		}
-		text = strings.Join(names, "; ")
-	}
+	whole := strings.Join(texts, "; ")
 	for _, l := range locations {
-		if text == "" {
-			text = addressText(l.Address)
-		}
-	}
-	if text == "" {
-		text = strings.TrimSpace(e.Location.LocationURI)
-	}
-	for _, l := range locations {
-		if street := strings.TrimSpace(l.Address.Street); street != "" && !strings.Contains(text, street) {
+		if !containsFold(whole, strings.TrimSpace(l.Address.Street)) {
 			c.note("location", "The street address of the location is not carried over, only its name.")
 			break
 		}
 	}
-	if text, cut := capText(text, maxLocation); text != "" {
+	if text, cut := capText(whole, maxLocation); text != "" {
 		if cut {
 			c.note("location", "The location is cut: it is longer than 4 KiB.")
 		}
 		addText(comp, ical.PropLocation, text)
 	}
+	var geo []string
 	for _, l := range locations {
-		lat, long := l.Coordinates.Latitude, l.Coordinates.Longitude
-		if lat == nil || long == nil || !(math.Abs(*lat) <= 90 && math.Abs(*long) <= 180) {
-			continue
+		if g := geoText(l.Coordinates); g != "" && !slices.Contains(geo, g) {
+			geo = append(geo, g)
 		}
-		add(comp, ical.PropGeo, degrees(*lat)+";"+degrees(*long))
-		break
 	}
+	switch {
+	case len(geo) == 0:
+	case len(named) == 1 && named[0].geo != "":
+		add(comp, ical.PropGeo, named[0].geo)
+	default:
+		c.note("location", "Coordinates are not carried over, since they are not those of the one place that the location names.")
+	}
+}
+
+// placed is a place that LOCATION names.
+type placed struct {
+	name    string
+	address graph.PhysicalAddress
+	geo     string
+}
+
+// placesOf are the places that LOCATION names: the location, which may join the names of several, or else the locations; a
+// place without a name by its address, and at last the location by its URI.
+func placesOf(e graph.Event) []placed {
+	var list []placed
+	for _, l := range e.Locations {
+		if name := strings.TrimSpace(l.DisplayName); name != "" {
+			list = append(list, placed{name, l.Address, geoText(l.Coordinates)})
+		}
+	}
+	if name := strings.TrimSpace(e.Location.DisplayName); name != "" {
+		var names []string
+		for _, p := range list {
+			names = append(names, p.name)
+		}
+		if len(list) > 1 && strings.Join(names, "; ") == name {
+			return list
+		}
+		out := placed{name, e.Location.Address, geoText(e.Location.Coordinates)}
+		for _, p := range list {
+			// Graph says the same place twice, and not always as much of it.
+			if strings.EqualFold(p.name, name) {
+				if strings.TrimSpace(out.address.Street) == "" {
+					out.address = p.address
+				}
+				out.geo = cmp.Or(out.geo, p.geo)
+			}
+		}
+		return []placed{out}
+	}
+	if len(list) > 0 {
+		return list
+	}
+	for _, l := range append([]graph.Location{e.Location}, e.Locations...) {
+		if text := addressText(l.Address); text != "" {
+			return []placed{{text, graph.PhysicalAddress{}, geoText(l.Coordinates)}}
+		}
+	}
+	if uri := strings.TrimSpace(e.Location.LocationURI); uri != "" {
+		return []placed{{uri, graph.PhysicalAddress{}, geoText(e.Location.Coordinates)}}
+	}
+	return nil
+}
+
+// besideName is what of the address belongs beside the name: all of it that the name does not say, if there is a street.
+func (p placed) besideName() string {
+	street := strings.TrimSpace(p.address.Street)
+	if street == "" || containsFold(p.name, street) {
+		return ""
+	}
+	a := p.address
+	for _, s := range []*string{&a.City, &a.State, &a.CountryOrRegion, &a.PostalCode} {
+		if containsFold(p.name, strings.TrimSpace(*s)) {
+			*s = ""
+		}
+	}
+	return addressText(a)
+}
+
+func containsFold(s, part string) bool {
+	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
+}
+
+// geoText is the GEO of coordinates, "" for none: incomplete or impossible ones, and 0;0, which clients write for "unknown".
+func geoText(c graph.Coordinates) string {
+	if c.Latitude == nil || c.Longitude == nil || !(math.Abs(*c.Latitude) <= 90 && math.Abs(*c.Longitude) <= 180) {
+		return ""
+	}
+	if g := degrees(*c.Latitude) + ";" + degrees(*c.Longitude); g != "0;0" {
+		return g
+	}
+	return ""
 }
 
 // degrees is an angle with six decimals, about a decimetre, as RFC 5545 §3.8.1.6 suggests.
@@ -262,8 +344,13 @@ func (c *conversion) states(comp *ical.Component, e graph.Event) {
 	}
 }
 
-// alarm writes the reminder, which for an all-day event counts from its local midnight.
+// alarm writes the reminder, which for an all-day event counts from its local midnight. Nobody is reminded of what is
+// cancelled.
 func (c *conversion) alarm(comp *ical.Component, e graph.Event) {
+	if e.IsCancelled {
+		c.say("Reminder", "none, for isCancelled is true")
+		return
+	}
 	if !e.IsReminderOn {
 		c.say("Reminder", "none, for isReminderOn is not true")
 		return

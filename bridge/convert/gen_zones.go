@@ -1,15 +1,17 @@
 //go:build ignore
 
-// Gen_zones writes zone_table.go from CLDR's windowsZones.json.
+// Gen_zones writes zone_table.go from CLDR's windowsZones.json, and zone_words.txt from the names that CLDR has for zones
+// and their cities in the languages that Windows is most used in.
 //
-//	go run gen_zones.go [path/to/windowsZones.json]
+//	go run gen_zones.go
 //
-// Without a path it fetches the npm package cldr-core at the version below with "npm pack".
+// It fetches the npm packages cldr-core and cldr-dates-full at the version below with "npm pack".
 package main
 
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -26,6 +28,11 @@ import (
 )
 
 const cldrCore = "48.2.0"
+
+// languages are those of zone_words.txt, each with the territory whose zone is meant where several have one name. The first
+// ones come first where two mean other zones by one name.
+var languages = strings.Fields(`en:001 de:DE fr:FR es:ES it:IT nl:NL pt:BR pt-PT:PT sv:SE da:DK nb:NO fi:FI pl:PL cs:CZ sk:SK hu:HU ro:RO bg:BG el:GR
+	tr:TR ru:RU uk:UA hr:HR sr:RS sl:SI lt:LT lv:LV et:EE ca:ES ja:JP ko:KR zh:CN zh-Hant:TW he:IL ar:001 th:TH vi:VN id:ID`)
 
 // modern replaces CLDR's frozen ids by the names that the tz database has preferred for long. Names that changed
 // since 2020 (Europe/Kyiv, America/Nuuk, Pacific/Kanton) keep their old form, since devices that are not updated
@@ -51,10 +58,8 @@ var modern = map[string]string{
 
 func main() {
 	log.SetFlags(0)
-	data, err := source()
-	if err != nil {
-		log.Fatal(err)
-	}
+	core := pack("cldr-core")
+	data := core("supplemental/windowsZones.json")
 	var doc struct {
 		Supplemental struct {
 			Version struct {
@@ -120,42 +125,154 @@ var windowsZones = map[string]string{
 	if err := os.WriteFile("zone_table.go", out, 0o644); err != nil {
 		log.Fatal(err)
 	}
+	if err := os.WriteFile("zone_words.txt", words(core("supplemental/metaZones.json"), pack("cldr-dates-full"), iana), 0o644); err != nil {
+		log.Fatal(err)
+	}
 }
 
-// source is the content of windowsZones.json.
-func source() ([]byte, error) {
-	if len(os.Args) > 1 {
-		return os.ReadFile(os.Args[1])
+// words are lines of a zone, "name" or "city", and what it is called, by tabs, the names by "|". A name that two zones of other Windows
+// zones have in one language is none.
+func words(metaZones []byte, dates func(string) []byte, windows map[string]string) []byte {
+	var meta struct {
+		Supplemental struct {
+			MetaZones struct {
+				Metazones []struct {
+					MapZone struct {
+						Meta      string `json:"_other"`
+						IANA      string `json:"_type"`
+						Territory string `json:"_territory"`
+					} `json:"mapZone"`
+				} `json:"metazones"`
+			} `json:"metaZones"`
+		} `json:"supplemental"`
 	}
+	if err := json.Unmarshal(metaZones, &meta); err != nil {
+		log.Fatal(err)
+	}
+	zoneOf := map[string]string{}
+	for _, m := range meta.Supplemental.MetaZones.Metazones {
+		zoneOf[m.MapZone.Meta+" "+m.MapZone.Territory] = m.MapZone.IANA
+	}
+	type word struct{ kind, text string }
+	all := map[word]string{}
+	for _, language := range languages {
+		lang, territory, _ := strings.Cut(language, ":")
+		var doc struct {
+			Main map[string]struct {
+				Dates struct {
+					Names struct {
+						Metazone map[string]struct{ Long, Short map[string]string }
+						Zone     map[string]json.RawMessage
+					} `json:"timeZoneNames"`
+				} `json:"dates"`
+			} `json:"main"`
+		}
+		if err := json.Unmarshal(dates("main/"+lang+"/timeZoneNames.json"), &doc); err != nil {
+			log.Fatal(err)
+		}
+		mine, twice := map[word]string{}, map[word]bool{}
+		add := func(kind, text, zone string) {
+			if m, ok := modern[zone]; ok {
+				zone = m
+			}
+			w := word{kind, strings.ToLower(strings.TrimSpace(text))}
+			if windows[zone] == "" || len(w.text) < 3 || strings.ContainsAny(w.text, "\t\n|") {
+				return
+			}
+			if old, ok := mine[w]; ok && windows[old] != windows[zone] {
+				twice[w] = true
+			}
+			mine[w] = zone
+		}
+		names := doc.Main[lang].Dates.Names
+		for _, m := range slices.Sorted(maps.Keys(names.Metazone)) {
+			for _, text := range names.Metazone[m].Long {
+				add("name", text, cmp.Or(zoneOf[m+" "+territory], zoneOf[m+" 001"]))
+			}
+		}
+		var cities func(path string, raw json.RawMessage)
+		cities = func(path string, raw json.RawMessage) {
+			var city struct {
+				ExemplarCity string
+				Long         map[string]string
+			}
+			if json.Unmarshal(raw, &city) == nil && city.ExemplarCity+city.Long["daylight"]+city.Long["standard"] != "" {
+				add("city", city.ExemplarCity, path)
+				for _, text := range city.Long {
+					add("name", text, path)
+				}
+				return
+			}
+			var deeper map[string]json.RawMessage
+			if json.Unmarshal(raw, &deeper) == nil {
+				for name, inner := range deeper {
+					cities(strings.TrimPrefix(path+"/"+name, "/"), inner)
+				}
+			}
+		}
+		for area, raw := range names.Zone {
+			cities(area, raw)
+		}
+		for w, zone := range mine {
+			if _, ok := all[w]; !ok && !twice[w] {
+				all[w] = zone
+			}
+		}
+	}
+	texts := map[string][]string{}
+	for w, zone := range all {
+		texts[zone+"\t"+w.kind] = append(texts[zone+"\t"+w.kind], w.text)
+	}
+	var lines []string
+	for _, key := range slices.Sorted(maps.Keys(texts)) {
+		slices.Sort(texts[key])
+		lines = append(lines, key+"\t"+strings.Join(texts[key], "|")+"\n")
+	}
+	return []byte(`# Names of time zones in other languages, from the npm package cldr-dates-full ` + cldrCore + ` by gen_zones.go; DO NOT EDIT.
+# Copyright © 2004-2026 Unicode, Inc. SPDX-License-Identifier: Unicode-3.0 (https://www.unicode.org/license.txt)
+` + strings.Join(lines, ""))
+}
+
+// pack reads the files of an npm package of CLDR.
+func pack(name string) func(file string) []byte {
 	dir, err := os.MkdirTemp("", "cldr")
 	if err != nil {
-		return nil, err
+		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("npm", "pack", "--silent", "cldr-core@"+cldrCore)
+	cmd := exec.Command("npm", "pack", "--silent", name+"@"+cldrCore)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("npm pack: %w", err)
+		log.Fatalf("npm pack: %v", err)
 	}
-	f, err := os.Open(filepath.Join(dir, "cldr-core-"+cldrCore+".tgz"))
+	f, err := os.Open(filepath.Join(dir, name+"-"+cldrCore+".tgz"))
 	if err != nil {
-		return nil, err
+		log.Fatal(err)
 	}
 	defer f.Close()
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return nil, err
+		log.Fatal(err)
 	}
+	files := map[string][]byte{}
 	for t := tar.NewReader(z); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			return nil, errors.New("windowsZones.json is not in the package")
+			break
 		}
 		if err != nil {
-			return nil, err
+			log.Fatal(err)
 		}
-		if h.Name == "package/supplemental/windowsZones.json" {
-			return io.ReadAll(t)
+		if base := filepath.Base(h.Name); base == "windowsZones.json" || base == "metaZones.json" || base == "timeZoneNames.json" {
+			if files[strings.TrimPrefix(h.Name, "package/")], err = io.ReadAll(t); err != nil {
+				log.Fatal(err)
+			}
 		}
+	}
+	return func(file string) []byte {
+		if files[file] == nil {
+			log.Fatalf("%s is not in %s", file, name)
+		}
+		return files[file]
 	}
 }

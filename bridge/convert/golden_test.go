@@ -69,9 +69,15 @@ func (g golden) list() ([]Series, error) {
 		s.Cancelled, s.Colors, s.HTML = g.series.Cancelled, g.series.Colors, g.series.HTML
 		s.Window = Span{g.series.Window[0], g.series.Window[1]}
 		if g.series.Occurrences != nil {
-			s.Occurrences = []Span{}
+			s.Occurrences = []Occurrence{}
 			for _, o := range *g.series.Occurrences {
-				s.Occurrences = append(s.Occurrences, Span{o[0], o[1]})
+				allDay := s.Event.IsAllDay
+				for _, e := range slices.Concat(s.Exceptions, s.Event.ExceptionOccurrences) {
+					if at := SpanOf(e); at.Start.Equal(o[0]) && at.End.Equal(o[1]) {
+						allDay = e.IsAllDay
+					}
+				}
+				s.Occurrences = append(s.Occurrences, Occurrence{Span{o[0], o[1]}, allDay})
 			}
 		}
 	}

@@ -54,10 +54,10 @@ func Group(events []graph.Event) []Series {
 		if e.Type == graph.Exception {
 			out[i].Exceptions = append(out[i].Exceptions, e)
 		}
-		start, _, ok := readMoment(e.Start, zone{})
-		end, _, ok2 := readMoment(e.End, zone{})
-		if ok && ok2 && out[i].Event.CancelledOccurrences == nil {
-			out[i].Occurrences = append(out[i].Occurrences, Span{start.at, end.at})
+		_, _, readable := readMoment(e.Start, zone{})
+		_, _, ends := readMoment(e.End, zone{})
+		if readable && ends && out[i].Event.CancelledOccurrences == nil {
+			out[i].Occurrences = append(out[i].Occurrences, Occurrence{SpanOf(e), e.IsAllDay})
 		}
 	}
 	for i := range out {

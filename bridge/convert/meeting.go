@@ -1,8 +1,12 @@
 package convert
 
 import (
+	"encoding/base64"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"outbridge/bridge/graph"
 )
@@ -70,23 +74,169 @@ func service(link string) string {
 		return "Google Meet"
 	case under("webex.com") && (begins("/meet/", "/join/", "/m/") || strings.Contains(path, "j.php") || strings.Contains(path, "/wbxmjs/")):
 		return "Webex"
+	case host == "join.skype.com" && len(path) > 1:
+		return "Skype"
+	case (under("lync.com") || lyncHost.MatchString(host)) && lyncPath.MatchString(path):
+		return "Skype for Business"
+	case under("gotomeeting.com") && begins("/join/"), under("gotomeet.me") && len(path) > 1, host == "meet.goto.com" && len(path) > 1,
+		host == "app.goto.com" && begins("/meeting/", "/meet/"):
+		return "GoTo Meeting"
+	case under("bluejeans.com") && len(path) > 4, under("chime.aws") && len(path) > 4, host == "meet.jit.si" && len(path) > 1,
+		under("whereby.com") && len(path) > 1, host == "v.ringcentral.com" && begins("/join/"):
+		return "online meeting"
 	}
 	return ""
 }
 
-// unwrap is the link that Outlook's Safe Links hide in one of their own.
+// A server of Lync or Skype for Business that a company runs itself has a host of its own: https://meet.contoso.com/ann/4X7B2C9D
+// (learn.microsoft.com/skypeforbusiness, "simple URLs"), or one below /meet.
+var (
+	lyncHost = regexp.MustCompile(`^(meet|lync|lyncweb|sfb|sfbweb|skype|skypeweb)[0-9]*\.`)
+	lyncPath = regexp.MustCompile(`^(/meet)?(/[^/]+)+/[A-Z0-9]{6,16}/?$`)
+)
+
+// unwrap is the link that a filter of links hides in one of its own: Outlook's Safe Links, Proofpoint's URL Defense and others
+// whose links say what is in them. Filters may be behind each other.
 func unwrap(link string) string {
-	if !strings.Contains(link, "safelinks.protection.") {
-		return link
-	}
-	u, err := url.Parse(strings.TrimSpace(link))
-	if err != nil || !strings.Contains(strings.ToLower(u.Hostname()), ".safelinks.protection.") {
-		return link
-	}
-	if inner := u.Query().Get("url"); strings.HasPrefix(inner, "http") {
-		return inner
+	for range 5 {
+		inner := unwrapOnce(strings.TrimSpace(link))
+		if inner == "" {
+			return link
+		}
+		link = inner
 	}
 	return link
+}
+
+// wrappers are the hosts of filters that have the link in a query parameter.
+var wrappers = []struct{ host, parameter string }{
+	{"safelinks.protection.", "url"}, // of Outlook, in all clouds
+	{"statics.teams.cdn.office.net", "url"},
+	{"urldefense.proofpoint.com", "u"}, {"urldefense.com", "u"}, // the first two versions
+	{"linkprotect.cudasvc.com", "a"}, {"secure-web.cisco.com", ""}, {"clicktime.symantec.com", "u"}, {"clicktime.cloud.postoffice.net", "u"},
+	{"fireeye.com", "u"}, {"link.edgepilot.com", "u"}, {"link.zixcentral.com", "u"}, {"trendmicro.com", "url"}, {"protection.sophos.com", "u"},
+}
+
+// unwrapOnce is "" for a link that is not wrapped.
+func unwrapOnce(link string) string {
+	if !strings.HasPrefix(link, "http") {
+		return ""
+	}
+	// https://urldefense.com/v3/__https://host/path__;!!key$, and the same of Check Point: /v2/___https://host/path___.key
+	if _, rest, ok := strings.Cut(link, "/v3/__"); ok && strings.Contains(link, "//urldefense.") {
+		return urlDefense(rest)
+	}
+	if _, rest, ok := strings.Cut(link, "/v2/___"); ok && (strings.Contains(link, "//protect.checkpoint.com/") || strings.Contains(link, "//url.avanan.click/")) {
+		inner, _, _ := strings.Cut(rest, "___")
+		return httpLink(inner)
+	}
+	known := slices.IndexFunc(wrappers, func(w struct{ host, parameter string }) bool { return strings.Contains(link, w.host) })
+	if known < 0 {
+		return ""
+	}
+	u, err := url.Parse(link)
+	if err != nil {
+		return ""
+	}
+	host := strings.ToLower(u.Hostname())
+	for _, w := range wrappers {
+		if host != w.host && !strings.HasSuffix(host, "."+w.host) && !(strings.HasSuffix(w.host, ".") && strings.Contains("."+host, "."+w.host)) {
+			continue
+		}
+		inner := u.Query().Get(w.parameter)
+		switch {
+		case w.parameter == "": // https://secure-web.cisco.com/key/https%3A%2F%2Fhost%2Fpath
+			_, inner, _ = strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+		case strings.HasPrefix(w.host, "urldefense.") && strings.HasPrefix(u.Path, "/v2/"):
+			inner = strings.NewReplacer("-", "%", "_", "/").Replace(inner)
+			if inner, err = url.PathUnescape(inner); err != nil {
+				return ""
+			}
+		case w.host == "protection.sophos.com":
+			b, err := base64.StdEncoding.DecodeString(inner)
+			if err != nil {
+				return ""
+			}
+			inner = string(b)
+		}
+		return httpLink(inner)
+	}
+	return ""
+}
+
+// httpLink is a link that is not encoded once more, "" for what is none.
+func httpLink(s string) string {
+	for range 2 {
+		if lower := strings.ToLower(s); strings.HasPrefix(lower, "http%3a") || strings.HasPrefix(lower, "https%3a") {
+			if inner, err := url.PathUnescape(s); err == nil {
+				s = inner
+			}
+		}
+	}
+	if !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") || !utf8.ValidString(s) {
+		return ""
+	}
+	return s
+}
+
+// urlDefense reads what follows "/v3/__" in a link of Proofpoint's URL Defense: the link, "__;", and in base64 the characters
+// that it has asterisks for, up to "!". One asterisk is the next of them; two and a letter are as many as the letter says, from
+// two for A on (help.proofpoint.com, "URL Defense decoder").
+func urlDefense(s string) string {
+	const runs = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	s, rest, ok := strings.Cut(s, "__;")
+	if !ok {
+		return ""
+	}
+	encoded, _, _ := strings.Cut(rest, "!")
+	decoded, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(encoded, "="))
+	if err != nil {
+		return ""
+	}
+	chars := []rune(string(decoded))
+	take := func(n int) string {
+		n = min(n, len(chars))
+		out := string(chars[:n])
+		chars = chars[n:]
+		return out
+	}
+	var b strings.Builder
+	for {
+		before, after, ok := strings.Cut(s, "*")
+		b.WriteString(before)
+		if !ok {
+			break
+		}
+		s = after
+		if n := 0; len(s) > 1 && s[0] == '*' {
+			if n = strings.IndexByte(runs, s[1]); n >= 0 {
+				b.WriteString(take(n + 2))
+				s = s[2:]
+				continue
+			}
+		}
+		if len(chars) == 0 {
+			b.WriteByte('*') // a link that has one of its own
+		}
+		b.WriteString(take(1))
+	}
+	inner := b.String()
+	for _, scheme := range []string{"https:/", "http:/"} { // servers on the way make one slash of two
+		if strings.HasPrefix(inner, scheme) && !strings.HasPrefix(inner, scheme+"/") {
+			inner = scheme + "/" + inner[len(scheme):]
+		}
+	}
+	return httpLink(inner)
+}
+
+// unwrapAll is text with the links in it unwrapped.
+func unwrapAll(s string) string {
+	for _, link := range findLinks(s) {
+		if inner := unwrap(link); inner != link {
+			s = strings.ReplaceAll(s, link, inner)
+		}
+	}
+	return s
 }
 
 // maxURL is above what browsers take.

@@ -70,10 +70,10 @@ func TestOddValues(t *testing.T) {
 		s.MailboxZone = pick(t, "mailbox zone", "", "junk", "Tokyo Standard Time").(string)
 		if rapid.Bool().Draw(t, "checked") {
 			s.Window = Span{date(2026, 1, 1), date(2027, 1, 1)}
-			s.Occurrences = []Span{}
+			s.Occurrences = []Occurrence{}
 			for range rapid.IntRange(0, 3).Draw(t, "listed") {
 				start := date(2026, 1, rapid.IntRange(1, 300).Draw(t, "on")).Add(time.Duration(rapid.IntRange(0, 23).Draw(t, "at")) * time.Hour)
-				s.Occurrences = append(s.Occurrences, Span{start, start.Add(time.Hour)})
+				s.Occurrences = append(s.Occurrences, Occurrence{Span{start, start.Add(time.Hour)}, rapid.Bool().Draw(t, "whole")})
 			}
 		}
 		cal, losses, err := ToICS(s)

@@ -50,8 +50,11 @@ func (c *conversion) people(comp *ical.Component, e graph.Event) {
 
 	rooms := map[string]bool{}
 	for _, l := range append([]graph.Location{e.Location}, e.Locations...) {
-		if strings.EqualFold(l.LocationType, "conferenceRoom") && l.LocationEmailAddress != "" {
-			rooms[addressKey(graph.EmailAddress{Address: l.LocationEmailAddress})] = true
+		// Which of the three has the address depends on the client that the room was chosen in.
+		for _, s := range []string{l.LocationEmailAddress, l.LocationURI, l.UniqueID} {
+			if key := addressKey(graph.EmailAddress{Address: s}); strings.EqualFold(l.LocationType, "conferenceRoom") && isAddress(key) {
+				rooms[key] = true
+			}
 		}
 	}
 	seen := map[string]bool{}

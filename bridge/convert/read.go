@@ -97,16 +97,26 @@ func (in *input) read(events []graph.Event, raw json.RawMessage, offset int, top
 		if _, err := dec.Token(); err != nil {
 			return nil, in.syntax(err, int64(offset))
 		}
+		before, null := len(events), -1
 		for dec.More() {
 			var item json.RawMessage
 			if err := dec.Decode(&item); err != nil {
 				return nil, in.syntax(err, int64(offset)+dec.InputOffset())
 			}
 			var err error
+			if string(item) == "null" { // which pages have among their events now and then
+				if null < 0 {
+					null = offset + int(dec.InputOffset()) - len(item)
+				}
+				continue
+			}
 			isPage := item[0] == '{'
 			if events, err = in.read(events, item, offset+int(dec.InputOffset())-len(item), isPage); err != nil {
 				return nil, err
 			}
+		}
+		if null >= 0 && len(events) == before {
+			return nil, fmt.Errorf("%s: null is not an event", in.at(null))
 		}
 		return events, nil
 	default:

@@ -27,6 +27,7 @@ func TestReadEvents(t *testing.T) {
 		{`{"@odata.context":"x","value":[{"id":"a"},{"id":"b"}],"@odata.nextLink":"y"}`, "a b"},
 		{`{"id":"a"} {"id":"b"}` + "\n" + `{"value":[{"id":"c"}]}`, "a b c"},
 		{`[{"value":[{"id":"a"}]},{"id":"b"}]`, "a b"},
+		{`{"value":[null,{"id":"a"}, null]}`, "a"},
 		{"\xEF\xBB\xBF" + `{"id":"a"}`, "a"},
 		{utf16le(`{"id":"ä𝄞"}`), "ä𝄞"},
 		{`{"end":{"dateTime":"2026-01-01T00:00:00"}}`, ""},

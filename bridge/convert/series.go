@@ -31,16 +31,18 @@ type master struct {
 
 // plan is one way to say a series: where it starts, its rule and what is added to it and taken from it.
 type plan struct {
-	when  when                // of the first instance, DTSTART and DTEND
-	rule  string              // RRULE, "" for none
-	dates iter.Seq[time.Time] // of all instances that rule and extra make, in order
-	extra []time.Time         // dates for RDATE beside the rule
-	times []time.Time         // clock times for RDATE that are not at the time of day of the rule
-	moved map[time.Time]Span  // instances, by clock time, that Graph lists with another start or end
-	gone  map[time.Time]bool  // instances, by clock time, that Graph does not list
-	drop  map[time.Time]bool  // overrides, by original date, that Graph does not list
-	notes []string            // losses of this plan
-	about string              // for Explain: how it reads the pattern
+	when  when                     // of the first instance
+	lead  []time.Time              // dates of the rule before it, for a DTSTART that says how long all instances are; left out of it
+	rule  string                   // RRULE, "" for none
+	dates iter.Seq[time.Time]      // of all instances that rule and extra make, in order
+	extra []time.Time              // dates for RDATE beside the rule
+	times []time.Time              // clock times for RDATE that are not at the time of day of the rule
+	moved map[time.Time]Occurrence // instances, by clock time, that Graph lists with another start or end
+	gone  map[time.Time]bool       // instances, by clock time, that Graph does not list
+	drop  map[time.Time]bool       // overrides, by original date, that Graph does not list
+	exact bool                     // where the clock is turned, Graph lists instances that are as long as the others
+	notes []string                 // losses of this plan
+	about string                   // for Explain: how it reads the pattern
 }
 
 // series converts a master with its exceptions and cancellations.
@@ -59,6 +61,7 @@ func (c *conversion) series() error {
 		w.start = ics.Instant(w.civil, w.zone.location()) // as readers find it
 	}
 	m := &master{comp: c.fields(e), when: w, cancelled: map[time.Time]bool{}}
+	c.Occurrences = c.whole(c.Occurrences)
 	c.readCancelled(m)
 	if err := c.readExceptions(m); err != nil {
 		return err
@@ -92,7 +95,7 @@ func (c *conversion) series() error {
 	for _, n := range p.notes {
 		c.note("recurrence", n)
 	}
-	p.pinFirst(m)
+	c.pinTurns(m, &p)
 	c.sayPlan(m, p)
 	return c.build(m, p)
 }
@@ -112,7 +115,7 @@ func (c *conversion) otherZones(m *master, w when) []zone {
 	}
 	seen := map[string]bool{w.zone.tzid: true}
 	for _, name := range []string{c.Event.Recurrence.Range.RecurrenceTimeZone, c.Event.OriginalEndTimeZone, c.MailboxZone} {
-		if z, ok := findZone(name); ok && !seen[z.tzid] {
+		if z, ok := findZone(name); ok && !seen[z.tzid] && c.dated(c.Event, z) {
 			seen[z.tzid] = true
 			out = append(out, z)
 		}
@@ -125,33 +128,56 @@ func (c *conversion) otherZones(m *master, w when) []zone {
 	return out
 }
 
-// fittingZone is the first Windows zone in which everything that Graph lists of the series begins at one time of day:
-// what a custom zone comes down to, whose rules Graph does not tell. It is none where the list does not reach across a
-// change of the clock, for then a fixed offset says as much.
+// fittingZone is a Windows zone in which everything that Graph lists of the series begins at one time of day, and on the
+// dates that the recurrence and the ids of its occurrences say: what a custom zone comes down to, whose rules Graph does
+// not tell. Of several it is the one whose clock is nearest to the mailbox's, or to UTC. Where the list does not reach
+// across a change of the clock it is UTC or a fixed offset, which say as much.
 func (c *conversion) fittingZone(m *master) (zone, bool) {
 	var starts []time.Time
 	for _, s := range c.Occurrences {
-		if !slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.start.Equal(s.Start) }) {
+		if !s.AllDay && !slices.ContainsFunc(m.overrides, func(o override) bool { return o.when.start.Equal(s.Start) }) {
 			starts = append(starts, s.Start)
 		}
 	}
 	sameClock := func(loc *time.Location) bool {
+		first := ics.Wall(starts[0], loc)
+		clock := first.Sub(dateOf(first))
 		return !slices.ContainsFunc(starts, func(t time.Time) bool {
-			h, min, sec := t.In(loc).Clock()
-			h0, min0, sec0 := starts[0].In(loc).Clock()
-			return h != h0 || min != min0 || sec != sec0
+			civil := dateOf(ics.Wall(t, loc)).Add(clock)
+			return !ics.Wall(t, loc).Equal(civil) && !ics.Instant(civil, loc).Equal(t) // the latter: in the hour that is skipped
 		})
 	}
-	if len(starts) == 0 || sameClock(time.UTC) {
+	if len(starts) == 0 {
 		return zone{}, false
 	}
-	for _, name := range slices.Sorted(maps.Keys(windowsZones)) {
-		if z, ok := findZone(name); ok && sameClock(z.location()) {
-			c.say("Zone", "in ", z.name(), " all that Outlook lists begins at one time of day")
+	if sameClock(time.UTC) {
+		if z, ok := c.datedOffset(c.Event, zone{}); ok {
 			return z, true
 		}
+		return zone{}, c.dated(c.Event, zone{})
 	}
-	return zone{}, false
+	mailbox, _ := findZone(c.MailboxZone)
+	offset := func(z zone) int {
+		_, seconds := starts[0].In(z.location()).Zone()
+		return seconds
+	}
+	var best zone
+	nearest := 0
+	for _, name := range slices.Sorted(maps.Keys(windowsZones)) {
+		z, ok := findZone(name)
+		if !ok || !sameClock(z.location()) || !c.dated(c.Event, z) {
+			continue
+		}
+		away := offset(z) - offset(mailbox)
+		if away = max(away, -away); best.utc() || away < nearest {
+			best, nearest = z, away
+		}
+	}
+	if best.utc() {
+		return zone{}, false
+	}
+	c.say("Zone", "in ", best.name(), " all that Outlook lists begins at one time of day")
+	return best, true
 }
 
 // readCancelled collects the dates of removed occurrences.
@@ -177,8 +203,8 @@ func (c *conversion) readExceptions(m *master) error {
 			return
 		}
 		c.event = e.ID
-		t, ok := c.originalDate(e, m.when.zone)
-		if !ok {
+		t, from := c.originalDate(e, m.when)
+		if from == "" {
 			start, err := c.start(e, m.when.zone)
 			if err != nil {
 				c.note("occurrenceId", "The modified occurrence has neither a date nor a start, and is left out.")
@@ -219,7 +245,7 @@ func (c *conversion) readExceptions(m *master) error {
 			}
 			delete(m.cancelled, t)
 		}
-		c.sayException(e, t)
+		c.sayException(e, m.when, t)
 		c.indent()
 		e = inherit(e, c.Event, true)
 		c.faults(e)
@@ -264,16 +290,18 @@ func (c *conversion) plans(m *master, w when) []plan {
 	meets := p.meetsShort(first)
 	dates := lim.cut(p.dates(first, true))
 	out := []plan{{when: w.on(first), dates: dates, about: "as Outlook reads the pattern"}}
+	out[0].lead = p.lead(out[0].when, meets != some)
 	if meets == some {
 		out[0].spellShort(p, lim, c.bound(lim, first))
 	} else {
-		out[0].rule = p.rule(meets == always, lim.text(out[0].when))
+		out[0].rule = p.rule(meets == always, lim.after(out[0].lead).text(out[0].when))
 	}
 	if meets != never && c.Occurrences != nil {
 		dates := p.dates(first, false)
 		for t := range dates {
 			skip := plan{when: w.on(t), dates: lim.cut(dates), about: "with short months left out"}
-			skip.rule = p.rule(false, lim.text(skip.when))
+			skip.lead = p.lead(skip.when, false)
+			skip.rule = p.rule(false, lim.after(skip.lead).text(skip.when))
 			out = append(out, skip)
 			break
 		}
@@ -284,16 +312,21 @@ func (c *conversion) plans(m *master, w when) []plan {
 // horizonYears is how long an endless series is said by instances where no endless rule says it right.
 const horizonYears = 10
 
-// bound is the date at which such a series ends: the first of a year, so that it moves once a year at most. It is
-// counted from the window's end, without one from when the series was last touched: the last that we know of today.
-func (c *conversion) bound(lim limit, first time.Time) time.Time {
+// horizon is the date up to which it is: the first of a year, so that it moves once a year at most. It is counted from
+// the window's end, without one from when the series was last touched: the last that we know of today.
+func (c *conversion) horizon(first time.Time) time.Time {
 	year := first.Year()
 	if !c.Window.End.IsZero() {
 		year = max(year, c.Window.End.UTC().Year())
 	} else if t, _, ok := parseCivil(c.Event.LastModified); ok {
 		year = max(year, t.Year())
 	}
-	bound := date(min(year+horizonYears, 9999), 1, 1)
+	return date(min(year+horizonYears, 9999), 1, 1)
+}
+
+// bound is the date at which a series that is said by instances ends.
+func (c *conversion) bound(lim limit, first time.Time) time.Time {
+	bound := c.horizon(first)
 	if lim.count > 0 || !lim.until.IsZero() && lim.until.Before(bound) {
 		return date(9999, 12, 31)
 	}
@@ -353,6 +386,9 @@ func (w when) at(civil time.Time) when {
 		w.start, w.end = w.civil, w.civilEnd
 	} else {
 		w.start, w.end = ics.Instant(w.civil, w.zone.location()), ics.Instant(w.civilEnd, w.zone.location())
+		if !w.shown() || w.civilEnd.After(w.civil) && !w.end.After(w.start) {
+			w.end = w.start.Add(w.civilEnd.Sub(w.civil)) // what begins in the hour that is skipped is as long as ever
+		}
 	}
 	if w.civilEnd.Year() > 9999 {
 		w.end, w.civilEnd = w.start, w.civil
@@ -369,20 +405,142 @@ func (w when) length() time.Duration {
 	return max(w.end.Sub(w.start), 0)
 }
 
-// pinFirst makes an override of the first instance where DTEND does not say its end but that of the others.
-func (p *plan) pinFirst(m *master) {
+// shown is whether a clock shows the start at all.
+func (w when) shown() bool { return ics.Wall(w.start, w.zone.location()).Equal(w.civil) }
+
+// turned is whether readers differ in when an instance is, or how long: see [plan.ambiguous].
+func (w when) turned() bool {
+	if w.allDay || w.zone.utc() {
+		return false
+	}
+	i := ics.Instance{Start: w.start, End: w.start.Add(w.length()), Clock: ics.Moment{Wall: w.civil, Loc: w.zone.location()}}
+	return plan{when: w}.ambiguous(i)
+}
+
+// maxLead is how many intervals before the first instance one is looked for that all readers take alike.
+const maxLead = 24
+
+// lead are dates of the pattern before the first instance w, where the clock is turned in the course of that one or near
+// it: from there the series begins, so that DTEND is as far from DTSTART by the clock as it is by time. Some readers take
+// the length of all instances from the one, some from the other (libical, ical.js before 2.0). clamp is as for inMonth.
+func (p pattern) lead(w when, clamp bool) []time.Time {
+	if !w.turned() {
+		return nil
+	}
+	first := w.firstDay()
+	for k := 1; k <= maxLead; k++ {
+		from := first.AddDate(0, 0, -k*p.interval)
+		switch p.kind {
+		case daily:
+		case weekly:
+			from = first.AddDate(0, 0, -7*k*p.interval)
+		default:
+			months := k * p.interval
+			if p.kind == absoluteYearly || p.kind == relativeYearly {
+				months *= 12
+			}
+			from = date(first.Year(), first.Month()-time.Month(months), 1)
+			d := p.inMonth(from.Year(), from.Month(), clamp)
+			if d == 0 {
+				continue
+			}
+			from = from.AddDate(0, 0, d-1)
+		}
+		if from.Year() < 1 {
+			break
+		}
+		if !p.hits(from) || w.on(from).turned() {
+			continue
+		}
+		var dates []time.Time
+		for t := range p.dates(from, clamp) {
+			if !t.Before(first) {
+				return dates
+			}
+			dates = append(dates, t)
+		}
+	}
+	return nil
+}
+
+// maxTurned is how long the instances may be and maxTurns how often the clock may be turned for what follows.
+const (
+	maxTurned = 31 * day
+	maxTurns  = 100
+)
+
+// after is the limit of a rule that has some more dates in front.
+func (l limit) after(lead []time.Time) limit {
+	if l.count > 0 {
+		l.count += len(lead)
+	}
+	return l
+}
+
+// pinTurns makes overrides of the instances in which readers differ since the clock is turned, and that no list has told
+// of: of those from the year in which the window begins up to the horizon.
+func (c *conversion) pinTurns(m *master, p *plan) {
 	w := p.when
-	if w.allDay || w.start.Add(w.length()).Equal(w.end) || p.gone[w.civil] || m.cancelled[w.firstDay()] {
+	if w.allDay || w.zone.utc() {
+		return
+	}
+	from, to := w.firstDay(), c.horizon(w.firstDay())
+	if t := c.Window.Start; !t.IsZero() && from.Before(t) {
+		from = date(t.UTC().Year(), 1, 1)
+	}
+	near := map[time.Time]when{}
+	back := w.length().Truncate(day) + day
+	last := w.firstDay()
+	for t, n := from.Add(-back), 0; w.length() <= maxTurned && n < maxTurns; n++ {
+		_, turn := t.In(w.zone.loc).ZoneBounds()
+		if turn.IsZero() || !turn.Before(to) {
+			break
+		}
+		// What the clock shows before and after: an instance that does not touch that is as any other.
+		lo, hi := ics.Wall(turn.Add(-time.Second), w.zone.loc).Add(time.Second), ics.Wall(turn, w.zone.loc)
+		if hi.Before(lo) {
+			lo, hi = hi, lo
+		}
+		last = dateOf(hi).Add(day)
+		for d := last.Add(-back - 2*day); !d.After(last); d = d.Add(day) {
+			civil := w.civil.Add(d.Sub(w.firstDay()))
+			if civil.After(hi) || civil.Add(w.length()).Before(lo) {
+				continue
+			}
+			one := w.on(d)
+			if skipped := !dateOf(ics.Wall(one.start, w.zone.loc)).Equal(d); skipped {
+				continue // the whole day (Apia, 30 December 2011): Thunderbird has no instance there to replace
+			}
+			if !d.Before(from) && one.turned() {
+				near[d] = one
+			}
+		}
+		t = turn
+	}
+	if first := w.firstDay(); w.turned() {
+		near[first] = w // even if the window begins later: nobody could tell its end
+	}
+	if len(near) == 0 {
 		return
 	}
 	for _, o := range m.overrides {
-		if o.original.Equal(w.firstDay()) {
-			return
+		delete(near, o.original)
+	}
+	pins := map[time.Time]Occurrence{}
+	for t := range p.dates {
+		if t.After(last) {
+			break
 		}
+		one, ok := near[t]
+		if _, told := p.moved[one.civil]; !ok || told || p.gone[one.civil] || m.cancelled[t] {
+			continue
+		}
+		if p.exact && !t.Equal(w.firstDay()) {
+			one.end = one.start.Add(w.length())
+		}
+		pins[one.civil] = Occurrence{Span: Span{one.start, one.end}}
 	}
-	if _, ok := p.moved[w.civil]; !ok {
-		p.pin(map[time.Time]Span{w.civil: {w.start, w.end}})
-	}
+	p.pin(pins)
 }
 
 // text is the end of a rule whose first instance is w: the date until is the last possible one (RFC 5545 §3.3.10: a
@@ -423,8 +581,12 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 	w := p.when
 	hits, live := p.find(wanted, func(t time.Time) bool { return m.cancelled[t] || p.gone[w.on(t).civil] })
 	comp := clone(m.comp)
-	addCivil(comp, ical.PropDateTimeStart, w.civil, w.zone, w.allDay)
-	if end := w.start.Add(w.length()); end.After(w.start) {
+	head := w
+	if len(p.lead) > 0 {
+		head = w.on(p.lead[0])
+	}
+	addCivil(comp, ical.PropDateTimeStart, head.civil, w.zone, w.allDay)
+	if end := head.start.Add(w.length()); end.After(head.start) {
 		addTime(comp, ical.PropDateTimeEnd, end, w.zone, w.allDay)
 	}
 	if p.rule != "" {
@@ -438,6 +600,9 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 		}
 	}
 	excluded := slices.Collect(maps.Keys(p.gone))
+	for _, t := range p.lead {
+		excluded = append(excluded, w.on(t).civil)
+	}
 	for _, t := range slices.SortedFunc(maps.Keys(m.cancelled), time.Time.Compare) {
 		switch {
 		case !hits[t]:
@@ -469,18 +634,18 @@ func (c *conversion) render(m *master, p plan, report bool) (comps []*ical.Compo
 		setTimes(oc, o.when)
 		comps = append(comps, oc)
 	}
-	for civil, span := range p.moved {
+	for civil, o := range p.moved {
 		oc := clone(m.comp)
 		addCivil(oc, ical.PropRecurrenceID, civil, w.zone, w.allDay)
 		ow := w
-		ow.start, ow.end = span.Start, span.End
+		ow.start, ow.end, ow.allDay = o.Start, o.End, o.AllDay
 		setTimes(oc, ow)
 		comps = append(comps, oc)
 	}
 
 	slices.SortFunc(extra, time.Time.Compare)
 	for _, t := range slices.CompactFunc(extra, time.Time.Equal) {
-		if p.rule != "" || !t.Equal(w.civil) {
+		if p.rule != "" || !t.Equal(head.civil) {
 			addCivil(comp, ical.PropRecurrenceDates, t, w.zone, w.allDay)
 		}
 	}

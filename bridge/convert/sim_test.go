@@ -98,7 +98,7 @@ func TestSimulation(t *testing.T) {
 		for _, i := range cal.Instances(window.Start, window.End) {
 			want[i.SeriesMasterID] = append(want[i.SeriesMasterID], line(i.Start, i.End, i.Subject))
 		}
-		for n, res := range client.Masters(t.Context(), refs) {
+		for n, res := range client.Masters(t.Context(), "", refs) {
 			if res.Err != nil {
 				t.Fatal(res.Err)
 			}

@@ -3,6 +3,7 @@ package convert
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
@@ -13,23 +14,24 @@ import (
 
 // body is what an event's body says: its text, at most a little more than maxDescription long, and its links.
 type body struct {
-	text  string
-	cut   bool
-	links []string
+	text    string
+	cut     bool
+	links   []string
+	dropped bool // a link's address is left out
 }
 
 func readBody(e graph.Event) body {
 	content := e.Body.Content
 	if strings.TrimSpace(content) == "" {
 		content = e.BodyPreview
-		return body{text: plainText(content), links: findLinks(content)}
+		return body{text: plainText(unwrapAll(content)), links: findLinks(content)}
 	}
 	if isHTML(e.Body) {
 		return htmlText(content)
 	}
 	b := body{links: findLinks(content)}
 	content, b.cut = capText(content, 2*maxDescription)
-	b.text = plainText(content)
+	b.text = plainText(unwrapAll(content))
 	return b
 }
 
@@ -57,7 +59,7 @@ func htmlText(s string) body {
 		case html.ErrorToken:
 			return r.body()
 		case html.TextToken:
-			if r.hidden == 0 && !r.full() {
+			if r.shown() && !r.full() {
 				r.write(r.z.Text())
 			}
 		case html.StartTagToken:
@@ -66,6 +68,7 @@ func htmlText(s string) body {
 			r.start(true)
 		case html.EndTagToken:
 			name, _ := r.z.TagName()
+			r.unveil(string(name), true)
 			r.end(atom.Lookup(name))
 		}
 	}
@@ -77,21 +80,113 @@ type htmlReader struct {
 	breaks int    // line breaks owed before the next text
 	space  bool   // a space owed before the next text
 	hidden int    // elements open whose text is not shown
+	veil   veil   // the element that its style hides
 	pre    int    // <pre> elements open
-	lists  []int  // open lists: the number of the last item, -1 for bullets
+	lists  []list // open lists
 	cell   bool   // within a row, after its first cell
 	prefix string // owed before the next text: a bullet, a number
 	links  []string
 	href   string // of the open link
 	anchor int    // where the text of the open link begins in out
+
+	dropped bool // a link's address was left out
 }
+
+// list is an open list.
+type list struct {
+	ordered bool
+	last    int // the number of the last item
+}
+
+// veil is an element that is not displayed, "" for none, and what is open within.
+type veil struct {
+	tag  string
+	open map[string]int
+}
+
+// voids are elements that have no end.
+var voids = map[string]bool{"area": true, "base": true, "br": true, "col": true, "embed": true, "hr": true, "img": true, "input": true,
+	"link": true, "meta": true, "param": true, "source": true, "track": true, "wbr": true}
+
+// enders are the elements whose beginning ends another one that was left open (HTML, 13.1.2.4).
+var enders = map[string]string{
+	"p":  " address article blockquote center div dl fieldset form h1 h2 h3 h4 h5 h6 header hr ol p pre section table ul ",
+	"li": " li ", "dt": " dt dd ", "dd": " dt dd ", "td": " td th tr tbody tfoot ", "th": " td th tr tbody tfoot ", "tr": " tr tbody tfoot ",
+}
+
+func (r *htmlReader) shown() bool { return r.hidden == 0 && r.veil.tag == "" }
+
+// unveil follows a tag within an element that is not displayed, to its end: its own, that of what it stands in, or the
+// beginning of what cannot be in it.
+func (r *htmlReader) unveil(tag string, end bool) {
+	v := &r.veil
+	switch {
+	case v.tag == "" || voids[tag]:
+	case !end && v.open[tag] == 0 && strings.Contains(enders[v.tag], " "+tag+" "), !end && v.open[v.tag] == 1 && tag == v.tag && enders[tag] != "":
+		*v = veil{}
+	case !end:
+		v.open[tag]++
+	case v.open[tag] == 0:
+		*v = veil{}
+	default:
+		if v.open[tag]--; tag == v.tag && v.open[tag] == 0 {
+			*v = veil{}
+		}
+	}
+}
+
+// hides is whether an element with these attributes is not displayed: newsletters begin with text that is there for the
+// lists of mail programs.
+func hides(a map[string]string) bool {
+	if _, ok := a["hidden"]; ok {
+		return true
+	}
+	zero, clipped := false, false
+	for decl := range strings.SplitSeq(strings.ToLower(a["style"]), ";") {
+		name, value, _ := strings.Cut(decl, ":")
+		value, _, _ = strings.Cut(value, "!")
+		switch name, value = strings.TrimSpace(name), strings.TrimSpace(value); name {
+		case "display":
+			if value == "none" {
+				return true
+			}
+		case "visibility":
+			if value == "hidden" || value == "collapse" {
+				return true
+			}
+		case "mso-hide":
+			if value == "all" {
+				return true
+			}
+		case "font-size", "opacity":
+			if isZero(value) {
+				return true
+			}
+		case "max-height", "height", "max-width", "width":
+			zero = zero || isZero(value)
+		case "overflow":
+			clipped = value == "hidden"
+		}
+	}
+	return zero && clipped
+}
+
+// isZero is whether a length of CSS is none.
+func isZero(s string) bool {
+	s = strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyz% ")
+	f, err := strconv.ParseFloat(s, 64)
+	return err == nil && f == 0
+}
+
+// maxNumber bounds the numbers of list items.
+const maxNumber = 1 << 30
 
 func (r *htmlReader) full() bool { return len(r.out) > 2*maxDescription }
 
 func (r *htmlReader) body() body {
 	r.closeLink()
 	text := plainText(string(r.out))
-	return body{text: text, cut: r.full(), links: r.links}
+	return body{text: text, cut: r.full(), links: r.links, dropped: r.dropped}
 }
 
 // owe asks for n line breaks before what comes next.
@@ -149,21 +244,45 @@ func (r *htmlReader) write(text []byte) {
 	}
 }
 
-func (r *htmlReader) attr(want string) string {
-	for {
-		key, value, more := r.z.TagAttr()
-		if string(key) == want {
-			return string(value)
-		}
-		if !more {
-			return ""
+// attrs are the attributes of the tag. The first of a name counts.
+func (r *htmlReader) attrs(more bool) map[string]string {
+	out := map[string]string{}
+	for more {
+		var key, value []byte
+		key, value, more = r.z.TagAttr()
+		if _, ok := out[string(key)]; !ok {
+			out[string(key)] = string(value)
 		}
 	}
+	return out
 }
 
 func (r *htmlReader) start(selfClosing bool) {
-	name, _ := r.z.TagName()
-	switch tag := atom.Lookup(name); tag {
+	name, more := r.z.TagName()
+	tag := atom.Lookup(name)
+	elem := tag.String()
+	if tag == 0 {
+		elem = string(name)
+	}
+	if r.veil.tag != "" && !selfClosing {
+		r.unveil(elem, false)
+	}
+	var attrs map[string]string
+	if more {
+		attrs = r.attrs(more)
+	}
+	if r.veil.tag == "" && len(attrs) > 0 && hides(attrs) {
+		if voids[elem] || tag == atom.Body {
+			// of a picture that is not displayed, the alternative text is not either
+			if tag == atom.Img {
+				return
+			}
+		} else if !selfClosing {
+			r.closeLink()
+			r.veil = veil{elem, map[string]int{elem: 1}}
+		}
+	}
+	switch tag {
 	case atom.Script, atom.Style, atom.Head, atom.Title, atom.Template, atom.Noscript, atom.Object, atom.Svg:
 		if !selfClosing {
 			r.hidden++
@@ -185,25 +304,33 @@ func (r *htmlReader) start(selfClosing bool) {
 		}
 	case atom.Hr:
 		r.owe(1)
-		r.prefix = "----"
-		r.pay()
-		r.owe(1)
+		if r.shown() {
+			r.prefix = "----"
+			r.pay()
+			r.owe(1)
+		}
 	case atom.Ul, atom.Ol:
 		r.owe(1)
-		n := -1
-		if tag == atom.Ol {
-			n = 0
+		l := list{ordered: tag == atom.Ol}
+		if n, err := strconv.Atoi(strings.TrimSpace(attrs["start"])); err == nil && l.ordered && -maxNumber <= n && n <= maxNumber {
+			l.last = n - 1
 		}
 		if len(r.lists) < 100 {
-			r.lists = append(r.lists, n)
+			r.lists = append(r.lists, l)
 		}
 	case atom.Li:
 		r.owe(1)
+		if !r.shown() {
+			break
+		}
 		r.prefix = "- "
 		if n := len(r.lists); n > 0 {
-			if r.lists[n-1] >= 0 {
-				r.lists[n-1]++
-				r.prefix = strconv.Itoa(r.lists[n-1]) + ". "
+			if l := &r.lists[n-1]; l.ordered {
+				l.last++
+				if v, err := strconv.Atoi(strings.TrimSpace(attrs["value"])); err == nil && -maxNumber <= v && v <= maxNumber {
+					l.last = v
+				}
+				r.prefix = strconv.Itoa(l.last) + ". "
 			}
 			r.prefix = strings.Repeat("  ", min(n, 8)-1) + r.prefix
 		}
@@ -211,21 +338,21 @@ func (r *htmlReader) start(selfClosing bool) {
 		r.owe(1)
 		r.cell = false
 	case atom.Td, atom.Th:
-		if r.cell && r.breaks == 0 && len(r.out) > 0 {
+		if r.cell && r.breaks == 0 && len(r.out) > 0 && r.shown() {
 			r.space = false
 			r.out = append(r.out, '\t')
 		}
 		r.cell = true
 	case atom.A:
 		r.closeLink()
-		if href := unwrap(strings.TrimSpace(r.attr("href"))); href != "" {
+		if href := unwrap(strings.TrimSpace(attrs["href"])); href != "" && r.shown() {
 			r.href, r.anchor = href, len(r.out)
 			if len(r.links) < maxLinks && strings.HasPrefix(href, "http") {
 				r.links = append(r.links, href)
 			}
 		}
 	case atom.Img:
-		if alt := r.attr("alt"); r.hidden == 0 && !r.full() && strings.TrimSpace(alt) != "" {
+		if alt := attrs["alt"]; r.shown() && !r.full() && strings.TrimSpace(alt) != "" {
 			r.write([]byte("[" + strings.TrimSpace(alt) + "]"))
 		}
 	}
@@ -253,34 +380,43 @@ func (r *htmlReader) end(tag atom.Atom) {
 	}
 }
 
-// closeLink writes the address of a link after its text, unless the text says it already.
+// closeLink writes the address of a link after its text, unless the text says it already. Of an address that is a program, that
+// is part of the message or that has no place of its own, only the text is written.
 func (r *htmlReader) closeLink() {
 	if r.href == "" {
 		return
 	}
 	href := r.href
 	r.href = ""
-	if r.hidden > 0 || r.full() || strings.HasPrefix(href, "#") || len(href) > maxURL {
+	if r.full() || strings.HasPrefix(href, "#") {
 		return
 	}
-	i := strings.IndexByte(href, ':')
-	if i < 0 {
+	scheme, rest, ok := strings.Cut(href, ":")
+	scheme = strings.ToLower(scheme)
+	switch share := strings.HasPrefix(href, `\\`); {
+	case len(href) > maxURL, !ok && !share, programs[scheme] && !share, strings.ContainsFunc(href, unicode.IsControl):
+		r.dropped = true
 		return
+	case share:
+		scheme, rest = "", href
 	}
-	scheme := strings.ToLower(href[:i])
-	if scheme != "http" && scheme != "https" && scheme != "mailto" && scheme != "tel" {
-		return
-	}
-	text := strings.TrimSpace(string(r.out[min(r.anchor, len(r.out)):]))
+	at := min(r.anchor, len(r.out))
+	text := strings.TrimSpace(string(r.out[at:]))
 	same := func(s string) string { return strings.TrimSuffix(strings.ToLower(s), "/") }
 	switch {
-	case same(text) == same(href), (scheme == "mailto" || scheme == "tel") && text != "" && strings.HasPrefix(same(href[i+1:]), same(text)):
+	case same(text) == same(href), (scheme == "mailto" || scheme == "tel") && text != "" && strings.HasPrefix(same(rest), same(text)):
 		return
 	case strings.HasPrefix(text, "http") && strings.Contains(href, text):
 		return
+	case strings.HasPrefix(text, "http") && text != href && unwrap(text) == href:
+		r.out = r.out[:len(r.out)-len(strings.TrimLeft(string(r.out[at:]), " \t\n"))]
+		r.write([]byte(href))
 	case text == "":
 		r.write([]byte(href))
 	default:
 		r.write([]byte(" <" + href + ">"))
 	}
 }
+
+// programs are the schemes of links that lead nowhere outside of the page.
+var programs = map[string]bool{"javascript": true, "vbscript": true, "data": true, "blob": true, "about": true, "cid": true, "mid": true}

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"outbridge/bridge/graph"
@@ -31,12 +32,19 @@ func (w when) clock(t time.Time) time.Time {
 
 // zoneOf is the zone to write an event in: the one that it was made in. Where that is no zone that we know, the next
 // of a chain. series is the zone of the event's series, which an exception falls back to.
+//
+// Where that of a series is one in which it would not begin on its range's date, its dates are those of another zone: of
+// the next of the chain that has it begin there. (A series in UTC has the days of its recurrenceTimeZone.)
 func (c *conversion) zoneOf(e graph.Event, series *zone) zone {
-	if z, ok := findZone(e.OriginalStartTimeZone); ok {
+	own, known := findZone(e.OriginalStartTimeZone)
+	if known {
 		if c.explaining() {
-			c.say("Zone", z.name(), ", for originalStartTimeZone is ", quoted(e.OriginalStartTimeZone))
+			c.say("Zone", own.name(), ", for originalStartTimeZone is ", quoted(e.OriginalStartTimeZone))
 		}
-		return z
+		if series != nil || c.dated(e, own) {
+			return own
+		}
+		c.say("Zone", "the recurrence begins on ", quoted(e.Recurrence.Range.StartDate), ", which is another date there")
 	}
 	if series != nil {
 		c.say("Zone", series.name(), ", that of the series, for originalStartTimeZone is ", quoted(e.OriginalStartTimeZone))
@@ -49,17 +57,32 @@ func (c *conversion) zoneOf(e graph.Event, series *zone) zone {
 	if e.Recurrence != nil {
 		chain[1].name = e.Recurrence.Range.RecurrenceTimeZone
 	}
-	var z zone
-	c.say("Zone", "originalStartTimeZone is ", quoted(e.OriginalStartTimeZone), ", which is no zone that is known")
+	if !known {
+		c.say("Zone", "originalStartTimeZone is ", quoted(e.OriginalStartTimeZone), ", which is no zone that is known")
+	}
+	z, found := own, known
+	dated := false
 	for _, link := range chain {
-		var ok bool
-		if z, ok = findZone(link.name); ok {
+		other, ok := findZone(link.name)
+		if ok && c.dated(e, other) {
+			z, dated = other, true
 			c.say("Zone", z.name(), ", for ", link.property, " is ", quoted(link.name))
 			break
 		}
 		c.say("Zone", link.property, " is ", quoted(link.name), ", which is of no help")
+		if ok && !found {
+			z, found = other, true
+		}
+	}
+	if !dated && z.utc() || !dated && !known {
+		// An offset keeps the clock of UTC as well as UTC does, and as any of a zone that nobody knows.
+		if fixed, ok := c.datedOffset(e, z); ok {
+			z = fixed
+			c.say("Zone", z.name(), ", an offset at which the recurrence begins on its date")
+		}
 	}
 	switch {
+	case known:
 	case e.IsAllDay: // its dates are the same in any zone
 	case e.OriginalStartTimeZone == "":
 		c.note("originalStartTimeZone", fmt.Sprintf("The event does not name its time zone; its times are written in %s.", z.name()))
@@ -67,6 +90,73 @@ func (c *conversion) zoneOf(e graph.Event, series *zone) zone {
 		c.note("originalStartTimeZone", fmt.Sprintf("The time zone %q is not known; the times are written in %s.", clip(e.OriginalStartTimeZone), z.name()))
 	}
 	return z
+}
+
+// dated is whether a series whose master is e can have z for its zone: by a clock in z it begins on the date that its
+// range starts on, or the first one from there that the pattern hits, and its modified occurrences were on the dates that
+// their ids name. A date that is farther off than zones are apart says nothing of the zone.
+func (c *conversion) dated(e graph.Event, z zone) bool {
+	if e.IsAllDay || e.Recurrence == nil {
+		return true
+	}
+	start, _, ok := readMoment(e.Start, z)
+	if from, _, ok2 := parseCivil(e.Recurrence.Range.StartDate); ok && ok2 && !unset(start.civil) && !unset(from) {
+		got, first := dateOf(start.civilIn(z)), dateOf(from)
+		if p, ok := readPattern(e.Recurrence.Pattern, first, func(field, reason string) {}); ok && !got.Equal(first) {
+			first = p.next(first)
+		}
+		if off := got.Sub(first).Abs(); off > 0 && off <= farthestDate {
+			return false
+		}
+	}
+	for _, x := range slices.Concat(c.Exceptions, e.ExceptionOccurrences) {
+		named, err := time.Parse(time.DateOnly, graph.OccurrenceDate(x.OccurrenceID))
+		original, utc, ok := parseCivil(x.OriginalStart)
+		if err == nil && ok && utc && !unset(original) {
+			if off := dateOf(ics.Wall(original, z.location())).Sub(named).Abs(); off > 0 && off <= farthestDate {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// farthestDate is how far apart the dates of two zones can be: in one of them it is 26 hours later than in the other.
+const farthestDate = 2 * day
+
+// datedOffset is a zone of whole hours in which a series has the dates that it says, the nearest to the guessed one. One
+// where that is so an hour earlier and later too is better, since the true zone may have a summer time.
+func (c *conversion) datedOffset(e graph.Event, guess zone) (zone, bool) {
+	start, _, ok := readMoment(e.Start, guess)
+	if !ok || c.dated(e, guess) {
+		return zone{}, false
+	}
+	_, seconds := start.at.In(guess.location()).Zone()
+	near := seconds / 3600
+	later := func(by time.Duration) graph.Event {
+		e := e
+		e.Start = graph.DateTimeTimeZone{DateTime: start.at.Add(by).Format("2006-01-02T15:04:05"), TimeZone: "UTC"}
+		return e
+	}
+	var best zone
+	for distance := range 27 {
+		for _, offset := range []int{near + distance, near - distance} {
+			if offset < -12 || offset > 14 || offset == 0 {
+				continue
+			}
+			z, ok := loadIANA(fmt.Sprintf("Etc/GMT%+d", -offset)) // the sign is that of POSIX
+			if !ok || !c.dated(e, z) {
+				continue
+			}
+			if c.dated(later(-time.Hour), z) && c.dated(later(time.Hour), z) {
+				return z, true
+			}
+			if best.utc() {
+				best = z
+			}
+		}
+	}
+	return best, !best.utc()
 }
 
 // times reads start and end of an event that is to be written in z.
@@ -85,10 +175,8 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 	}
 
 	if e.IsAllDay {
-		w := when{allDay: true, start: dateOf(start.civil), end: dateOf(end.civil)}
-		if !end.civil.Equal(w.end) && w.end.Year() < 9999 {
-			w.end = w.end.Add(day) // an end within a day takes in the whole of it
-		}
+		days, instants := wholeDays(e, start, end, c.zones()...)
+		w := when{allDay: true, start: days.Start, end: days.End}
 		if w.end.Before(w.start) {
 			c.note("end", "The event ends before it starts; it is taken to last one day.")
 		}
@@ -100,7 +188,11 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 		}
 		w.civil, w.civilEnd = w.start, w.end
 		if c.explaining() {
-			c.say("Time", "all day, the dates as they stand, ", w.describe())
+			how := "the dates as they stand, "
+			if instants {
+				how = "the dates of the midnights that are said as instants, "
+			}
+			c.say("Time", "all day, ", how, w.describe())
 		}
 		return w, nil
 	}
@@ -128,6 +220,20 @@ func (c *conversion) times(e graph.Event, z zone) (when, error) {
 	return w, nil
 }
 
+// zones are those that an all-day event of the series may have been made in, beside the ones that it names itself.
+func (c *conversion) zones() (list []zone) {
+	names := []string{c.Event.OriginalStartTimeZone, c.Event.OriginalEndTimeZone, "", c.MailboxZone}
+	if c.Event.Recurrence != nil {
+		names[2] = c.Event.Recurrence.Range.RecurrenceTimeZone
+	}
+	for _, name := range names {
+		if z, ok := findZone(name); ok {
+			list = append(list, z)
+		}
+	}
+	return list
+}
+
 // describe is a time for a sentence.
 func (w when) describe() string {
 	if w.allDay {
@@ -150,11 +256,11 @@ func (c *conversion) start(e graph.Event, z zone) (moment, error) {
 	if isInstance(e) {
 		if t, utc, ok := parseCivil(e.OriginalStart); ok && !unset(t) && utc {
 			c.note("start", "The event has no start; the one that its series gave it is taken.")
-			return moment{civil: t, at: t}, nil
+			return moment{civil: t, at: t, written: t}, nil
 		}
 		if t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(e.OccurrenceID)); err == nil {
 			c.note("start", "The event has no start; the date that its series gave it is taken.")
-			return moment{t, z, ics.Instant(t, z.location())}, nil
+			return moment{t, z, ics.Instant(t, z.location()), t}, nil
 		}
 	}
 	if end, _, ok := readMoment(e.End, z); ok && !unset(end.civil) && end.civil.Year() < 9999 {
@@ -164,7 +270,7 @@ func (c *conversion) start(e graph.Event, z zone) (moment, error) {
 	if e.Recurrence != nil {
 		if t, _, ok := parseCivil(e.Recurrence.Range.StartDate); ok && !unset(t) {
 			c.note("start", "The event has no start; the date that its recurrence starts on is taken.")
-			return moment{t, z, ics.Instant(t, z.location())}, nil
+			return moment{t, z, ics.Instant(t, z.location()), t}, nil
 		}
 	}
 	if ok {
@@ -174,19 +280,56 @@ func (c *conversion) start(e graph.Event, z zone) (moment, error) {
 	return moment{}, fmt.Errorf("event %q: %w", clip(string(e.ID)), ErrNoTime)
 }
 
-// originalDate is the date that the series of an instance gave it, in the series' own zone z.
-func (c *conversion) originalDate(e graph.Event, z zone) (time.Time, bool) {
-	if t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(e.OccurrenceID)); err == nil {
-		return t, true
+// originalDay is the date of the originalStart of an all-day occurrence: the local midnight of whoever made it, said in
+// UTC. Where that is in no zone that is known, a date of the pattern is likelier than another one.
+func (c *conversion) originalDay(e graph.Event, instant time.Time) time.Time {
+	if wall, _, _, _ := parseWritten(e.OriginalStart); isMidnight(wall) {
+		return wall
 	}
-	if t, utc, ok := parseCivil(e.OriginalStart); ok && !unset(t) {
-		if c.Event.IsAllDay && t.Equal(dateOf(t)) || !utc {
-			return dateOf(t), true
+	for _, z := range c.zones() {
+		if d, ok := midnightIn(instant, z); ok {
+			return d
 		}
-		return dateOf(ics.Wall(t, z.location())), true
 	}
-	if t, ok := instanceDate(e.ICalUID); ok && !t.IsZero() {
-		return t, true
+	likely := Span{instant, instant.Add(day)}.dates().Start
+	other := dateOf(instant)
+	if other.Equal(likely) {
+		other = other.Add(day)
 	}
-	return time.Time{}, false
+	if r := c.Event.Recurrence; r != nil {
+		p, ok := readPattern(r.Pattern, likely, func(field, reason string) {})
+		if ok && !p.hits(likely) && p.hits(other) {
+			return other
+		}
+	}
+	return likely
+}
+
+// originalDate is the date that the series of an instance gave it, in the zone of the series, whose first occurrence is
+// w; with an empty from it is said by nothing. An instant at which the series has its occurrences is exact. Next comes
+// what names the date, since an instant that is not at that time of day tells nothing of a zone that is not known.
+func (c *conversion) originalDate(e graph.Event, w when) (t time.Time, from string) {
+	instant, utc, ok := parseCivil(e.OriginalStart)
+	ok = ok && !unset(instant)
+	civil := instant
+	switch {
+	case ok && w.allDay:
+		civil = c.originalDay(e, instant)
+	case utc:
+		civil = ics.Wall(instant, w.zone.location())
+	}
+	if ok && !w.allDay && isMaster(c.Event) && civil.Sub(dateOf(civil)) == w.civil.Sub(w.firstDay()) {
+		return dateOf(civil), "originalStart"
+	}
+	if t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(e.OccurrenceID)); err == nil {
+		return t, "occurrenceId"
+	}
+	named, exchange := instanceDate(e.ICalUID)
+	if exchange = exchange && !named.IsZero(); ok && !(exchange && isMaster(c.Event)) {
+		return dateOf(civil), "originalStart" // of an orphan always, for the date is part of its UID
+	}
+	if exchange {
+		return named, "iCalUId"
+	}
+	return time.Time{}, ""
 }

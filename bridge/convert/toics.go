@@ -91,8 +91,8 @@ func (c *conversion) single() error {
 		return err
 	}
 	if isInstance(e) {
-		t, ok := c.originalDate(e, z)
-		if !ok {
+		t, from := c.originalDate(e, w)
+		if from == "" {
 			t = w.firstDay()
 		}
 		c.uid += "-" + t.Format("20060102")
@@ -110,7 +110,7 @@ func (c *conversion) calendar() *ical.Calendar {
 	cal := newCalendar()
 	first, last := (&ics.Reader{Resolve: Zone}).Bounds(&ical.Calendar{Component: &ical.Component{Children: c.components}})
 	for _, id := range zonesOf(c.components) {
-		if z, ok := loadIANA(id); ok {
+		if z, ok := findZone(id); ok {
 			cal.Children = append(cal.Children, vtimezone(z, first, last))
 		}
 	}

@@ -138,7 +138,7 @@ func TestOccurrencesDecide(t *testing.T) {
 		"all different": {odd, false, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cal, losses, err := ToICS(Series{Event: weekly, Occurrences: tc.listed, Window: window})
+			cal, losses, err := ToICS(Series{Event: weekly, Occurrences: occurrences(false, tc.listed), Window: window})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +155,7 @@ func TestOccurrencesDecide(t *testing.T) {
 func TestNothingListed(t *testing.T) {
 	s := master52()
 	s.Event.Recurrence.Range = graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 3, StartDate: "2026-03-02"}
-	s.Occurrences, s.Window = []Span{}, Span{date(2026, 1, 1), date(2027, 1, 1)}
+	s.Occurrences, s.Window = []Occurrence{}, Span{date(2026, 1, 1), date(2027, 1, 1)}
 	if _, losses, err := ToICS(s); !errors.Is(err, ErrNoInstances) {
 		t.Errorf("%v %v", losses, err)
 	}
@@ -178,7 +178,7 @@ func TestOccurrencesOfBothKinds(t *testing.T) {
 	at := func(d, h int) time.Time { return time.Date(2026, 3, d, h, 0, 0, 0, time.UTC) }
 	for _, midnight := range []Span{{date(2026, 3, 10), date(2026, 3, 11)}, {time.Date(2026, 3, 10, 0, 0, 0, 0, vienna), time.Date(2026, 3, 11, 0, 0, 0, 0, vienna)},
 		{at(9, 23), at(10, 23)}, {at(10, 8), at(11, 8)}} {
-		timed.Occurrences = []Span{{at(2, 8), at(2, 9)}, midnight, {at(16, 8), at(16, 9)}}
+		timed.Occurrences = []Occurrence{{Span: Span{at(2, 8), at(2, 9)}}, {midnight, true}, {Span: Span{at(16, 8), at(16, 9)}}}
 		cal, losses, err := ToICS(timed)
 		if err != nil || len(losses) != 0 {
 			t.Errorf("%v: %v %v\n%s", midnight, losses, err, encode(t, cal))
@@ -190,7 +190,7 @@ func TestOccurrencesOfBothKinds(t *testing.T) {
 	days.Event.Start.DateTime, days.Event.End.DateTime = "2026-03-02T00:00:00", "2026-03-03T00:00:00"
 	days.Exceptions = []graph.Event{{ID: "e", Type: graph.Exception, OccurrenceID: "OID.m.2026-03-09",
 		Start: graph.DateTimeTimeZone{DateTime: "2026-03-10T08:00:00"}, End: graph.DateTimeTimeZone{DateTime: "2026-03-10T10:00:00"}}}
-	days.Occurrences = []Span{{at(2, 0), at(3, 0)}, {at(10, 8), at(10, 10)}, {at(15, 23), at(16, 23)}}
+	days.Occurrences = []Occurrence{{Span{at(2, 0), at(3, 0)}, true}, {Span: Span{at(10, 8), at(10, 10)}}, {Span{at(15, 23), at(16, 23)}, true}}
 	if cal, losses, err := ToICS(days); err != nil || len(losses) != 0 {
 		t.Errorf("%v %v\n%s", losses, err, encode(t, cal))
 	}
@@ -237,7 +237,7 @@ func BenchmarkToICS(b *testing.B) {
 	cal, _, _ := ToICS(checked)
 	list, _ := (&ics.Reader{Resolve: Zone}).Expand(cal, ics.Span(checked.Window))
 	for _, i := range list {
-		checked.Occurrences = append(checked.Occurrences, Span{i.Start, i.End})
+		checked.Occurrences = append(checked.Occurrences, Occurrence{Span: Span{i.Start, i.End}})
 	}
 	for _, tc := range []struct {
 		name string

@@ -38,10 +38,117 @@ type run struct {
 // vtimezone is the VTIMEZONE of z for an object that lives from first to last (zero: without end). It is made of
 // yearly rules, STANDARD and DAYLIGHT, with their base before the object's life; of dated ones where the rules change
 // within it. There are no RDATEs and no offsets with seconds: Outlook refuses both.
+//
+// Some readers need each part to have begun before any time that they ask for (Ruby's icalendar compares the last onsets of
+// all). Where yearly rules alone are right in the object's own life they are taken, though a year around it they are not.
 func vtimezone(z zone, first, last time.Time) *ical.Component {
 	c := ical.NewComponent(ical.CompTimezone)
 	add(c, ical.PropTimezoneID, z.tzid)
+	var late bool
+	if c.Children, late = observances(z, first, last); late && !last.IsZero() {
+		if parts := rulesFor(z, first.UTC(), last.UTC()); parts != nil {
+			c.Children = parts
+		}
+	}
+	slices.SortStableFunc(c.Children, func(a, b *ical.Component) int {
+		return strings.Compare(a.Props.Get(ical.PropDateTimeStart).Value, b.Props.Get(ical.PropDateTimeStart).Value)
+	})
+	return c
+}
 
+// rulesFor are parts with a yearly rule each, from the base on and without end, that say the offset right from first to last,
+// but need not elsewhere. nil where there are none.
+func rulesFor(z zone, first, last time.Time) []*ical.Component {
+	if first.Year() < 2 || last.Year() > first.Year()+50 {
+		return nil
+	}
+	base := min(1970, first.Year()-1)
+	name, offset := first.In(z.loc).Zone()
+	lead := minutes(offset)
+	list := onsets(z, first, last.Year()+1)
+	before := 0 // onsets up to first
+	for before < len(list) && !list[before].at.After(first) {
+		before++
+	}
+	inside := list[before:]
+	if n := slices.IndexFunc(inside, func(o onset) bool { return o.at.After(last) }); n >= 0 {
+		inside = inside[:n]
+	}
+	if len(inside) == 0 {
+		return []*ical.Component{observance(onset{from: lead, to: lead, name: name}, date(base, 1, 1), "")}
+	}
+	// What is in force at first is said by one of the changes inside a year before, by the one before it, or by one that is none.
+	held := onset{at: dateOf(first).AddDate(0, 0, -1), from: lead, to: lead, name: name}
+	for _, changes := range [][]onset{inside, list[max(before-1, 0) : before+len(inside)], append([]onset{held}, inside...)} {
+		runs := findRuns(changes)
+		if len(runs) > maxRules || !saysRight(z, runs, first, last, lead, inside) {
+			continue
+		}
+		var parts []*ical.Component
+		for _, r := range runs {
+			rule := r.fit.rule()
+			parts = append(parts, observance(r.first, rule.in(base, r.first.wall()), "FREQ=YEARLY;"+rule.String()))
+		}
+		return parts
+	}
+	return nil
+}
+
+// maxRules bounds the parts of such a VTIMEZONE: more than some changes are no rule.
+const maxRules = 4
+
+// saysRight is whether yearly rules, without beginning or end, give the offset of z at every time from first to last: lead at
+// first, then what the changes inside make it.
+func saysRight(z zone, runs []run, first, last time.Time, lead time.Duration, inside []onset) bool {
+	type change struct {
+		at time.Time
+		to time.Duration
+	}
+	var made []change
+	for _, r := range runs {
+		rule := r.fit.rule()
+		for year := first.Year() - 1; year <= last.Year()+1; year++ {
+			made = append(made, change{rule.in(year, r.first.wall()).Add(-r.first.from), r.first.to})
+		}
+	}
+	slices.SortFunc(made, func(a, b change) int { return a.at.Compare(b.at) })
+	said := func(t time.Time) (to time.Duration, ok bool) {
+		for i, m := range made {
+			if m.at.After(t) {
+				break
+			}
+			// Of two at one time a reader may take either.
+			if i > 0 && made[i-1].at.Equal(m.at) && made[i-1].to != m.to {
+				return 0, false
+			}
+			to, ok = m.to, true
+		}
+		return to, ok
+	}
+	right := func(t time.Time) bool {
+		_, o := t.In(z.loc).Zone()
+		to, ok := said(t)
+		return ok && to == minutes(o)
+	}
+	if to, ok := said(first); !ok || to != lead {
+		return false
+	}
+	for _, o := range inside {
+		if !right(o.at) || !right(o.at.Add(-time.Second)) {
+			return false
+		}
+	}
+	for _, m := range made {
+		if m.at.After(first) && !m.at.After(last) && !right(m.at) {
+			return false
+		}
+	}
+	return true
+}
+
+// observances are the parts of a VTIMEZONE that is right from a year before first to a year after last, and whether one of
+// them begins after first.
+func observances(z zone, first, last time.Time) (parts []*ical.Component, late bool) {
 	// A year more at both ends shows a reader the ordinary rules even of an event that lives for an hour.
 	begin := first.UTC().AddDate(-1, 0, 0)
 	if begin.Year() < 1 {
@@ -82,12 +189,10 @@ func vtimezone(z zone, first, last time.Time) *ical.Component {
 		} else if len(runs) == 1 {
 			o.from, start = o.to, date(base, 1, 1) // nothing but one offset
 		}
-		c.Children = append(c.Children, observance(o, start, rule))
+		parts = append(parts, observance(o, start, rule))
+		late = late || start.Add(-o.from).After(first)
 	}
-	slices.SortStableFunc(c.Children, func(a, b *ical.Component) int {
-		return strings.Compare(a.Props.Get(ical.PropDateTimeStart).Value, b.Props.Get(ical.PropDateTimeStart).Value)
-	})
-	return c
+	return parts, late
 }
 
 func observance(o onset, start time.Time, rule string) *ical.Component {

@@ -130,6 +130,9 @@ func TestVTimezoneEqualsTzdata(t *testing.T) {
 		{date(2019, 1, 10), date(2019, 1, 10)},
 		{date(2026, 3, 1), time.Time{}},
 		{date(2026, 10, 1), date(2031, 1, 1)},
+		{date(2026, 2, 1), date(2026, 6, 1)},
+		{date(2010, 11, 20), date(2011, 10, 20)},
+		{date(2026, 1, 1), date(2028, 1, 1)},
 	}
 	for iana := range ianaZones {
 		z, ok := loadIANA(iana)
@@ -209,6 +212,30 @@ func TestVTimezoneIsCompact(t *testing.T) {
 			var b strings.Builder
 			_ = ics.Encode(&b, cal)
 			t.Errorf("%s %s: %d parts, want %d\n%s", tc.zone, tc.first, len(c.Children), tc.parts, b.String())
+		}
+	}
+}
+
+// For an object of some months, each part of a VTIMEZONE has begun before it, in every zone: Ruby's icalendar fails on a time
+// that is before one.
+func TestVTimezoneBeginsBeforeTheObject(t *testing.T) {
+	for iana := range ianaZones {
+		z, ok := loadIANA(iana)
+		if !ok || z.utc() {
+			continue
+		}
+		for _, first := range []time.Time{date(1999, 12, 1), date(2006, 11, 1), date(2011, 12, 20), date(2014, 10, 1), date(2016, 3, 1), date(2022, 11, 3), date(2026, 2, 10), date(2027, 7, 1)} {
+			for _, last := range []time.Time{first, first.AddDate(0, 5, 0)} {
+				for _, o := range vtimezone(z, first, last).Children {
+					start, err := time.Parse(ics.WallForm, o.Props.Get("DTSTART").Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if start.Add(-time.Duration(readOffset(t, o, "TZOFFSETFROM")) * time.Second).After(first) {
+						t.Errorf("%s from %s to %s: a part begins %s", iana, first.Format(time.DateOnly), last.Format(time.DateOnly), start)
+					}
+				}
+			}
 		}
 	}
 }

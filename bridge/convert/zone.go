@@ -33,9 +33,9 @@ func (z zone) name() string {
 }
 
 // LoadZone finds the zone of a name as Graph writes it: a Windows name (CLDR's mapping), an IANA name, a Windows
-// display name used as an id ("(UTC+01:00) Amsterdam, Berlin, …"), or one of the odd names of old mailboxes. iana is
-// "UTC" for all the names of UTC. Custom zones ("tzone://Microsoft/Custom") are not known: their rules are nowhere
-// in Graph's answer.
+// display name used as an id ("(UTC+01:00) Amsterdam, Berlin, …"), in other languages too, an offset, or one of the odd
+// names of old mailboxes: see fieldZone. iana is "UTC" for all the names of UTC. Custom zones ("tzone://Microsoft/Custom")
+// are not known: their rules are nowhere in Graph's answer.
 func LoadZone(name string) (loc *time.Location, iana string, ok bool) {
 	z, ok := findZone(name)
 	if !ok {
@@ -69,7 +69,44 @@ func findZone(name string) (zone, bool) {
 			return loadIANA(iana)
 		}
 	}
-	return loadIANA(name)
+	return oddZones.find(name)
+}
+
+// oddZones remembers the zones of names that are in no table: to look for one takes a millisecond, and a mailbox has the
+// same few names in thousands of events.
+var oddZones zoneMemo
+
+type zoneMemo struct {
+	sync.Mutex
+	known map[string]struct {
+		zone
+		ok bool
+	}
+}
+
+// maxOddZones bounds what is remembered, since names come from events.
+const maxOddZones = 500
+
+func (m *zoneMemo) find(name string) (zone, bool) {
+	m.Lock()
+	have, ok := m.known[name]
+	m.Unlock()
+	if ok {
+		return have.zone, have.ok
+	}
+	if have.zone, have.ok = loadIANA(name); !have.ok {
+		have.zone, have.ok = fieldZone(name)
+	}
+	m.Lock()
+	defer m.Unlock()
+	if m.known == nil || len(m.known) >= maxOddZones {
+		m.known = make(map[string]struct {
+			zone
+			ok bool
+		})
+	}
+	m.known[strings.Clone(name)] = have
+	return have.zone, have.ok
 }
 
 func loadIANA(name string) (zone, bool) {

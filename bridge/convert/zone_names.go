@@ -10,6 +10,57 @@ var oldNames = map[string]string{
 	"Prague Bratislava":          "Europe/Prague",
 	"Malay Peninsula":            "Asia/Singapore",
 	"W. Europe":                  "Europe/Berlin",
+
+	// Abbreviations that mean one zone; EST, MST, HST, CET, EET, WET and the like are in the tz database, and CST, IST and
+	// AST have several meanings.
+	"PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "MDT": "America/Denver", "CDT": "America/Chicago",
+	"EDT": "America/New_York", "ADT": "America/Halifax", "NST": "America/St_Johns", "NDT": "America/St_Johns", "AKST": "America/Anchorage",
+	"AKDT": "America/Anchorage", "HDT": "America/Adak", "BRT": "America/Sao_Paulo", "ART": "America/Argentina/Buenos_Aires",
+	"WEST": "Europe/Lisbon", "BST": "Europe/London", "CEST": "Europe/Berlin", "MEZ": "Europe/Berlin", "MESZ": "Europe/Berlin",
+	"EEST": "Europe/Kiev", "MSK": "Europe/Moscow", "TRT": "Europe/Istanbul", "SAST": "Africa/Johannesburg", "EAT": "Africa/Nairobi",
+	"WAT": "Africa/Lagos", "CAT": "Africa/Maputo", "PKT": "Asia/Karachi", "SGT": "Asia/Singapore", "HKT": "Asia/Hong_Kong",
+	"JST": "Asia/Tokyo", "KST": "Asia/Seoul", "AWST": "Australia/Perth", "ACST": "Australia/Darwin", "ACDT": "Australia/Adelaide",
+	"AEST": "Australia/Brisbane", "AEDT": "Australia/Sydney", "NZST": "Pacific/Auckland", "NZDT": "Pacific/Auckland",
+	"CET-1CEST": "Europe/Berlin", "EET-2EEST": "Europe/Kiev", "WET0WEST": "Europe/Lisbon", "GMT0BST": "Europe/London",
+}
+
+// foreignNames gives the Windows zone of names that Windows has in other languages, where CLDR says it otherwise.
+var foreignNames = map[string]string{
+	"Westeuropäische Normalzeit": "W. Europe Standard Time", "Westeuropäische Sommerzeit": "W. Europe Standard Time",
+	"Romanische Normalzeit": "Romance Standard Time", "Romanische Zeit": "Romance Standard Time", "Romanische Sommerzeit": "Romance Standard Time",
+	"Zentraleuropäische Zeit": "Central Europe Standard Time", "Zentraleuropäische Sommerzeit": "Central Europe Standard Time",
+	"Mittlere Greenwich-Zeit": "GMT Standard Time", "GMT Normalzeit": "GMT Standard Time", "GMT Sommerzeit": "GMT Standard Time",
+	"Eastern Normalzeit": "Eastern Standard Time", "Eastern Sommerzeit": "Eastern Standard Time", "Ostküsten-Normalzeit": "Eastern Standard Time",
+	"Central Normalzeit": "Central Standard Time", "Central Sommerzeit": "Central Standard Time",
+	"Mountain Normalzeit": "Mountain Standard Time", "Mountain Sommerzeit": "Mountain Standard Time",
+	"Pacific Normalzeit": "Pacific Standard Time", "Pacific Sommerzeit": "Pacific Standard Time",
+	"Paris, Madrid": "Romance Standard Time", "Paris, Madrid (heure d'été)": "Romance Standard Time",
+	"Europe de l'Ouest": "W. Europe Standard Time", "Europe de l'Ouest (heure d'été)": "W. Europe Standard Time",
+	"Europe centrale": "Central Europe Standard Time", "Europe centrale (heure d'été)": "Central Europe Standard Time",
+	"Est": "Eastern Standard Time", "Est (heure d'été)": "Eastern Standard Time", "Pacifique": "Pacific Standard Time",
+	"Pacifique (heure d'été)": "Pacific Standard Time", "Rocheuses": "Mountain Standard Time", "Rocheuses (heure d'été)": "Mountain Standard Time",
+	"Hora estándar romance": "Romance Standard Time", "Hora de verano romance": "Romance Standard Time",
+	"Hora estándar Europa occidental": "W. Europe Standard Time", "Hora de verano Europa occidental": "W. Europe Standard Time",
+	"Hora estándar de Europa Occidental": "W. Europe Standard Time", "Hora estándar del Este": "Eastern Standard Time",
+	"Hora de verano del Este": "Eastern Standard Time", "Hora estándar central": "Central Standard Time", "Hora estándar Pacífico": "Pacific Standard Time",
+	"Hora estándar del Pacífico": "Pacific Standard Time", "Hora estándar central (México)": "Central Standard Time (Mexico)",
+	"Hora est. Pacífico, Sudamérica": "SA Pacific Standard Time", "Hora estándar de Argentina": "Argentina Standard Time",
+	"ora solare Europa occidentale": "W. Europe Standard Time", "ora legale Europa occidentale": "W. Europe Standard Time",
+	"ora solare Europa occ.": "W. Europe Standard Time", "ora legale Europa occ.": "W. Europe Standard Time",
+	"West-Europa (standaardtijd)": "W. Europe Standard Time", "West-Europa (zomertijd)": "W. Europe Standard Time",
+	"West-Europa": "W. Europe Standard Time", "Romance (standaardtijd)": "Romance Standard Time", "Romance (zomertijd)": "Romance Standard Time",
+	"Hora oficial do Brasil": "E. South America Standard Time", "Horário brasileiro de verão": "E. South America Standard Time",
+	"Hora padrão de GMT": "GMT Standard Time", "Hora de Verão de GMT": "GMT Standard Time",
+	"Västeuropa, normaltid": "W. Europe Standard Time", "Västeuropa, sommartid": "W. Europe Standard Time",
+	"Vest-Europa (normaltid)": "W. Europe Standard Time", "Vest-Europa (sommertid)": "W. Europe Standard Time",
+	"Romansk, normaltid": "Romance Standard Time", "Romansk, sommertid": "Romance Standard Time", "Romance, normaltid": "Romance Standard Time",
+	"Romance, sommertid": "Romance Standard Time", "FLE, normaaliaika": "FLE Standard Time", "FLE, kesäaika": "FLE Standard Time",
+	"Środkowoeuropejski czas stand.": "Central European Standard Time", "Środkowoeuropejski czas letni": "Central European Standard Time",
+	"Střední Evropa (běžný čas)": "Central Europe Standard Time", "Střední Evropa (letní čas)": "Central Europe Standard Time",
+	"Közép-európai téli idő": "Central Europe Standard Time", "Közép-európai nyári idő": "Central Europe Standard Time",
+	"RTZ 2 (зима)": "Russian Standard Time", "Московское время (зима)": "Russian Standard Time", "Россия TZ 2 (зима)": "Russian Standard Time",
+	"Türkiye Standart Saati": "Turkey Standard Time", "東京 (標準時)": "Tokyo Standard Time", "中国标准时间": "China Standard Time",
+	"台北標準時間": "Taipei Standard Time", "대한민국 표준시": "Korea Standard Time",
 }
 
 // displayNames gives the Windows (or IANA) zone of the cities in a display name, as Windows wrote and writes them.
@@ -218,4 +269,17 @@ var displayNames = map[string]string{
 	"Nuku'alofa, Tonga":                         "Tonga Standard Time",
 	"Samoa":                                     "Samoa Standard Time",
 	"Kiritimati Island":                         "Line Islands Standard Time",
+}
+
+// foreignCities gives the IANA zone of places in Windows' display names that are not in the tz database, in languages that
+// write them otherwise.
+var foreignCities = map[string]string{
+	"Beijing": "Asia/Shanghai", "北京": "Asia/Shanghai", "베이징": "Asia/Shanghai", "Peking": "Asia/Shanghai", "Pékin": "Asia/Shanghai",
+	"Pekín": "Asia/Shanghai", "Pechino": "Asia/Shanghai", "Pequim": "Asia/Shanghai", "Pekin": "Asia/Shanghai", "Пекин": "Asia/Shanghai",
+	"Brasilia": "America/Sao_Paulo", "Brasília": "America/Sao_Paulo", "Бразилиа": "America/Sao_Paulo", "Brasilien": "America/Sao_Paulo",
+	"Hawaii": "Pacific/Honolulu", "Hawaï": "Pacific/Honolulu", "Hawái": "Pacific/Honolulu", "Hawai": "Pacific/Honolulu", "Havaí": "Pacific/Honolulu",
+	"Havaj": "Pacific/Honolulu", "Гавайи": "Pacific/Honolulu", "夏威夷": "Pacific/Honolulu", "ハワイ": "Pacific/Honolulu", "하와이": "Pacific/Honolulu",
+	"Arizona": "America/Phoenix", "Аризона": "America/Phoenix", "亚利桑那": "America/Phoenix", "アリゾナ": "America/Phoenix",
+	"Alaska": "America/Anchorage", "Аляска": "America/Anchorage", "阿拉斯加": "America/Anchorage", "アラスカ": "America/Anchorage",
+	"Saskatchewan": "America/Regina", "Саскачеван": "America/Regina", "萨斯喀彻温": "America/Regina", "サスカチュワン": "America/Regina",
 }

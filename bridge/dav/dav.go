@@ -6,6 +6,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-ical"
@@ -13,8 +15,6 @@ import (
 	"outbridge/bridge"
 	"outbridge/caldav"
 )
-
-const ()
 
 // listPage is how many objects are listed at a time.
 const listPage = 500
@@ -45,9 +45,10 @@ type Push interface {
 }
 
 var (
-	_ caldav.Backend       = Backend{}
-	_ caldav.PropertyStore = Backend{}
-	_ caldav.PushBackend   = Backend{}
+	_ caldav.Backend        = Backend{}
+	_ caldav.PropertyStore  = Backend{}
+	_ caldav.PushBackend    = Backend{}
+	_ caldav.AddressBackend = Backend{}
 )
 
 func (b Backend) Login(ctx context.Context, user, password string) (caldav.Principal, error) {
@@ -104,9 +105,39 @@ func (b Backend) zoneOf(a bridge.Account) string {
 	return loc.String()
 }
 
+// Addresses are those of the mailbox: whom its default calendar belongs to, who signed in, and what is read app-only.
+func (b Backend) Addresses(ctx context.Context, p caldav.Principal) ([]string, error) {
+	a, err := b.Store.Account(ctx, p.Name)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := b.Store.Calendars(ctx, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	add := func(address string) {
+		same := func(s string) bool { return strings.EqualFold(s, address) }
+		if local, domain, ok := strings.Cut(address, "@"); ok && local != "" && domain != "" && !slices.ContainsFunc(found, same) {
+			found = append(found, address)
+		}
+	}
+	for _, c := range list {
+		if c.Default && c.Mailbox == "" {
+			add(c.Owner)
+		}
+	}
+	add(a.Identity.Address)
+	add(a.Mailbox)
+	return found, nil
+}
+
 func davCalendar(c bridge.Calendar, p caldav.Principal, zone string) caldav.Calendar {
 	return caldav.Calendar{
-		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.Color, Order: c.Order, TimeZone: zone,
+		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.ShownColor(), Order: c.Order, TimeZone: zone,
 		Token: caldav.Token{Epoch: c.Epoch, Rev: c.Rev}, Modified: c.Modified, Key: c.ID,
 	}
 }

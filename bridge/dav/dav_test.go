@@ -2,6 +2,9 @@ package dav_test
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,12 +37,22 @@ func TestZone(t *testing.T) {
 	}
 }
 
-// The store removes what clients have set of a calendar with it, under the path that the protocol has for it.
+// What a client sets of a calendar is kept under the path that the store clears when the calendar goes.
 func TestPropertyPath(t *testing.T) {
-	for _, name := range []string{"calendar", "team-2", "a"} {
-		if got, want := bridge.PropertyPath("al.ice-1_x", name), caldav.CalendarPath("al.ice-1_x", name); got != want {
-			t.Errorf("%s, and the protocol has %s", got, want)
-		}
+	w := roundtest.New(t)
+	w.Round()
+	_, password, err := w.Store.AddPassword(w.Ctx, "alice", "", time.Now())
+	w.Must(err)
+	h := &caldav.Handler{Backend: dav.Backend{Store: w.Store}, Log: w.Log}
+	r := httptest.NewRequest("PROPPATCH", "/dav/calendars/alice/calendar/", strings.NewReader(
+		`<propertyupdate xmlns="DAV:"><set><prop><order xmlns="urn:example">7</order></prop></set></propertyupdate>`))
+	r.SetBasicAuth("alice", password)
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	set, err := w.Store.Properties(w.Ctx, "alice", bridge.PropertyPath("alice", "calendar"))
+	w.Must(err)
+	if rec.Code != http.StatusMultiStatus || len(set) != 1 {
+		t.Errorf("%d %s, kept: %v", rec.Code, rec.Body, set)
 	}
 }
 
@@ -115,5 +128,50 @@ func TestRefusals(t *testing.T) {
 	}
 	if list, err := back.Calendars(w.Ctx, caldav.Principal{Name: "nobody"}); list != nil || err != nil {
 		t.Error(list, err)
+	}
+}
+
+// The addresses of a user are the mailbox's: of its default calendar, and of who signed in, each once.
+func TestAddresses(t *testing.T) {
+	w := roundtest.New(t)
+	back := dav.Backend{Store: w.Store}
+	if list, err := back.Addresses(w.Ctx, caldav.Principal{Name: "nobody"}); list != nil || err != nil {
+		t.Error(list, err)
+	}
+	w.Round()
+	cals, err := w.Store.Calendars(w.Ctx, account(t, w))
+	w.Must(err)
+	list, err := back.Addresses(w.Ctx, alice)
+	w.Must(err)
+	if len(cals) != 1 || cals[0].Owner == "" || len(list) != 1 || list[0] != cals[0].Owner {
+		t.Errorf("%v, of %+v", list, cals)
+	}
+}
+
+func account(t *testing.T, w *roundtest.World) bridge.AccountID {
+	t.Helper()
+	a, err := w.Store.Account(w.Ctx, "alice")
+	w.Must(err)
+	return a.ID
+}
+
+// A calendar to which Outlook gives no colour has one all the same, and keeps it.
+func TestColor(t *testing.T) {
+	w := roundtest.New(t)
+	w.Box.AddCalendar("Team", "")
+	w.Round()
+	list, err := dav.Backend{Store: w.Store}.Calendars(w.Ctx, alice)
+	w.Must(err)
+	stored, err := w.Store.Calendars(w.Ctx, account(t, w))
+	w.Must(err)
+	seen := map[string]bool{}
+	for i, c := range list {
+		if stored[i].Color != "" || c.Color == "" || c.Color != stored[i].ShownColor() || seen[c.Color] {
+			t.Errorf("%s: %q, Outlook says %q", c.Name, c.Color, stored[i].Color)
+		}
+		seen[c.Color] = true
+	}
+	if len(list) != 2 {
+		t.Errorf("%d calendars", len(list))
 	}
 }

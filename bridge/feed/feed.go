@@ -141,12 +141,9 @@ func (f *Files) present(ctx context.Context, feed bridge.Feed) (Rendering, error
 // infoOf is what a feed says of itself. It changes with what it is made from alone: not even an outage, however long,
 // makes it another at every poll.
 func infoOf(a bridge.Account, r Rendering, oldest, now time.Time) info {
-	i := info{Name: r.feed.Name, Color: "#0078D4"}
+	i := info{Name: r.feed.Name, Color: r.cals[0].ShownColor()}
 	if r.feed.Detail == bridge.DetailFull {
 		i.Description = "A read-only copy of an Outlook calendar."
-	}
-	if r.cals[0].Color != "" {
-		i.Color = r.cals[0].Color
 	}
 	if i.Name == "" && len(r.cals) == 1 && r.feed.Detail == bridge.DetailFull { // a calendar's name may tell what is in it
 		i.Name = r.cals[0].DisplayName

@@ -51,7 +51,12 @@ type Files struct {
 
 	mu     sync.Mutex
 	making map[bridge.FeedID]*sync.Mutex
+
+	rendering chan struct{} // one for each rendering that is being made
 }
+
+// maxRenderings are made at once, each with the state of two compressors.
+const maxRenderings = 2
 
 func (f *Files) now() time.Time {
 	if f.Now != nil {
@@ -102,7 +107,7 @@ func (f *Files) open(ctx context.Context, r Rendering, as Coding) (*os.File, err
 	}
 	f.mu.Lock()
 	if f.making == nil {
-		f.making = map[bridge.FeedID]*sync.Mutex{}
+		f.making, f.rendering = map[bridge.FeedID]*sync.Mutex{}, make(chan struct{}, maxRenderings)
 	}
 	if f.making[r.feed.ID] == nil {
 		f.making[r.feed.ID] = new(sync.Mutex)
@@ -113,6 +118,12 @@ func (f *Files) open(ctx context.Context, r Rendering, as Coding) (*os.File, err
 	defer one.Unlock()
 	if file, err := os.Open(f.path(r, as)); err == nil {
 		return file, nil
+	}
+	select {
+	case f.rendering <- struct{}{}:
+		defer func() { <-f.rendering }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	begin := time.Now()
 	if err := f.render(ctx, r); err != nil {

@@ -60,7 +60,7 @@ func (a *Authority) DeviceCode(ctx context.Context) (*DeviceAuth, error) {
 
 // DeviceCodeWith is DeviceCode for a sign-in that has to meet the claims of an earlier refusal, or "".
 func (a *Authority) DeviceCodeWith(ctx context.Context, claims string) (*DeviceAuth, error) {
-	const op = "start the sign-in"
+	const op = opStart
 	login := a.login(ctx)
 	var options []oauth2.AuthCodeOption
 	if claims != "" {
@@ -94,7 +94,7 @@ func (a *Authority) Wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, err
 }
 
 func (a *Authority) wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, error) {
-	const op = "wait for the sign-in"
+	const op = opWait
 	poll := *d.response
 	if poll.Interval < 1 || poll.Interval > 60 {
 		poll.Interval = 5
@@ -106,7 +106,7 @@ func (a *Authority) wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, err
 			return complete(tok)
 		}
 		if ctx.Err() == nil && !time.Now().Before(d.Expires) {
-			return nil, newAuthError(tokenError{Code: "expired_token"})
+			return nil, newAuthError(op, tokenError{Code: "expired_token"})
 		}
 		if err = login.failure(op, err); !IsUnavailable(err) {
 			return nil, err
@@ -135,7 +135,7 @@ func (a *Authority) Exchange(ctx context.Context, redirectURI, code, verifier st
 		config.RedirectURL = redirectURI
 		tok, err := config.Exchange(login.context(), code, oauth2.VerifierOption(verifier))
 		if err != nil {
-			return nil, login.failure("finish the sign-in", err)
+			return nil, login.failure(opFinish, err)
 		}
 		return complete(tok)
 	})
@@ -147,7 +147,7 @@ func (a *Authority) RedirectError(query url.Values) error {
 	if !query.Has("error") {
 		return nil
 	}
-	return a.refusal("sign in", http.StatusOK, nil, tokenError{Code: oneLine(query.Get("error")), Description: query.Get("error_description"),
+	return a.refusal(opRedirect, http.StatusOK, nil, tokenError{Code: oneLine(query.Get("error")), Description: query.Get("error_description"),
 		SubError: oneLine(query.Get("suberror")), Claims: validClaims(query.Get("claims"))})
 }
 
@@ -163,7 +163,7 @@ func (a *Authority) refresh(ctx context.Context, refreshToken string) (*oauth2.T
 		login := a.login(ctx)
 		tok, err := a.config().TokenSource(login.context(), &oauth2.Token{RefreshToken: refreshToken}).Token()
 		if err != nil {
-			return nil, login.failure("renew the sign-in", err)
+			return nil, login.failure(opRenew, err)
 		}
 		return tok, nil
 	})
@@ -188,7 +188,7 @@ func (a *Authority) appToken(ctx context.Context) (*oauth2.Token, error) {
 	config := clientcredentials.Config{ClientID: a.ClientID, ClientSecret: a.ClientSecret, TokenURL: a.url("token"), Scopes: a.Scopes, AuthStyle: oauth2.AuthStyleInParams}
 	tok, err := config.Token(login.context())
 	if err != nil {
-		return nil, login.failure("sign in the app", err)
+		return nil, login.failure(opApp, err)
 	}
 	return tok, nil
 }
@@ -196,7 +196,7 @@ func (a *Authority) appToken(ctx context.Context) (*oauth2.Token, error) {
 // complete refuses a sign-in that would end within the hour.
 func complete(tok *oauth2.Token) (*oauth2.Token, error) {
 	if tok.RefreshToken == "" {
-		return nil, newAuthError(tokenError{Code: "no_refresh_token"})
+		return nil, newAuthError(opFinish, tokenError{Code: "no_refresh_token"})
 	}
 	return tok, nil
 }
@@ -227,7 +227,8 @@ type login struct {
 	ctx    context.Context
 	client *http.Client
 	base   http.RoundTripper
-	body   []byte // of the last answer
+	status int    // of the last answer
+	body   []byte // of the last answer; nil: none came
 }
 
 func (a *Authority) login(ctx context.Context) *login {
@@ -253,6 +254,7 @@ func (l *login) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := l.identify(req); err != nil {
 		return nil, err
 	}
+	l.body = nil
 	resp, err := l.base.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -262,6 +264,7 @@ func (l *login) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.status = resp.StatusCode
 	resp.Body = io.NopCloser(bytes.NewReader(l.body))
 	return resp, nil
 }
@@ -303,7 +306,11 @@ func (l *login) failure(op string, err error) error {
 	}
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) {
-		return &Error{Op: op, Message: strings.TrimPrefix(connectionTrouble(err), "oauth2: ")}
+		text, between := connectionTrouble(err)
+		if between == "" && l.body != nil {
+			between = obstacle(l.status, l.body)
+		}
+		return &Error{Op: op, Message: strings.TrimPrefix(text, "oauth2: "), obstacle: between}
 	}
 	return l.refusal(op, refused.Response.StatusCode, refused.Response.Header, readTokenError(refused.Body))
 }

@@ -1,12 +1,17 @@
 package graph_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"outbridge/bridge/graph"
 )
@@ -87,19 +92,124 @@ func TestErrorsOfTheLoginService(t *testing.T) {
 // signsIn reports that a person ends the refusal, in both ways to ask.
 func signsIn(e *graph.AuthError) bool { return e.Fixer == graph.Person && graph.IsSignInNeeded(e) }
 
-// refuse is the final error of a token request that is answered so.
+// refuse is the final error of a renewal that is answered so.
 func refuse(t *testing.T, status int, body string) *graph.AuthError {
+	t.Helper()
+	return refuseAt(t, "renew", status, body)
+}
+
+// refuseAt is the final error of a step of signing in that is answered so.
+func refuseAt(t *testing.T, step string, status int, body string) *graph.AuthError {
 	t.Helper()
 	a := authority(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		if step == "wait" && strings.HasSuffix(r.URL.Path, "/devicecode") {
+			reply{status: 200, body: `{"device_code":"d","user_code":"u","verification_uri":"https://login.example.com/device","expires_in":900,"interval":1}`}.write(w)
+			return
+		}
 		reply{status: status, body: body}.write(w)
 	}))
-	_, err := a.Exchange(t.Context(), "http://localhost/", "code", "verifier")
+	a.ClientSecret = "secret"
+	var err error
+	switch step {
+	case "start":
+		_, err = a.DeviceCode(t.Context())
+	case "wait":
+		d, startErr := a.DeviceCode(t.Context())
+		if startErr != nil {
+			t.Fatal(startErr)
+		}
+		synctest.Test(t, func(t *testing.T) { _, err = a.Wait(t.Context(), d) })
+	case "finish":
+		_, err = a.Exchange(t.Context(), "http://localhost/", "code", "verifier")
+	case "renew":
+		_, err = (&graph.DelegatedTokens{Authority: a, Store: &memoryStore{tok: &oauth2.Token{RefreshToken: "r"}}}).Token(t.Context())
+	case "app":
+		_, err = (&graph.AppTokens{Authority: a}).Token(t.Context())
+	}
 	var e *graph.AuthError
 	if !errors.As(err, &e) {
-		t.Fatalf("%s: not an AuthError: %v", body, err)
+		t.Fatalf("%s: %s: not an AuthError: %v", step, body, err)
 	}
 	return e
+}
+
+// Numbers that people report, in the code and the words that they come with, at the step that they come at. None is told to
+// do what was just done, and Microsoft's own first sentence goes with each.
+func TestAdviceByTheStep(t *testing.T) {
+	for _, tt := range []struct {
+		number int
+		code   string
+		words  string
+		steps  string
+		reason graph.Reason
+		fixer  graph.Fixer
+	}{
+		{9002331, "invalid_request", "Application 'x'(y) is configured for use by Microsoft Account users only.", "start wait finish renew", graph.ReasonPersonalOnly, graph.Operator},
+		{9002346, "invalid_request", "Application 'x'(y) is configured for use by Microsoft Account users only.", "start finish", graph.ReasonPersonalOnly, graph.Operator},
+		{90130, "invalid_request", "Application 'x' (y) is not supported over the /common or /consumers endpoints.", "start finish", graph.ReasonOrganizationOnly, graph.Operator},
+		{50097, "interaction_required", "Device authentication is required.", "wait finish renew", graph.ReasonUnmanagedDevice, graph.Administrator},
+		{53002, "interaction_required", "The app used isn't an approved app for Conditional Access.", "wait finish renew", graph.ReasonAppNotApproved, graph.Administrator},
+		{53009, "interaction_required", "Application needs to enforce Intune protection policies.", "wait finish renew", graph.ReasonAppNotApproved, graph.Administrator},
+		{50005, "interaction_required", "User tried to log in to a device from a platform that's currently not supported.", "wait finish", graph.ReasonUnmanagedDevice, graph.Administrator},
+		{500022, "access_denied", "Access to 'contoso' tenant is denied.", "start finish renew app", graph.ReasonTenantRestricted, graph.Administrator},
+		{500021, "access_denied", "Access to 'contoso' tenant is denied.", "finish renew", graph.ReasonTenantRestricted, graph.Administrator},
+		{500200, "invalid_request", "User account 'a@b.example' is a personal Microsoft account.", "wait finish", graph.ReasonPersonalAccount, graph.Operator},
+		{530032, "invalid_grant", "The tenant admin has configured a security policy that blocks this request.", "wait finish renew", graph.ReasonConditionalAccess, graph.Administrator},
+		{530035, "access_denied", "Access has been blocked by security defaults.", "wait finish", graph.ReasonConditionalAccess, graph.Administrator},
+		{50131, "interaction_required", "Device is not in required device state.", "wait finish renew", graph.ReasonConditionalAccess, graph.Administrator},
+		{53011, "invalid_grant", "User blocked due to risk on home tenant.", "wait finish renew", graph.ReasonAccountRisk, graph.Administrator},
+		{530003, "interaction_required", "Your device is required to be managed to access this resource.", "wait finish renew", graph.ReasonUnmanagedDevice, graph.Administrator},
+		{90072, "invalid_grant", "User account 'a' from identity provider 'b' does not exist in tenant 'c'.", "wait finish", graph.ReasonWrongTenant, graph.Operator},
+		{90093, "access_denied", "Calling principal cannot consent due to lack of permissions.", "wait finish", graph.ReasonAdminConsent, graph.Administrator},
+		{900941, "access_denied", "Administrator consent is required.", "wait finish", graph.ReasonAdminConsent, graph.Administrator},
+		{65001, "invalid_grant", "The user or administrator has not consented to use the application.", "renew", graph.ReasonConsentMissing, graph.Person},
+		{65001, "invalid_grant", "The user or administrator has not consented to use the application.", "wait finish app", graph.ReasonAdminConsent, graph.Administrator},
+		{70008, "invalid_grant", "The provided authorization code or refresh token has expired due to inactivity.", "renew", graph.ReasonExpired, graph.Person},
+		{70008, "invalid_grant", "The provided authorization code or refresh token has expired due to inactivity.", "wait finish", graph.ReasonRestarted, graph.Person},
+		{50076, "interaction_required", "You must use multi-factor authentication.", "renew finish", graph.ReasonMultiFactor, graph.Person},
+		{50126, "invalid_grant", "Error validating credentials due to invalid username or password.", "wait finish", graph.ReasonPasswordWrong, graph.Person},
+		{53003, "invalid_grant", "Access has been blocked by Conditional Access policies.", "renew finish app", graph.ReasonConditionalAccess, graph.Administrator},
+		{999999, "invalid_grant", "Something new is the matter.", "renew", graph.ReasonTokenRejected, graph.Person},
+		{999999, "invalid_grant", "Something new is the matter.", "wait finish app", graph.ReasonRefused, graph.Operator},
+		{999999, "interaction_required", "Something new is the matter.", "renew", graph.ReasonInteraction, graph.Person},
+		{999999, "interaction_required", "Something new is the matter.", "wait finish", graph.ReasonRefused, graph.Operator},
+		{999999, "interaction_required", "Something new is the matter.", "app", graph.ReasonConditionalAccess, graph.Administrator},
+	} {
+		for step := range strings.FieldsSeq(tt.steps) {
+			body := fmt.Sprintf(`{"error":%q,"error_codes":[%d],"error_description":"AADSTS%d: %s More at 12:00.\r\nTrace ID: 1\r\nTimestamp: 2026-01-01"}`, tt.code, tt.number, tt.number, tt.words)
+			e := refuseAt(t, step, 400, body)
+			if e.Reason != tt.reason || e.Fixer != tt.fixer || e.AADSTS != tt.number || e.Said != tt.words {
+				t.Errorf("%d at %s: %+v", tt.number, step, *e)
+			}
+			if (e.ConsentURL != "") != (tt.reason == graph.ReasonAdminConsent) {
+				t.Errorf("%d at %s: link %q", tt.number, step, e.ConsentURL)
+			}
+		}
+	}
+}
+
+func TestFirstSentence(t *testing.T) {
+	for description, want := range map[string]string{
+		"":                                    "",
+		"AADSTS50034":                         "",
+		"AADSTS50034: No user":                "No user",
+		"AADSTS50034: No user\r\nTrace ID: 1": "No user",
+		"AADSTS700082: The refresh token has expired.\u00a0The token was issued on 2026-01-01": "The refresh token has expired.",
+		"AADSTS500011: The resource https://graph.microsoft.com/v1.0 was not found. Or not.":   "The resource https://graph.microsoft.com/v1.0 was not found.",
+		"No number here! And more": "No number here!",
+	} {
+		body, err := json.Marshal(map[string]string{"error": "invalid_request", "error_description": description})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := refuse(t, 400, string(body)); e.Said != want {
+			t.Errorf("%q: %q, want %q", description, e.Said, want)
+		}
+	}
+	if e := refuse(t, 400, `{"error":"invalid_request","error_description":"`+strings.Repeat("long ", 500)+`"}`); len(e.Said) > 320 {
+		t.Errorf("%d octets", len(e.Said))
+	}
 }
 
 func FuzzTokenErrors(f *testing.F) {

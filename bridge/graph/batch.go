@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// batchSize is how many requests one $batch takes (learn.microsoft.com/graph/json-batching).
+// batchSize is how many requests one $batch takes at most (learn.microsoft.com/graph/json-batching).
 const batchSize = 20
 
 // Result is the answer for one event. Where Err is set, Event is zero.
@@ -18,19 +18,19 @@ type Result struct {
 	ID    EventID // as asked
 	Event Event
 	Err   error
-	// Partial is set by Masters where the service does not know cancelledOccurrences and exceptionOccurrences: their
+	// Partial is set by Masters where the service does not know cancelledOccurrences or exceptionOccurrences: their
 	// absence from Event then says nothing.
 	Partial bool
 }
 
-// Events reads any number of events in batches of twenty, with times in UTC. Results come in the order asked, one for
-// each id; what fails for one event is that Result's Err (IsNotFound: it is gone), and what fails for all is
-// everyone's.
-func (c *Client) Events(ctx context.Context, ids []EventID) []Result {
+// Events reads any number of events of cal in batches of twenty, with times in UTC. Results come in the order asked, one
+// for each id; what fails for one event is that Result's Err (IsNotFound: it is gone, or Graph does not show it by itself),
+// and what fails for all is everyone's. See eventPath for cal.
+func (c *Client) Events(ctx context.Context, cal CalendarID, ids []EventID) []Result {
 	results := make([]Result, len(ids))
 	parts := make([]*request, len(ids))
 	for i, id := range ids {
-		parts[i] = c.eventRequest("read events", id, &results[i])
+		parts[i] = c.eventRequest("read events", cal, id, &results[i])
 		parts[i].prefer = prefer("UTC")
 	}
 	c.run(ctx, parts, c.sendBatches)
@@ -40,10 +40,42 @@ func (c *Client) Events(ctx context.Context, ids []EventID) []Result {
 	return results
 }
 
-// eventRequest reads one event into result.
-func (c *Client) eventRequest(op string, id EventID, result *Result) *request {
+// Listed looks for events in the list of the calendar's events, by their iCalUId and id, in batches of twenty, with times in
+// UTC. The list names single events and masters at whatever time, those too that a GET by id does not show. Results come in
+// the order asked; where the list names no such event, Event and Err are zero. Only ID and ICalUID are read.
+func (c *Client) Listed(ctx context.Context, cal CalendarID, events []Event) []Result {
+	const op = "look up events"
+	results := make([]Result, len(events))
+	parts := make([]*request, len(events))
+	for i, e := range events {
+		results[i].ID = e.ID
+		filter := "iCalUId eq '" + strings.ReplaceAll(e.ICalUID, "'", "''") + "'"
+		parts[i] = &request{op: op, method: http.MethodGet, prefer: prefer("UTC"),
+			url: fmt.Sprintf("%s%s/calendars/%s/events?$filter=%s&$top=%d", c.BaseURL, c.root(), escape(string(cal)), escape(filter), c.pageSize()),
+			decode: func(b []byte) error {
+				found, _, err := readPage[Event](b)
+				for _, f := range found {
+					if f.ID == e.ID {
+						results[i].Event = f
+					}
+				}
+				return err
+			}}
+		if e.ID == "" || e.ICalUID == "" {
+			parts[i].err = errEmptyID(op)
+		}
+	}
+	c.run(ctx, parts, c.sendBatches)
+	for i, r := range parts {
+		results[i].Err = r.err
+	}
+	return results
+}
+
+// eventRequest reads one event of cal into result.
+func (c *Client) eventRequest(op string, cal CalendarID, id EventID, result *Result) *request {
 	result.ID = id
-	r := &request{op: op, method: http.MethodGet, url: c.BaseURL + c.eventPath(id), decode: func(b []byte) error {
+	r := &request{op: op, method: http.MethodGet, url: c.BaseURL + c.eventPath(cal, id), decode: func(b []byte) error {
 		event, err := readEvent(b)
 		if err == nil {
 			result.Event = event
@@ -66,17 +98,17 @@ type batchRequest struct {
 }
 
 type batchResponse struct {
-	ID      string          `json:"id"`
+	ID      batchID         `json:"id"`
 	Status  int             `json:"status"`
 	Headers map[string]any  `json:"headers"`
 	Body    json.RawMessage `json:"body"`
 }
 
-// sendBatches sends requests in batches of twenty: see run. It ends at the first batch that fails as a whole, and those
+// sendBatches sends requests in batches of twenty, or fewer where the mailbox lets fewer through: see run. It ends at the first batch that fails as a whole, and those
 // behind it share its error and its token, though they were not sent.
 func (c *Client) sendBatches(ctx context.Context, parts []*request) {
 	for len(parts) > 0 {
-		n := min(batchSize, len(parts))
+		n := min(c.Gate.batchSize(), len(parts))
 		first := parts[0]
 		err := c.sendBatch(ctx, parts[:n])
 		parts = parts[n:]
@@ -100,9 +132,13 @@ func (c *Client) sendBatches(ctx context.Context, parts []*request) {
 func (c *Client) sendBatch(ctx context.Context, parts []*request) error {
 	whole, answers, err := c.batchOf(parts)
 	if err == nil {
-		// Outlook runs the parts of a batch four at a time, so a batch takes all of the mailbox's slots.
-		err = c.attempt(ctx, whole, concurrency)
+		// Outlook runs the parts of a batch four at a time.
+		err = c.attempt(ctx, whole, int64(min(len(parts), concurrency)))
 	}
+	if e := asError(err); e != nil && e.Code != "" && IsThrottled(e) { // by Graph, and not by our own gate
+		c.Gate.narrow(0)
+	}
+	throttled := 0
 	for i, r := range parts {
 		r.token = whole.token
 		if err != nil {
@@ -124,7 +160,13 @@ func (c *Client) sendBatch(ctx context.Context, parts []*request) error {
 			r.err = e
 			c.observePart(e)
 			c.Gate.hold(e.RetryAfter)
+			if IsThrottled(e) {
+				throttled++
+			}
 		}
+	}
+	if throttled > 0 {
+		c.Gate.narrow(len(parts) - throttled)
 	}
 	return err
 }
@@ -151,18 +193,31 @@ func (c *Client) batchOf(parts []*request) (*request, map[string]batchResponse, 
 	return whole, answers, err
 }
 
+// batchID is the id of a part, which some proxies answer as a number.
+type batchID string
+
+func (id *batchID) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		s = string(b)
+	}
+	*id = batchID(s)
+	return nil
+}
+
+// readBatch reads the answers by their ids. What is no answer is left out, so its part counts as not answered.
 func readBatch(b []byte, answers map[string]batchResponse) error {
 	var answer struct {
 		Responses []batchResponse `json:"responses"`
 	}
-	if err := json.Unmarshal(b, &answer); err != nil {
+	if err := readItem(b, &answer); err != nil {
 		return fmt.Errorf("the answer is not a batch: %w", err)
 	}
 	if answer.Responses == nil {
 		return errors.New("the answer is not a batch: it has no responses")
 	}
 	for _, r := range answer.Responses {
-		answers[r.ID] = r
+		answers[string(r.ID)] = r
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -37,7 +36,7 @@ func (c *Client) Calendar(ctx context.Context, id CalendarID) (Calendar, error) 
 func (c *Client) calendar(ctx context.Context, op, path string) (Calendar, error) {
 	var cal Calendar
 	err := c.do(ctx, request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + path, prefer: prefer("UTC"), decode: func(b []byte) error {
-		if err := json.Unmarshal(b, &cal); err != nil {
+		if err := readItem(b, &cal); err != nil {
 			return fmt.Errorf("the answer is not a calendar: %w", err)
 		}
 		if cal.ID == "" {

@@ -259,12 +259,12 @@ func TestSharedCalendar(t *testing.T) {
 				masters = append(masters, graph.MasterRef{ID: e.ID, Zone: e.OriginalStartTimeZone})
 			}
 		}
-		for _, r := range append(theirs.Masters(t.Context(), masters), theirs.Events(t.Context(), ids)...) {
+		for _, r := range append(theirs.Masters(t.Context(), "", masters), theirs.Events(t.Context(), "", ids)...) {
 			if r.Err != nil {
 				t.Error(r.Err)
 			}
 		}
-		if _, err := theirs.Instances(t.Context(), masters[0].ID, start, end); err != nil {
+		if _, err := theirs.Instances(t.Context(), "", masters[0].ID, start, end); err != nil {
 			t.Error(err)
 		}
 		shown := view(t, theirs, primary.ID, start, end)
@@ -280,7 +280,7 @@ func TestSharedCalendar(t *testing.T) {
 				t.Errorf("another calendar: %v", err)
 			}
 		}
-		if r := theirs.Events(t.Context(), []graph.EventID{hidden})[0]; !graph.IsNotFound(r.Err) {
+		if r := theirs.Events(t.Context(), "", []graph.EventID{hidden})[0]; !graph.IsNotFound(r.Err) {
 			t.Errorf("an event of another calendar: %v", r.Err)
 		}
 		if _, err := theirs.MailboxZone(t.Context()); !graph.IsAccessDenied(err) {

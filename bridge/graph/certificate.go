@@ -103,7 +103,7 @@ func (c *Certificate) Expires() time.Time { return c.leaf.NotAfter }
 // (learn.microsoft.com/entra/identity-platform/certificate-credentials). Each is for one request.
 func (c *Certificate) assertion(clientID, audience string, now time.Time) (string, error) {
 	if now.After(c.leaf.NotAfter) {
-		return "", newAuthError(tokenError{Code: "certificate_expired"})
+		return "", newAuthError(opApp, tokenError{Code: "certificate_expired"})
 	}
 	thumbprint := sha256.Sum256(c.leaf.Raw)
 	encode := func(v any) string {

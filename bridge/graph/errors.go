@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,8 @@ type Error struct {
 	one     bool // a 404 is about the one thing that was asked for, whatever its code
 	cursor  bool // the request followed a delta or skip token
 	unsent  bool // there was no connection to send the request on
+
+	obstacle Reason
 }
 
 // Error says what happened, in one line.
@@ -101,6 +104,7 @@ func (e *Error) read(header http.Header, body []byte) {
 	var answer map[string]any
 	if err := json.Unmarshal(bytes.TrimPrefix(body, utf8BOM), &answer); err != nil {
 		e.garbled = e.Claims == ""
+		e.obstacle = obstacle(e.Status, body)
 		return
 	}
 	switch inner := property(answer, "error").(type) {
@@ -161,6 +165,12 @@ func (e *Error) transient() bool {
 		return e.garbled || s/100 == 3
 	}
 	return false
+}
+
+// turn reports whether a part of a batch was refused only since others were served at the time: Outlook says so by 429,
+// and by 503 with a Retry-After.
+func (e *Error) turn() bool {
+	return !e.login && !e.garbled && (IsThrottled(e) || e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0)
 }
 
 // mailboxCodes are the codes of a 404 that is about the mailbox and not about the thing asked for.
@@ -295,10 +305,45 @@ func claimsChallenge(h http.Header) string {
 	return ""
 }
 
-// connectionTrouble is why no answer came, without the address, which may hold a token.
-func connectionTrouble(err error) string {
+// Obstacle is what stands between this machine and Microsoft, where an error shows it: a proxy that asks for a sign-in, a
+// sign-in page of the network, or a certificate of an authority that is not known here, as a proxy shows that inspects TLS.
+// "" is none that is known.
+func Obstacle(err error) Reason {
+	if e := asError(err); e != nil {
+		return e.obstacle
+	}
+	return ""
+}
+
+// obstacle is what an answer shows that is not Microsoft's own.
+func obstacle(status int, body []byte) Reason {
+	page := bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM)), []byte("<"))
+	switch {
+	case status == http.StatusProxyAuthRequired:
+		return ReasonProxySignIn
+	case status == http.StatusNetworkAuthenticationRequired, status/100 == 3, page && (status/100 == 2 || status == http.StatusForbidden):
+		return ReasonPortal
+	}
+	return ""
+}
+
+// errProxySignIn is the error of a connection through a proxy that asks for a sign-in.
+var errProxySignIn = errors.New("the proxy asks for a sign-in")
+
+// ProxyAnswer is an http.Transport.OnProxyConnectResponse, with which Obstacle knows a proxy that asks for a sign-in,
+// whatever words it has for that.
+func ProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusProxyAuthRequired {
+		return errProxySignIn
+	}
+	return nil
+}
+
+// connectionTrouble is why no answer came, without the address, which may hold a token, and what is in between where that
+// shows.
+func connectionTrouble(err error) (text string, between Reason) {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "no answer in time"
+		return "no answer in time", ""
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -306,13 +351,23 @@ func connectionTrouble(err error) string {
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return fmt.Sprintf("the name %s cannot be resolved", oneLine(dns.Name))
+		return fmt.Sprintf("the name %s cannot be resolved", oneLine(dns.Name)), ""
 	}
-	var unknown *tls.CertificateVerificationError
-	if errors.As(err, &unknown) {
-		return "its TLS certificate cannot be verified, by a proxy that inspects TLS or a wrong clock as a rule: " + oneLine(unknown.Err.Error())
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &unverified) {
+		switch {
+		case errors.As(err, new(x509.UnknownAuthorityError)):
+			between = ReasonUnknownCA
+		case errors.As(err, new(x509.HostnameError)):
+			between = ReasonPortal
+		}
+		return "its TLS certificate cannot be verified, by a proxy that inspects TLS or a wrong clock as a rule: " + oneLine(unverified.Err.Error()), between
 	}
-	return oneLine(err.Error())
+	// Without ProxyAnswer the transport only has the words that most proxies use.
+	if errors.Is(err, errProxySignIn) || strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) {
+		between = ReasonProxySignIn
+	}
+	return oneLine(err.Error()), between
 }
 
 var utf8BOM = []byte("\xef\xbb\xbf")

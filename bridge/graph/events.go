@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
-	"reflect"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -103,11 +101,19 @@ const viewSelect = "id,type,seriesMasterId,start,end,isAllDay,isCancelled,change
 // github.com/microsoftgraph/microsoft-graph-docs/issues/3997). It ends at the first error, and only a View that ended
 // without one is complete.
 func (c *Client) View(ctx context.Context, cal CalendarID, start, end time.Time) iter.Seq2[Event, error] {
+	// Such events are small, so a page holds ten times as many as one of Delta; a thousand is the most that $top takes.
+	return c.view(ctx, cal, start, end, "&$select="+viewSelect, min(10*c.pageSize(), 1000))
+}
+
+// FullView is View with all properties of each event, for those that Graph lists and does not show by themselves.
+func (c *Client) FullView(ctx context.Context, cal CalendarID, start, end time.Time) iter.Seq2[Event, error] {
+	return c.view(ctx, cal, start, end, "", c.pageSize())
+}
+
+func (c *Client) view(ctx context.Context, cal CalendarID, start, end time.Time, sel string, size int) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		// Such events are small, so a page holds ten times as many as one of Delta; a thousand is the most that $top takes.
-		size := min(10*c.pageSize(), 1000)
-		link := fmt.Sprintf("%s%s/calendars/%s/calendarView?startDateTime=%s&endDateTime=%s&$select=%s&$top=%d", c.BaseURL, c.root(),
-			escape(string(cal)), escape(start.UTC().Format(utcTime)), escape(end.UTC().Format(utcTime)), viewSelect, size)
+		link := fmt.Sprintf("%s%s/calendars/%s/calendarView?startDateTime=%s&endDateTime=%s%s&$top=%d", c.BaseURL, c.root(),
+			escape(string(cal)), escape(start.UTC().Format(utcTime)), escape(end.UTC().Format(utcTime)), sel, size)
 		err := pages(ctx, c, "read the view", link, fmt.Sprintf("odata.maxpagesize=%d, %s", size, prefer("UTC")), func(events []Event) bool {
 			for _, e := range events {
 				if !yield(e, nil) {
@@ -129,15 +135,15 @@ func refusesFilter(err error) bool {
 		e.Status == http.StatusNotImplemented || e.Status == http.StatusGatewayTimeout)
 }
 
-// Instances reads the occurrences and exceptions of a series that touch [start, end), in no order, with times in UTC.
+// Instances reads the occurrences and exceptions of a series of cal (see eventPath) that touch [start, end), in no order, with times in UTC.
 // Cancelled occurrences are not among them, and for some mailboxes the exceptions are not either
 // (github.com/microsoftgraph/microsoft-graph-docs/issues/15611): it is a second opinion, not the truth.
-func (c *Client) Instances(ctx context.Context, master EventID, start, end time.Time) ([]Event, error) {
+func (c *Client) Instances(ctx context.Context, cal CalendarID, master EventID, start, end time.Time) ([]Event, error) {
 	const op = "read occurrences"
 	if master == "" {
 		return nil, errEmptyID(op)
 	}
-	link := fmt.Sprintf("%s%s?startDateTime=%s&endDateTime=%s&$top=%d", c.BaseURL, c.eventPath(master)+"/instances",
+	link := fmt.Sprintf("%s%s?startDateTime=%s&endDateTime=%s&$top=%d", c.BaseURL, c.eventPath(cal, master)+"/instances",
 		escape(start.UTC().Format(utcTime)), escape(end.UTC().Format(utcTime)), c.pageSize())
 	read := func(link string) ([]Event, error) {
 		var all []Event
@@ -148,35 +154,26 @@ func (c *Client) Instances(ctx context.Context, master EventID, start, end time.
 		return all, err
 	}
 	// originalStart and occurrenceId come for certain only when they are named.
-	all, err := read(link + "&$select=" + eventSelect())
-	if isStatus(err, http.StatusBadRequest) {
-		all, err = read(link)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return all, nil
-}
-
-func (c *Client) eventPath(id EventID) string {
-	return c.root() + "/events/" + escape(string(id))
-}
-
-// eventSelect is the $select list of every property that Event knows, without annotations and the two properties of
-// series masters that need a $select of their own (see masterSelect).
-var eventSelect = sync.OnceValue(func() string {
-	var names []string
-	t := reflect.TypeFor[Event]()
-	for i := range t.NumField() {
-		name := t.Field(i).Tag.Get("json")
-		switch {
-		case name == "-", strings.Contains(name, "@"), name == "cancelledOccurrences", name == "exceptionOccurrences":
-		default:
-			names = append(names, name)
+	for named := c.selection(false); ; {
+		all, err := read(strings.TrimSuffix(link+"&"+named.query(), "&"))
+		if err == nil {
+			return all, nil
+		}
+		if e := asError(err); e == nil || !named.relent(e) {
+			return nil, err
 		}
 	}
-	return strings.Join(names, ",")
-})
+}
+
+// eventPath is where an event of a calendar is; without one, of any calendar that is the mailbox's own. Events of a calendar
+// that somebody has shared into the mailbox are only at the former: the latter answers 404 for them.
+func (c *Client) eventPath(cal CalendarID, id EventID) string {
+	path := c.root()
+	if cal != "" {
+		path += "/calendars/" + escape(string(cal))
+	}
+	return path + "/events/" + escape(string(id))
+}
 
 func errEmptyID(op string) error {
 	return fmt.Errorf("%s: %w", op, errors.New("the id of the event is empty"))

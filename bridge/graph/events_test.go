@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"outbridge/bridge/graph"
+	"outbridge/bridge/graph/graphsim"
 )
 
 func TestDeltaReadsDocumentedPages(t *testing.T) {
@@ -58,7 +59,7 @@ func TestDeltaRefusesWhatIsNoPage(t *testing.T) {
 	link := `"@odata.deltaLink":"` + testBase + `/delta?$deltatoken=x"`
 	for _, body := range []string{
 		`{}`, `[]`, `null`, `{"value":[]}`, `{` + link + `}`, `{"value":null,` + link + `}`, `{"value":{},` + link + `}`,
-		`{"value":[null],` + link + `}`, `{"value":[1],` + link + `}`, `{"value":[],` + link + `,"@odata.nextLink":"` + testBase + `/x"}`,
+		`{"value":["x",null],` + link + `}`, `{"value":[1],` + link + `}`, `{"value":[],` + link + `,"@odata.nextLink":"` + testBase + `/x"}`,
 		`{"value":[],"@odata.nextLink":"` + cursor + `"}`, `{"error":{"code":"UnknownError"}}`,
 	} {
 		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) })
@@ -71,6 +72,14 @@ func TestDeltaRefusesWhatIsNoPage(t *testing.T) {
 	c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "\xef\xbb\xbf"+noChanges) })
 	if _, err := c.Delta(t.Context(), cursor); err != nil {
 		t.Errorf("a byte order mark: %v", err)
+	}
+	for _, odd := range []string{`null`, `1`, `"x"`, `[]`} {
+		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, `{"value":[`+odd+`,{"id":"a","subject":7},null],`+link+`}`)
+		})
+		if page, err := c.Delta(t.Context(), cursor); err != nil || len(page.Events) != 1 || page.Events[0].ID != "a" {
+			t.Errorf("%s beside an event: %+v, %v", odd, page, err)
+		}
 	}
 }
 
@@ -93,7 +102,7 @@ func TestListsReadAllPages(t *testing.T) {
 	if err != nil || len(cals) != 3 || cals[2].ID != "id-3" || !cals[0].Default || cals[0].Owner.Address != "a@contoso.example" {
 		t.Errorf("calendars %+v, %v", cals, err)
 	}
-	instances, err := c.Instances(t.Context(), "m", time.Now(), time.Now())
+	instances, err := c.Instances(t.Context(), "", "m", time.Now(), time.Now())
 	if err != nil || len(instances) != 3 || instances[2].ID != "id-3" {
 		t.Errorf("instances %+v, %v", instances, err)
 	}
@@ -144,11 +153,13 @@ func TestListsThatEndBadlyAreErrors(t *testing.T) {
 
 func TestInstancesWithoutSelectWhereItIsRefused(t *testing.T) {
 	b := testdata(t, "event-instances.json")
+	asked := 0
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("$select") {
+			asked++
 			for _, name := range []string{"originalStart", "occurrenceId", "seriesMasterId", "start", "subject", "lastModifiedDateTime"} {
-				if !slices.Contains(strings.Split(r.URL.Query().Get("$select"), ","), name) {
-					t.Errorf("%s is not asked for", name)
+				if named := slices.Contains(strings.Split(r.URL.Query().Get("$select"), ","), name); named != (asked == 1 || name != "occurrenceId") {
+					t.Errorf("request %d, %s is asked for: %v", asked, name, named)
 				}
 			}
 			reply{400, nil, `{"error":{"code":"RequestBroker--ParseUri","message":"Could not find a property named 'occurrenceId'"}}`, false}.write(w)
@@ -156,11 +167,11 @@ func TestInstancesWithoutSelectWhereItIsRefused(t *testing.T) {
 		}
 		w.Write(b)
 	})
-	events, err := c.Instances(t.Context(), "m", time.Now(), time.Now())
+	events, err := c.Instances(t.Context(), "", "m", time.Now(), time.Now())
 	if err != nil || len(events) != 4 {
 		t.Errorf("%d events, %v", len(events), err)
 	}
-	if _, err := c.Instances(t.Context(), "", time.Now(), time.Now()); err == nil {
+	if _, err := c.Instances(t.Context(), "", "", time.Now(), time.Now()); err == nil {
 		t.Error("an empty id was sent")
 	}
 }
@@ -210,7 +221,7 @@ func TestEventsInBatches(t *testing.T) {
 			ids = append(ids, graph.EventID(fmt.Sprintf("e%d", i)))
 		}
 		ids = append(ids, "", "e0") // an empty id is not sent, a repeated one is read twice
-		results := c.Events(t.Context(), ids)
+		results := c.Events(t.Context(), "", ids)
 		if len(results) != len(ids) {
 			t.Fatalf("%d results", len(results))
 		}
@@ -241,8 +252,9 @@ func TestEventsInBatches(t *testing.T) {
 				}
 			}
 		}
-		// 46 ids; then e3 e13 e23 e33 e43 e8 e10 e11 e12; then e8 alone three times.
-		if want := []int{20, 20, 6, 9, 1, 1, 1}; !slices.Equal(sizes, want) {
+		// 46 ids, each batch no larger than what the one before let through; then e3 e13 e23 e33 e43 e8 e10 e11 e12; then e8
+		// alone three times.
+		if want := []int{20, 18, 8, 7, 2, 1, 1, 1}; !slices.Equal(sizes, want) {
 			t.Errorf("batches of %v, want %v", sizes, want)
 		}
 		if took := time.Since(began); took < 21*time.Second || took > 5*time.Minute {
@@ -257,7 +269,7 @@ func TestBatchThatFailsAsAWhole(t *testing.T) {
 		requests++
 		reply{403, nil, string(testdata(t, "error-403-access-denied.json")), false}.write(w)
 	})
-	results := c.Events(t.Context(), slices.Repeat([]graph.EventID{"a"}, 41))
+	results := c.Events(t.Context(), "", slices.Repeat([]graph.EventID{"a"}, 41))
 	for _, r := range results {
 		if !graph.IsAccessDenied(r.Err) {
 			t.Fatal(r.Err)
@@ -266,12 +278,12 @@ func TestBatchThatFailsAsAWhole(t *testing.T) {
 	if len(results) != 41 || requests != 1 {
 		t.Errorf("%d results, %d requests", len(results), requests)
 	}
-	if r := c.Events(t.Context(), nil); len(r) != 0 || requests != 1 {
+	if r := c.Events(t.Context(), "", nil); len(r) != 0 || requests != 1 {
 		t.Errorf("no ids: %v", r)
 	}
 	for _, body := range []string{"", "{}", "[]", `{"responses":null}`, `{"responses":[{"id":1}]}`, `{"responses":[]}`} {
 		c := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) })
-		if r := c.Events(t.Context(), []graph.EventID{"a"}); !graph.IsUnavailable(r[0].Err) {
+		if r := c.Events(t.Context(), "", []graph.EventID{"a"}); !graph.IsUnavailable(r[0].Err) {
 			t.Errorf("%q: %v", body, r[0].Err)
 		}
 	}
@@ -280,7 +292,7 @@ func TestBatchThatFailsAsAWhole(t *testing.T) {
 func TestDocumentedBatchResponse(t *testing.T) {
 	b := testdata(t, "batch-response.json") // answers 3 (refused) and 5 (a list, no event), and none of the others
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write(b) })
-	results := c.Events(t.Context(), slices.Repeat([]graph.EventID{"a"}, 5))
+	results := c.Events(t.Context(), "", slices.Repeat([]graph.EventID{"a"}, 5))
 	for i, want := range []func(error) bool{graph.IsUnavailable, graph.IsUnavailable, graph.IsAccessDenied, graph.IsUnavailable, graph.IsUnavailable} {
 		if err := results[i].Err; !want(err) {
 			t.Errorf("part %d: %v", i+1, err)
@@ -301,7 +313,7 @@ func TestBatchPartsRenewTheTokenOnce(t *testing.T) {
 				return reply{200, nil, `{"id":"` + p.id + `"}`, false}
 			})
 		})
-		r := c.Events(t.Context(), []graph.EventID{"a", "b"})
+		r := c.Events(t.Context(), "", []graph.EventID{"a", "b"})
 		if graph.IsSignInNeeded(r[0].Err) != forEver || r[1].Err != nil || requests != 2 {
 			t.Errorf("for ever %v: %v, %v, %d requests", forEver, r[0].Err, r[1].Err, requests)
 		}
@@ -314,20 +326,16 @@ func TestMasters(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		answerBatch(t, w, r, func(p part) reply {
 			asked = append(asked, p.id+" "+p.prefer)
-			full := strings.Contains(p.path, "&$expand=exceptionOccurrences") && strings.Contains(p.path, ",cancelledOccurrences,exceptionOccurrences&")
-			if !full && strings.Contains(p.path, "$") {
-				t.Errorf("part %+v", p)
-			}
 			switch {
 			case p.id == "zone" && !strings.Contains(p.prefer, `"UTC"`):
 				return reply{400, nil, string(testdata(t, "error-400-timezone.json")), false}
 			case p.id == "crash" && !strings.Contains(p.prefer, `"UTC"`):
 				return reply{500, nil, `{"error":{"code":"InternalServerError","message":""}}`, false}
-			case p.id == "both" && full:
+			case p.id == "both" && strings.Contains(p.path, "cancelledOccurrences"):
 				return reply{400, nil, `{"error":{"code":"BadRequest","message":"Could not find a property named 'cancelledOccurrences'"}}`, false}
 			case p.id == "both" && !strings.Contains(p.prefer, `"UTC"`):
 				return reply{400, nil, string(testdata(t, "error-400-timezone.json")), false}
-			case p.id == "old" && full:
+			case p.id == "old" && strings.Contains(p.path, "$"):
 				return reply{501, nil, string(testdata(t, "error-501.json")), false}
 			case p.id == "bad":
 				return reply{400, nil, string(testdata(t, "error-400-id-malformed.json")), false}
@@ -337,7 +345,7 @@ func TestMasters(t *testing.T) {
 			return reply{200, nil, expanded, false}
 		})
 	})
-	results := c.Masters(t.Context(), []graph.MasterRef{
+	results := c.Masters(t.Context(), "", []graph.MasterRef{
 		{"good", "W. Europe Standard Time"}, {"zone", "tzone://Microsoft/Custom"}, {"crash", "GMT+6:30"}, {"both", "Mars"}, {"old", ""},
 		{"bad", "UTC"}, {"gone", "UTC"}, {"quote", "a\"b"}, {"cr", "a\r\nX-Evil: 1"}, {"umlaut", "Mitteleuropäische Zeit"},
 	})
@@ -366,6 +374,72 @@ func TestMasters(t *testing.T) {
 	}
 }
 
+// A service that does not know one property loses that one only, whether its refusal names it or not. Where it does, other
+// masters are not asked for it any more until the next day.
+func TestMastersDoWithoutWhatIsRefused(t *testing.T) {
+	for _, tt := range []struct {
+		cloud                              string
+		unknown                            []string
+		unnamed                            bool
+		exceptions, cancelled, occurrences bool // told
+	}{
+		{"", nil, false, true, true, true},
+		{"", []string{"occurrenceId"}, false, true, true, false},
+		{"", []string{"cancelledOccurrences"}, false, true, false, true},
+		{"", []string{"exceptionOccurrences"}, false, false, true, true},
+		{"", []string{"occurrenceId", "cancelledOccurrences"}, false, true, false, false},
+		{"", []string{"hideAttendees"}, false, true, true, true},
+		{"usgov", []string{"occurrenceId"}, false, false, false, false},
+		{"", []string{"occurrenceId"}, true, true, true, false},
+		{"", []string{"cancelledOccurrences"}, true, true, false, false},
+		{"", []string{"exceptionOccurrences"}, true, false, true, false},
+		{"china", nil, true, false, false, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim := &graphsim.Server{Cloud: tt.cloud, Unknown: tt.unknown, Unnamed: tt.unnamed}
+			box := sim.AddMailbox("alice@contoso.example", "Alice", "UTC")
+			c := delegated(t, sim, box, graphURL+"/Calendars.Read", "offline_access")
+			noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+			var refs []graph.MasterRef
+			for range 3 {
+				id := box.Calendar().Create(graphsim.Event{Subject: "stand-up", Start: noon, End: noon.Add(time.Hour), Recurrence: &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "weekly"}}})
+				if err := box.Calendar().CancelOccurrence(id, "2026-03-09"); err != nil {
+					t.Fatal(err)
+				}
+				if err := box.Calendar().ChangeOccurrence(id, "2026-03-16", func(e *graphsim.Event) { e.Subject = "long" }); err != nil {
+					t.Fatal(err)
+				}
+				refs = append(refs, graph.MasterRef{ID: id})
+			}
+			read := func(refs ...graph.MasterRef) int {
+				sim.ResetRequests()
+				for _, r := range c.Masters(t.Context(), "", refs) {
+					e := r.Event
+					if r.Err != nil || (len(e.ExceptionOccurrences) == 1) != tt.exceptions || (len(e.CancelledOccurrences) == 1) != tt.cancelled ||
+						r.Partial == (tt.exceptions && tt.cancelled) {
+						t.Errorf("%+v: partial %v, %v, %s", tt, r.Partial, r.Err, e.Raw)
+					}
+					for _, x := range e.ExceptionOccurrences {
+						if (x.OccurrenceID != "") != tt.occurrences {
+							t.Errorf("%+v: %s", tt, x.Raw)
+						}
+					}
+				}
+				return len(sim.Requests())
+			}
+			first := read(refs[0])
+			again := read(refs[1:]...)
+			if !tt.unnamed && again != 1 || tt.unnamed && again != first {
+				t.Errorf("%+v: %d requests, then %d", tt, first, again)
+			}
+			time.Sleep(25 * time.Hour)
+			if n := read(refs[2]); n != first {
+				t.Errorf("%+v: %d requests, a day later %d", tt, first, n)
+			}
+		})
+	}
+}
+
 func TestMastersMergesPagedExceptions(t *testing.T) {
 	var c *graph.Client
 	broken := false
@@ -389,7 +463,7 @@ func TestMastersMergesPagedExceptions(t *testing.T) {
 			io.WriteString(w, `{"value":[{"id":"x3","unknown":true}]}`)
 		}
 	})
-	r := c.Masters(t.Context(), []graph.MasterRef{{"m", "Asia/Tokyo"}})[0]
+	r := c.Masters(t.Context(), "", []graph.MasterRef{{"m", "Asia/Tokyo"}})[0]
 	if r.Err != nil {
 		t.Fatal(r.Err)
 	}
@@ -410,7 +484,7 @@ func TestMastersMergesPagedExceptions(t *testing.T) {
 		t.Errorf("a property is lost: %s", r.Event.Raw)
 	}
 	broken = true
-	if r := c.Masters(t.Context(), []graph.MasterRef{{"m", "Asia/Tokyo"}})[0]; !graph.IsAccessDenied(r.Err) || r.Event.ID != "" || r.ID != "m" {
+	if r := c.Masters(t.Context(), "", []graph.MasterRef{{"m", "Asia/Tokyo"}})[0]; !graph.IsAccessDenied(r.Err) || r.Event.ID != "" || r.ID != "m" {
 		t.Errorf("half a series was handed over: %+v", r)
 	}
 }
@@ -421,7 +495,7 @@ func TestMastersDoNotLeaveTheHost(t *testing.T) {
 			return reply{200, nil, `{"id":"m","exceptionOccurrences":[],"exceptionOccurrences@odata.nextLink":"https://other.example/x"}`, false}
 		})
 	})
-	if r := c.Masters(t.Context(), []graph.MasterRef{{ID: "m"}})[0]; !graph.IsUnavailable(r.Err) || graph.IsSyncStateLost(r.Err) {
+	if r := c.Masters(t.Context(), "", []graph.MasterRef{{ID: "m"}})[0]; !graph.IsUnavailable(r.Err) || graph.IsSyncStateLost(r.Err) {
 		t.Errorf("error %v", r.Err)
 	}
 }
@@ -448,4 +522,43 @@ func FuzzDelta(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCalendarPath asks for the events of a calendar at its own path, where those of a shared one are only.
+func TestCalendarPath(t *testing.T) {
+	var urls []string
+	c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/$batch") {
+			urls = append(urls, strings.TrimPrefix(r.URL.RequestURI(), "/v1.0"))
+			io.WriteString(w, `{"value":[]}`)
+			return
+		}
+		var in struct{ Requests []struct{ URL string } }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		urls = append(urls, in.Requests[0].URL)
+		io.WriteString(w, `{"responses":[{"id":"1","status":200,"body":{"id":"e=","value":[{"id":"other"},{"id":"e=","subject":"found"}]}}]}`)
+	})
+	for _, mailbox := range []string{"", "boss@contoso.example"} {
+		urls, c.Mailbox = nil, mailbox
+		c.Events(t.Context(), "c/=", []graph.EventID{"e="})
+		c.Masters(t.Context(), "c/=", []graph.MasterRef{{ID: "e="}})
+		if _, err := c.Instances(t.Context(), "c/=", "e=", time.Now(), time.Now()); err != nil {
+			t.Error(err)
+		}
+		found := c.Listed(t.Context(), "c/=", []graph.Event{{ID: "e=", ICalUID: "it's"}, {ID: "no iCalUId"}})
+		if found[0].Event.Subject != "found" || found[0].Err != nil || found[1].Err == nil {
+			t.Errorf("found %+v", found)
+		}
+		root := "/me"
+		if mailbox != "" {
+			root = "/users/boss%40contoso.example"
+		}
+		for i, want := range []string{"/events/e%3D", "/events/e%3D?$select=", "/events/e%3D/instances?", "/events?$filter=iCalUId%20eq%20%27it%27%27s%27&"} {
+			if want = root + "/calendars/c%2F%3D" + want; !strings.HasPrefix(urls[i], want) {
+				t.Errorf("%s does not begin with %s", urls[i], want)
+			}
+		}
+	}
 }

@@ -35,3 +35,6 @@ func (c *Client) Batch(ctx context.Context, calls ...Call) []error {
 	}
 	return errs
 }
+
+// SubscriptionJSON is how a subscription is sent and read.
+type SubscriptionJSON = subscriptionJSON

@@ -2,10 +2,15 @@ package graph_test
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -216,6 +221,140 @@ func TestThrottledAppWaitsAsAWhole(t *testing.T) {
 	})
 }
 
+// A part that is throttled while others are served has not failed: however few parts a mailbox lets through, and however
+// long it asks to wait between, all are read in the end by one call, and each batch after the first is no larger than what
+// came through.
+func TestPartsTakeTurns(t *testing.T) {
+	for _, through := range []int{1, 2, 4, 7} {
+		for _, refusal := range []reply{
+			{429, wait("1"), throttled, false}, {429, wait("40"), throttled, false}, {429, nil, throttled, false},
+			{429, wait("2"), `{"error":{"code":"TooManyRequests","message":"Too many requests"}}`, false},
+			{503, wait("1"), throttled, false}, {503, wait("3"), `{"error":{"code":"ServiceUnavailable","message":""}}`, false},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				batches, largest := 0, 0
+				c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+					batches++
+					n := 0
+					answerBatch(t, w, r, func(p part) reply {
+						if n++; n > through {
+							return refusal
+						}
+						return reply{status: 200, body: `{"id":"` + p.id + `"}`}
+					})
+					if batches > 1 {
+						largest = max(largest, n)
+					}
+				})
+				c.Attempts = 3
+				var ids []graph.EventID
+				for i := range 90 {
+					ids = append(ids, graph.EventID(fmt.Sprint("id", i)))
+				}
+				for i, r := range c.Events(t.Context(), "", ids) {
+					if r.Err != nil || r.Event.ID != ids[i] {
+						t.Fatalf("%d through, %v: part %d: %v", through, refusal, i, r.Err)
+					}
+				}
+				if refusal.status == 429 && largest > through {
+					t.Errorf("%d through, %v: a batch of %d", through, refusal, largest)
+				}
+			})
+		}
+	}
+}
+
+// A batch that is throttled as a whole comes again in small ones.
+func TestThrottledBatchComesInSmallOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+			n := 0
+			answer := httptest.NewRecorder()
+			answerBatch(t, answer, r, func(p part) reply {
+				n++
+				return reply{status: 200, body: `{"id":"` + p.id + `"}`}
+			})
+			if sizes = append(sizes, n); len(sizes) == 1 {
+				reply{429, wait("1"), throttled, false}.write(w)
+				return
+			}
+			w.Write(answer.Body.Bytes())
+		})
+		for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b", "c", "d", "e", "f", "g", "h", "i"}) {
+			if r.Err != nil {
+				t.Error(r.Err)
+			}
+		}
+		if !slices.Equal(sizes, []int{9, 4, 4, 1}) {
+			t.Errorf("batches of %v", sizes)
+		}
+	})
+}
+
+// What is refused for ever beside others that are served ends, after as many attempts as ever.
+func TestPartThatIsAlwaysThrottledEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+			answerBatch(t, w, r, func(p part) reply {
+				if p.id == "never" {
+					asked++
+					return reply{429, wait("1"), throttled, false}
+				}
+				return reply{status: 200, body: `{"id":"` + p.id + `"}`}
+			})
+		})
+		for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "never", "b"}) {
+			if graph.IsThrottled(r.Err) != (r.ID == "never") {
+				t.Errorf("%s: %v", r.ID, r.Err)
+			}
+		}
+		if asked != 6 { // the first does not count, since others were served beside it
+			t.Errorf("asked %d times", asked)
+		}
+	})
+}
+
+// Batches grow again when the mailbox has been left in peace.
+func TestBatchesGrowAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		through, sizes := 3, []int{}
+		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+			n := 0
+			answerBatch(t, w, r, func(p part) reply {
+				if n++; n > through {
+					return reply{429, nil, throttled, false}
+				}
+				return reply{status: 200, body: `{"id":"` + p.id + `"}`}
+			})
+			sizes = append(sizes, n)
+		})
+		read := func() {
+			sizes = nil
+			for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b", "c", "d", "e", "f", "g", "h"}) {
+				if r.Err != nil {
+					t.Error(r.Err)
+				}
+			}
+		}
+		read()
+		if !slices.Equal(sizes, []int{8, 3, 2}) {
+			t.Errorf("batches of %v", sizes)
+		}
+		through = 20
+		read()
+		if !slices.Equal(sizes, []int{3, 3, 2}) {
+			t.Errorf("batches of %v", sizes)
+		}
+		time.Sleep(2 * time.Minute)
+		read()
+		if !slices.Equal(sizes, []int{8}) {
+			t.Errorf("batches of %v", sizes)
+		}
+	})
+}
+
 // A refusal in a batch holds up its mailbox as one of its own would.
 func TestThrottledPartHoldsTheMailbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -239,7 +378,7 @@ func TestThrottledPartHoldsTheMailbox(t *testing.T) {
 		})
 		var all sync.WaitGroup
 		all.Go(func() {
-			for _, r := range c.Events(t.Context(), []graph.EventID{"a"}) {
+			for _, r := range c.Events(t.Context(), "", []graph.EventID{"a"}) {
 				if r.Err != nil {
 					t.Error(r.Err)
 				}
@@ -254,4 +393,90 @@ func TestThrottledPartHoldsTheMailbox(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
+}
+
+// What stands between here and Microsoft is told apart from an outage, for Graph and for the login service alike.
+func TestObstacles(t *testing.T) {
+	answer := func(status int, header, body string) func(*testing.T) *http.Client {
+		return func(t *testing.T) *http.Client {
+			return &http.Client{Transport: inMemory{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if name, value, ok := strings.Cut(header, ": "); ok {
+					w.Header().Set(name, value)
+				}
+				w.WriteHeader(status)
+				io.WriteString(w, body)
+			})}}
+		}
+	}
+	// proxied asks through a proxy that answers CONNECT so.
+	proxied := func(status string, hook bool) func(*testing.T) *http.Client {
+		return func(t *testing.T) *http.Client {
+			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				io.WriteString(conn, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n")
+			}))
+			t.Cleanup(proxy.Close)
+			at, _ := url.Parse(proxy.URL)
+			transport := &http.Transport{Proxy: http.ProxyURL(at)}
+			if hook {
+				transport.OnProxyConnectResponse = graph.ProxyAnswer
+			}
+			return &http.Client{Transport: transport}
+		}
+	}
+	// secure asks a server whose certificate is of an authority that is not known, or is for another name.
+	secure := func(trusted bool) func(*testing.T) *http.Client {
+		return func(t *testing.T) *http.Client {
+			srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+			srv.StartTLS()
+			t.Cleanup(srv.Close)
+			transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
+			}}
+			transport.TLSClientConfig = &tls.Config{ServerName: "example.com"} // which the certificate is for
+			if trusted {
+				transport.TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig
+			}
+			return &http.Client{Transport: transport}
+		}
+	}
+	for name, tt := range map[string]struct {
+		client func(*testing.T) *http.Client
+		want   graph.Reason
+	}{
+		"407 to a plain request":   {answer(407, "Proxy-Authenticate: Basic", ""), graph.ReasonProxySignIn},
+		"407 with a page":          {answer(407, "", loginPage), graph.ReasonProxySignIn},
+		"407 to CONNECT":           {proxied("407 Proxy Authentication Required", false), graph.ReasonProxySignIn},
+		"407 to CONNECT, in words": {proxied("407 Bitte anmelden", true), graph.ReasonProxySignIn},
+		"403 to CONNECT":           {proxied("403 Forbidden", true), ""},
+		"511":                      {answer(511, "", loginPage), graph.ReasonPortal},
+		"redirect":                 {answer(302, "Location: http://portal.example/", ""), graph.ReasonPortal},
+		"page":                     {answer(200, "Content-Type: text/html", loginPage), graph.ReasonPortal},
+		"page without a type":      {answer(200, "", " \n"+loginPage), graph.ReasonPortal},
+		"page of a filter":         {answer(403, "", loginPage), graph.ReasonPortal},
+		"gateway of Microsoft's":   {answer(502, "Content-Type: text/html", loginPage), ""},
+		"outage":                   {answer(503, "", ""), ""},
+		"unknown CA":               {secure(false), graph.ReasonUnknownCA},
+		"certificate of a portal":  {secure(true), graph.ReasonPortal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := tt.client(t)
+			c := &graph.Client{BaseURL: "https://graph.microsoft.invalid/v1.0", Tokens: &tokens{}, Attempts: 1, HTTP: h}
+			_, err := c.Calendars(t.Context())
+			a := &graph.Authority{LoginURL: "https://login.microsoft.invalid", ClientID: "client", Scopes: []string{"x"}, HTTP: h}
+			_, startErr := a.DeviceCode(t.Context())
+			_, renewErr := (&graph.DelegatedTokens{Authority: a, Store: &memoryStore{tok: &oauth2.Token{RefreshToken: "r"}}}).Token(t.Context())
+			for _, err := range []error{err, startErr, renewErr} {
+				if got := graph.Obstacle(err); got != tt.want || !graph.IsUnavailable(err) {
+					t.Errorf("%q, want %q: %v", got, tt.want, err)
+				}
+			}
+		})
+	}
 }

@@ -22,6 +22,8 @@ type Gate struct {
 	slots *semaphore.Weighted
 	mu    sync.Mutex
 	until time.Time // no request before this
+	batch int       // how many parts a batch has, until small
+	small time.Time
 }
 
 // enter waits until the gate is open and takes weight slots. It gives up at once where that would take longer than
@@ -55,6 +57,31 @@ func (g *Gate) hold(d time.Duration) {
 	if t := time.Now().Add(d); t.After(g.until) {
 		g.until = t
 	}
+}
+
+// smallBatches is how long batches stay small after a part of one was throttled, once the mailbox may be asked again.
+const smallBatches = time.Minute
+
+// narrow says that Graph throttled parts of a batch, and served so many: for some time batches have no more than that. Where
+// it served none, they have as many as Outlook runs at once.
+func (g *Gate) narrow(served int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	from := time.Now()
+	if g.until.After(from) {
+		from = g.until
+	}
+	g.batch, g.small = orDefault(served, concurrency), from.Add(smallBatches)
+}
+
+// batchSize is how many parts a batch may have now.
+func (g *Gate) batchSize() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if time.Now().Before(g.small) {
+		return g.batch
+	}
+	return batchSize
 }
 
 // refused closes the gate since Graph asked to slow down, and tells the app's.

@@ -56,7 +56,7 @@ type Client struct {
 	// Observe is told of every HTTP request to Graph as it ends, for metrics. It must not block. nil: nobody looks.
 	Observe func(Observation)
 
-	Attempts int           // how often one request is sent before its error is returned; 0: 5
+	Attempts int           // how often one request is sent before its error is returned, not counting when others of its batch were served and it was throttled; 0: 5
 	MaxWait  time.Duration // longest that one call waits in all between attempts; asked to wait longer, it returns; 0: 5 minutes
 	Timeout  time.Duration // of one request with its answer; 0: 2 minutes
 
@@ -64,8 +64,9 @@ type Client struct {
 	// accounts has one set of limits. nil: one of the Client's own.
 	Gate *Gate
 
-	once sync.Once
-	http *http.Client
+	once    sync.Once
+	http    *http.Client
+	unknown unknowns
 }
 
 // TokenSource gives access tokens for Graph. It is called concurrently, once for each request, so it caches. Its
@@ -192,7 +193,8 @@ type page struct {
 	Delta string          `json:"@odata.deltaLink"`
 }
 
-// readPage reads one page and its items. A page without "value" is an error: it must not pass for an empty one.
+// readPage reads one page and its items, each leniently. A null among them is none. A page without "value", or with
+// nothing in it that could be an item, is an error: it must not pass for an empty one.
 func readPage[T any](b []byte) (items []T, p page, err error) {
 	if err := json.Unmarshal(b, &p); err != nil {
 		return nil, page{}, fmt.Errorf("the answer is not a page of a list: %w", err)
@@ -200,8 +202,27 @@ func readPage[T any](b []byte) (items []T, p page, err error) {
 	if len(p.Value) == 0 || p.Value[0] != '[' {
 		return nil, page{}, errors.New("the answer is not a page of a list: it has no value")
 	}
-	if err := json.Unmarshal(p.Value, &items); err != nil {
+	var values []json.RawMessage
+	if err := json.Unmarshal(p.Value, &values); err != nil {
 		return nil, page{}, fmt.Errorf("the answer is not a page of a list: %w", err)
+	}
+	items = make([]T, 0, len(values))
+	odd := 0
+	for _, raw := range values {
+		switch {
+		case string(raw) == "null":
+		case !isObject(raw):
+			odd++
+		default:
+			var item T
+			if err := readItem(raw, &item); err != nil {
+				return nil, page{}, fmt.Errorf("the answer is not a page of a list: %w", err)
+			}
+			items = append(items, item)
+		}
+	}
+	if odd > 0 && len(items) == 0 {
+		return nil, page{}, errors.New("the answer is not a page of a list: what it lists are no objects")
 	}
 	return items, p, nil
 }

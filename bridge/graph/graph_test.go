@@ -314,7 +314,7 @@ func TestContextEndsEveryWait(t *testing.T) {
 						}
 					})
 				}
-				for _, r := range c.Events(ctx, []graph.EventID{"a", "b"}) {
+				for _, r := range c.Events(ctx, "", []graph.EventID{"a", "b"}) {
 					if r.Err == nil || graph.IsUnavailable(r.Err) {
 						t.Errorf("result %v", r.Err)
 					}
@@ -340,20 +340,23 @@ func TestTokenTroubleIsRetriedAndRefusalIsNot(t *testing.T) {
 	})
 }
 
-func TestFourRequestsAtOnceAndBatchesAlone(t *testing.T) {
+func TestFourRequestsAtOnceWithBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, most atomic.Int64
 		c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
 			weight := int64(1)
-			if strings.HasSuffix(r.URL.Path, "/$batch") {
-				weight = 4 // Outlook runs four of its parts at once
+			batch := strings.HasSuffix(r.URL.Path, "/$batch")
+			if batch {
+				body, _ := io.ReadAll(r.Body)
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				weight = min(int64(bytes.Count(body, []byte(`"method"`))), 4) // Outlook runs four of its parts at once
 			}
 			if n := running.Add(weight); n > most.Load() {
 				most.Store(n)
 			}
 			time.Sleep(time.Second)
 			running.Add(-weight)
-			if weight == 4 {
+			if batch {
 				answerBatch(t, w, r, func(p part) reply { return reply{status: 200, body: `{"id":"` + p.id + `"}`} })
 				return
 			}
@@ -368,10 +371,12 @@ func TestFourRequestsAtOnceAndBatchesAlone(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		for range 12 {
+		for i := range 12 {
 			all.Go(func() {
-				if r := c.Events(t.Context(), []graph.EventID{"a"}); r[0].Err != nil {
-					t.Error(r[0].Err)
+				for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b", "c", "d", "e", "f"}[:i%6+1]) {
+					if r.Err != nil {
+						t.Error(r.Err)
+					}
 				}
 			})
 		}
@@ -380,6 +385,55 @@ func TestFourRequestsAtOnceAndBatchesAlone(t *testing.T) {
 			t.Errorf("%d requests of one mailbox at once", most.Load())
 		}
 	})
+}
+
+// A batch takes as many of the mailbox's slots as it has parts, up to four: one event is read beside three requests that
+// take their time, and a batch of three beside one.
+func TestSmallBatchGoesBesideOthers(t *testing.T) {
+	for parts, others := range map[int]int{1: 3, 2: 2, 3: 1, 4: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			c := inMemoryClient(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/$batch") {
+					answerBatch(t, w, r, func(p part) reply { return reply{status: 200, body: `{"id":"` + p.id + `"}`} })
+					return
+				}
+				<-release
+				io.WriteString(w, noChanges)
+			})
+			read := func(n int) (took time.Duration) {
+				began := time.Now()
+				for _, r := range c.Events(t.Context(), "", []graph.EventID{"a", "b", "c", "d"}[:n]) {
+					if r.Err != nil {
+						t.Error(r.Err)
+					}
+				}
+				return time.Since(began)
+			}
+			var all sync.WaitGroup
+			slow := func() {
+				all.Go(func() {
+					if _, err := c.Delta(t.Context(), cursor); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			for range others {
+				slow()
+			}
+			synctest.Wait()
+			if took := read(parts); took != 0 {
+				t.Errorf("%d parts beside %d requests waited %v", parts, others, took)
+			}
+			slow()
+			synctest.Wait()
+			time.AfterFunc(time.Minute, func() { close(release) })
+			if took := read(parts); took != time.Minute {
+				t.Errorf("%d parts beside %d requests waited %v", parts, others+1, took)
+			}
+			all.Wait()
+		})
+	}
 }
 
 func TestFourRequestsAtOnceOverHTTP(t *testing.T) {
@@ -446,7 +500,7 @@ func TestRequestHeadersAndPaths(t *testing.T) {
 	if _, err := c.Calendars(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Instances(t.Context(), "A/+=.", from, from.AddDate(0, 0, 1)); err != nil {
+	if _, err := c.Instances(t.Context(), "", "A/+=.", from, from.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
 	for range c.EventsFrom(t.Context(), "c=", from) {

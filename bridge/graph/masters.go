@@ -16,16 +16,17 @@ type MasterRef struct {
 	Zone string
 }
 
-// Masters reads series masters with all of their exceptions and cancelled occurrences, which Graph gives only in a
+// Masters reads series masters of cal (see eventPath) with all of their exceptions and cancelled occurrences, which Graph gives only in a
 // GET of one master that names them (learn.microsoft.com/graph/api/event-get). Exceptions that Graph pages are read to
 // the end and merged, and the Event's Raw is the merged JSON. Where Graph does not know the zone, the times are in
 // UTC, as Start.TimeZone then says. Results come in the order asked; a master that is no series comes as it is.
-func (c *Client) Masters(ctx context.Context, refs []MasterRef) []Result {
+func (c *Client) Masters(ctx context.Context, cal CalendarID, refs []MasterRef) []Result {
 	results := make([]Result, len(refs))
 	gets := make([]masterGet, len(refs))
 	parts := make([]*request, len(refs))
 	for i, ref := range refs {
-		g, r := &gets[i], c.eventRequest("read series", ref.ID, &results[i])
+		g, r := &gets[i], c.eventRequest("read series", cal, ref.ID, &results[i])
+		g.named = c.selection(true)
 		if g.zone = ref.Zone; !headerSafe(ref.Zone) {
 			g.zone = "UTC"
 		}
@@ -47,23 +48,20 @@ func (c *Client) Masters(ctx context.Context, refs []MasterRef) []Result {
 			merged, err := c.allExceptions(ctx, result.Event, prefer(gets[i].zone))
 			result.Event, result.Err = merged, err
 		}
-		results[i].Partial = gets[i].plain
+		results[i].Partial = gets[i].named.partial()
 	}
 	return results
 }
 
-// masterGet is how one master is asked for: for less after each refusal, at most twice.
+// masterGet is how one master is asked for: for less after each refusal.
 type masterGet struct {
 	zone  string
-	plain bool // without the properties that some clouds do not know
+	named selection
 }
 
 // ask makes r the request for it; url is that of the event.
 func (g *masterGet) ask(r *request, url string) {
-	r.url, r.prefer = url, prefer(g.zone)
-	if !g.plain {
-		r.url += "?$select=" + eventSelect() + ",cancelledOccurrences,exceptionOccurrences&$expand=exceptionOccurrences"
-	}
+	r.url, r.prefer = strings.TrimSuffix(url+"?"+g.named.query(), "?"), prefer(g.zone)
 }
 
 // relent asks for less after a refusal, and reports whether there is less to ask for.
@@ -73,15 +71,11 @@ func (g *masterGet) relent(e *Error) bool {
 	}
 	// Some zone names are refused with 400, others ("GMT+6:30") break the server, and keep breaking it.
 	badZone := e.Status == http.StatusBadRequest && strings.Contains(strings.ToLower(e.Code), "timezone") || e.Status == http.StatusInternalServerError
-	switch {
-	case badZone && g.zone != "UTC":
+	if badZone && g.zone != "UTC" {
 		g.zone = "UTC"
-	case !g.plain && (e.Status == http.StatusBadRequest || e.Status == http.StatusNotImplemented):
-		g.plain = true
-	default:
-		return false
+		return true
 	}
-	return true
+	return g.named.relent(e)
 }
 
 // headerSafe reports whether a zone name can stand in a Prefer header; "" cannot.

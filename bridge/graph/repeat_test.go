@@ -280,7 +280,7 @@ func TestTokenOfManyBatches(t *testing.T) {
 		}
 		answerBatch(t, w, r, func(p part) reply { return reply{200, nil, `{"id":"` + p.id + `"}`, false} })
 	})
-	for _, r := range c.Events(t.Context(), make41()) {
+	for _, r := range c.Events(t.Context(), "", make41()) {
 		if r.Err != nil {
 			t.Fatal(r.Err)
 		}
@@ -312,7 +312,7 @@ func TestManyBatchesOutlastTrouble(t *testing.T) {
 		for range 6 {
 			ids = append(ids, make41()[:20]...)
 		}
-		for _, r := range c.Events(t.Context(), ids) {
+		for _, r := range c.Events(t.Context(), "", ids) {
 			if r.Err != nil {
 				t.Fatal(r.Err)
 			}

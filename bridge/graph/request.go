@@ -109,7 +109,7 @@ func (c *Client) again(ctx context.Context, sent []*request) []*request {
 		}
 	}
 	if len(waiting) > 0 {
-		c.wait(ctx, waiting)
+		c.wait(ctx, waiting, len(waiting) < len(sent))
 	}
 	return slices.DeleteFunc(sent, func(r *request) bool { return !r.again })
 }
@@ -124,16 +124,21 @@ func (r *request) relents(e *Error) bool {
 
 // wait returns when it is time to send the requests again, those that have attempts and time left. Retry-After is
 // obeyed, and holds up the whole mailbox; without it the waits grow threefold from about a second, so that five attempts
-// span about forty seconds.
-func (c *Client) wait(ctx context.Context, waiting []*request) {
-	worst, failures, throttled := asError(waiting[0].err), 0, false
+// span about forty seconds. Where others of the same pass were answered, a throttled part of a batch has only not had its
+// turn yet: it starts anew, however many turns the mailbox makes of them all.
+func (c *Client) wait(ctx context.Context, waiting []*request, progress bool) {
+	worst, failures, throttled := asError(waiting[0].err), 1, false
 	for _, r := range waiting {
-		if r.lost == 0 {
+		e := asError(r.err)
+		turn := progress && r.lost == 0 && e.turn()
+		switch {
+		case turn:
+			r.failed, r.waited = 0, 0
+		case r.lost == 0:
 			r.failed++
 		}
+		throttled = throttled || !turn && e.Status == http.StatusTooManyRequests && !e.login
 		failures = max(failures, r.failed, r.lost)
-		e := asError(r.err)
-		throttled = throttled || e.Status == http.StatusTooManyRequests && !e.login
 		if e.RetryAfter > worst.RetryAfter {
 			worst = e
 		}
@@ -220,7 +225,8 @@ func (c *Client) attempt(ctx context.Context, r *request, weight int64) error {
 	e := &Error{Op: r.op, Status: status, ClientRequestID: req.Header.Get("Client-Request-Id"), RequestID: header.Get("Request-Id")}
 	switch {
 	case err != nil:
-		e.Status, e.Message, e.garbled, e.unsent = 0, connectionTrouble(err), true, conn.failed(err)
+		e.Status, e.garbled, e.unsent = 0, true, conn.failed(err)
+		e.Message, e.obstacle = connectionTrouble(err)
 	case len(answer) > maxBody:
 		e.Message = fmt.Sprintf("the answer is larger than %d MiB", maxBody>>20)
 	default:
@@ -290,7 +296,7 @@ func (r *request) read(e *Error, header http.Header, body []byte) *Error {
 		return e
 	}
 	if err := r.decode(bytes.TrimPrefix(body, utf8BOM)); err != nil {
-		e.garbled, e.Message = true, oneLine(err.Error())
+		e.garbled, e.Message, e.obstacle = true, oneLine(err.Error()), obstacle(e.Status, body)
 		return e
 	}
 	return nil

@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -28,7 +27,7 @@ func (u User) Address() string { return orDefault(u.Mail, u.UserPrincipalName) }
 func (c *Client) Me(ctx context.Context) (User, error) {
 	var u User
 	err := c.do(ctx, request{op: "read who signed in", method: "GET", url: c.BaseURL + "/me?$select=id,displayName,mail,userPrincipalName", decode: func(b []byte) error {
-		if err := json.Unmarshal(b, &u); err != nil {
+		if err := readItem(b, &u); err != nil {
 			return fmt.Errorf("the answer is not a user: %w", err)
 		}
 		if u.ID == "" {
@@ -53,7 +52,7 @@ func (c *Client) MailboxZone(ctx context.Context) (string, error) {
 		TimeZone string `json:"timeZone"`
 	}
 	err := c.do(ctx, request{op: op, method: "GET", url: c.BaseURL + c.root() + "/mailboxSettings", decode: func(b []byte) error {
-		return json.Unmarshal(b, &settings)
+		return readItem(b, &settings)
 	}})
 	return settings.TimeZone, err
 }

@@ -132,7 +132,7 @@ func (s *DelegatedTokens) renew(ctx context.Context) (*oauth2.Token, error) {
 			return nil, err
 		}
 	}
-	return nil, &Error{Op: "renew the sign-in", Message: "the stored sign-in keeps changing"}
+	return nil, &Error{Op: opRenew, Message: "the stored sign-in keeps changing"}
 }
 
 // alone returns what is stored once there is nothing to renew, or no other process renews it until unlock.
@@ -155,7 +155,7 @@ func (s *DelegatedTokens) alone(ctx context.Context) (stored *oauth2.Token, unlo
 			return stored, unlock, err
 		}
 		if _, ok := s.cache.valid(); ok {
-			return nil, nil, &Error{Op: "renew the sign-in", Message: "another process is renewing it"}
+			return nil, nil, &Error{Op: opRenew, Message: "another process is renewing it"}
 		}
 		if err := sleep(ctx, time.Second); err != nil {
 			return nil, nil, err
@@ -173,7 +173,7 @@ func (s *DelegatedTokens) save(ctx context.Context, old, new *oauth2.Token) erro
 func (s *DelegatedTokens) load(ctx context.Context) (*oauth2.Token, error) {
 	tok, err := s.Store.LoadToken(ctx)
 	if errors.Is(err, ErrNoToken) || err == nil && (tok == nil || tok.RefreshToken == "") {
-		return nil, newAuthError(tokenError{Code: "no_token"})
+		return nil, newAuthError(opRenew, tokenError{Code: "no_token"})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load the sign-in: %w", err)
@@ -199,7 +199,7 @@ func (s *AppTokens) Token(ctx context.Context) (string, error) {
 	}
 	switch s.Authority.Tenant {
 	case "", "common", "organizations", "consumers":
-		return "", newAuthError(tokenError{Code: "tenant_required"})
+		return "", newAuthError(opApp, tokenError{Code: "tenant_required"})
 	}
 	err := s.refused.of("")
 	if err == nil {

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -80,7 +78,8 @@ type Location struct {
 	DisplayName          string          `json:"displayName"`
 	LocationType         string          `json:"locationType"`
 	LocationEmailAddress string          `json:"locationEmailAddress"`
-	LocationURI          string          `json:"locationUri"`
+	LocationURI          string          `json:"locationUri"` // a room's e-mail address too
+	UniqueID             string          `json:"uniqueId"`    // by uniqueIdType "directory" the e-mail address of a room
 	Address              PhysicalAddress `json:"address"`
 	Coordinates          Coordinates     `json:"coordinates"`
 }
@@ -139,11 +138,11 @@ type Removed struct {
 	Reason string `json:"reason"` // deleted or changed
 }
 
-// Event is the resource "event", read leniently: a property of the wrong JSON type is left at its zero value
-// and named in Faults, so that one odd property never loses an event. Raw is the JSON exactly as Graph gave it.
+// Event is the resource "event", read leniently: a value of the wrong JSON type, however deep, is left at its zero value
+// and named in Faults, so that one odd value never loses more than itself. Raw is the JSON exactly as Graph gave it.
 type Event struct {
 	Raw    json.RawMessage `json:"-"`
-	Faults []string        `json:"-"` // names of properties that could not be read, sorted
+	Faults []string        `json:"-"` // paths of values that could not be read ("attendees[1].emailAddress.name"), sorted
 
 	ETag                  string           `json:"@odata.etag"`
 	Removed               *Removed         `json:"@removed"`
@@ -195,49 +194,19 @@ type Event struct {
 	CalendarLink string `json:"calendar@odata.navigationLink"`
 }
 
-var eventFields = sync.OnceValue(func() map[string]int {
-	t := reflect.TypeFor[Event]()
-	m := make(map[string]int)
-	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("json"); name != "-" {
-			m[strings.ToLower(name)] = i
-		}
-	}
-	return m
-})
-
 // UnmarshalJSON reads an event leniently; see Event. It fails only where b is not a JSON object.
 func (e *Event) UnmarshalJSON(b []byte) error {
-	// As a rule nothing is odd, and reading it in one go takes half the time.
 	type plain Event
 	var whole plain
-	if err := json.Unmarshal(b, &whole); err == nil && string(b) != "null" {
-		*e = Event(whole)
-		e.Raw = bytes.Clone(b)
-		return nil
-	}
-	var props map[string]json.RawMessage
-	if err := json.Unmarshal(b, &props); err != nil {
+	faults, err := readLeniently(b, &whole)
+	if err != nil {
 		return fmt.Errorf("event: %w", err)
 	}
-	if props == nil {
-		return fmt.Errorf("event: null is not an event")
+	*e = Event(whole)
+	e.Raw, e.Faults = bytes.Clone(b), faults
+	if e.Removed == nil && slices.Contains(faults, "@removed") {
+		e.Removed = &Removed{} // that it is there is what matters
 	}
-	*e = Event{Raw: bytes.Clone(b)}
-	fields := eventFields()
-	v := reflect.ValueOf(e).Elem()
-	for name, raw := range props {
-		i, ok := fields[strings.ToLower(name)]
-		if !ok {
-			continue
-		}
-		f := v.Field(i)
-		if err := json.Unmarshal(raw, f.Addr().Interface()); err != nil {
-			f.SetZero()
-			e.Faults = append(e.Faults, name)
-		}
-	}
-	slices.Sort(e.Faults)
 	return nil
 }
 
@@ -251,9 +220,10 @@ func (e Event) MarshalJSON() ([]byte, error) {
 }
 
 // OccurrenceDate is the date (yyyy-mm-dd, in the series' own zone) of an occurrenceId, or "" where id has none.
-// The id of the master may hold dots, so the date is what follows the last one.
+// The id of the master may hold dots, so the date is what follows the last one. Its prefix counts in any case.
 func OccurrenceDate(id string) string {
-	if !strings.HasPrefix(id, "OID.") {
+	id = strings.TrimSpace(id)
+	if len(id) < 4 || !strings.EqualFold(id[:4], "OID.") {
 		return ""
 	}
 	date := id[strings.LastIndexByte(id, '.')+1:]

@@ -21,11 +21,12 @@ func (r *calendarRound) auditIfDue(ctx context.Context) error {
 	if err != nil || !due {
 		return err
 	}
-	found, err := r.audit(ctx)
+	found, again, err := r.audit(ctx)
 	if err == nil {
 		now := r.now()
 		r.report.Differences = found
-		return r.progress.SetAudit(ctx, r.cal.ID, bridge.Audit{Due: now.Add(max(r.options.auditEvery, time.Hour)), At: now, Found: found})
+		return r.progress.SetAudit(ctx, r.cal.ID,
+			bridge.Audit{Due: now.Add(max(r.options.auditEvery, time.Hour)), At: now, Found: found, Again: again})
 	}
 	var refused *graph.Error
 	if r.options.auditAlways || !errors.As(err, &refused) {
@@ -40,7 +41,7 @@ func (r *calendarRound) auditIfDue(ctx context.Context) error {
 // auditDue reports whether the calendar's mirror is to be compared with Outlook's view in this round. The first time is
 // put off, and by another while for every calendar, so that they do not all fall into one minute.
 func (r *calendarRound) auditDue(ctx context.Context) (bool, error) {
-	if r.cal.Phase != bridge.PhaseSteady || r.cal.Pending != bridge.PendingNothing {
+	if r.cal.Phase != bridge.PhaseSteady || r.cal.Pending != bridge.PendingNothing && r.cal.Pending != bridge.PendingBeyond {
 		return false, nil
 	}
 	if r.options.auditAlways {
@@ -59,48 +60,63 @@ func (r *calendarRound) auditDue(ctx context.Context) (bool, error) {
 	return !r.now().Before(r.cal.Audit.Due), nil
 }
 
-// audit compares the mirror with what Outlook shows, has whatever differs read again, and counts it.
-func (r *calendarRound) audit(ctx context.Context) (found int, err error) {
+// audit compares the mirror with what Outlook shows, has whatever differs read again, and counts it. What differs still then does
+// so for a reason that reading does not end: there the mirror becomes what the view says. again counts these.
+func (r *calendarRound) audit(ctx context.Context) (found, again int, err error) {
 	a := audit{r.mirror}
 	if r.cal.Way == bridge.WayView {
 		before := r.report.Changed
 		if err := r.again(ctx, a.reopen); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		err := errors.Join(beyond{r.mirror}.complete(ctx), r.settle(ctx))
-		return r.report.Changed - before, err
+		err := errors.Join(beyond{r.mirror, r.memory}.complete(ctx), r.settle(ctx))
+		return r.report.Changed - before, 0, err
 	}
 	days, compared, err := a.days(ctx, sure(r.cal.Window))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	r.report.Audited = compared
 	if len(days) == 0 {
-		return 0, nil
+		return 0, 0, nil
 	}
 	// Perhaps it has just changed: what the cursor tells comes first.
 	if err := r.follower.follow(ctx); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := r.settle(ctx); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	for _, day := range days {
-		n := 0
-		err := r.again(ctx, func(ctx context.Context) (err error) {
-			n, err = a.day(ctx, convert.Span{Start: day, End: day.Add(24 * time.Hour)})
-			return err
-		})
-		if err != nil {
-			return 0, err
-		}
-		found += n
-	}
-	if found == 0 {
-		return 0, nil
+	if found, err = r.auditDays(ctx, days, a.doubt); err != nil || found == 0 {
+		return 0, 0, err
 	}
 	r.log.Warn("the audit found differences from Outlook; they are read again", "differences", found, "compared", compared)
-	return found, r.settle(ctx)
+	if err := r.settle(ctx); err != nil {
+		return found, 0, err
+	}
+	if again, err = r.auditDays(ctx, days, a.insist); err != nil || again == 0 {
+		return found, 0, err
+	}
+	r.log.Warn("the audit found the same differences once more; what Outlook's view shows is taken for the truth", "differences", again)
+	return found, again, r.settle(ctx)
+}
+
+// auditDays compares some days, does something about what differs, and counts it.
+func (r *calendarRound) auditDays(ctx context.Context, days []time.Time, do func(context.Context, differences) error) (found int, err error) {
+	for _, day := range days {
+		var d differences
+		err := r.again(ctx, func(ctx context.Context) (err error) {
+			if d, err = (audit{r.mirror}).day(ctx, convert.Span{Start: day, End: day.Add(24 * time.Hour)}); err != nil {
+				return err
+			}
+			return do(ctx, d)
+		})
+		if err != nil {
+			return found, err
+		}
+		found += d.count()
+	}
+	return found, nil
 }
 
 // audit compares a mirror with the plain calendarView of the window, which is what Outlook itself shows. It costs a request for
@@ -132,7 +148,7 @@ func (a audit) days(ctx context.Context, span convert.Span) (days []time.Time, c
 		if err != nil {
 			return nil, 0, err
 		}
-		add(e.ID, spanOf(e), 1)
+		add(e.ID, convert.SpanOf(e), 1)
 		compared++
 	}
 	for row, err := range a.rowsIn(ctx, span) {
@@ -155,44 +171,109 @@ type auditKey struct {
 	start, end int64
 }
 
-// day marks for reading whatever begins on a day and differs, and counts it.
-func (a audit) day(ctx context.Context, day convert.Span) (found int, err error) {
+// differences are what begins on a day and is not the same in the mirror and in Outlook's view.
+type differences struct {
+	shown map[graph.EventID]bridge.Row // as the view shows it: the mirror has it otherwise or not at all
+	have  map[graph.EventID]bridge.Row // as the mirror has those, where it does
+	ghost []bridge.Row                 // rows of the mirror that the view does not show
+}
+
+func (d differences) count() int { return len(d.shown) + len(d.ghost) }
+
+// day finds what begins on a day and differs.
+func (a audit) day(ctx context.Context, day convert.Span) (d differences, err error) {
+	d = differences{shown: map[graph.EventID]bridge.Row{}, have: map[graph.EventID]bridge.Row{}}
 	rows := map[graph.EventID]bridge.Row{}
 	for row, err := range a.rowsIn(ctx, day) {
 		if err != nil {
-			return 0, err
+			return d, err
 		}
 		rows[row.ID] = row
 	}
-	p := newPage()
 	for e, err := range a.graph.View(ctx, a.cal.GraphID, day.Start, day.End) {
 		if err != nil {
-			return 0, err
+			return d, err
 		}
 		have, known := rows[e.ID]
 		delete(rows, e.ID)
-		switch row := rowOf(e, a.cal.Round); {
-		case e.ID == "" || row.Span.Start.Before(day.Start) || !row.Span.Start.Before(day.End):
-			continue // of the day on which it begins
-		case known && have.Span == row.Span:
-			continue
-		case known:
-			p.doubt(have)
-		case row.Kind == bridge.KindSingle:
-			p.mark(row.ID, bridge.StageAsk)
-		default:
-			p.mark(row.Series, bridge.StageRead)
+		row := rowOf(e, a.cal.Round)
+		if e.ID == "" || row.Span.Start.Before(day.Start) || !row.Span.Start.Before(day.End) || known && have.Span == row.Span {
+			continue // the second and third: of the day on which it begins
 		}
-		found++
-		a.log.Warn("audit: Outlook shows something else than the mirror has", "event", e.ID, "start", spanOf(e).Start, "known", known)
+		if d.shown[row.ID] = row; known {
+			d.have[row.ID] = have
+		}
+		a.log.Warn("audit: Outlook shows something else than the mirror has", "event", e.ID, "start", row.Span.Start, "known", known)
 	}
 	for _, row := range rows {
-		if row.Span.Start.Before(day.Start) {
+		if !row.Span.Start.Before(day.Start) {
+			d.ghost = append(d.ghost, row)
+			a.log.Warn("audit: Outlook does not show what the mirror has", "event", row.ID, "start", row.Span.Start)
+		}
+	}
+	return d, nil
+}
+
+// doubt marks for reading whatever differs.
+func (a audit) doubt(ctx context.Context, d differences) error {
+	p := newPage()
+	for id, row := range d.shown {
+		if have, known := d.have[id]; known {
+			p.doubt(have)
+		} else if row.Kind == bridge.KindSingle {
+			p.mark(row.ID, bridge.StageAsk)
+		} else {
+			p.mark(row.Series, bridge.StageRead)
+		}
+	}
+	for _, row := range d.ghost {
+		p.doubt(row)
+	}
+	return a.write(ctx, p)
+}
+
+// insist makes the mirror what the view shows, without asking for anything by its id.
+func (a audit) insist(ctx context.Context, d differences) error {
+	var masters []graph.EventID
+	spans := map[graph.EventID]convert.Span{}
+	for id, row := range d.shown {
+		masters = append(masters, row.Series)
+		spans[id] = row.Span
+	}
+	known, err := a.store.Rows(ctx, a.cal.ID, masters)
+	if err != nil {
+		return err
+	}
+	p := newPage()
+	err = a.view(ctx, spans, func(e graph.Event) {
+		row := rowOf(e, a.cal.Round)
+		if row.IsInstance() && known[row.Series].Kind != bridge.KindMaster {
+			row.Series, row.Kind = row.ID, bridge.KindOrphan
+		}
+		p.put(row)
+		p.settle(row.Series, true)
+	})
+	if err != nil {
+		return err
+	}
+	for _, row := range d.ghost {
+		p.remove(row.ID)
+		p.settle(row.Series, true)
+	}
+	for _, row := range d.ghost {
+		if !row.IsInstance() {
 			continue
 		}
-		found++
-		p.doubt(row)
-		a.log.Warn("audit: Outlook does not show what the mirror has", "event", row.ID, "start", row.Span.Start)
+		rows, err := a.store.SeriesRows(ctx, a.cal.ID, row.Series)
+		if err != nil {
+			return err
+		}
+		shown := slices.ContainsFunc(rows, func(r bridge.Row) bool {
+			return r.IsInstance() && !p.gone[r.ID] && touches(r.Span, sure(a.cal.Window))
+		})
+		if !shown { // of a series that the view shows nothing of, nothing is here
+			p.drop(row.Series, rows)
+		}
 	}
-	return found, a.write(ctx, p)
+	return a.write(ctx, p)
 }

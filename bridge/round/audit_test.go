@@ -151,3 +151,49 @@ func TestClockSetBack(t *testing.T) {
 		t.Errorf("%d audits of two calendars in forty hours", views)
 	}
 }
+
+// TestAuditInsists: where reading anew does not end what an audit finds, the mirror becomes what Outlook's view shows, and the
+// audit says that it was so.
+func TestAuditInsists(t *testing.T) {
+	w := newWorld(t, func(s *graphsim.Server) { s.EventsAnywhere, s.NoCalendarLink = true, true })
+	w.Mailbox.Exclude, w.Left = []string{"private"}, 1
+	private := w.Box.AddCalendar("Private", "")
+	cal := w.Box.Calendar()
+	single := cal.Create(meeting("Single", 3, 9))
+	series := cal.Create(weekly("Series", 1, 11, "tuesday", "friday"))
+	stays := cal.Create(meeting("Stays", 3, 12))
+	w.Round()
+	a := w.Client.Events(w.Ctx, "", []graph.EventID{single})[0]
+	w.Must(a.Err)
+	rows, err := w.Store.SeriesRows(w.Ctx, 1, series)
+	w.Must(err)
+	w.Must(cal.Move(single, private))
+	w.Must(cal.Move(series, private))
+	w.Round()
+
+	// Copies that Graph, asked by their ids, takes for right, and an event that it does not show by its id.
+	w.Damage(bridge.MirrorPage{Rows: append(rows, bridge.Row{ID: single, Series: single, Kind: bridge.KindSingle, Raw: a.Event.Raw,
+		Span: convert.Span{Start: at(3, 8, 0), End: at(3, 9, 0)}}), Gone: []graph.EventID{stays},
+		Marks: []bridge.Mark{{Series: series, Stage: bridge.StageDerive, Complete: true}, {Series: single, Stage: bridge.StageDerive}, {Series: stays, Stage: bridge.StageDerive}}})
+	w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if strings.Contains(r.URL.RawQuery, "iCalUId") && strings.Contains(r.URL.RawQuery, "filter") {
+			return &graphsim.Fault{Status: 400, Code: "ErrorInvalidUrlQueryFilter"}
+		}
+		if strings.Contains(r.URL.Path, "/events/"+string(stays)) {
+			return &graphsim.Fault{Status: 404}
+		}
+		return nil
+	}
+	w.Rounds.AuditAlways = true
+	w.Pass(time.Minute)
+	_, err = w.Rounds.Round(w.Ctx, w.Mailbox)
+	w.Must(err)
+	w.Rounds.AuditAlways = false
+	c, err := w.Store.Calendar(w.Ctx, 1)
+	w.Must(err)
+	if c.Audit.Again < 2 || c.Audit.Again > c.Audit.Found {
+		t.Errorf("audit %+v", c.Audit)
+	}
+	w.Object("Stays")
+	w.audit(0)
+}

@@ -13,7 +13,7 @@ import (
 // calendarRound is one round of one calendar: what Graph says goes to the mirror, and what has changed there to clients.
 type calendarRound struct {
 	*mirror
-	status   bridge.StatusStore
+	counts   func(context.Context, bridge.CalendarID) (bridge.Counts, error)
 	progress bridge.ProgressStore
 	options  options
 	memory   *calendarMemory
@@ -47,7 +47,7 @@ func (r *calendarRound) do(ctx context.Context, part func(context.Context) error
 		return ctx.Err()
 	}
 	if r.options.count {
-		counts, countErr := r.status.Counts(ctx, r.cal.ID)
+		counts, countErr := r.counts(ctx, r.cal.ID)
 		err = errors.Join(err, countErr)
 		r.report.Events, r.report.Series, r.report.Losses = counts.Events, counts.Series, counts.Losses
 	}
@@ -65,7 +65,7 @@ func (r *calendarRound) run(ctx context.Context) error {
 	if err := r.catchUp(ctx); err != nil {
 		return err
 	}
-	err := beyond{r.mirror}.complete(ctx)
+	err := beyond{r.mirror, r.memory}.complete(ctx)
 	if errors.Is(err, bridge.ErrConflict) {
 		return err
 	}
@@ -102,7 +102,7 @@ func (r *calendarRound) list(ctx context.Context) error {
 	if bridge.Elapsed(now, r.memory.viewed) < r.options.viewEvery {
 		return nil
 	}
-	if err := r.again(ctx, listing{r.mirror}.refresh); err != nil {
+	if err := (listing{r.mirror}).refresh(ctx); err != nil {
 		return err
 	}
 	r.memory.viewed = now
@@ -168,13 +168,4 @@ func (r *calendarRound) lastGood() time.Time {
 		return r.memory.good
 	}
 	return r.cal.Good
-}
-
-// askAgain asks for events that have turned up in another calendar.
-func (r *calendarRound) askAgain(ctx context.Context, ids []graph.EventID) error {
-	err := r.again(ctx, func(ctx context.Context) error { return r.resolver.askAgain(ctx, ids) })
-	if err != nil {
-		return err
-	}
-	return r.settle(ctx)
 }

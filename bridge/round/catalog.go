@@ -46,6 +46,7 @@ func (r *Runner) calendars(ctx context.Context, m Mailbox, a bridge.Account) (ca
 	if cals, err = r.Store.Calendars(ctx, a.ID); err != nil {
 		return nil, n.Load(), err
 	}
+	account.keep(cals)
 	account.set(&account.calendars, r.now())
 	if len(cals) == 0 {
 		err = bridge.ErrNoCalendars

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +45,14 @@ func (d *Deriver) Derive(ctx context.Context, marks ...bridge.Mark) error {
 	if len(marks) > 0 {
 		return d.again(ctx, func(ctx context.Context) error { return d.stage(ctx, marks, false) })
 	}
-	return d.again(ctx, d.deriveMarked)
+	return d.deriveMarked(ctx)
+}
+
+// batch are series that are converted and not yet written, on the state of the mirror that seq names.
+type batch struct {
+	marks  []bridge.Mark
+	drafts []draft
+	seq    int64
 }
 
 func (d *Deriver) deriveMarked(ctx context.Context) error {
@@ -52,32 +60,44 @@ func (d *Deriver) deriveMarked(ctx context.Context) error {
 	if err != nil || total == 0 {
 		return err
 	}
-	done := 0
-	marks, drafts, err := d.nextDrafts(ctx, "")
-	for err == nil && len(marks) > 0 {
-		// While these are written the next ones are made.
-		var g errgroup.Group
-		write, last := drafts, marks[len(marks)-1].Series
-		g.Go(func() error { return d.settle(ctx, write, false) })
-		g.Go(func() (err error) {
-			marks, drafts, err = d.nextDrafts(ctx, last)
-			return err
+	after, done := graph.EventID(""), 0
+	now := batch{seq: -1}
+	for {
+		var ahead batch
+		err := d.again(ctx, func(ctx context.Context) (err error) {
+			if now.seq != d.cal.Seq {
+				now, err = d.nextBatch(ctx, after)
+			}
+			if err != nil || len(now.marks) == 0 {
+				return err
+			}
+			// While these are written the next ones are made.
+			var g errgroup.Group
+			g.Go(func() error { return d.settle(ctx, now.drafts, false) })
+			g.Go(func() (err error) {
+				ahead, err = d.nextBatch(ctx, now.marks[len(now.marks)-1].Series)
+				return err
+			})
+			return g.Wait()
 		})
-		err = g.Wait()
-		done += len(write)
+		if err != nil || len(now.marks) == 0 {
+			return err
+		}
+		done += len(now.marks)
 		d.tell("convert", done, max(total, done))
+		after, now = now.marks[len(now.marks)-1].Series, ahead
 	}
-	return err
 }
 
-// nextDrafts makes the objects of the marked series that follow one.
-func (d *Deriver) nextDrafts(ctx context.Context, after graph.EventID) ([]bridge.Mark, []draft, error) {
-	marks, err := d.store.Marked(ctx, d.cal.ID, bridge.StageDerive, after, derivePage)
-	if err != nil || len(marks) == 0 {
-		return nil, nil, err
+// nextBatch makes the objects of the marked series that follow one.
+func (d *Deriver) nextBatch(ctx context.Context, after graph.EventID) (b batch, err error) {
+	b.seq = d.cal.Seq
+	b.marks, err = d.store.Marked(ctx, d.cal.ID, bridge.StageDerive, after, derivePage)
+	if err != nil || len(b.marks) == 0 {
+		return b, err
 	}
-	drafts, err := d.drafts(ctx, marks)
-	return marks, drafts, err
+	b.drafts, err = d.drafts(ctx, b.marks)
+	return b, err
 }
 
 // deriveRefused serves series that Graph lists but whose masters it will not show, and that clients have not seen
@@ -88,7 +108,7 @@ func (d *Deriver) deriveRefused(ctx context.Context, refused []graph.EventID) er
 		for _, id := range refused {
 			_, err := d.store.SeriesObject(ctx, d.cal.ID, id)
 			if errors.Is(err, bridge.ErrNotFound) {
-				marks = append(marks, bridge.Mark{Series: id, Complete: true})
+				marks = append(marks, bridge.Mark{Series: id, Complete: true, Unread: true})
 			} else if err != nil {
 				return err
 			}
@@ -142,22 +162,37 @@ func (d *Deriver) settle(ctx context.Context, drafts []draft, unsettled bool) er
 }
 
 // distinct gives the object a UID of its own where another one of the calendar has it already: one UID, one resource
-// (RFC 4791 §4.1). A copy of an event within a calendar has the same iCalUId.
+// (RFC 4791 §4.1). A copy of an event within a calendar has the same iCalUId. At one href the UID never changes (§5.3.2): an object
+// keeps what it has, one that comes back takes a href where it had a UID that is free, or else a new one.
 func (d *Deriver) distinct(ctx context.Context, one *draft, uids map[string]bool) error {
-	taken := uids[one.object.UID]
-	if !taken {
-		var err error
-		if taken, err = d.store.UIDTaken(ctx, d.cal.ID, one.Series, one.object.UID); err != nil {
+	o := one.object
+	taken := func(uid string) (bool, error) {
+		if uids[uid] {
+			return true, nil
+		}
+		return d.store.UIDTaken(ctx, d.cal.ID, one.Series, uid)
+	}
+	defer func() { uids[o.UID] = true }()
+	if one.exists {
+		o.Name = one.have.Name
+		return one.rename(one.have.UID)
+	}
+	for _, was := range one.past.Removed {
+		if isTaken, err := taken(was.UID); err != nil {
 			return err
+		} else if !isTaken {
+			o.Name = was.Name
+			return one.rename(was.UID)
 		}
 	}
-	if taken {
-		if err := one.rename(one.object.UID + "-" + shortHash(string(one.Series), 8)); err != nil {
-			return err
-		}
+	isTaken, err := taken(o.UID)
+	if err == nil && isTaken {
+		err = one.rename(ownUID(o.UID, one.Series))
 	}
-	uids[one.object.UID] = true
-	return nil
+	if slices.ContainsFunc(one.past.Removed, func(was bridge.Object) bool { return was.Name == o.Name }) {
+		o.Name = shortHash(o.Name+"\x00"+o.UID, 32) + ".ics"
+	}
+	return err
 }
 
 // Publish shows what is staged: all of it, or that of some series only. changed counts objects, removed ones included.
@@ -171,26 +206,52 @@ func (d *Deriver) Publish(ctx context.Context, series ...graph.EventID) (changed
 // nothing is left of it.
 func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok bool, err error) {
 	s = d.newSeries()
-	spans := []convert.Span{}
+	isMaster := false
 	for _, row := range rows {
 		switch row.Kind {
 		case bridge.KindSingle, bridge.KindMaster, bridge.KindOrphan:
 			if s.Event, err = eventOf(row); err != nil {
 				return s, false, err
 			}
-			ok = true
-		case bridge.KindException, bridge.KindOccurrence:
-			spans = append(spans, row.Span)
+			ok, isMaster = true, row.Kind == bridge.KindMaster
 		}
 	}
-	if s.Event.Recurrence == nil {
+	if s.Event.Recurrence == nil && !isMaster {
 		return s, ok, nil
 	}
 	if complete {
-		s.Occurrences = spans
+		if s.Occurrences, err = occurrences(s.Event, rows); err != nil {
+			return s, false, err
+		}
 	}
 	s.Exceptions, err = untold(s.Event, rows)
 	return s, ok, err
+}
+
+// occurrences are the instances among the rows of a series. That one is all day is its master's to say, or its own where
+// it is an exception: a delta gives nothing of an occurrence but its times.
+func occurrences(master graph.Event, rows []bridge.Row) ([]convert.Occurrence, error) {
+	list := []convert.Occurrence{}
+	for _, row := range rows {
+		if !row.IsInstance() {
+			continue
+		}
+		o := convert.Occurrence{Span: row.Span, AllDay: master.IsAllDay}
+		if row.Kind == bridge.KindException {
+			e, err := eventOf(row)
+			if err != nil {
+				return nil, err
+			}
+			o.AllDay = e.IsAllDay
+			for _, full := range master.ExceptionOccurrences {
+				if full.ID == row.ID {
+					o.AllDay = full.IsAllDay
+				}
+			}
+		}
+		list = append(list, o)
+	}
+	return list, nil
 }
 
 func (d *Deriver) newSeries() convert.Series {

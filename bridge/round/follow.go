@@ -28,9 +28,6 @@ type follower struct {
 	first *firstPage
 	// idle is the deltaLink that an empty round ended with, not yet written.
 	idle string
-	// arrived are events that these pages named first while another calendar mirrors them still: they have moved, and the other
-	// is to ask again.
-	arrived map[bridge.CalendarID][]graph.EventID
 }
 
 // fetching is a delta page that is read in the background.
@@ -57,15 +54,18 @@ var errNoCursor = errors.New("no cursor may be followed")
 func (f *follower) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of a page that nobody waits for any more
+	// A round that was cut short shows the calendar as it was when that began: what has happened since comes with the next one.
+	resumed := f.cal.Phase == bridge.PhaseFollow || f.cal.Phase == bridge.PhaseOpening
 	for {
 		end := false
 		err := f.again(ctx, func(ctx context.Context) (err error) {
 			end, err = f.step(ctx)
 			return err
 		})
-		if err != nil || end {
+		if err != nil || end && !resumed {
 			return err
 		}
+		resumed = resumed && !end
 	}
 }
 
@@ -186,11 +186,12 @@ func (f *follower) isStuck(err error) bool {
 	return f.memory.stuck > stuckRounds
 }
 
-// isForbidden reports whether Graph gave the first page of a round and then forbids the next one, as it is known to
-// do to a person who reads somebody else's calendar.
+// isForbidden reports whether Graph gave the first page of a window and then forbids what follows it, be it a page or the next
+// round, as it is known to do to a person who reads somebody else's calendar.
 func (f *follower) isForbidden(err error) bool {
 	var e *graph.Error
-	return f.foreign && f.report.Pages > 0 && f.cal.Phase != bridge.PhaseSteady && errors.As(err, &e) && e.Status == http.StatusForbidden
+	began := f.report.Pages > 0 || f.cal.Phase != bridge.PhaseNew
+	return f.foreign && began && errors.As(err, &e) && e.Status == http.StatusForbidden
 }
 
 // isForeign reports whether a calendar of the account's is somebody else's.
@@ -208,7 +209,7 @@ func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.
 	}
 	p := newPage()
 	p.cursor = at
-	var fresh []graph.EventID
+	fresh := map[graph.EventID]graph.EventID{} // events that were not here, and their series
 	for _, e := range events {
 		have, known := rows[e.ID]
 		switch {
@@ -225,28 +226,18 @@ func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.
 			p.put(have)
 			p.askAgain(have)
 		default:
-			if !known {
-				fresh = append(fresh, e.ID)
-			}
 			row := rowOf(e, at.Round)
+			if !known {
+				fresh[e.ID] = row.Series
+			}
 			p.take(row)
 			rows[e.ID] = row
 		}
 	}
-	elsewhere, err := f.store.Elsewhere(ctx, f.cal.ID, fresh)
-	if err != nil {
+	if err := f.arrive(ctx, p, fresh); err != nil {
 		return err
 	}
-	if err := f.write(ctx, p); err != nil {
-		return err
-	}
-	for id, cal := range elsewhere {
-		if f.arrived == nil {
-			f.arrived = map[bridge.CalendarID][]graph.EventID{}
-		}
-		f.arrived[cal] = append(f.arrived[cal], id)
-	}
-	return nil
+	return f.write(ctx, p)
 }
 
 func idsOf(events []graph.Event) []graph.EventID {

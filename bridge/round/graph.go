@@ -18,11 +18,13 @@ type Graph interface {
 	Calendar(ctx context.Context, id graph.CalendarID) (graph.Calendar, error)
 	DeltaURL(cal graph.CalendarID, start, end time.Time) string
 	Delta(ctx context.Context, link string) (graph.DeltaPage, error)
-	Events(ctx context.Context, ids []graph.EventID) []graph.Result
-	Masters(ctx context.Context, refs []graph.MasterRef) []graph.Result
+	Events(ctx context.Context, cal graph.CalendarID, ids []graph.EventID) []graph.Result
+	Masters(ctx context.Context, cal graph.CalendarID, refs []graph.MasterRef) []graph.Result
+	Listed(ctx context.Context, cal graph.CalendarID, events []graph.Event) []graph.Result
 	EventsFrom(ctx context.Context, cal graph.CalendarID, from time.Time) iter.Seq2[graph.Event, error]
 	View(ctx context.Context, cal graph.CalendarID, start, end time.Time) iter.Seq2[graph.Event, error]
-	Instances(ctx context.Context, master graph.EventID, start, end time.Time) ([]graph.Event, error)
+	FullView(ctx context.Context, cal graph.CalendarID, start, end time.Time) iter.Seq2[graph.Event, error]
+	Instances(ctx context.Context, cal graph.CalendarID, master graph.EventID, start, end time.Time) ([]graph.Event, error)
 	MailboxZone(ctx context.Context) (string, error)
 	Categories(ctx context.Context) ([]graph.Category, error)
 }

@@ -32,6 +32,9 @@ type calendarMemory struct {
 	stuck  int       // rounds that the cursor has answered with a failure of Graph's own
 	viewed time.Time // when its window was last listed, where it has no cursor
 	good   time.Time // end of the last good round, which the row only has from a checkpoint on
+	looked time.Time // when what lies beyond its window was last asked for
+	looks  int       // that failed, in a row
+	reread time.Time // when masters that Graph lists and does not show were last asked for
 
 	// staging is held while objects are compared, staged or published, and never while Graph is asked.
 	staging sync.Mutex
@@ -68,6 +71,19 @@ func (a *accountMemory) calendar(c bridge.Calendar) *calendarMemory {
 		a.of[c.Epoch] = new(calendarMemory)
 	}
 	return a.of[c.Epoch]
+}
+
+// keep forgets the calendars that are none of these.
+func (a *accountMemory) keep(cals []bridge.Calendar) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	kept := make(map[string]*calendarMemory, len(cals))
+	for _, c := range cals {
+		if m := a.of[c.Epoch]; m != nil {
+			kept[c.Epoch] = m
+		}
+	}
+	a.of = kept
 }
 
 // since is how long ago the time of a field of the account was.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"outbridge/bridge"
@@ -15,8 +17,9 @@ import (
 const (
 	askPage  = 100 // ids asked for between two writes
 	listPage = 500 // rows listed at a time
-	// raceTries is how often a step that somebody else's write has overtaken is done once more.
-	raceTries = 20
+	// raceTries is how often a step that somebody else's write has overtaken is done once more. Steps are a page each, so
+	// that even a stream of writes leaves time for one.
+	raceTries = 100
 )
 
 // current is a calendar as last read or written. Nobody holds it: each write names the seq that it builds on, and loses to
@@ -53,12 +56,13 @@ type mirror struct {
 	now     func() time.Time
 	report  *bridge.CalendarReport // pages and items are counted there
 	tell    func(phase string, done, total int)
+	asked   map[bridge.CalendarID]bool // other calendars that were left something to ask for
 }
 
 // write writes a page and takes over what it changed.
 func (m *mirror) write(ctx context.Context, p *mirrorPage) error {
 	page := p.build(m.cal.ID, m.cal.Seq)
-	if len(page.Rows) == 0 && len(page.Gone) == 0 && len(page.Marks) == 0 && page.Cursor == nil {
+	if len(page.Rows) == 0 && len(page.Gone) == 0 && len(page.Marks) == 0 && len(page.Asks) == 0 && page.Cursor == nil {
 		return nil
 	}
 	seq, err := m.store.Mirror(ctx, page)
@@ -99,4 +103,44 @@ func (m *mirror) rowsIn(ctx context.Context, span convert.Span) iter.Seq2[bridge
 			}
 		}
 	}
+}
+
+// arrive has other calendars of the mailbox that mirror events which are named here for the first time ask for them again: these
+// have moved. It is written with the page that names them, so that a kill in between leaves no second copy.
+func (m *mirror) arrive(ctx context.Context, p *mirrorPage, fresh map[graph.EventID]graph.EventID) error {
+	elsewhere, err := m.store.Elsewhere(ctx, m.cal.ID, slices.Collect(maps.Keys(fresh)))
+	if err != nil {
+		return err
+	}
+	p.askIn(elsewhere, fresh)
+	for cal := range p.asks {
+		m.asked[cal] = true
+	}
+	return nil
+}
+
+// view yields in full those of some events that the calendar's view shows, by the spans in which it does.
+func (m *mirror) view(ctx context.Context, want map[graph.EventID]convert.Span, take func(graph.Event)) error {
+	if len(want) == 0 {
+		return nil
+	}
+	var all convert.Span
+	for _, span := range want {
+		if all.Start.IsZero() || span.Start.Before(all.Start) {
+			all.Start = span.Start
+		}
+		if span.End.After(all.End) {
+			all.End = span.End
+		}
+	}
+	// Padded, since an all-day event has its instants in its creator's zone, and a view without length shows nothing.
+	for e, err := range m.graph.FullView(ctx, m.cal.GraphID, all.Start.Add(-windowPad), all.End.Add(windowPad)) {
+		if err != nil {
+			return err
+		}
+		if _, ok := want[e.ID]; ok && e.ID != "" {
+			take(e)
+		}
+	}
+	return nil
 }

@@ -14,10 +14,12 @@ type mirrorPage struct {
 	gone   map[graph.EventID]bool
 	marks  map[graph.EventID]bridge.Mark
 	cursor *bridge.Cursor
+	asks   map[bridge.CalendarID][]graph.EventID
 }
 
 func newPage() *mirrorPage {
-	return &mirrorPage{rows: map[graph.EventID]bridge.Row{}, gone: map[graph.EventID]bool{}, marks: map[graph.EventID]bridge.Mark{}}
+	return &mirrorPage{rows: map[graph.EventID]bridge.Row{}, gone: map[graph.EventID]bool{}, marks: map[graph.EventID]bridge.Mark{},
+		asks: map[bridge.CalendarID][]graph.EventID{}}
 }
 
 func (p *mirrorPage) put(r bridge.Row) {
@@ -39,13 +41,28 @@ func (p *mirrorPage) settle(series graph.EventID, complete bool) {
 	p.marks[series] = bridge.Mark{Series: series, Stage: bridge.StageDerive, Complete: complete}
 }
 
-// take puts a row and marks what is next for its series: a master and its occurrences are to be read, all else is whole.
+// take puts a row that Graph has named and marks what is next for its series: a master and its occurrences are to be read, all
+// else is whole.
 func (p *mirrorPage) take(r bridge.Row) {
 	p.put(r)
 	if r.Kind == bridge.KindSingle {
 		p.mark(r.Series, bridge.StageDerive)
 	} else {
-		p.mark(r.Series, bridge.StageRead)
+		p.marks[r.Series] = bridge.Mark{Series: r.Series, Stage: bridge.StageRead, Complete: true}
+	}
+}
+
+// asListed settles a series that Graph lists and does not show by its id: its rows are all that is known of it.
+func (p *mirrorPage) asListed(series graph.EventID, complete bool) {
+	p.marks[series] = bridge.Mark{Series: series, Stage: bridge.StageDerive, Complete: complete, Unread: true}
+}
+
+// askIn has another calendar, which mirrors some series too, ask whether it still has them.
+func (p *mirrorPage) askIn(elsewhere map[graph.EventID]bridge.CalendarID, fresh map[graph.EventID]graph.EventID) {
+	for id, cal := range elsewhere {
+		if series := fresh[id]; !slices.Contains(p.asks[cal], series) {
+			p.asks[cal] = append(p.asks[cal], series)
+		}
 	}
 }
 
@@ -61,12 +78,14 @@ func (p *mirrorPage) askAgain(r bridge.Row) {
 
 // doubt has a row that a listing does not name asked for anew: an event by its id, an occurrence by its series.
 func (p *mirrorPage) doubt(r bridge.Row) {
-	if r.IsInstance() {
-		p.remove(r.ID)
-		p.mark(r.Series, bridge.StageRead)
+	if !r.IsInstance() {
+		p.mark(r.ID, bridge.StageAsk)
 		return
 	}
-	p.mark(r.ID, bridge.StageAsk)
+	p.remove(r.ID)
+	if p.marks[r.Series].Stage < bridge.StageRead { // else what was said of the series itself tells more
+		p.mark(r.Series, bridge.StageRead)
+	}
 }
 
 // drop removes rows of a series, so that what is left of it is derived.
@@ -78,7 +97,7 @@ func (p *mirrorPage) drop(series graph.EventID, rows []bridge.Row) {
 }
 
 func (p *mirrorPage) build(id bridge.CalendarID, seq int64) bridge.MirrorPage {
-	m := bridge.MirrorPage{Calendar: id, Seq: seq, Cursor: p.cursor}
+	m := bridge.MirrorPage{Calendar: id, Seq: seq, Cursor: p.cursor, Asks: p.asks}
 	for _, r := range p.rows {
 		m.Rows = append(m.Rows, r)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
 	"outbridge/caldav/ics"
 )
 
@@ -21,6 +22,7 @@ import (
 type draft struct {
 	bridge.Derived
 	have    bridge.Object // the series' object as it is
+	past    bridge.Past   // what there was before
 	exists  bool
 	failed  bool // it stays as it is
 	object  *bridge.Object
@@ -39,11 +41,20 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark) (one draft, err erro
 	if err != nil {
 		return one, err
 	}
+	if m.Unread {
+		defer func() {
+			one.Losses = append(one.Losses, convert.Loss{Event: m.Series, Field: "event",
+				Reason: "Outlook lists it and does not show it by itself; what its list does not tell is missing."})
+		}()
+	}
 	s, ok, err := d.series(rows, m.Complete)
 	if err != nil || !ok {
 		return one, err
 	}
-	if err := one.render(d.cal, s); err != nil {
+	past := func(uid string) (bridge.Past, error) {
+		return d.store.Past(ctx, d.cal.ID, m.Series, uid, ownUID(uid, m.Series))
+	}
+	if err := one.render(d.cal, s, past); err != nil {
 		// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
 		d.log.Error("a series cannot be converted; its last good object is served", "series", m.Series, "err", err)
 		one.failed = true
@@ -52,12 +63,25 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark) (one draft, err erro
 	return one, nil
 }
 
-// render makes the object of a series; none where clients are to see none.
-func (one *draft) render(c bridge.Calendar, s convert.Series) error {
+// render makes the object of a series; none where clients are to see none. past tells of earlier objects with a UID: SEQUENCE
+// never falls for one, wherever it was seen before.
+func (one *draft) render(c bridge.Calendar, s convert.Series, past func(uid string) (bridge.Past, error)) error {
 	if one.exists {
 		s.Sequence, s.Modified = one.have.Sequence+1, one.have.Stamp.Add(time.Second)
 	}
 	cal, losses, err := toICS(s)
+	if err == nil {
+		if one.past, err = past(uidOf(cal, s)); err != nil {
+			return err
+		}
+		if one.past.Sequence >= s.Sequence {
+			s.Sequence = one.past.Sequence + 1
+			if after := one.past.Stamp.Add(time.Second); after.After(s.Modified) {
+				s.Modified = after
+			}
+			cal, losses, err = toICS(s)
+		}
+	}
 	one.Losses = losses
 	switch {
 	case errors.Is(err, convert.ErrNoInstances):
@@ -74,18 +98,24 @@ func (one *draft) render(c bridge.Calendar, s convert.Series) error {
 		one.Losses = nil
 		return nil
 	}
-	uid := convert.UID(s.Event)
-	if p := firstEvent(cal).Props.Get(ical.PropUID); p != nil {
-		uid = p.Value
-	}
 	series := s.Event.ID
 	one.content = cal
 	one.object = &bridge.Object{
-		Calendar: c.ID, Series: series, Name: shortHash(string(c.GraphID)+"\x00"+string(series), 32) + ".ics", UID: uid,
+		Calendar: c.ID, Series: series, Name: shortHash(string(c.GraphID)+"\x00"+string(series), 32) + ".ics", UID: uidOf(cal, s),
 		Sequence: s.Sequence, Stamp: stampOf(cal), First: first, Last: last,
 	}
 	return one.encode()
 }
+
+func uidOf(cal *ical.Calendar, s convert.Series) string {
+	if p := firstEvent(cal).Props.Get(ical.PropUID); p != nil {
+		return p.Value
+	}
+	return convert.UID(s.Event)
+}
+
+// ownUID is the UID of a series where another one of the calendar has its own already.
+func ownUID(uid string, series graph.EventID) string { return uid + "-" + shortHash(string(series), 8) }
 
 // encode sets what follows from the content.
 func (one *draft) encode() error {
@@ -100,6 +130,9 @@ func (one *draft) encode() error {
 
 // rename gives the object another UID.
 func (one *draft) rename(uid string) error {
+	if uid == one.object.UID {
+		return nil
+	}
 	one.object.UID = uid
 	for _, c := range one.content.Children {
 		if c.Name == ical.CompEvent {

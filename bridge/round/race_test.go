@@ -1,6 +1,7 @@
 package round_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"outbridge/bridge/dav"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/sqlstore"
 	"outbridge/caldav"
 )
 
@@ -108,7 +110,7 @@ func TestSaveDuringFirstRound(t *testing.T) {
 		}
 	})
 	id := w.Box.Calendar().Create(meeting("Saved", 3, 15))
-	saved := w.Client.Events(w.Ctx, []graph.EventID{id})[0]
+	saved := w.Client.Events(w.Ctx, "", []graph.EventID{id})[0]
 	w.Must(saved.Err)
 	done := make(chan error, 1)
 	go func() {
@@ -148,4 +150,43 @@ func TestSaveDuringFirstRound(t *testing.T) {
 	w.Pass(time.Minute)
 	w.Check()
 	w.Changes(0)
+}
+
+// contested is a store into whose mirrors somebody else writes before every other Stage.
+type contested struct {
+	*sqlstore.Store
+	stages atomic.Int64
+}
+
+func (c *contested) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list []bridge.Derived) error {
+	if c.stages.Add(1)%2 == 1 {
+		_, err := c.Mirror(ctx, bridge.MirrorPage{Calendar: id, Seq: seq, Gone: []graph.EventID{"nothing"}})
+		if err != nil {
+			return err
+		}
+	}
+	return c.Store.Stage(ctx, id, seq, list)
+}
+
+// TestStreamOfWrites: however often others write, each page of series is done at most once more, and never the whole.
+func TestStreamOfWrites(t *testing.T) {
+	w := newWorld(t, func(s *graphsim.Server) { s.MaxPage = 500 })
+	const events, pages = 2450, 25
+	for i := range events {
+		w.Box.Calendar().Create(meeting("Meeting", i%300, 9))
+	}
+	w.Round()
+	store := &contested{Store: w.Store}
+	w.Rounds.Store = store
+	w.Rounds.HTML = true // so that all is made again
+	c, err := w.Store.Calendar(w.Ctx, 1)
+	w.Must(err)
+	w.Must(w.Store.MarkAll(w.Ctx, c.ID, "test"))
+	w.Must(w.Rounds.Deriver(w.Ctx, "alice", c, bridge.Settings{}).Derive(w.Ctx))
+	if n := store.stages.Load(); n != 2*pages {
+		t.Errorf("%d pages were written, want %d, each twice", n, pages)
+	}
+	if left, err := w.Store.CountMarked(w.Ctx, 1, bridge.StageDerive); left != 0 || err != nil {
+		t.Errorf("%d series are left, %v", left, err)
+	}
 }

@@ -35,7 +35,7 @@ func (r *resolver) reconcile(ctx context.Context, p *mirrorPage, master graph.Ev
 	s := r.deriver.newSeries()
 	s.Event = master
 	var err error
-	if s.Exceptions, err = untold(master, c.instances); err != nil {
+	if s.Exceptions, err = untold(master, c.named()); err != nil {
 		return err
 	}
 	known := false
@@ -47,7 +47,7 @@ func (r *resolver) reconcile(ctx context.Context, p *mirrorPage, master graph.Ev
 		p.settle(master.ID, true)
 		return nil
 	}
-	instances, err := r.graph.Instances(ctx, master.ID, r.cal.Window.Start, r.cal.Window.End)
+	instances, err := r.graph.Instances(ctx, r.cal.GraphID, master.ID, r.cal.Window.Start, r.cal.Window.End)
 	switch {
 	case err == nil:
 		c.replace(p, instances)
@@ -60,6 +60,17 @@ func (r *resolver) reconcile(ctx context.Context, p *mirrorPage, master graph.Ev
 	return nil
 }
 
+// named are the instances that count as exceptions where the master does not name them: those that this round's pages named, and
+// all where it names none whatever.
+func (c comparison) named() (list []bridge.Row) {
+	for _, row := range c.instances {
+		if row.Round == c.round || c.master.ExceptionOccurrences == nil {
+			list = append(list, row)
+		}
+	}
+	return list
+}
+
 // agree reports whether the rows are what the master stands for, but for stale ones, which are of a schedule before.
 func (c comparison) agree(fresh bool) (stale []bridge.Row, agree bool) {
 	seen := map[convert.Span]bool{}
@@ -67,7 +78,7 @@ func (c comparison) agree(fresh bool) (stale []bridge.Row, agree bool) {
 		seen[row.Span] = seen[row.Span] || row.Round == c.round
 	}
 	// A master that does not tell what is cancelled: whatever its pages left out may be.
-	silent := c.master.ExceptionOccurrences == nil && fresh
+	silent := (c.master.ExceptionOccurrences == nil || c.master.CancelledOccurrences == nil) && fresh
 	agree = true
 	for _, row := range c.instances {
 		inside := touches(row.Span, c.sure)
@@ -92,11 +103,18 @@ func (c comparison) agree(fresh bool) (stale []bridge.Row, agree bool) {
 	return stale, agree
 }
 
-// replace puts the instances that Graph names in place of all rows. It is known to leave exceptions out of them now and
-// then.
+// replace puts the instances that Graph names in place of all rows. It is known to leave exceptions out of them now and then, as
+// it does of the master: those that this round's pages named stay, unless the master says that they are cancelled.
 func (c comparison) replace(p *mirrorPage, instances []graph.Event) {
+	cancelled := map[string]bool{}
+	for _, id := range c.master.CancelledOccurrences {
+		cancelled[graph.OccurrenceDate(id)] = true
+	}
 	for _, row := range c.instances {
-		p.remove(row.ID)
+		e, err := eventOf(row)
+		if row.Kind != bridge.KindException || row.Round != c.round || err != nil || cancelled[graph.OccurrenceDate(e.OccurrenceID)] {
+			p.remove(row.ID)
+		}
 	}
 	for _, e := range slices.Concat(c.master.ExceptionOccurrences, instances) {
 		if e.ID == "" {
@@ -126,14 +144,15 @@ func (c comparison) keepFresh(p *mirrorPage) {
 	p.settle(c.master.ID, any)
 }
 
-// untold are the exceptions among the rows of a series where Graph would not tell its master's: those of the window are
-// then all that is known.
+// untold are the exceptions among the rows of a series that its master does not name: where Graph would not tell any, those of the
+// window are all that is known, and else it may list one that it leaves out there.
 func untold(master graph.Event, rows []bridge.Row) (list []graph.Event, err error) {
-	if master.ExceptionOccurrences != nil {
-		return nil, nil
+	told := map[graph.EventID]bool{}
+	for _, e := range master.ExceptionOccurrences {
+		told[e.ID] = true
 	}
 	for _, row := range rows {
-		if row.Kind == bridge.KindException {
+		if row.Kind == bridge.KindException && !told[row.ID] {
 			e, err := eventOf(row)
 			if err != nil {
 				return nil, err

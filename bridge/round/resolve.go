@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
@@ -18,13 +19,49 @@ type resolver struct {
 	*mirror
 	deriver  *Deriver
 	siblings *siblings
+	memory   *calendarMemory
+	foreign  bool                   // the calendar is somebody else's
+	missed   map[graph.EventID]bool // what Graph would not show for the first time in this round
 	// refused are series whose masters Graph will not show; they stay marked to be read.
 	refused []graph.EventID
 }
 
 // resolve asks all that is open. The error joins what could not be answered; that stays marked for the next round.
 func (r *resolver) resolve(ctx context.Context) error {
+	if err := r.again(ctx, r.readAgain); err != nil {
+		return err
+	}
 	return errors.Join(r.each(ctx, bridge.StageAsk, askPage, r.ask), r.each(ctx, bridge.StageRead, readPage, r.read))
+}
+
+// rereadEvery is how often a master that Graph lists and does not show is asked for.
+const rereadEvery = time.Hour
+
+// readAgain marks for reading the masters that Graph has not shown so far, now and then.
+func (r *resolver) readAgain(ctx context.Context) error {
+	now := r.now()
+	if bridge.Elapsed(now, r.memory.reread) < rereadEvery {
+		return nil
+	}
+	after := graph.EventID("")
+	for {
+		ids, err := r.store.Unread(ctx, r.cal.ID, after, listPage)
+		if err != nil {
+			return err
+		}
+		p := newPage()
+		for _, id := range ids {
+			p.marks[id] = bridge.Mark{Series: id, Stage: bridge.StageRead, Complete: true, Unread: true}
+			after = id
+		}
+		if err := r.write(ctx, p); err != nil {
+			return err
+		}
+		if len(ids) < listPage {
+			r.memory.reread = now
+			return nil
+		}
+	}
 }
 
 // answers are what a step found out, to be written in one page, and what it could not.
@@ -34,7 +71,7 @@ type answers struct {
 }
 
 // each does the marked series of a stage, so many between two writes.
-func (r *resolver) each(ctx context.Context, stage, size int, do func(context.Context, []graph.EventID, *answers) error) error {
+func (r *resolver) each(ctx context.Context, stage, size int, do func(context.Context, []bridge.Mark, *answers) error) error {
 	total, err := r.store.CountMarked(ctx, r.cal.ID, stage)
 	if err != nil || total == 0 {
 		return err
@@ -52,7 +89,7 @@ func (r *resolver) each(ctx context.Context, stage, size int, do func(context.Co
 			}
 			ids = seriesOf(marks)
 			a = answers{mirrorPage: newPage()}
-			if err := do(ctx, ids, &a); err != nil {
+			if err := do(ctx, marks, &a); err != nil {
 				return err
 			}
 			return r.write(ctx, a.mirrorPage)
@@ -77,7 +114,8 @@ func seriesOf(marks []bridge.Mark) []graph.EventID {
 }
 
 // ask settles tombstones: a tombstone also comes for an event outside the window that was added or changed.
-func (r *resolver) ask(ctx context.Context, ids []graph.EventID, a *answers) error {
+func (r *resolver) ask(ctx context.Context, marks []bridge.Mark, a *answers) error {
+	ids := seriesOf(marks)
 	rows, err := r.store.Rows(ctx, r.cal.ID, ids)
 	if err != nil {
 		return err
@@ -86,41 +124,102 @@ func (r *resolver) ask(ctx context.Context, ids []graph.EventID, a *answers) err
 	if err != nil {
 		return err
 	}
-	for _, res := range r.graph.Events(ctx, ids) {
-		if err := r.answer(ctx, a, res, rows[res.ID], elsewhere); err != nil {
+	results := r.graph.Events(ctx, r.cal.GraphID, ids)
+	listed := r.listed(ctx, results, marks, rows)
+	r.siblings.look(ctx, slices.DeleteFunc(slices.Clone(results), func(res graph.Result) bool { return listed[res.ID] }))
+	for i, res := range results {
+		if err := r.answer(ctx, a, res, listed[res.ID], marks[i], rows[res.ID], elsewhere); err != nil {
 			a.open = errors.Join(a.open, err)
 		}
 	}
 	return nil
 }
 
-// answer takes what Graph said of one asked id.
-func (r *resolver) answer(ctx context.Context, a *answers, res graph.Result, have bridge.Row, elsewhere map[graph.EventID]bridge.CalendarID) error {
-	switch {
-	case isGone(res.Err):
+// listed puts in place of refusals what the list of the calendar's events says, which names events too that Graph does not show
+// by their ids, and tells of which. It is asked where that has happened before, and where it is to be expected: of calendars of
+// other people.
+func (r *resolver) listed(ctx context.Context, results []graph.Result, marks []bridge.Mark, rows map[graph.EventID]bridge.Row) map[graph.EventID]bool {
+	var doubtful []graph.Event
+	at := map[graph.EventID]int{}
+	for i, res := range results {
+		row, known := rows[res.ID]
+		e, err := eventOf(row)
+		if known && err == nil && e.ICalUID != "" && !row.IsInstance() && row.Kind != bridge.KindOrphan && isHidden(res.Err) &&
+			(r.foreign || marks[i].Unread || !isGone(res.Err)) {
+			at[res.ID] = i
+			doubtful = append(doubtful, e)
+		}
+	}
+	if len(doubtful) == 0 {
+		return nil
+	}
+	listed := map[graph.EventID]bool{}
+	for _, found := range r.graph.Listed(ctx, r.cal.GraphID, doubtful) {
+		switch i := at[found.ID]; {
+		case isUnlisted(found.Err): // the refusal counts
+		case found.Err != nil:
+			results[i].Err = found.Err
+		case found.Event.ID != "":
+			results[i] = found
+			listed[found.ID] = true
+		default:
+			results[i].Err = errNotListed
+		}
+	}
+	return listed
+}
+
+// errNotListed says that an event is neither to be had by its id nor named by a list: it is gone.
+var errNotListed = errors.New("Graph neither shows nor lists the event")
+
+// answer takes what Graph said of one asked id. listed: it is the list of the calendar's events that said it.
+func (r *resolver) answer(ctx context.Context, a *answers, res graph.Result, listed bool, mark bridge.Mark, have bridge.Row, elsewhere map[graph.EventID]bridge.CalendarID) error {
+	drop := func() error {
 		rows, err := r.store.SeriesRows(ctx, r.cal.ID, res.ID) // of a series its occurrences too
 		a.drop(res.ID, rows)
 		return err
+	}
+	switch {
+	case isGone(res.Err), errors.Is(res.Err, errNotListed):
+		return drop()
+	case isHidden(res.Err) && mark.Unread && !r.missed[res.ID]:
+		r.log.Warn("an event that has changed is not shown by Graph, nor known from a list", "event", res.ID, "err", res.Err)
+		a.asListed(res.ID, false)
+		return nil
+	case isHidden(res.Err):
+		r.missed[res.ID] = true
+		a.marks[res.ID] = bridge.Mark{Series: res.ID, Stage: bridge.StageAsk, Unread: true} // once more in the next round
+		return res.Err
 	case res.Err != nil:
 		return res.Err
 	}
 	e := res.Event
 	e.ID = res.ID
 	row := rowOf(e, r.cal.Round)
-	here, err := r.siblings.isHere(ctx, e, false, elsewhere)
+	here, err := r.siblings.isHere(ctx, e, listed, elsewhere)
 	if err != nil {
 		return err
 	}
 	switch {
+	case !here:
+		return drop()
+	case listed && row.Kind == bridge.KindSingle && !isPast(row.Span.End, r.cal.Window):
+		a.put(row)
+		a.asListed(row.ID, true)
 	case have.Kind == bridge.KindOrphan:
 		row.Kind, row.Series = bridge.KindOrphan, e.ID
 		a.put(row)
 		a.mark(e.ID, bridge.StageDerive)
 	case row.IsInstance():
-		a.take(row)
-		a.mark(e.ID, bridge.StageDerive) // nothing of its own: the series that it belongs to shows it
-	case !here, row.Kind == bridge.KindSingle && isPast(row.Span.End, r.cal.Window) && !isPast(have.Span.End, r.cal.Window):
-		a.drop(e.ID, []bridge.Row{row})
+		// Nothing of its own: the series that it belongs to shows it. That one need not be here, for no listing has named it.
+		row.Round = 0
+		a.put(row)
+		if a.marks[row.Series].Stage < bridge.StageRead {
+			a.mark(row.Series, bridge.StageRead)
+		}
+		a.mark(e.ID, bridge.StageDerive)
+	case row.Kind == bridge.KindSingle && isPast(row.Span.End, r.cal.Window) && !isPast(have.Span.End, r.cal.Window):
+		return drop()
 	default:
 		a.take(row)
 	}
@@ -128,7 +227,8 @@ func (r *resolver) answer(ctx context.Context, a *answers, res graph.Result, hav
 }
 
 // read reads masters, with their exceptions and cancellations.
-func (r *resolver) read(ctx context.Context, ids []graph.EventID, a *answers) error {
+func (r *resolver) read(ctx context.Context, marks []bridge.Mark, a *answers) error {
+	ids := seriesOf(marks)
 	elsewhere, err := r.store.Elsewhere(ctx, r.cal.ID, ids)
 	if err != nil {
 		return err
@@ -141,17 +241,30 @@ func (r *resolver) read(ctx context.Context, ids []graph.EventID, a *answers) er
 		}
 		refs = append(refs, graph.MasterRef{ID: id, Zone: zoneOfRows(rows[id])})
 	}
-	for _, res := range r.masters(ctx, refs) {
-		if err := r.master(ctx, a, res, rows[res.ID], elsewhere); err != nil {
+	results := r.masters(ctx, refs)
+	var doubtful []graph.Result
+	for i, res := range results {
+		if !r.isNamed(marks[i], rows[res.ID]) {
+			doubtful = append(doubtful, res)
+		}
+	}
+	r.siblings.look(ctx, doubtful)
+	for i, res := range results {
+		if err := r.master(ctx, a, res, marks[i], rows[res.ID], elsewhere); err != nil {
 			a.open = errors.Join(a.open, err)
 		}
 	}
 	return nil
 }
 
+// isNamed reports whether a listing has named a series, and nothing has taken that back since.
+func (r *resolver) isNamed(mark bridge.Mark, rows []bridge.Row) bool {
+	return mark.Complete || slices.ContainsFunc(rows, func(row bridge.Row) bool { return row.Round == r.cal.Round })
+}
+
 // masters reads masters each in its own zone. Where the zone was not known beforehand, a second reading follows.
 func (r *resolver) masters(ctx context.Context, refs []graph.MasterRef) []graph.Result {
-	results := r.graph.Masters(ctx, refs)
+	results := r.graph.Masters(ctx, r.cal.GraphID, refs)
 	var again []graph.MasterRef
 	for i, res := range results {
 		if zone := seriesZone(res.Event); res.Err == nil && refs[i].Zone == "" && zone != "" && !res.Event.IsAllDay {
@@ -161,7 +274,7 @@ func (r *resolver) masters(ctx context.Context, refs []graph.MasterRef) []graph.
 	if len(again) == 0 {
 		return results
 	}
-	second := r.graph.Masters(ctx, again)
+	second := r.graph.Masters(ctx, r.cal.GraphID, again)
 	for i := range results {
 		if j := slices.IndexFunc(second, func(s graph.Result) bool { return s.ID == results[i].ID }); j >= 0 && second[j].Err == nil {
 			results[i] = second[j]
@@ -187,29 +300,28 @@ func zoneOfRows(rows []bridge.Row) string {
 	return ""
 }
 
-// seriesZone is the zone to read a master in: its own where that is a known one and not UTC, else "".
+// seriesZone is the zone to read a master in: its own, by a name that Graph takes, where that is a known one and not UTC,
+// else "".
 func seriesZone(e graph.Event) string {
-	if _, iana, ok := convert.LoadZone(e.OriginalStartTimeZone); ok && iana != "UTC" && iana != "Etc/UTC" {
-		return e.OriginalStartTimeZone
+	if zone := convert.GraphZone(e.OriginalStartTimeZone); zone != "UTC" && zone != "Etc/UTC" {
+		return zone
 	}
 	return ""
 }
 
 // master takes what Graph said of one master.
-func (r *resolver) master(ctx context.Context, a *answers, res graph.Result, rows []bridge.Row, elsewhere map[graph.EventID]bridge.CalendarID) error {
+func (r *resolver) master(ctx context.Context, a *answers, res graph.Result, mark bridge.Mark, rows []bridge.Row, elsewhere map[graph.EventID]bridge.CalendarID) error {
 	have, known := masterRow(rows)
 	fresh := known && have.Round == r.cal.Round // this round's pages named it
+	named := r.isNamed(mark, rows)
 	switch {
-	case isGone(res.Err) && fresh:
-		// The delta has just listed it and sent no tombstone: Graph contradicts itself, or the series was deleted since.
-		// The next round asks once more.
-		a.mark(res.ID, bridge.StageAsk)
-		return nil
+	case isHidden(res.Err) && known && (named || !isGone(res.Err)): // to deny access is not to say that it is gone
+		return r.hidden(a, res, mark, have, rows)
 	case isGone(res.Err) && known:
 		a.drop(res.ID, rows)
 		return nil
-	case isGone(res.Err):
-		return r.orphans(ctx, a, res.ID, rows)
+	case isHidden(res.Err) && !known:
+		return r.orphans(ctx, a, res.ID, rows, named)
 	case res.Err != nil:
 		if !graph.IsUnavailable(res.Err) && known {
 			r.refused = append(r.refused, res.ID)
@@ -218,7 +330,7 @@ func (r *resolver) master(ctx context.Context, a *answers, res graph.Result, row
 	}
 	e := res.Event
 	e.ID = res.ID
-	here, err := r.siblings.isHere(ctx, e, fresh, elsewhere)
+	here, err := r.siblings.isHere(ctx, e, named, elsewhere)
 	if err != nil {
 		return err
 	}
@@ -236,9 +348,35 @@ func (r *resolver) master(ctx context.Context, a *answers, res graph.Result, row
 	return r.reconcile(ctx, a.mirrorPage, e, rows, fresh)
 }
 
+// hidden takes that Graph lists a master and will not show it. Perhaps it was deleted since, which the next round tells, or Graph
+// contradicts itself for a moment. If it goes on to do so, the series is what was listed of it.
+func (r *resolver) hidden(a *answers, res graph.Result, mark bridge.Mark, have bridge.Row, rows []bridge.Row) error {
+	if !mark.Unread || r.missed[res.ID] {
+		r.missed[res.ID] = true
+		a.marks[res.ID] = bridge.Mark{Series: res.ID, Stage: bridge.StageRead, Complete: true, Unread: true}
+		r.refused = append(r.refused, res.ID)
+		if isGone(res.Err) {
+			return nil
+		}
+		return res.Err
+	}
+	r.log.Warn("Graph lists a series and does not show it; it is served as it was listed", "series", res.ID, "err", res.Err)
+	current := false // whether occurrences were listed with it
+	for _, row := range rows {
+		current = current || row.IsInstance() && row.Round >= have.Round
+	}
+	for _, row := range rows {
+		if current && row.IsInstance() && row.Round < have.Round {
+			a.remove(row.ID)
+		}
+	}
+	a.asListed(res.ID, current)
+	return nil
+}
+
 // orphans makes events of their own of occurrences whose master is not in the mailbox: whoever was invited to single
-// occurrences has just these.
-func (r *resolver) orphans(ctx context.Context, a *answers, master graph.EventID, rows []bridge.Row) error {
+// occurrences has just these. named: a listing has named them.
+func (r *resolver) orphans(ctx context.Context, a *answers, master graph.EventID, rows []bridge.Row, named bool) error {
 	a.mark(master, bridge.StageDerive)
 	if len(rows) == 0 {
 		return nil
@@ -248,8 +386,12 @@ func (r *resolver) orphans(ctx context.Context, a *answers, master graph.EventID
 		ids[i] = row.ID
 	}
 	var failed error
-	for _, res := range r.graph.Events(ctx, ids) { // in a delta an occurrence is a skeleton
+	hidden := map[graph.EventID]convert.Span{}
+	for i, res := range r.graph.Events(ctx, r.cal.GraphID, ids) { // in a delta an occurrence is a skeleton
 		switch {
+		case isHidden(res.Err) && (named || !isGone(res.Err)):
+			hidden[res.ID] = rows[i].Span
+			fallthrough
 		case isGone(res.Err):
 			a.remove(res.ID)
 			a.mark(res.ID, bridge.StageDerive)
@@ -263,20 +405,18 @@ func (r *resolver) orphans(ctx context.Context, a *answers, master graph.EventID
 			a.mark(res.ID, bridge.StageDerive)
 		}
 	}
-	return failed
-}
-
-// askAgain asks for events that have turned up in another calendar.
-func (r *resolver) askAgain(ctx context.Context, ids []graph.EventID) error {
-	rows, err := r.store.Rows(ctx, r.cal.ID, ids)
+	err := r.view(ctx, hidden, func(e graph.Event) {
+		row := rowOf(e, r.cal.Round)
+		row.Series, row.Kind = row.ID, bridge.KindOrphan
+		a.put(row)
+		a.asListed(row.ID, true)
+	})
 	if err != nil {
-		return err
+		for id := range hidden { // they stay as they are until the view can be had
+			delete(a.gone, id)
+			delete(a.marks, id)
+		}
+		a.marks[master] = bridge.Mark{Series: master, Stage: bridge.StageRead, Complete: true}
 	}
-	p := newPage()
-	for _, row := range rows {
-		row.Round = min(row.Round, r.cal.Round-1)
-		p.put(row)
-		p.askAgain(row)
-	}
-	return r.write(ctx, p)
+	return errors.Join(failed, err)
 }

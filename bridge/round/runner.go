@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"outbridge/bridge"
+	"outbridge/bridge/graph"
 )
 
 // parallelCals is how many calendars of one mailbox are in work at once; the client holds the request limit.
@@ -35,7 +36,7 @@ type Store interface {
 	bridge.MirrorStore
 	bridge.ProgressStore
 	bridge.StagingStore
-	bridge.StatusStore
+	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 }
 
 // Runner does the rounds of mailboxes. All fields are set before the first call.
@@ -138,10 +139,10 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 	}
 	g.Wait()
 	for _, from := range rounds {
-		for id, events := range from.follower.arrived {
+		for id := range from.asked {
 			i := slices.IndexFunc(cals, func(c bridge.Calendar) bool { return c.ID == id })
 			if i >= 0 && errs[i] == nil {
-				errs[i] = rounds[i].do(ctx, func(ctx context.Context) error { return rounds[i].askAgain(ctx, events) })
+				errs[i] = rounds[i].do(ctx, rounds[i].settle)
 			}
 		}
 	}
@@ -166,7 +167,7 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 // calendarRound is a round of one calendar, of all that the account serves.
 func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *calendarRound {
 	one := &calendarRound{
-		status: r.Store, progress: r.Store, memory: r.memory.account(m.Name).calendar(c),
+		counts: r.Store.Counts, progress: r.Store, memory: r.memory.account(m.Name).calendar(c),
 		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID},
 		options: options{checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
 			count: r.Count, published: r.Published},
@@ -184,11 +185,12 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 	one.deriver.tell = tell
 	one.mirror = &mirror{
 		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: periods{r.History, r.Horizon}, now: r.now,
-		report: &one.report, tell: tell,
+		report: &one.report, tell: tell, asked: map[bridge.CalendarID]bool{},
 	}
 	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: isForeign(c, all)}
 	one.siblings = &siblings{graph: one.graph, cal: c, served: all}
-	one.resolver = &resolver{mirror: one.mirror, deriver: one.deriver, siblings: one.siblings}
+	one.resolver = &resolver{mirror: one.mirror, deriver: one.deriver, siblings: one.siblings, memory: one.memory,
+		foreign: one.follower.foreign, missed: map[graph.EventID]bool{}}
 	return one
 }
 
@@ -215,6 +217,9 @@ func (r *Runner) setState(ctx context.Context, a bridge.Account, s bridge.State)
 	}
 	s.TokenVersion = fresh.TokenVersion
 	old := fresh.State
+	if old.Reason == s.Reason && old.AADSTS == s.AADSTS {
+		s.Said = old.Said // its words may differ from one time to the next
+	}
 	if old.Code == s.Code && old.Fault == s.Fault && old.Final == s.Final && old.Claims == s.Claims &&
 		(!s.Final || old.TokenVersion == s.TokenVersion) {
 		return nil

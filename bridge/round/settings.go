@@ -2,6 +2,7 @@ package round
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -25,22 +26,23 @@ func (r *Runner) settings(ctx context.Context, m Mailbox, a bridge.Account) (s b
 	}
 	account.set(&account.settings, r.now())
 	counted, n := graph.CountRequests(ctx)
-	s = bridge.Settings{Colors: map[string]string{}}
-	zone, err := m.Graph.MailboxZone(counted)
-	if err == nil {
+	s = a.Settings
+	// Not every cloud has both, so each is taken without the other.
+	zone, zoneErr := m.Graph.MailboxZone(counted)
+	if zoneErr == nil {
 		s.Zone = zone
-		var list []graph.Category
-		if list, err = m.Graph.Categories(counted); err == nil {
-			for _, c := range list {
-				if hex := convert.PresetColor(c.Color); hex != "" {
-					s.Colors[c.DisplayName] = hex
-				}
+	}
+	list, listErr := m.Graph.Categories(counted)
+	if listErr == nil {
+		s.Colors = map[string]string{}
+		for _, c := range list {
+			if hex := convert.PresetColor(c.Color); hex != "" {
+				s.Colors[c.DisplayName] = hex
 			}
 		}
 	}
-	if err != nil {
-		r.log().Warn("the mailbox's settings cannot be read; those known are used", "account", m.Name, "err", err)
-		return a.Settings, n.Load(), nil
+	if err := errors.Join(zoneErr, listErr); err != nil {
+		r.log().Warn("not all of the mailbox's settings can be read; those known are used", "account", m.Name, "err", err)
 	}
 	if s.Zone != a.Settings.Zone || !maps.Equal(s.Colors, a.Settings.Colors) {
 		return s, n.Load(), r.Store.SetSettings(ctx, a.ID, s)

@@ -17,26 +17,62 @@ type siblings struct {
 	served []bridge.Calendar // all of the account, cal among them
 	// unserved are ids that links have named: whether they are of a calendar that is not served.
 	unserved map[graph.CalendarID]bool
+	// listed is what the list of the calendar's events said of those that do not say where they lie.
+	listed map[graph.EventID]graph.Result
 }
 
 var calendarInLink = regexp.MustCompile(`(?i)calendars(?:\('([^']+)'\)|/([^/?]+))`)
 
-// isHere reports whether an event that Graph has is in this calendar. fresh: this round's pages named it here.
-func (s *siblings) isHere(ctx context.Context, e graph.Event, fresh bool, elsewhere map[graph.EventID]bridge.CalendarID) (bool, error) {
+// look asks the list of the calendar's events for those that Graph has and whose answers leave out the link, so that isHere knows
+// of them: some answers do so where properties are selected, and an event may be at the path of a calendar that it has left.
+func (s *siblings) look(ctx context.Context, results []graph.Result) {
+	s.listed = map[graph.EventID]graph.Result{}
+	var doubtful []graph.Event
+	for _, res := range results {
+		e := res.Event
+		if e.ID = res.ID; res.Err == nil && e.ICalUID != "" && !rowOf(e, 0).IsInstance() && !calendarInLink.MatchString(e.CalendarLink) {
+			doubtful = append(doubtful, e)
+		}
+	}
+	if len(doubtful) == 0 {
+		return
+	}
+	for _, found := range s.graph.Listed(ctx, s.cal.GraphID, doubtful) {
+		s.listed[found.ID] = found
+	}
+}
+
+// isHere reports whether an event that Graph has is in this calendar. named: a listing has named it here.
+func (s *siblings) isHere(ctx context.Context, e graph.Event, named bool, elsewhere map[graph.EventID]bridge.CalendarID) (bool, error) {
 	if m := calendarInLink.FindStringSubmatch(e.CalendarLink); m != nil {
 		text, err := url.PathUnescape(m[1] + m[2])
 		id := graph.CalendarID(text)
 		if other, ok := s.find(id); ok && err == nil {
 			return other.ID == s.cal.ID, nil
 		}
-		if err == nil && !fresh {
+		if err == nil && !named {
 			if unserved, err := s.isUnserved(ctx, id); err != nil || unserved {
 				return false, err
 			}
 		}
 	}
+	if named {
+		return true, nil
+	}
+	found, asked := s.listed[e.ID]
+	if asked && found.Err == nil {
+		return found.Event.ID != "", nil
+	}
+	if asked && !isUnlisted(found.Err) {
+		return false, found.Err
+	}
 	_, moved := elsewhere[e.ID]
-	return fresh || !moved, nil
+	return !moved, nil
+}
+
+// isUnlisted reports that Graph will look for no event in the list of a calendar's events, and never will.
+func isUnlisted(err error) bool {
+	return graph.IsNotOffered(err) && !graph.IsAccessDenied(err) && !isGone(err)
 }
 
 // find is the served calendar of the same mailbox with that id.

@@ -53,6 +53,10 @@ func TestStatesOfASignIn(t *testing.T) {
 			a, err := w.Store.Account(w.Ctx, "alice")
 			w.Must(err)
 			s := a.State
+			if (s.Said != "") != (tt.fault.AADSTS != 0) {
+				t.Errorf("Microsoft says %q", s.Said)
+			}
+			s.Said = ""
 			if s.Code != tt.code || s.Final != tt.final || s.Fault != tt.fault || !strings.Contains(s.Claims, tt.asks) || (s.Claims == "") != (tt.asks == "") {
 				t.Errorf("state %+v", s)
 			}

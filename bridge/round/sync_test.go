@@ -1,6 +1,8 @@
 package round_test
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -280,13 +282,18 @@ func TestForgottenTokensChangeNothing(t *testing.T) {
 // TestDeliveries: whatever order, repetition and page size Graph chooses, the outcome is the same.
 func TestDeliveries(t *testing.T) {
 	for name, set := range map[string]func(*graphsim.Server){
-		"small pages": func(s *graphsim.Server) { s.MaxPage = 2; s.EmptyPages = true },
-		"replays":     func(s *graphsim.Server) { s.ReplayLast = true },
-		"duplicates":  func(s *graphsim.Server) { s.Duplicate = true; s.MaxPage = 3 },
-		"shuffled":    func(s *graphsim.Server) { s.Shuffle = 7; s.MaxPage = 3 },
-		"split":       func(s *graphsim.Server) { s.SplitSeries = true; s.MaxPage = 4 },
-		"exceptions":  func(s *graphsim.Server) { s.ExceptionPage = 1 },
-		"old cloud":   func(s *graphsim.Server) { s.NoCancelledOccurrences = true },
+		"small pages":             func(s *graphsim.Server) { s.MaxPage = 2; s.EmptyPages = true },
+		"replays":                 func(s *graphsim.Server) { s.ReplayLast = true },
+		"duplicates":              func(s *graphsim.Server) { s.Duplicate = true; s.MaxPage = 3 },
+		"shuffled":                func(s *graphsim.Server) { s.Shuffle = 7; s.MaxPage = 3 },
+		"split":                   func(s *graphsim.Server) { s.SplitSeries = true; s.MaxPage = 4 },
+		"exceptions":              func(s *graphsim.Server) { s.ExceptionPage = 1 },
+		"old cloud":               func(s *graphsim.Server) { s.NoCancelledOccurrences = true },
+		"usgov":                   func(s *graphsim.Server) { s.Cloud = "usgov" },
+		"china":                   func(s *graphsim.Server) { s.Cloud = "china"; s.Unknown = []string{"occurrenceId"}; s.Unnamed = true },
+		"no occurrenceId":         func(s *graphsim.Server) { s.Unknown = []string{"occurrenceId"} },
+		"no cancelledOccurrences": func(s *graphsim.Server) { s.Unknown = []string{"cancelledOccurrences"} },
+		"no exceptionOccurrences": func(s *graphsim.Server) { s.Unknown = []string{"exceptionOccurrences"}; s.Unnamed = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, set)
@@ -613,6 +620,83 @@ func TestSettings(t *testing.T) {
 	w.Changes(0)
 }
 
+// TestZonesOfTheField: a series in a zone with an odd name is read and shown in the zone that it means, and Graph is asked in
+// names that it takes alone; the world objects to others.
+func TestZonesOfTheField(t *testing.T) {
+	w := newWorld(t)
+	cal := w.Box.Calendar()
+	for name, real := range map[string][2]string{
+		"Eastern Standard Time 1": {"Eastern Standard Time", "America/New_York"}, "Eastern Daylight Time": {"Eastern Standard Time", "America/New_York"},
+		"/mozilla.org/20070129_1/Europe/Vienna": {"W. Europe Standard Time", "Europe/Vienna"}, "GMT+6:30": {"Myanmar Standard Time", "Asia/Yangon"},
+		"Mitteleuropäische Zeit": {"W. Europe Standard Time", "Europe/Berlin"},
+	} {
+		e := weekly("In "+name, 0, 23, "monday")
+		e.Zone, e.RealZone = name, real[0]
+		cal.Create(e)
+		defer func() {
+			if text := w.Object("In " + name); !strings.Contains(text, "DTSTART;TZID="+real[1]+":") || !strings.Contains(text, "BYDAY=MO") {
+				t.Errorf("%s:\n%s", name, text)
+			}
+		}()
+	}
+	w.Changes(5)
+}
+
+// TestSettingsOneByOne: where one of the settings is refused or fails, the other comes in all the same, and what was known of
+// the one stays.
+func TestSettingsOneByOne(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cloud  string
+		broken string // end of the path
+		status int
+	}{
+		"china":                {cloud: "china"},
+		"categories refused":   {broken: "masterCategories", status: 403},
+		"categories break":     {broken: "masterCategories", status: 500},
+		"categories not there": {broken: "masterCategories", status: 501},
+		"zone refused":         {broken: "mailboxSettings", status: 403},
+		"zone breaks":          {broken: "mailboxSettings", status: 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(s *graphsim.Server) { s.Cloud = tt.cloud })
+			w.Client.Attempts = 1
+			w.Rounds.Settings = true
+			w.Box.AddCategory("Travel", "preset7")
+			broken := true
+			w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+				if broken && tt.broken != "" && strings.HasSuffix(r.URL.Path, tt.broken) {
+					return &graphsim.Fault{Status: tt.status}
+				}
+				return nil
+			}
+			settings := func() bridge.Settings {
+				w.Round()
+				a, err := w.Store.EnsureAccount(w.Ctx, "alice")
+				w.Must(err)
+				return a.Settings
+			}
+			s := settings()
+			if zone, colors := tt.broken != "mailboxSettings", tt.broken == "mailboxSettings"; (s.Zone != "") != zone || (len(s.Colors) > 0) != colors {
+				t.Errorf("settings %+v", s)
+			}
+			if tt.broken == "" {
+				return
+			}
+			broken = false
+			w.Pass(2 * time.Hour)
+			whole := settings()
+			if whole.Zone == "" || whole.Colors["Travel"] == "" {
+				t.Errorf("settings %+v", whole)
+			}
+			broken = true
+			w.Pass(2 * time.Hour)
+			if s := settings(); s.Zone != whole.Zone || !maps.Equal(s.Colors, whole.Colors) {
+				t.Errorf("settings %+v, before %+v", s, whole)
+			}
+		})
+	}
+}
+
 // TestRebuild: an option that changes the rendering shows at once, and without Graph.
 func TestRebuild(t *testing.T) {
 	w := newWorld(t)
@@ -753,5 +837,20 @@ func TestLookWithoutFilter(t *testing.T) {
 		w.Client.Attempts = 1
 		w.Changes(2)
 		w.Object("Far")
+	}
+}
+
+// TestFewPartsAtATime: a mailbox that lets a few parts of each batch through is synced whole at the first try.
+func TestFewPartsAtATime(t *testing.T) {
+	for _, through := range []int{1, 3, 4} {
+		t.Run(fmt.Sprint(through), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(s *graphsim.Server) { s.BatchParts = through })
+			cal := w.Box.Calendar()
+			for i := range 30 {
+				w.Must(cal.ChangeOccurrence(cal.Create(weekly(fmt.Sprintf("Series %d", i), -14, 8, "monday")), day(0), func(e *graphsim.Event) { e.Subject += ", long" }))
+			}
+			w.Changes(30)
+		})
 	}
 }

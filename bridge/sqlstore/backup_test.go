@@ -18,7 +18,7 @@ import (
 // TestBackupWhileWriting: a backup is one moment of the database, however much is written meanwhile.
 func TestBackupWhileWriting(t *testing.T) {
 	dir := t.TempDir()
-	path, key := filepath.Join(dir, "outbridge.db"), NewKey()
+	path, key := filepath.Join(dir, "outbridge.db"), freshKey()
 	s := must(Open(t.Context(), path, key))(t)
 	defer s.Close()
 	c := calendar(t, s)
@@ -88,7 +88,7 @@ func TestBackupBad(t *testing.T) {
 	if err := Backup(t.Context(), path, to, false); err == nil || !strings.Contains(err.Error(), "nothing to copy") {
 		t.Errorf("no database: %v", err)
 	}
-	s := must(Open(t.Context(), path, NewKey()))(t)
+	s := must(Open(t.Context(), path, freshKey()))(t)
 	defer s.Close()
 	if err := os.WriteFile(to, []byte("dear"), 0o600); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestBackupBad(t *testing.T) {
 
 func TestRestore(t *testing.T) {
 	dir := t.TempDir()
-	path, copied, key := filepath.Join(dir, "outbridge.db"), filepath.Join(dir, "copy"), NewKey()
+	path, copied, key := filepath.Join(dir, "outbridge.db"), filepath.Join(dir, "copy"), freshKey()
 	s := must(Open(t.Context(), path, key))(t)
 	c := calendar(t, s)
 	a := must(s.Account(t.Context(), "alice"))(t)
@@ -154,7 +154,7 @@ func alnum(s string) bool {
 func TestRestoreBad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "outbridge.db")
-	s := must(Open(t.Context(), path, NewKey()))(t)
+	s := must(Open(t.Context(), path, freshKey()))(t)
 	calendar(t, s)
 	s.Close()
 	good := must(os.ReadFile(path))(t)
@@ -202,7 +202,7 @@ func TestRestoreBad(t *testing.T) {
 // TestCopyBeforeMigration: an upgrade keeps the database as it was, and a failed one leaves it so.
 func TestCopyBeforeMigration(t *testing.T) {
 	dir := t.TempDir()
-	path, key := filepath.Join(dir, "outbridge.db"), NewKey()
+	path, key := filepath.Join(dir, "outbridge.db"), freshKey()
 	s := must(Open(t.Context(), path, key))(t)
 	defer s.Close()
 	calendar(t, s)

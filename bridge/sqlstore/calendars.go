@@ -15,7 +15,7 @@ import (
 )
 
 const calendarColumns = `id, account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position,
-	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, way, audited, audit_found, audit_due,
+	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, way, audited, audit_found, audit_again, audit_due,
 	rendering, epoch, rev, modified`
 
 func scanCalendar(row scanner) (bridge.Calendar, error) {
@@ -23,7 +23,7 @@ func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var graphID string
 	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, unixTime{&c.Window.Start}, unixTime{&c.Window.End}, unixTime{&c.Checked},
-		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, unixTime{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, unixTime{&c.Modified})
+		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, unixTime{&c.Modified})
 	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
 	return c, err
 }
@@ -119,6 +119,13 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 			}
 		}
 		for _, c := range known {
+			_, err := t.exec(ctx, `
+				INSERT INTO past (account_id, uid, sequence, stamp)
+				SELECT ?1, uid, max(sequence), max(stamp) FROM object WHERE calendar_id = ?2 GROUP BY uid
+				ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence), stamp = max(stamp, excluded.stamp)`, id, c.ID)
+			if err != nil {
+				return err
+			}
 			if _, err := t.exec(ctx, `DELETE FROM calendar WHERE id = ?`, c.ID); err != nil {
 				return err
 			}
@@ -183,8 +190,8 @@ func (s *Store) SetGood(ctx context.Context, id bridge.CalendarID, seq int64, li
 }
 
 func (s *Store) SetAudit(ctx context.Context, id bridge.CalendarID, a bridge.Audit) error {
-	_, err := s.write.exec(ctx, `UPDATE calendar SET audited = ?, audit_found = ?, audit_due = ? WHERE id = ?`,
-		unix(a.At), a.Found, unix(a.Due), id)
+	_, err := s.write.exec(ctx, `UPDATE calendar SET audited = ?, audit_found = ?, audit_again = ?, audit_due = ? WHERE id = ?`,
+		unix(a.At), a.Found, a.Again, unix(a.Due), id)
 	if err != nil {
 		return fmt.Errorf("set audit: %w", err)
 	}

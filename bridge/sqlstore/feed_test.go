@@ -37,7 +37,7 @@ func TestFeedOfFirstSchema(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), path, NewKey())
+	s, err := Open(t.Context(), path, freshKey())
 	if err != nil {
 		t.Fatal(err)
 	}

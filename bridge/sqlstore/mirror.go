@@ -40,10 +40,31 @@ func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) 
 			}
 		}
 		const mark = `
-			INSERT INTO series (calendar_id, id, stage, listed) VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET stage = excluded.stage, listed = excluded.listed`
+			INSERT INTO series (calendar_id, id, stage, listed, unread) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET stage = excluded.stage, listed = excluded.listed,
+				unread = excluded.unread OR (excluded.stage = 3 /* StageAsk */ AND unread)`
 		for _, m := range p.Marks {
-			if _, err := t.exec(ctx, mark, p.Calendar, m.Series, m.Stage, m.Complete); err != nil {
+			if _, err := t.exec(ctx, mark, p.Calendar, m.Series, m.Stage, m.Complete, m.Unread); err != nil {
+				return err
+			}
+		}
+		for other, list := range p.Asks {
+			news := int64(0) // what is to be asked for already is none, so that whoever writes there is not overtaken again and again
+			for _, id := range list {
+				res, err := t.exec(ctx, mark+` WHERE stage <> excluded.stage`, other, id, bridge.StageAsk, false, false)
+				if err != nil {
+					return err
+				}
+				n, err := res.RowsAffected()
+				if err != nil {
+					return err
+				}
+				news += n
+			}
+			if news == 0 {
+				continue
+			}
+			if _, err := t.exec(ctx, `UPDATE calendar SET seq = seq + 1 WHERE id = ?`, other); err != nil {
 				return err
 			}
 		}
@@ -109,11 +130,11 @@ func (s *Store) SeriesRows(ctx context.Context, id bridge.CalendarID, series gra
 
 func (s *Store) Marked(ctx context.Context, id bridge.CalendarID, stage int, after graph.EventID, limit int) ([]bridge.Mark, error) {
 	rows, err := s.read.query(ctx, `
-		SELECT id, stage, listed FROM series INDEXED BY series_stage
+		SELECT id, stage, listed, unread FROM series INDEXED BY series_stage
 		WHERE calendar_id = ? AND stage = ? AND stage > 0 AND id > ? ORDER BY id LIMIT ?`,
 		id, stage, after, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (m bridge.Mark, err error) {
-		err = r.Scan(&m.Series, &m.Stage, &m.Complete)
+		err = r.Scan(&m.Series, &m.Stage, &m.Complete, &m.Unread)
 		return m, err
 	})
 	if err != nil {
@@ -130,6 +151,21 @@ func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int
 		return 0, fmt.Errorf("count marked series: %w", err)
 	}
 	return n, nil
+}
+
+func (s *Store) Unread(ctx context.Context, id bridge.CalendarID, after graph.EventID, limit int) ([]graph.EventID, error) {
+	rows, err := s.read.query(ctx, `
+		SELECT id FROM series INDEXED BY series_unread WHERE calendar_id = ?1 AND unread = 1 AND stage = 0 AND id > ?2
+		  AND EXISTS (SELECT 1 FROM event WHERE event.calendar_id = ?1 AND event.id = series.id AND kind = 'master')
+		ORDER BY id LIMIT ?3`, id, after, limit)
+	list, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
+		err = r.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list unread series: %w", err)
+	}
+	return list, nil
 }
 
 func (s *Store) Unlisted(ctx context.Context, id bridge.CalendarID, round int64, limit int) ([]bridge.Row, error) {

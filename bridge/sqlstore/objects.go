@@ -20,13 +20,44 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 			UNION ALL
 			SELECT 1, * FROM (SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data, deleted
 				FROM object WHERE calendar_id = ?1 AND series = ?2)
-			ORDER BY place LIMIT 1)
+			ORDER BY place, deleted LIMIT 1)
 		WHERE deleted = 0`, id, series).
 		Scan(&o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data)
 	if err != nil {
 		return o, fmt.Errorf("object of series: %w", notFound(err))
 	}
 	return o, nil
+}
+
+func (s *Store) Past(ctx context.Context, id bridge.CalendarID, series graph.EventID, uids ...string) (bridge.Past, error) {
+	p := bridge.Past{Sequence: -1}
+	list, err := json.Marshal(uids)
+	if err != nil {
+		return p, err
+	}
+	rows, err := s.read.query(ctx, `
+		SELECT name, uid FROM object WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1
+		UNION SELECT name, uid FROM staged WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1 ORDER BY name`, id, series)
+	p.Removed, err = collect(rows, err, func(r *sql.Rows) (o bridge.Object, err error) {
+		err = r.Scan(&o.Name, &o.UID)
+		return o, err
+	})
+	if err != nil {
+		return p, fmt.Errorf("find removed objects: %w", err)
+	}
+	err = s.read.row(ctx, `
+		WITH named AS (SELECT value AS uid FROM json_each(?2)),
+			own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
+		SELECT coalesce(max(sequence), -1), max(stamp) FROM (
+			SELECT sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN (SELECT uid FROM named)
+			UNION ALL SELECT sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN (SELECT uid FROM named)
+			UNION ALL SELECT sequence, stamp FROM past
+				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN (SELECT uid FROM named))`, id, string(list)).
+		Scan(&p.Sequence, unixTime{&p.Stamp})
+	if err != nil {
+		return p, fmt.Errorf("find earlier objects: %w", err)
+	}
+	return p, nil
 }
 
 func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph.EventID, uid string) (bool, error) {
@@ -216,8 +247,20 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		args = append(args, q.End.Unix())
 	}
 	rows, err := s.read.query(ctx, `SELECT `+columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
-	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanObject(r, q.WithData) })
 	if err != nil {
+		return nil, fmt.Errorf("list objects: %w", err)
+	}
+	defer rows.Close()
+	var list []bridge.Object
+	for octets := 0; octets < bridge.PageOctets && rows.Next(); {
+		o, err := scanObject(rows, q.WithData)
+		if err != nil {
+			return nil, fmt.Errorf("list objects: %w", err)
+		}
+		octets += len(o.Data)
+		list = append(list, o)
+	}
+	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
 	return list, nil

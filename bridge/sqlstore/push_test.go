@@ -123,7 +123,7 @@ func TestPushIsSealed(t *testing.T) {
 		}
 	}
 	other := *s
-	other.key = NewKey()
+	other.key = freshKey()
 	if _, err := other.PushKey(t.Context(), []byte(secret)); !errors.Is(err, bridge.ErrWrongKey) {
 		t.Errorf("with another key file: %v", err)
 	}

@@ -70,17 +70,6 @@ func makeKey(path string) (Key, error) {
 	return newKey(secret)
 }
 
-// NewKey makes a random key that is kept nowhere, for tests and for data that ends with the process.
-func NewKey() Key {
-	secret := make([]byte, keySize)
-	rand.Read(secret)
-	k, err := newKey(secret)
-	if err != nil {
-		panic(err) // AES takes any 32 bytes
-	}
-	return k
-}
-
 func newKey(secret []byte) (Key, error) {
 	sealing, err := hkdf.Key(sha256.New, secret, nil, "outbridge seal", 32)
 	if err != nil {

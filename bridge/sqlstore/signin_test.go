@@ -109,7 +109,7 @@ func TestProcessesRenewOneByOne(t *testing.T) {
 		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3599,"access_token":"access-%d","refresh_token":%q}`, renewals.Load(), good)
 	}))
 	defer login.Close()
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), NewKey()
+	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
 	var sources []*graph.DelegatedTokens
 	for range 4 {
 		s := must(Open(t.Context(), path, key))(t)

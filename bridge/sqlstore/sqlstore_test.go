@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -21,11 +22,22 @@ import (
 	"outbridge/bridge/graph"
 )
 
+// freshKey is a random key that is kept nowhere.
+func freshKey() Key {
+	secret := make([]byte, keySize)
+	rand.Read(secret)
+	k, err := newKey(secret)
+	if err != nil {
+		panic(err) // AES takes any 32 bytes
+	}
+	return k
+}
+
 var now = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
 func open(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "outbridge.db"), NewKey())
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "outbridge.db"), freshKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +116,7 @@ func TestKeyFile(t *testing.T) {
 
 func TestNewerSchemaIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbridge.db")
-	s, err := Open(t.Context(), path, NewKey())
+	s, err := Open(t.Context(), path, freshKey())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +129,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	if _, err := Open(t.Context(), path, NewKey()); err == nil || !strings.Contains(err.Error(), "newer outbridge") {
+	if _, err := Open(t.Context(), path, freshKey()); err == nil || !strings.Contains(err.Error(), "newer outbridge") {
 		t.Errorf("a newer schema: %v", err)
 	}
 }
@@ -127,10 +139,10 @@ func TestNoDatabaseAtAll(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path, NewKey()); err == nil || !strings.Contains(err.Error(), "text.db") {
+	if _, err := Open(t.Context(), path, freshKey()); err == nil || !strings.Contains(err.Error(), "text.db") {
 		t.Errorf("a text file as database: %v", err)
 	}
-	if _, err := Open(t.Context(), "postgres://localhost/x", NewKey()); err == nil || !strings.Contains(err.Error(), "PostgreSQL") {
+	if _, err := Open(t.Context(), "postgres://localhost/x", freshKey()); err == nil || !strings.Contains(err.Error(), "PostgreSQL") {
 		t.Errorf("PostgreSQL: %v", err)
 	}
 }
@@ -174,7 +186,7 @@ func TestTokens(t *testing.T) {
 			t.Error("the token is stored in the clear")
 		}
 	}
-	s.key = NewKey()
+	s.key = freshKey()
 	if _, err := tokens.LoadToken(t.Context()); err == nil || !strings.Contains(err.Error(), "key file") {
 		t.Errorf("another key: %v", err)
 	}
@@ -266,6 +278,39 @@ func publish(t *testing.T, s *Store, c bridge.CalendarID, want int) {
 	changed, _, err := s.Publish(t.Context(), c, now)
 	if err != nil || changed != want {
 		t.Fatalf("published %d, want %d: %v", changed, want, err)
+	}
+}
+
+// A page of objects is bounded by its octets too, and all of them are listed for that.
+func TestPagesOfLargeObjects(t *testing.T) {
+	s := open(t)
+	c := calendar(t, s)
+	var names []string
+	for i := range 7 {
+		name := fmt.Sprintf("%d.ics", i)
+		names = append(names, name)
+		stage(t, s, c.ID, object(name, strings.Repeat("x", bridge.PageOctets*2/5), now, now.Add(time.Hour)))
+	}
+	publish(t, s, c.ID, len(names))
+	for _, q := range []bridge.ObjectQuery{{WithData: true}, {WithData: true, Names: names}, {}} {
+		q.Limit = 10
+		want := len(names)
+		if q.WithData {
+			want = 3
+		}
+		if page := must(s.Objects(t.Context(), c.ID, q))(t); len(page) != want {
+			t.Errorf("%d on a page, want %d", len(page), want)
+		}
+		var got []string
+		for o, err := range bridge.Objects(t.Context(), s, c.ID, q) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, o.Name)
+		}
+		if !slices.Equal(got, names) {
+			t.Errorf("listed %v", got)
+		}
 	}
 }
 
@@ -463,7 +508,7 @@ func TestPropertiesGoWithTheCalendar(t *testing.T) {
 
 // What was read is what is there, whoever changed it, this store or another on the same file.
 func TestCachedRows(t *testing.T) {
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), NewKey()
+	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
 	var stores []*Store
 	for range 2 {
 		s, err := Open(t.Context(), path, key)
@@ -592,7 +637,7 @@ func TestProperties(t *testing.T) {
 
 // TestTwoProcesses: two stores on one file see each other's writes at once and never fail on a lock.
 func TestTwoProcesses(t *testing.T) {
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), NewKey()
+	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
 	a := must(Open(t.Context(), path, key))(t)
 	defer a.Close()
 	b := must(Open(t.Context(), path, key))(t)

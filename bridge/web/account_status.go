@@ -46,8 +46,8 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 		if err != nil {
 			return v, err
 		}
-		for i, c := range cals {
-			c.Color = colorOf(c, i)
+		for _, c := range cals {
+			c.Color = c.ShownColor()
 			c.Good = v.Pulse.GoodOf(c.ID, c.Good)
 			one := calendarStatus{Calendar: c, Level: "good", Word: "In sync"}
 			if one.Counts, err = h.Store.Counts(ctx, c.ID); err != nil {

@@ -87,6 +87,8 @@ func problemOf(err error) (*Problem, bool) {
 			Action: "Sign in as the same person, or choose to sign in as somebody else: their calendars then replace all calendars of the account."}, true
 	case errors.Is(err, context.DeadlineExceeded), f.Reason == bridge.ReasonThrottled, f.Reason == bridge.ReasonUnreachable, f.Reason == bridge.ReasonUnavailable:
 		return &Problem{Sentence: "Microsoft's login service is not available at the moment.", Action: "Try again in a while."}, true
+	case f.Reason == "proxy-sign-in", f.Reason == "captive-portal", f.Reason == "unknown-ca":
+		return &Problem{Sentence: WordsFor(f).Sentence, Action: action(f)}, true
 	case f.Action == bridge.ActionWait, f.Action == bridge.ActionInspect:
 		return nil, false
 	}

@@ -51,6 +51,10 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin, part := time.Now(), e.part(r)
 	answer := &countedAnswer{ResponseWriter: w, status: http.StatusOK}
 	defer func() { e.Metrics.Served(part, knownMethod(r.Method), answer.status, time.Since(begin)) }()
+	if tooManyParameters(r.URL.RawQuery) {
+		plainText(answer, http.StatusBadRequest, "The address has too many parameters.\n")
+		return
+	}
 	client := e.client(r)
 	if !client.Safe && !e.Plain && (part == "dav" || part == "page") {
 		// Before anything asks for a password, so that the client sends none.
@@ -82,6 +86,9 @@ func (e *Edge) client(r *http.Request) Client {
 	proto := ""
 	if trusted || here {
 		c.Addr, proto = e.Proxies.forwardedFor(r.Header, peer), forwardedProto(r.Header)
+		if c.Addr.IsLoopback() && !here {
+			c.Addr = peer // a proxy on another machine passes on what a client has made up
+		}
 	}
 	// A proxy that sends no X-Forwarded-Proto is taken to use the scheme of public_url.
 	public, isHTTPS := strings.CutPrefix(strings.TrimSuffix(e.PublicURL, "/"), "https://")
@@ -129,26 +136,42 @@ func (p Proxies) forwardedFor(h http.Header, peer netip.Addr) netip.Addr {
 	client := peer
 	hops := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		addr, ok := parseHop(hops[i])
+		if !ok {
 			return client
 		}
-		if client = unmapped(addr); p.All || !p.trust(client) {
+		if client = addr; p.All || !p.trust(client) {
 			return client
 		}
 	}
 	return client
 }
 
-// forwardedProto is the X-Forwarded-Proto of a proxy, "http" or "https"; "" if there is none.
+// parseHop reads an element of X-Forwarded-For: an address, as some proxies write it with a port or in brackets.
+func parseHop(hop string) (netip.Addr, bool) {
+	hop = strings.TrimSpace(hop)
+	if withPort, err := netip.ParseAddrPort(hop); err == nil {
+		return unmapped(withPort.Addr()), true
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(hop, "["), "]"))
+	return unmapped(addr), err == nil
+}
+
+// forwardedProto is the X-Forwarded-Proto of the nearest proxy, "http" or "https"; "" if there is none. It is the last of
+// several: anybody can forge what is before it.
 func forwardedProto(h http.Header) string {
-	proto, _, _ := strings.Cut(h.Get("X-Forwarded-Proto"), ",")
-	return strings.ToLower(strings.TrimSpace(proto))
+	all := strings.Join(h.Values("X-Forwarded-Proto"), ",")
+	return strings.ToLower(strings.TrimSpace(all[strings.LastIndexByte(all, ',')+1:]))
 }
 
 // forwarded reports whether a request has the headers of a proxy.
 func forwarded(h http.Header) bool {
-	return h.Get("X-Forwarded-For") != "" || h.Get("Forwarded") != "" || h.Get("Via") != ""
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-Ip", "Forwarded", "Via"} {
+		if h.Get(name) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // peerOf is the address at the other end of the connection; the zero Addr if that is not an IP address.

@@ -60,6 +60,11 @@ func TestEdge(t *testing.T) {
 		"the trusted proxy, a forged chain":             {trusted: "10.0.0.2", peer: proxy, proto: "https", forward: "127.0.0.1, 192.0.2.7", want: 200, client: "192.0.2.7"},
 		"the trusted proxy without TLS, a forged chain": {trusted: "10.0.0.2", peer: proxy, proto: "http", forward: "127.0.0.1, 192.0.2.7", want: 403},
 		"the trusted proxy, rubbish":                    {trusted: "all", peer: proxy, proto: "https", forward: "unknown", want: 200},
+		"the trusted proxy, forged to be here":          {trusted: "10.0.0.0/8", peer: proxy, proto: "http", forward: "127.0.0.1, 10.9.9.9", want: 403},
+		"everybody is the proxy, forged to be here":     {trusted: "all", peer: stranger, proto: "http", forward: "127.0.0.1", want: 403},
+		"the trusted proxy, a forged scheme":            {trusted: "10.0.0.2", peer: proxy, proto: "https, http", forward: "192.0.2.7", want: 403},
+		"the trusted proxy, an address with a port":     {trusted: "10.0.0.2", peer: proxy, proto: "https", forward: "192.0.2.7:5555", want: 200, client: "192.0.2.7"},
+		"the trusted proxy, an address in brackets":     {trusted: "10.0.0.2", peer: proxy, proto: "https", forward: "[2001:db8::1]", want: 200, client: "2001:db8::1"},
 		"past the trusted proxy":                        {trusted: "10.0.0.2", peer: stranger, proto: "https", forward: "127.0.0.1", want: 403},
 		"everybody is the proxy":                        {trusted: "all", peer: stranger, want: 200},
 	} {
@@ -196,6 +201,8 @@ func TestMetricsShown(t *testing.T) {
 	}{
 		"this machine":                    {public: local, peer: "127.0.0.1:1", want: 200},
 		"another machine":                 {public: local, peer: "192.0.2.7:1", want: 403},
+		"through a proxy that says https": {public: local, peer: "127.0.0.1:1", header: "X-Forwarded-Proto", value: "https", want: 403},
+		"through a proxy that says who":   {public: local, peer: "127.0.0.1:1", header: "X-Real-Ip", value: "192.0.2.7", want: 403},
 		"through a proxy here":            {public: local, peer: "127.0.0.1:1", header: "X-Forwarded-For", value: "192.0.2.7", want: 403},
 		"through a proxy that says Via":   {public: local, peer: "127.0.0.1:1", header: "Via", value: "1.1 proxy", want: 403},
 		"public, maybe through a proxy":   {public: remote, peer: "127.0.0.1:1", want: 403},

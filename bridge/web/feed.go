@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -47,11 +46,18 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, "The calendars of this feed no longer exist in Outlook.")
 	case errors.Is(err, feed.ErrNotReady):
 		unavailable(w, "This feed is not ready yet: the first sync has not finished.")
+	case errors.Is(err, errReaders):
+		clear(w.Header())
+		w.Header().Set("Retry-After", readerNextTime)
+		plainText(w, http.StatusServiceUnavailable, "This feed has too many readers at once.\n")
 	case r.Context().Err() == nil:
 		h.log().Error("feed", "feed", row.ID, "err", err)
 		unavailable(w, "This feed is not available at the moment.")
 	}
 }
+
+// errReaders: as many are being sent the feed, or any feed, as may be.
+var errReaders = errors.New("too many readers")
 
 // unavailable answers any failure with 503: after a 4xx Thunderbird and others drop a calendar for good.
 func unavailable(w http.ResponseWriter, why string) {
@@ -97,10 +103,16 @@ func (h *Handler) serveFeed(w http.ResponseWriter, r *http.Request, row bridge.F
 		head.Set("Content-Encoding", string(as))
 	}
 	head.Set("Content-Length", fmt.Sprint(info.Size()))
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodGet {
-		_, _ = io.Copy(w, f) // an error here means that the client has gone
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
 	}
+	if !h.readers.enter(row.ID) {
+		return errReaders
+	}
+	defer h.readers.leave(row.ID)
+	w.WriteHeader(http.StatusOK)
+	_ = sendFile(w, f)
 	return nil
 }
 

@@ -75,7 +75,7 @@ func (v *visit) calendars(a Account) ([]bridge.Calendar, error) {
 	}
 	cals, err := v.h.Store.Calendars(v.r.Context(), row.ID)
 	for i, c := range cals {
-		cals[i].Color = colorOf(c, i)
+		cals[i].Color = c.ShownColor()
 	}
 	return cals, err
 }

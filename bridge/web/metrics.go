@@ -257,5 +257,11 @@ func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
 		plainText(w, http.StatusForbidden, "Without a token, metrics are only served to this machine, and only while public_url is on it: set metrics_token_file in the configuration.\n")
 		return
 	}
+	back, ok := h.pageTurn(r.Context())
+	if !ok {
+		unavailable(w, "Too much is asked for at once.")
+		return
+	}
+	defer back()
 	h.Metrics.Handler().ServeHTTP(w, r)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -84,7 +83,7 @@ type viewEvent struct {
 
 // viewer makes views.
 type viewer struct {
-	store bridge.ObjectStore
+	store bridge.ObjectLister
 	zone  func(name string) (*time.Location, bool) // see Handler.Zone
 }
 
@@ -215,8 +214,8 @@ func (r viewer) fill(ctx context.Context, v *view, cals []bridge.Calendar, days 
 	// Wide enough for every time zone; addInstance leaves out what is on no day.
 	span := ics.Span{Start: first.Add(-day), End: last.Add(day)}
 	shown, broken, left := 0, 0, 0
-	for i, cal := range cals {
-		color := colorOf(cal, i)
+	for _, cal := range cals {
+		color := cal.ShownColor()
 		v.Calendars = append(v.Calendars, viewCalendar{cal.DisplayName, color})
 		q := bridge.ObjectQuery{WithData: true, Start: span.Start, End: span.End}
 		for o, err := range bridge.Objects(ctx, r.store, cal.ID, q) {
@@ -368,18 +367,6 @@ func (d *viewDay) limit(n int) {
 		d.More = len(d.Events) - n
 		d.Events = d.Events[:n:n]
 	}
-}
-
-var hexColor = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
-
-// colorOf is the calendar's colour, or one that tells it apart from its neighbours. It is never behind text, so any colour
-// is readable.
-func colorOf(cal bridge.Calendar, i int) string {
-	if hexColor.MatchString(cal.Color) {
-		return cal.Color
-	}
-	others := []string{"#0078d4", "#d83b01", "#107c10", "#8764b8", "#c19c00", "#038387"}
-	return others[i%len(others)]
 }
 
 // civilDay is midnight UTC of the date of t in its own zone.

@@ -21,9 +21,9 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// shelf is an ObjectStore in memory.
+// shelf is an ObjectLister in memory.
 type shelf struct {
-	bridge.ObjectStore
+	bridge.ObjectLister
 	list []bridge.Object
 }
 
@@ -63,7 +63,7 @@ func zoneOf(t testing.TB, name string) *time.Location {
 
 var viewNow = time.Date(2026, 3, 25, 12, 0, 0, 0, time.UTC)
 
-func viewOf(ctx context.Context, store bridge.ObjectStore, cals []bridge.Calendar, q url.Values, zone *time.Location, now time.Time) (*view, error) {
+func viewOf(ctx context.Context, store bridge.ObjectLister, cals []bridge.Calendar, q url.Values, zone *time.Location, now time.Time) (*view, error) {
 	return viewer{store, convert.Zone}.view(ctx, cals, q, zone, now)
 }
 
@@ -533,7 +533,7 @@ func BenchmarkView(b *testing.B) {
 }
 
 type paged struct {
-	bridge.ObjectStore
+	bridge.ObjectLister
 	pages map[string][]bridge.Object
 }
 

@@ -1,9 +1,11 @@
 package web_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,5 +53,70 @@ func TestNotify(t *testing.T) {
 	off.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/graph/notify?validationToken=x", nil))
 	if w.Code != 404 {
 		t.Errorf("without notifications: %d", w.Code)
+	}
+}
+
+// Nobody can make the bridge hold much by what is posted: a delivery is read piece by piece, whoever sends it.
+func TestNotifyBounds(t *testing.T) {
+	count := 0
+	h := (&web.Handler{Notify: func(list []bridge.Notification) { count += len(list) }}).Handler()
+	long := func(n int) string { return strings.Repeat("x", n) }
+	one := `{"subscriptionId":"s","clientState":"c"}`
+	for name, tt := range map[string]struct {
+		body         string
+		status, told int
+	}{
+		"empty items":      {`{"value":[` + strings.Repeat("{},", 9_000) + one + `]}`, 202, 1},
+		"too many":         {`{"value":[` + one + strings.Repeat(",{}", 1_200_000) + `]}`, 413, 1},
+		"many real ones":   {`{"value":[` + strings.Repeat(one+",", 2_499) + one + `]}`, 202, 2_500},
+		"long text":        {`{"value":[{"subscriptionId":"` + long(3<<20) + `"}]}`, 413, 0},
+		"long name":        {`{"` + long(3<<20) + `":1}`, 413, 0},
+		"long other value": {`{"other":["` + long(3<<20) + `"],"value":[]}`, 413, 0},
+		"deep":             {strings.Repeat(`{"value":[`, 300_000), 413, 0},
+		"deep elsewhere":   {`{"other":` + strings.Repeat("[", 3<<20), 400, 0},
+		"spaces":           {`{"value":` + strings.Repeat(" ", 3<<20) + `[]}`, 413, 0},
+		"long id":          {`{"value":[{"subscriptionId":"` + long(300) + `","clientState":"c"},` + one + `]}`, 202, 1},
+		"long state":       {`{"value":[{"subscriptionId":"s","clientState":"` + long(9_000) + `"},` + one + `]}`, 202, 1},
+		"other members":    {`{"validationTokens":["t"],"value":[` + one + `],"n":null,"o":{"value":[` + one + `]}}`, 202, 1},
+		"null":             {`{"value":null}`, 202, 0},
+		"broken off":       {`{"value":[` + one + `,{`, 400, 1},
+		"more than one":    {`{"value":[]} {}`, 400, 0},
+	} {
+		count = 0
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/graph/notify", strings.NewReader(tt.body)))
+		if w.Code != tt.status || count != tt.told {
+			t.Errorf("%s: %d with %d told, want %d with %d", name, w.Code, count, tt.status, tt.told)
+		}
+	}
+}
+
+// Senders who take their time hold no more deliveries than are bounded, and the next one is told to come again.
+func TestNotifyAtOnce(t *testing.T) {
+	h := (&web.Handler{Notify: func([]bridge.Notification) {}}).Handler()
+	var writers []*io.PipeWriter
+	var waiting sync.WaitGroup
+	for range 256 {
+		body, in := io.Pipe()
+		writers = append(writers, in)
+		waiting.Go(func() {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/graph/notify", body))
+		})
+		_, _ = io.WriteString(in, `{"value":[`) // returns when it is being read
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/graph/notify", strings.NewReader(`{"value":[]}`)))
+	if w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("one too many: %d %v", w.Code, w.Header())
+	}
+	for _, in := range writers {
+		_, _ = io.WriteString(in, `]}`)
+		_ = in.Close()
+	}
+	waiting.Wait()
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/graph/notify", strings.NewReader(`{"value":[]}`)))
+	if w.Code != 202 {
+		t.Errorf("afterwards: %d", w.Code)
 	}
 }

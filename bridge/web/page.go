@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -70,6 +71,12 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 		// A form that can only be read in part is refused: missing fields would be taken for empty ones.
 		err := readForm(r)
 		if err == nil {
+			back, ok := h.pageTurn(r.Context())
+			if !ok {
+				unavailable(w, "Too much is asked for at once.")
+				return
+			}
+			defer back()
 			err = v.readSession()
 		}
 		if err == nil {
@@ -96,10 +103,20 @@ func readForm(r *http.Request) error {
 	if r.Method != http.MethodPost {
 		return nil
 	}
-	err := r.ParseForm()
+	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
-	if err == nil || errors.As(err, &tooLarge) {
+	if errors.As(err, &tooLarge) {
 		return err
+	}
+	if err == nil && tooManyParameters(string(body)) {
+		return &http.MaxBytesError{Limit: maxForm}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if err == nil {
+		err = r.ParseForm()
+	}
+	if err == nil {
+		return nil
 	}
 	return &Problem{"The form could not be read.", "Go back, reload the page, and try again."}
 }

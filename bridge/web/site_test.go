@@ -56,7 +56,11 @@ func (s *countingStore) Objects(ctx context.Context, id bridge.CalendarID, q bri
 func newSite(t testing.TB) *site {
 	t.Helper()
 	dir := t.TempDir()
-	store, err := sqlstore.Open(t.Context(), filepath.Join(dir, "outbridge.db"), sqlstore.NewKey())
+	key, err := sqlstore.ReadKey(filepath.Join(dir, "outbridge.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlstore.Open(t.Context(), filepath.Join(dir, "outbridge.db"), key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,10 @@ type Store interface {
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error)
-	bridge.ObjectStore
-	bridge.PasswordStore
+	bridge.ObjectLister
+	AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error)
+	Passwords(ctx context.Context, user string) ([]bridge.Password, error)
+	RevokePassword(ctx context.Context, user string, id int64) error
 	bridge.FeedStore
 	bridge.AdministratorStore
 	bridge.TicketStore
@@ -64,13 +66,18 @@ type Handler struct {
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
 	flows       flows
+	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
+	making      chan struct{} // one for each page that is being made
+	readers     readers
 }
 
 // Handler returns the http.Handler. Call it once.
 func (h *Handler) Handler() http.Handler {
 	h.mux = http.NewServeMux()
+	h.making = make(chan struct{}, maxPages)
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {
+		h.deliveries = make(chan struct{}, maxDeliveries)
 		h.mux.HandleFunc("POST /graph/notify", h.notify)
 	}
 	if h.Metrics != nil {

@@ -40,15 +40,21 @@ var words = map[bridge.Reason]Words{
 	"consent-missing":  {"Nobody has consented to the permissions that the app asks for.", "", " and accept the permissions"},
 	"declined":         {"The sign-in was declined.", "", " again and accept"},
 	"code-expired":     {"The code was not entered in time, or is no longer valid.", "", " again and enter the new code"},
-	"restarted":        {"The sign-in was started in another window, or completed twice.", "", " again"},
+	"restarted":        {"The sign-in took too long, was started in another window, or was completed twice.", "", " again"},
 	"token-rejected":   {"Microsoft no longer accepts the stored sign-in.", "", ""},
-	"not-lasting":      {"Microsoft did not issue a sign-in that lasts.", "Grant the app the permission offline_access", ""},
-	"password-expired": {"The password of the account has expired.", "Change the password", ""},
+	"not-lasting":      {"Microsoft did not issue a refresh token, so the sign-in would end within the hour.", "Grant the app the permission offline_access", ""},
+	"password-expired": {"The password of the account has expired or has to be changed.", "Change the password", ""},
+	"password-wrong":   {"The user name or the password is wrong.", "", " again"},
 
 	"admin-consent":      {"An administrator has to allow the app in this organization first.", "Ask the administrator to grant admin consent to the app", ""},
 	"unmanaged-device":   {"The organization only allows managed devices, and this is not one.", "Ask the administrator for an exception, or use app-only access", ""},
 	"foreign-device":     {"The organization only allows devices of its domain, and this is not one.", "Ask the administrator for an exception, or use app-only access", ""},
 	"conditional-access": {"A Conditional Access policy of the organization blocks this sign-in.", "Ask the administrator to allow the app or the device code flow", ""},
+	"app-not-approved":   {"A policy of the organization only lets approved apps or apps with an Intune policy in.", "Ask the administrator to except the app from that policy, or use app-only access", ""},
+	"account-risk":       {"The organization takes the account or this sign-in for a risk.", "Ask the administrator to look at the account under risky users", ""},
+	"tenant-restricted":  {"The network or another organization's policy does not let accounts of this tenant in.", "Ask the administrator of the network or of the cross-tenant access to allow the tenant", ""},
+	"tenant-blocked":     {"The tenant is blocked or was given up.", "Ask the administrator to have Microsoft restore it", ""},
+	"federation":         {"The organization's own sign-in service has trouble.", askAdministrator, ""},
 	"app-disabled":       {"The app is disabled in this organization.", askAdministrator, ""},
 	"account-locked":     {"The account is locked, after too many failed sign-ins or sign-ins from a suspicious address.", "Wait a few hours or ask the administrator", ""},
 	"account-disabled":   {"The account is disabled.", askAdministrator, ""},
@@ -57,6 +63,9 @@ var words = map[bridge.Reason]Words{
 
 	"account-unknown":     {"The account does not exist in this tenant.", "Check the address and the tenant in the configuration", ""},
 	"wrong-tenant":        {"The account or the app does not belong to the configured tenant or cloud.", fixTenant, ""},
+	"personal-account":    {"This is a personal account, and the app or its tenant takes only others.", "Use a work or school account, or let the app registration support personal accounts and set tenant to common or consumers", ""},
+	"personal-only":       {"The app takes personal accounts only.", "Set tenant to consumers in the configuration, or let the app registration support work and school accounts", ""},
+	"organizations-only":  {"The app takes no personal accounts.", "Set tenant to organizations or to the organization's ID in the configuration, or let the app registration support personal accounts", ""},
 	"tenant-missing":      {"App-only access needs the organization's own tenant.", "Set tenant in the configuration to its ID or domain", ""},
 	"app-unknown":         {"The app is not known in this tenant.", "Correct client_id and tenant in the configuration, or have an administrator add the app to the organization", ""},
 	"app-credentials":     {"Microsoft does not accept the app's own credentials.", fixApp, ""},
@@ -72,6 +81,10 @@ var words = map[bridge.Reason]Words{
 		"Add this bridge's own address as a redirect URI of the platform \"Web\" in the app registration, or sign in with a code", ""},
 	"flow-not-allowed": {"The app registration does not allow this kind of sign-in.", fixApp, ""},
 	"refused":          {"Microsoft refuses the sign-in.", "Look up the error at https://login.microsoftonline.com/error", ""},
+
+	"proxy-sign-in":  {"The proxy on the way to Microsoft asks for a sign-in.", "Put the user and the password for it into HTTPS_PROXY, as http://user:password@proxy:port", ""},
+	"captive-portal": {"A page of the network answers in Microsoft's place.", "Sign in to the network, or set HTTPS_PROXY where it wants a proxy; it is tried again by itself", ""},
+	"unknown-ca":     {"The certificate that stands for Microsoft is of an authority that this machine does not know, as where a proxy inspects TLS.", "Name the file with the proxy's CA certificate in SSL_CERT_FILE", ""},
 
 	bridge.ReasonSignInRefused: {"Microsoft Graph does not accept the sign-in.", "", ""},
 	bridge.ReasonPolicy:        {"A policy of the organization asks for a new sign-in.", "", ""},
@@ -112,6 +125,9 @@ func WordsFor(f bridge.Fault) Words {
 		w.Fix = map[bridge.Action]string{bridge.ActionAskAndSignIn: askAdministrator, bridge.ActionConfigure: "Check the configuration and the app registration"}[f.Action]
 	}
 	w.Sentence = cmp.Or(w.Sentence, f.Detail, "Something went wrong.")
+	if f.Said != "" {
+		w.Sentence += " Microsoft says: \"" + strings.TrimSuffix(f.Said, ".") + ".\""
+	}
 	return w
 }
 

@@ -73,6 +73,10 @@ func TestWordsOfRefusals(t *testing.T) {
 	if got, want := web.WordsFor(f).Action(f, "run `outbridge login alice`"), "Ask the administrator to open "+f.Link+" and to accept, then run `outbridge login alice`."; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+	f = bridge.Fault{Reason: "refused", Action: bridge.ActionConfigure, AADSTS: 123456, Said: "Something new is the matter."}
+	if w := web.WordsFor(f); w.Sentence != `Microsoft refuses the sign-in. Microsoft says: "Something new is the matter."` || !strings.Contains(w.Fix, "AADSTS123456") {
+		t.Errorf("%+v", w)
+	}
 	f = bridge.Fault{Reason: bridge.ReasonOther, Action: bridge.ActionInspect, Detail: "disk on fire"}
 	if w := web.WordsFor(f); w.Sentence != "disk on fire" || web.WordsFor(bridge.Fault{}) != (web.Words{}) {
 		t.Errorf("%+v", w)

@@ -14,9 +14,22 @@ import (
 // Tags is a condition's list of entity tags, without quotes and without weak marks; "*" is any.
 type Tags []string
 
-// IfMatch and IfNoneMatch read the header of that name; nil where it is not there or holds no tag.
-func IfMatch(h http.Header) Tags     { return readTags(h["If-Match"]) }
+// IfMatch reads the header of that name; nil where it is not there or empty. One that has something else than tags is a
+// condition that nothing meets: its client means to change a state that it knows, and must not overwrite another.
+func IfMatch(h http.Header) Tags {
+	fields := h["If-Match"]
+	tags := readTags(fields)
+	if tags == nil && strings.TrimSpace(strings.Join(fields, "")) != "" {
+		return Tags{noTag}
+	}
+	return tags
+}
+
+// IfNoneMatch reads the header of that name; nil where it is not there or holds no tag.
 func IfNoneMatch(h http.Header) Tags { return readTags(h["If-None-Match"]) }
+
+// noTag is the empty entity tag, which nothing has.
+const noTag = `""`
 
 // Has reports whether the list names an entity tag, given without quotes, of something that exists.
 //
@@ -68,7 +81,7 @@ func cutTag(list string) (tag, rest string) {
 		if tag, rest, ok := strings.Cut(inside, `"`); ok {
 			suffix, rest, _ := strings.Cut(rest, ",")
 			if tag = strings.TrimSuffix(tag, `\`) + strings.TrimSpace(suffix); tag == "" {
-				tag = `""`
+				tag = noTag
 			}
 			return tag, rest
 		}

@@ -81,6 +81,8 @@ func TestCheck(t *testing.T) {
 		{`If-Match: "b"`, 412, 412},
 		{`If-Match: ""`, 412, 412},
 		{`If-Match:`, 200, 200},
+		{`If-Match: ,`, 412, 412},
+		{`If-Match: W/`, 412, 412},
 		{`If-None-Match: "a"`, 304, 412},
 		{`If-None-Match: *`, 304, 412},
 		{`If-None-Match: "b"`, 200, 200},

@@ -122,8 +122,6 @@ var (
 
 // SetApp tests the registration first: the login service gives a code only to an app that it knows.
 func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if !a.p.registrationOnPages {
 		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, then restart the bridge."}
 	}
@@ -148,6 +146,8 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	} else if err != nil {
 		a.p.log.Warn("the app registration is saved untested", "err", err)
 	}
+	a.mu.Lock() // not before: nobody waits for the login service
+	defer a.mu.Unlock()
 	if err := a.p.store.SetRegistration(ctx, r); err != nil {
 		return err
 	}

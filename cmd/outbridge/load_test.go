@@ -151,7 +151,7 @@ func downloadOnly(t *testing.T, origin string) {
 			t.Fatal(err)
 		}
 	}
-	for _, r := range c.Masters(t.Context(), masters) {
+	for _, r := range c.Masters(t.Context(), "", masters) {
 		if r.Err != nil {
 			t.Fatal(r.Err)
 		}

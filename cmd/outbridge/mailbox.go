@@ -27,6 +27,7 @@ type graphAccess struct {
 func newGraphAccess() graphAccess {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 256 // many mailboxes, one host
+	t.OnProxyConnectResponse = graph.ProxyAnswer
 	return graphAccess{http: &http.Client{Transport: t}, gates: new(gates)}
 }
 

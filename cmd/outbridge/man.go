@@ -36,6 +36,7 @@ func (manCmd) Run(e *env, k *kong.Kong) error {
 	p.line(".SH ENVIRONMENT")
 	p.term("OUTBRIDGE_CONFIG", "The configuration file.")
 	p.term("HTTPS_PROXY, NO_PROXY", "The proxy on the way to Microsoft.")
+	p.term("SSL_CERT_FILE, SSL_CERT_DIR", "A file and a folder of certificates of authorities, such as that of a proxy that inspects TLS.")
 	p.term("NOTIFY_SOCKET, WATCHDOG_USEC, CREDENTIALS_DIRECTORY", "Set by systemd, which is told the state of the service. A key or secret that it provides is used instead of the configured file of the same name.")
 	p.line(".SH EXIT STATUS")
 	p.term("0", "Done.")

@@ -130,8 +130,11 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 		Handler:                      front,
 		ReadHeaderTimeout:            10 * time.Second,
 		ReadTimeout:                  time.Minute,
+		WriteTimeout:                 time.Minute, // DAV answers and feeds move it on as their readers take them
 		IdleTimeout:                  2 * time.Minute,
-		MaxHeaderBytes:               64 << 10,
+		MaxHeaderBytes:               32 << 10,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 32, MaxReceiveBufferPerConnection: 256 << 10, MaxReceiveBufferPerStream: 64 << 10},
+		ConnState:                    (&crowd{most: maxConnections}).changed,
 		ErrorLog:                     slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -67,6 +67,8 @@ type calendarStatus struct {
 	Listed    bool       `json:"listed"`            // Graph allows no delta, so it is listed and compared, which takes more requests
 	Audited   *time.Time `json:"audited"`           // the last audit
 	Found     int        `json:"audit_differences"` // what it found and read again
+	Lacks     *time.Time `json:"lacks_after"`       // Graph does not list what begins after this time
+	Again     int        `json:"audit_again"`       // what reading did not mend, so that Outlook's own list was taken for it
 
 	LossList []convert.Loss `json:"loss_list,omitempty"` // with --losses
 }
@@ -180,6 +182,9 @@ func (c calendarStatus) print(w io.Writer) {
 	if c.Listed {
 		fmt.Fprint(w, "\tread in full each time: Graph does not report changes to guests")
 	}
+	if c.Lacks != nil {
+		fmt.Fprintf(w, "\tGraph does not list what begins after %s", c.Lacks.Local().Format(time.DateOnly))
+	}
 	if c.Syncing {
 		fmt.Fprint(w, "\tfirst sync in progress")
 	}
@@ -223,6 +228,14 @@ func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.P
 			Calendar: c.DisplayName, Name: c.Name, LastGood: known(pulse.GoodOf(c.ID, c.Good)), CursorAge: -1, Error: faultLine(c.Fault, name),
 			Syncing: c.Good.IsZero() && c.Fault == (bridge.Fault{}),
 			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
+			Again: c.Audit.Again,
+		}
+		if c.Pending == bridge.PendingSweepFirst || c.Pending == bridge.PendingBeyond {
+			cs.Lacks = known(c.Window.End)
+			if st.State.Code == bridge.StateOK {
+				st.State.Code, st.State.Sentence = "incomplete", "Not everything of its calendars can be listed"
+				st.State.Action = "Nothing is to be done: it is tried again every hour"
+			}
 		}
 		if !c.Checked.IsZero() {
 			cs.CursorAge = time.Since(c.Checked).Truncate(time.Second).Seconds()
@@ -244,6 +257,9 @@ func (c calendarStatus) audit() string {
 	switch {
 	case c.Audited == nil:
 		return "not yet"
+	case c.Again > 0:
+		return fmt.Sprintf("%s, %d differences fixed, %d of them found twice and taken from Outlook's own list",
+			localTime(*c.Audited), c.Found, c.Again)
 	case c.Found > 0:
 		return fmt.Sprintf("%s, %d differences fixed", localTime(*c.Audited), c.Found)
 	}

@@ -115,7 +115,7 @@ func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (
 	log.Info("serving plain http for redirects", "listen", "http://"+plain.Addr().String())
 	srv := &http.Server{
 		Handler: challenge(web.ToHTTPS(c.PublicURL)), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10, ConnState: (&crowd{most: maxPlainConnections}).changed, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return tls.NewListener(l, conf), func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,6 +23,15 @@ type batchRequest struct {
 
 // maxBatch is the largest number of parts of a batch.
 const maxBatch = 20
+
+// batchWeight is how many requests at once a batch is: Outlook runs up to four of its parts together.
+func batchWeight(body []byte) int {
+	var in struct {
+		Requests []json.RawMessage `json:"requests"`
+	}
+	_ = json.Unmarshal(body, &in)
+	return min(max(len(in.Requests), 1), atOnce)
+}
 
 // batch answers POST /$batch. Answers come in the reverse order, since clients must go by the ids.
 //
@@ -48,8 +58,8 @@ func (s *Server) batch(c *call, entry *Request) (a response, dropped bool) {
 		seen[part.ID] = 0
 	}
 	answers := []map[string]any{}
-	for _, part := range in.Requests {
-		a, logged, dropped := s.batchPart(c, part, seen)
+	for i, part := range in.Requests {
+		a, logged, dropped := s.batchPart(c, part, seen, s.BatchParts > 0 && i >= s.BatchParts)
 		entry.Parts = append(entry.Parts, logged)
 		if dropped {
 			return response{}, true
@@ -61,6 +71,9 @@ func (s *Server) batch(c *call, entry *Request) (a response, dropped bool) {
 			headers[name] = strings.Join(values, ", ")
 		}
 		answer := map[string]any{"id": part.ID, "status": a.status, "headers": headers}
+		if n, err := strconv.Atoi(part.ID); err == nil && s.NumericBatchIDs {
+			answer["id"] = n
+		}
 		switch {
 		case len(body) == 0:
 		case json.Valid(body):
@@ -76,8 +89,8 @@ func (s *Server) batch(c *call, entry *Request) (a response, dropped bool) {
 	return response{status: 200, body: map[string]any{"responses": answers}}, false
 }
 
-// batchPart serves one part. Its logged path is absolute, as if it had come alone.
-func (s *Server) batchPart(c *call, part batchRequest, status map[string]int) (a response, logged Request, dropped bool) {
+// batchPart serves one part, or throttles it. Its logged path is absolute, as if it had come alone.
+func (s *Server) batchPart(c *call, part batchRequest, status map[string]int, throttled bool) (a response, logged Request, dropped bool) {
 	logged = Request{Method: part.Method, Path: "/v1.0/" + strings.TrimPrefix(part.URL, "/")}
 	done := func(a response) (response, Request, bool) {
 		logged.Status = a.status
@@ -120,6 +133,8 @@ func (s *Server) batchPart(c *call, part batchRequest, status map[string]int) (a
 		a = fault.answer(s, r)
 	case refused != nil:
 		a = *refused
+	case throttled:
+		a = p.fail(429, "", "").with("Retry-After", "1")
 	default:
 		a = s.serve(p)
 	}

@@ -159,7 +159,7 @@ func near(a, b time.Time) bool { return a.Sub(b).Abs() < 24*time.Hour }
 // follow answers a nextLink or deltaLink.
 func (c *call) follow(cal *Calendar, name, text string) response {
 	t := c.server.sync.tokens[text]
-	if c.guest() && c.server.DelegatedDeltaDenied {
+	if (c.guest() || cal.sharer != nil) && c.server.DelegatedDeltaDenied {
 		c.server.lost(c.mailbox)
 		return c.fail(403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
 	}
@@ -205,7 +205,7 @@ func (c *call) deltaPage(t *syncToken, size int) response {
 		}
 		values = append(values, c.render(e.view, shape{delta: true, sel: t.state.sel}))
 	}
-	body := map[string]any{"@odata.context": c.server.origin(c.r) + "/v1.0/$metadata#Collection(event)", "value": values}
+	body := map[string]any{"@odata.context": c.server.origin(c.r) + "/v1.0/$metadata#Collection(event)", "value": c.server.items(values)}
 	link := c.server.origin(c.r) + "/v1.0/" + c.path + "?"
 	if end < len(entries) || size == 0 {
 		token := c.server.issue(&syncToken{tracker: t.tracker, state: t.state, round: t.round, from: end})

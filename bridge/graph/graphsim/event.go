@@ -212,6 +212,10 @@ func (x *item) instance(day time.Time) view {
 		v.ev.Recurrence = nil
 	}
 	v.start, v.end = instant(v.ev.Start, loc), instant(v.ev.End, loc)
+	if v.kind == graph.Occurrence && !wall(v.start, loc).Equal(v.ev.Start) {
+		// It begins in the hour that is skipped: later, but as long as ever.
+		v.end = v.start.Add(x.ev.End.Sub(x.ev.Start))
+	}
 	if x.cal.mailbox.server.ExactDuration && v.kind == graph.Occurrence && !v.ev.AllDay {
 		v.end = v.start.Add(instant(x.ev.End, loc).Sub(instant(x.ev.Start, loc)))
 		v.ev.End = wall(v.end, loc)

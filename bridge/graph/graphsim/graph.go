@@ -123,8 +123,12 @@ func (s *Server) serveGraph(w http.ResponseWriter, r *http.Request, path string,
 		entry.Path += "?" + r.URL.RawQuery
 	}
 	refused := s.identify(c)
-	over := s.enter(c.mailbox)
-	defer s.leave(c.mailbox)
+	weight := 1
+	if batch {
+		weight = batchWeight(c.body)
+	}
+	over := s.enter(c.mailbox, weight)
+	defer s.leave(c.mailbox, weight)
 	if !batch {
 		s.checkPause(c.mailbox, entry.Method+" "+entry.Path)
 	}
@@ -269,6 +273,7 @@ func (c *call) readPrefer() *response {
 		case "outlook.timezone":
 			loc, ok := zone(value)
 			if !ok {
+				c.server.violation("Prefer with the time zone %q, which is none", value)
 				a := c.fail(400, "TimeZoneNotSupportedException", fmt.Sprintf("A valid TimeZone value must be specified. The following TimeZone value is not supported: '%s'.", value))
 				if strings.HasPrefix(value, "GMT+") || strings.HasPrefix(value, "GMT-") {
 					a = c.fail(500, "", "")

@@ -429,3 +429,58 @@ func TestCalendars(t *testing.T) {
 		t.Errorf("%v", values)
 	}
 }
+
+// TestSharedInto: the events of a calendar that somebody has shared into a mailbox are only at the path of that calendar.
+func TestSharedInto(t *testing.T) {
+	w := newWorld(t, func(s *graphsim.Server) { s.PrivateUnreadable, s.SelectDropsLink = true, true })
+	boss := w.srv.AddMailbox("boss@contoso.example", "Boss", "UTC")
+	cal := w.box.AddSharedCalendar("Boss's", boss)
+	id := cal.Create(weekly("Talk", "2026-03-02 12:00"))
+	secret := meeting("Secret", "2026-03-03 12:00")
+	secret.Sensitivity = "private"
+	hidden := cal.Create(secret)
+	in := func(c *graphsim.Calendar, id graph.EventID) string {
+		return "me/calendars/" + url.PathEscape(string(c.ID())) + "/events/" + url.PathEscape(string(id))
+	}
+	for path, want := range map[string]int{
+		w.path(id): 404, in(cal, id): 200, in(w.cal, id): 404, in(cal, id) + "/instances?startDateTime=2026-03-01&endDateTime=2026-04-01": 200,
+		w.path(hidden): 404, in(cal, hidden): 404, in(cal, "") + "?$top=10": 200,
+	} {
+		if _, status := w.try(strings.Replace(path, "/?", "?", 1), immutable); status != want {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+	}
+	if got := w.get(in(cal, id)+"?$select=subject", immutable); got["calendar@odata.navigationLink"] != nil {
+		t.Errorf("a link beside $select: %v", got)
+	}
+	if owner := fmt.Sprint(w.get("me/calendars/" + url.PathEscape(string(cal.ID())))["owner"]); !strings.Contains(owner, "boss@") {
+		t.Errorf("owner %s", owner)
+	}
+}
+
+// A batch counts as so many requests at once as it has parts, up to four, and may let only some of them through.
+func TestPartsOfABatch(t *testing.T) {
+	w := newWorld(t)
+	w.srv.BatchParts = 2
+	var parts []object
+	for i := range 5 {
+		parts = append(parts, object{"id": fmt.Sprint(i), "method": "GET", "url": "/me/calendars"})
+	}
+	answers, _, _ := w.batch(parts...)
+	served := 0
+	for _, a := range answers {
+		switch a["status"] {
+		case 200.0:
+			served++
+		case 429.0:
+			if a["headers"].(object)["Retry-After"] != "1" {
+				t.Errorf("answer %v", a)
+			}
+		default:
+			t.Errorf("answer %v", a)
+		}
+	}
+	if n := w.srv.MaxConcurrent(); served != 2 || n != 4 {
+		t.Errorf("%d served, %d at once", served, n)
+	}
+}

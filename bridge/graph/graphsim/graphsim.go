@@ -58,6 +58,7 @@ type Server struct {
 	MaxPage       int // upper bound of a page, save that a delta keeps a series together; 0: 200
 	ExceptionPage int // exceptionOccurrences shown at once, the rest by exceptionOccurrences@odata.nextLink; 0: all
 	Concurrency   int // more requests at once for a mailbox are answered 429 ApplicationThrottled; 0: any number is served
+	BatchParts    int // so many parts of a $batch are served, and the others answered 429 ApplicationThrottled; 0: all are served
 
 	EmptyPages  bool  // a first round of a delta begins with an empty page that has a nextLink
 	ReplayLast  bool  // a delta round repeats what the round before said
@@ -65,17 +66,39 @@ type Server struct {
 	SplitSeries bool  // a series may be spread over pages of a delta, where pages are else as long as it takes
 	Shuffle     int64 // seed for the order of a delta round, series spread over pages; 0: in order
 
+	NullItems       bool // a page's items begin with a null
+	NumericBatchIDs bool // the parts of a batch are answered with numbers for ids where they are such, as some proxies do
+
 	Skip29                  bool // day 29, 30 and 31 skip shorter months, where Outlook takes the last day
 	NoCancelledOccurrences  bool // cancelledOccurrences and exceptionOccurrences are unknown properties, as before 2025
+	ExceptionsUntold        bool // exceptionOccurrences of a GET is empty, though lists name the exceptions
+	NullRecurrence          bool // the recurrence of a master is null in every answer
 	InstancesLackExceptions bool // /instances leaves exceptions out, as some mailboxes did
+
+	// Cloud is whose metadata counts. "usgov" and "dod" (Fairfax) know neither cancelledOccurrences nor exceptionOccurrences,
+	// nor does "china" (Mooncake), which knows no masterCategories either; "": the global one, which knows all.
+	Cloud string
+	// Unknown are further properties of an event that the service does not know, such as occurrenceId: it does not tell
+	// them, and refuses a request that names them.
+	Unknown []string
+	// Unnamed makes refusals of unknown properties not say which ones.
+	Unnamed bool
 
 	// ExactDuration makes an occurrence during which the clocks change last as long as the others, as RFC 5545 section
 	// 3.8.5.3 has it. Otherwise it ends at their time of day, as a recurrence of Exchange says (EndTimeOffset in
 	// [MS-OXOCAL] 2.2.1.44).
 	ExactDuration bool
 
+	// AllDayInstants says all-day times as the instants of the midnights in the event's zone, where Graph has them at
+	// midnight in any zone; Offsets writes times with an offset and no fraction. Neither is documented, both were seen.
+	AllDayInstants, Offsets bool
+
 	GroupsApart          bool     // /calendars leaves out those of other groups than the standard one
 	DelegatedDeltaDenied bool     // the links of a delta of somebody else's calendar are answered 403, whoever shares it
+	PrivateUnreadable    bool     // a private event of a calendar of somebody else is listed, and answered 404 by its id
+	EventsAnywhere       bool     // an event is also at the path of a calendar of its mailbox that it is not in
+	SelectDropsLink      bool     // a GET of one event that selects properties does not say which calendar holds it
+	NoCalendarLink       bool     // no GET of one event says so
 	AppMailboxes         []string // addresses that an app may read in its own name (ApplicationAccessPolicy), others are answered 403; nil: all
 
 	// Webhooks sends notifications and validation requests; nil: http.DefaultTransport, without redirects.

@@ -41,6 +41,25 @@ var eventProperties = func() map[string]bool {
 	return all
 }()
 
+// unknown reports whether the service does not know a property of an event.
+func (s *Server) unknown(name string) bool {
+	is := func(other string) bool { return strings.EqualFold(other, name) }
+	if is("cancelledOccurrences") || is("exceptionOccurrences") {
+		if s.NoCancelledOccurrences || s.Cloud == "usgov" || s.Cloud == "dod" || s.Cloud == "china" {
+			return true
+		}
+	}
+	return !eventProperties[strings.ToLower(name)] || slices.ContainsFunc(s.Unknown, is)
+}
+
+// unknownProperty refuses a request that names a property that events do not have.
+func (c *call) unknownProperty(name string) response {
+	if c.server.Unnamed {
+		return c.fail(400, "", "")
+	}
+	return c.fail(400, "BadRequest", fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.event'.", name))
+}
+
 // selected reads $select. It refuses names that an event does not have.
 func (c *call) selected() (selection, *response) {
 	text, ok := queryValue(c.query, "$select")
@@ -51,8 +70,8 @@ func (c *call) selected() (selection, *response) {
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
 		lower := strings.ToLower(name)
-		if !eventProperties[lower] || c.server.NoCancelledOccurrences && (lower == "cancelledoccurrences" || lower == "exceptionoccurrences") {
-			a := c.fail(400, "BadRequest", fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.event'.", name))
+		if c.server.unknown(name) {
+			a := c.unknownProperty(name)
 			return nil, &a
 		}
 		sel[lower] = name
@@ -114,7 +133,7 @@ func cut[T any](c *call, of string, all []T, render func(T) map[string]any) resp
 	for i := min(skip, len(all)); i < min(skip+size, len(all)); i++ {
 		values = append(values, render(all[i]))
 	}
-	body["value"] = values
+	body["value"] = c.server.items(values)
 	if skip+size < len(all) {
 		q := c.r.URL.Query()
 		for name := range q {
@@ -236,4 +255,12 @@ func orderBy(views []view, text string) error {
 		return fmt.Errorf("cannot order '%s'", direction)
 	}
 	return nil
+}
+
+// items are the items of a page as the service lists them.
+func (s *Server) items(values []map[string]any) []map[string]any {
+	if s.NullItems {
+		return append([]map[string]any{nil}, values...)
+	}
+	return values
 }

@@ -48,6 +48,7 @@ type Calendar struct {
 	canEdit bool
 	group   *CalendarGroup
 	shared  map[*Mailbox]bool // whose owners may read it
+	sharer  *Mailbox          // who has shared it into this mailbox; nil: it is the mailbox's own
 	removed bool
 	items   map[int]*item
 	graves  []grave // what left the calendar, by version

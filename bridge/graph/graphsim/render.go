@@ -86,7 +86,7 @@ func (c *call) render(v view, sh shape) map[string]any {
 		j["onlineMeeting"] = map[string]any{"joinUrl": e.JoinURL}
 		j["onlineMeetingProvider"], j["onlineMeetingUrl"] = "teamsForBusiness", ""
 	}
-	if v.kind == graph.SeriesMaster {
+	if v.kind == graph.SeriesMaster && !c.server.NullRecurrence {
 		j["recurrence"] = recurrenceJSON(*e.Recurrence, zoneName)
 	}
 	extras := e.Extra
@@ -104,6 +104,9 @@ func (c *call) render(v view, sh shape) map[string]any {
 	}
 	for name, value := range extras {
 		j[name] = value
+	}
+	for _, name := range c.server.Unknown {
+		delete(j, name)
 	}
 	if sh.delta {
 		j["@odata.type"] = "#microsoft.graph.event"
@@ -152,8 +155,13 @@ func orNull(s string) any {
 // timeJSON is a time in the zone that the request prefers. All-day events begin and end at midnight in any zone.
 func (c *call) timeJSON(t, day time.Time, allDay bool) map[string]any {
 	shown := wall(t, c.prefer.loc)
-	if allDay {
+	if allDay && !c.server.AllDayInstants {
 		shown = day
+	}
+	if c.server.Offsets {
+		offset := shown.Sub(wall(t, time.UTC)) // of an all-day event that of its own midnight
+		return map[string]any{"dateTime": shown.Format("2006-01-02T15:04:05") + time.Time{}.In(time.FixedZone("", int(offset/time.Second))).Format("-0700"),
+			"timeZone": c.prefer.zone}
 	}
 	return map[string]any{"dateTime": shown.Format(graphTime), "timeZone": c.prefer.zone}
 }

@@ -1,6 +1,10 @@
 package graphsim
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // calendarColors are the colours of calendar.color, by the hex value that clients show for them.
 var calendarColors = map[string]string{
@@ -39,19 +43,24 @@ func (c *Calendar) asJSON() map[string]any {
 		"changeKey": changeKey(c.mailbox, uint64(c.n)), "canShare": c.canEdit, "canViewPrivateItems": true, "canEdit": c.canEdit,
 		"allowedOnlineMeetingProviders": []string{"teamsForBusiness"}, "defaultOnlineMeetingProvider": "teamsForBusiness",
 		"isTallyingResponses": isDefault, "isRemovable": !isDefault,
-		"owner": map[string]any{"name": c.mailbox.name, "address": c.mailbox.address},
+		"owner": map[string]any{"name": c.owner().name, "address": c.owner().address},
 	}
 }
 
 func (c *call) userResource() response {
 	m := c.mailbox
 	given, family, _ := strings.Cut(m.name, " ")
-	return response{status: 200, body: map[string]any{
-		"@odata.context": c.server.origin(c.r) + "/v1.0/$metadata#users/$entity",
-		"id":             m.userID(), "displayName": m.name, "givenName": given, "surname": family, "mail": m.address,
+	body := map[string]any{
+		"id": m.userID(), "displayName": m.name, "givenName": given, "surname": family, "mail": m.address,
 		"userPrincipalName": m.address, "businessPhones": []string{}, "jobTitle": nil, "mobilePhone": nil,
 		"officeLocation": nil, "preferredLanguage": nil,
-	}}
+	}
+	if text, ok := queryValue(c.query, "$select"); ok {
+		named := strings.Split(text, ",")
+		maps.DeleteFunc(body, func(name string, _ any) bool { return !slices.Contains(named, name) })
+	}
+	body["@odata.context"] = c.server.origin(c.r) + "/v1.0/$metadata#users/$entity"
+	return response{status: 200, body: body}
 }
 
 func (c *call) mailboxSettings() response {

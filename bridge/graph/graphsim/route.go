@@ -37,6 +37,9 @@ func (c *call) route() response {
 		return c.get(c.mailboxSettings, "MailboxSettings.Read", "MailboxSettings.ReadWrite")
 	case "outlook":
 		if len(rest) == 1 && strings.EqualFold(rest[0], "masterCategories") {
+			if c.server.Cloud == "china" {
+				return c.unknownSegment(rest[0])
+			}
 			return c.get(c.masterCategories, "MailboxSettings.Read", "MailboxSettings.ReadWrite")
 		}
 		return c.notImplemented()
@@ -239,7 +242,9 @@ func (c *call) event(cal *Calendar, id string, rest []string) response {
 	switch {
 	case errors.Is(err, errMalformedID):
 		return c.fail(400, "ErrorInvalidIdMalformed", "Id is malformed.")
-	case err != nil || cal != nil && x.cal != cal || !c.sees(x.cal):
+	case err != nil || !c.sees(x.cal) || c.hides(x, day):
+		return c.fail(404, "", "")
+	case cal == nil && x.cal.sharer != nil, cal != nil && x.cal != cal && (!c.server.EventsAnywhere || x.cal.sharer != nil || cal.sharer != nil):
 		return c.fail(404, "", "")
 	case c.r.Method != http.MethodGet && len(rest) < 2:
 		return c.changeEvent(x, day, strings.Join(rest, ""))
@@ -266,7 +271,7 @@ func (c *call) event(cal *Calendar, id string, rest []string) response {
 		}
 		return c.listEvents("/events('"+url.PathEscape(id)+"')/instances", views)
 	case "exceptionoccurrences":
-		if c.server.NoCancelledOccurrences || len(rest) > 1 || x.series == nil {
+		if c.server.unknown("exceptionOccurrences") || len(rest) > 1 || x.series == nil {
 			return c.unknownSegment(rest[0])
 		}
 		if c.server.ExceptionPage > 0 {
@@ -290,11 +295,11 @@ func (c *call) getEvent(x *item, day time.Time) response {
 	for name := range strings.SplitSeq(expand, ",") {
 		switch name, _, _ = strings.Cut(strings.TrimSpace(name), "("); {
 		case name == "":
-		case strings.EqualFold(name, "exceptionOccurrences") && !c.server.NoCancelledOccurrences:
+		case strings.EqualFold(name, "exceptionOccurrences") && !c.server.unknown(name):
 			expanded = true
 		case strings.EqualFold(name, "attachments") || strings.EqualFold(name, "extensions"):
 		default:
-			return c.fail(400, "BadRequest", fmt.Sprintf("Parsing OData Select and Expand failed: Could not find a property named '%s' on type 'microsoft.graph.event'.", name))
+			return c.unknownProperty(name)
 		}
 	}
 	v := x.self()
@@ -315,7 +320,7 @@ func (c *call) getEvent(x *item, day time.Time) response {
 	if expanded && sel != nil && sel.has("exceptionOccurrences") {
 		list := []map[string]any{}
 		views := []view(nil)
-		if v.kind == graph.SeriesMaster {
+		if v.kind == graph.SeriesMaster && !c.server.ExceptionsUntold {
 			views = x.exceptionViews()
 		}
 		for i, e := range views {
@@ -324,13 +329,17 @@ func (c *call) getEvent(x *item, day time.Time) response {
 				if s, ok := queryValue(c.query, "$select"); ok {
 					q.Set("$select", s)
 				}
-				body["exceptionOccurrences@odata.nextLink"] = c.link("events/"+url.PathEscape(string(x.id(c.prefer.immutable)))+"/exceptionOccurrences", q)
+				body["exceptionOccurrences@odata.nextLink"] = c.link(x.cal.eventsPath()+"/"+url.PathEscape(string(x.id(c.prefer.immutable)))+"/exceptionOccurrences", q)
 				break
 			}
 			list = append(list, c.render(e, shape{sel: sel}))
 		}
 		body["exceptionOccurrences"] = list
 		body["exceptionOccurrences@odata.context"] = c.context("/events('" + url.PathEscape(string(x.id(c.prefer.immutable))) + "')/exceptionOccurrences")
+	}
+	if c.server.NoCalendarLink || c.server.SelectDropsLink && sel != nil {
+		body["@odata.context"] = c.context("/events" + sel.context() + "/$entity")
+		return response{status: 200, body: body}
 	}
 	base := c.context("/calendars('" + url.PathEscape(string(x.cal.id)) + "')")
 	base = strings.Replace(base, "$metadata#", "", 1)

@@ -1,8 +1,10 @@
 package graphsim
 
 import (
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A CalendarGroup is a group of calendars in a mailbox, as Outlook shows them in its list.
@@ -44,6 +46,41 @@ func (c *Calendar) Share(with *Mailbox) {
 
 // Unshare takes it back.
 func (c *Calendar) Unshare(with *Mailbox) { c.alter(func() { delete(c.shared, with) }) }
+
+// AddSharedCalendar makes a calendar that somebody else owns and has shared into the mailbox, where it is one of
+// /me/calendars. Its events are at the path of the calendar only: /me/events answers 404 for them.
+func (m *Mailbox) AddSharedCalendar(name string, by *Mailbox) *Calendar {
+	m.server.mu.Lock()
+	defer m.server.mu.Unlock()
+	c := m.addCalendar(name, "", m.groups[0])
+	c.sharer, c.canEdit = by, false
+	return c
+}
+
+// owner is whose calendar it is.
+func (c *Calendar) owner() *Mailbox {
+	if c.sharer != nil {
+		return c.sharer
+	}
+	return c.mailbox
+}
+
+// eventsPath is where its events are, below their user.
+func (c *Calendar) eventsPath() string {
+	if c.sharer == nil {
+		return "events"
+	}
+	return "calendars/" + url.PathEscape(string(c.id)) + "/events"
+}
+
+// hides tells whether the caller finds an event in lists and not by its id.
+func (c *call) hides(x *item, day time.Time) bool {
+	e := x.ev
+	if !day.IsZero() {
+		e = x.instance(day).ev
+	}
+	return c.server.PrivateUnreadable && (c.guest() || x.cal.sharer != nil) && (e.Sensitivity == "private" || e.Sensitivity == "confidential")
+}
 
 func (m *Mailbox) sharesWith(other *Mailbox) bool {
 	return slices.ContainsFunc(m.cals, func(c *Calendar) bool { return c.shared[other] })

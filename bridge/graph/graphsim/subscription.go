@@ -86,7 +86,7 @@ func (c *call) subscriptions(rest []string) response {
 	if len(rest) == 0 {
 		var all []map[string]any
 		for _, sub := range mine {
-			all = append(all, sub.asJSON(false))
+			all = append(all, sub.asJSON(c.server.Cloud, false))
 		}
 		return c.list("subscriptions", all)
 	}
@@ -101,7 +101,7 @@ func (c *call) subscriptions(rest []string) response {
 	case len(rest) > 1:
 		return c.notImplemented()
 	case c.r.Method == http.MethodGet:
-		return response{status: 200, body: sub.asJSON(false)}
+		return response{status: 200, body: sub.asJSON(c.server.Cloud, false)}
 	case c.r.Method == http.MethodPatch:
 		return c.renew(sub)
 	case c.r.Method == http.MethodDelete:
@@ -130,7 +130,7 @@ func (c *call) renew(sub *subscription) response {
 		return *refused
 	}
 	sub.expires, sub.paused = expires, false
-	return response{status: 200, body: sub.asJSON(false)}
+	return response{status: 200, body: sub.asJSON(c.server.Cloud, false)}
 }
 
 // subscribe is POST /subscriptions.
@@ -173,7 +173,7 @@ func (c *call) subscribe() response {
 	if refused := c.admit(sub, true); refused != nil {
 		return *refused
 	}
-	return response{status: http.StatusCreated, body: sub.asJSON(true)}
+	return response{status: http.StatusCreated, body: sub.asJSON(c.server.Cloud, true)}
 }
 
 // admit checks what a subscription is to and that there is none like it, and adds it.
@@ -267,12 +267,16 @@ func (s *Server) mayNotify(address string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && s.InsecureWebhooks && loopback
 }
 
-func (sub *subscription) asJSON(withState bool) map[string]any {
+// asJSON is the subscription as a cloud tells it.
+func (sub *subscription) asJSON(cloud string, withState bool) map[string]any {
 	body := map[string]any{
 		"id": sub.id, "resource": sub.resource, "applicationId": sub.client, "changeType": sub.changes, "clientState": nil,
 		"notificationUrl": sub.events.url, "lifecycleNotificationUrl": nil, "expirationDateTime": sub.expires.Format("2006-01-02T15:04:05.0000000Z"),
 		"creatorId": sub.creator(), "includeResourceData": nil, "latestSupportedTlsVersion": "v1_2", "encryptionCertificate": nil,
-		"encryptionCertificateId": nil, "notificationQueryOptions": nil, "notificationContentType": nil, "notificationUrlAppId": nil,
+		"encryptionCertificateId": nil,
+	}
+	if cloud == "" {
+		body["notificationQueryOptions"], body["notificationUrlAppId"] = nil, nil
 	}
 	if withState {
 		body["clientState"] = sub.state

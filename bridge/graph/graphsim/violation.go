@@ -12,10 +12,11 @@ import (
 //   - a first delta request (with dates) for a calendar and much the same window (both ends within a day) while a
 //     token for it lives: deletions get lost;
 //   - a token that was never issued, or was altered;
-//   - more than 4 requests at once for one mailbox;
+//   - more than 4 requests at once for one mailbox, of which the parts of a $batch are up to 4;
 //   - a request before the Retry-After of an earlier answer has passed. Other requests than the refused one have
 //     50 ms of grace, since they may have been under way;
 //   - a $batch of more than 20 parts;
+//   - a Prefer with a time zone that the service does not know;
 //   - a page of a delta without IdType="ImmutableId" where the first page had it, or the reverse.
 func (s *Server) Violations() []string {
 	s.mu.Lock()
@@ -47,28 +48,33 @@ func (s *Server) MaxConcurrent() int {
 	return s.concurrent
 }
 
-// enter counts a request that begins. It reports true where it is one too many to be served.
-func (s *Server) enter(m *Mailbox) bool {
+// atOnce is how many requests Outlook serves one app in one mailbox at once, and how many parts of a $batch.
+const atOnce = 4
+
+// enter counts a request that begins, a $batch as so many as it has parts that run at once. It reports true where that is
+// too many to be served.
+func (s *Server) enter(m *Mailbox, requests int) bool {
 	if m == nil {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m.inflight++
+	before := m.inflight
+	m.inflight += requests
 	s.concurrent = max(s.concurrent, m.inflight)
-	if m.inflight == 5 {
+	if before <= atOnce && m.inflight > atOnce {
 		s.violation("more than 4 requests at once for %s", m.address)
 	}
-	return s.Concurrency > 0 && m.inflight > s.Concurrency
+	return s.Concurrency > 0 && before > 0 && m.inflight > s.Concurrency
 }
 
-func (s *Server) leave(m *Mailbox) {
+func (s *Server) leave(m *Mailbox, requests int) {
 	if m == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m.inflight--
+	m.inflight -= requests
 }
 
 // A pause is a Retry-After that a client was given. It counts in the time of the process, which is what a client
