@@ -58,6 +58,26 @@ func (r Report) Failed() (n int) {
 // Pulse is what the worker of an account is at. It is not stored: after a start it is zero until the first round.
 type Pulse struct {
 	Busy bool      // a round is running
-	Good time.Time // end of the last good round; zero: none since the start
-	Next time.Time // when the next round begins, unless a nudge comes first; zero: not known
+	Good time.Time // end of the last good round of all its calendars; zero: none since the start
+	// Calendars is when the last good round of each calendar ended, those of before the start included as far as they are
+	// stored. What is stored lags behind while a calendar is idle.
+	Calendars map[CalendarID]time.Time
+	Next      time.Time // when the next round begins, unless a nudge comes first; zero: not known
+}
+
+// GoodOf is the end of the last good round of a calendar, of which stored is what its row has.
+func (p Pulse) GoodOf(id CalendarID, stored time.Time) time.Time {
+	if t := p.Calendars[id]; t.After(stored) {
+		return t
+	}
+	return stored
+}
+
+// LastGood is the end of the last good round of any calendar, of which stored is what the rows have.
+func (p Pulse) LastGood(stored time.Time) time.Time {
+	last := stored
+	for id := range p.Calendars {
+		last = p.GoodOf(id, last)
+	}
+	return last
 }

@@ -149,6 +149,7 @@ func (r *calendarRound) publish(ctx context.Context) error {
 // good records the end of a good round: at once when something changed, else at the next checkpoint.
 func (r *calendarRound) good(ctx context.Context, changed bool) error {
 	now, link := r.now(), r.follower.idle
+	r.memory.good = now
 	if !changed && r.cal.Fault == (bridge.Fault{}) && now.Sub(r.cal.Good) < r.options.checkpointAfter {
 		if link != "" {
 			r.memory.idle = idleCursor{r.cal.Seq, link}
@@ -157,4 +158,14 @@ func (r *calendarRound) good(ctx context.Context, changed bool) error {
 	}
 	r.memory.idle = idleCursor{}
 	return r.progress.SetGood(ctx, r.cal.ID, r.cal.Seq, link, now)
+}
+
+// lastGood is when the last good round ended; zero: never.
+func (r *calendarRound) lastGood() time.Time {
+	r.memory.round.Lock()
+	defer r.memory.round.Unlock()
+	if r.memory.good.After(r.cal.Good) {
+		return r.memory.good
+	}
+	return r.cal.Good
 }

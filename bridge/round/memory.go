@@ -31,6 +31,7 @@ type calendarMemory struct {
 	idle   idleCursor
 	stuck  int       // rounds that the cursor has answered with a failure of Graph's own
 	viewed time.Time // when its window was last listed, where it has no cursor
+	good   time.Time // end of the last good round, which the row only has from a checkpoint on
 	looked time.Time // when what lies beyond its window was last asked for
 	looks  int       // that failed, in a row
 	reread time.Time // when masters that Graph lists and does not show were last asked for

@@ -147,7 +147,7 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 		}
 	}
 	for i, one := range rounds {
-		if one.report.Good = one.cal.Good; errs[i] == nil {
+		if one.report.Good = one.lastGood(); errs[i] == nil {
 			one.report.Good = r.now()
 		}
 		report.Calendars = append(report.Calendars, one.report)

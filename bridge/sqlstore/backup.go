@@ -65,7 +65,7 @@ func openFile(path, mode string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}}
+	q := url.Values{"mode": {mode}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), tempStore}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String())
 	if err == nil {
 		db.SetMaxOpenConns(1)
@@ -73,8 +73,8 @@ func openFile(path, mode string) (*sql.DB, error) {
 	return db, err
 }
 
-// Check reads the database file at path through, changing nothing, and returns the version of its schema. An error says
-// what is wrong: damage, another program's file, or a schema newer than Schema.
+// Check reads the database file at path through, changing nothing, and returns the version of its schema. What is wrong
+// with the file is a *FileError: damage, another program's file, a schema newer than Schema, or what keeps it from being read.
 func Check(ctx context.Context, path string) (schema int64, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return 0, err
@@ -86,17 +86,20 @@ func Check(ctx context.Context, path string) (schema int64, err error) {
 	defer db.Close()
 	var result string
 	if err := db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&result); err != nil {
-		return 0, fmt.Errorf("%s cannot be read as a database: %w", path, err)
+		return 0, fmt.Errorf("%s cannot be read as a database: %w", path, explain(path, err))
 	}
 	if result != "ok" {
-		return 0, fmt.Errorf("%s is damaged: %s", path, strings.Join(strings.Fields(result), " "))
+		return 0, &FileError{Damaged, path, fmt.Errorf("%s: %s", path, strings.Join(strings.Fields(result), " "))}
 	}
 	err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM goose_db_version WHERE is_applied AND EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calendar')`).Scan(&schema)
+	if err = explain(path, err); errors.As(err, new(*FileError)) || errors.Is(err, bridge.ErrBusy) {
+		return 0, err
+	}
 	if err != nil || schema == 0 {
-		return 0, fmt.Errorf("%s is no database of outbridge", path)
+		return 0, &FileError{Foreign, path, fmt.Errorf("%s is no database of outbridge", path)}
 	}
 	if schema > Schema() {
-		return schema, fmt.Errorf("%s was written by a newer outbridge (schema %d, this one knows %d): use that version", path, schema, Schema())
+		return schema, &FileError{Newer, path, fmt.Errorf("%s was written by a newer outbridge (schema %d, this one knows %d): use that version", path, schema, Schema())}
 	}
 	return schema, nil
 }

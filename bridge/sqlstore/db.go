@@ -5,18 +5,13 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"sync"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
-
-	"outbridge/bridge"
 )
 
 // db is a database whose statements are prepared once and kept: parsing one costs more than most of them take.
 type db struct {
 	*sql.DB
+	path  string   // for errors
 	stmts sync.Map // query → *sql.Stmt
 }
 
@@ -68,40 +63,15 @@ func (d *db) row(ctx context.Context, query string, args ...any) scanner {
 func (d *db) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	s, err := d.prepared(ctx, query)
 	if err != nil {
-		return nil, explain(err)
+		return nil, explain(d.path, err)
 	}
 	res, err := s.ExecContext(ctx, args...)
-	return res, explain(err)
+	return res, explain(d.path, err)
 }
 
 // transact runs f in one transaction.
 func (d *db) transact(ctx context.Context, f func(tx) error) error {
-	return explain(d.attempt(ctx, f))
-}
-
-// explain says what to do about what the machine is in the way of.
-func explain(err error) error {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	code := e.Code() & 0xff // the primary result code
-	if e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE {
-		code = sqlite3.SQLITE_FULL // no room for the file that connections share
-	}
-	switch code {
-	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("the disk is full: make room for the database; what was there is kept and served (%w)", err)
-	case sqlite3.SQLITE_BUSY:
-		return fmt.Errorf("%w (waited %v: %v)", bridge.ErrBusy, busyTimeout, err)
-	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("the disk of the database fails: look into the system's log (%w)", err)
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
-		return fmt.Errorf("the database cannot be written: check who owns it and its folder (%w)", err)
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("the database is damaged: restore a backup, or move it away and sign in again (%w)", err)
-	}
-	return err
+	return explain(d.path, d.attempt(ctx, f))
 }
 
 func (d *db) attempt(ctx context.Context, f func(tx) error) error {
@@ -115,7 +85,7 @@ func (d *db) attempt(ctx context.Context, f func(tx) error) error {
 func (d *db) relaxed(ctx context.Context, f func(tx) error) error {
 	missed, err := d.relax(ctx, f)
 	d.keep(ctx, missed)
-	return explain(err)
+	return explain(d.path, err)
 }
 
 func (d *db) relax(ctx context.Context, f func(tx) error) (missed []string, err error) {

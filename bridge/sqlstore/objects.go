@@ -134,6 +134,9 @@ func notNil(b []byte) []byte {
 	return b
 }
 
+// publishStep is how many objects one statement publishes.
+const publishStep = 500
+
 func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time, series ...graph.EventID) (changed, removed int, err error) {
 	which, args := `calendar_id = ?1`, []any{id}
 	if len(series) > 0 {
@@ -162,18 +165,30 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 		if n == 0 {
 			return nil
 		}
-		_, err = t.exec(ctx, `
-			INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
-			SELECT calendar_id, name, series, uid, etag,
-			       (SELECT rev FROM calendar WHERE id = ?1) + row_number() OVER (ORDER BY name),
-			       sequence, stamp, ?3, first_start, last_end, deleted, size, data
-			FROM staged WHERE `+which+`
-			ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag, rev = excluded.rev,
-				sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
-				last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data`,
-			id, ids(series), at.Unix())
-		if err != nil {
-			return err
+		for done, after := int64(0), ""; done < n; {
+			// One statement keeps what it replaces until it ends, and its rows while it sorts them.
+			var upTo string
+			var m int64
+			err := t.row(ctx, `
+				SELECT max(name), count(*) FROM (SELECT name FROM staged WHERE `+which+` AND name > ?4 ORDER BY name LIMIT ?5)`,
+				id, ids(series), at.Unix(), after, publishStep).Scan(&upTo, &m)
+			if err != nil {
+				return err
+			}
+			_, err = t.exec(ctx, `
+				INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
+				SELECT calendar_id, name, series, uid, etag,
+				       (SELECT rev FROM calendar WHERE id = ?1) + ?6 + row_number() OVER (ORDER BY name),
+				       sequence, stamp, ?3, first_start, last_end, deleted, size, data
+				FROM staged WHERE `+which+` AND name > ?4 AND name <= ?5
+				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag, rev = excluded.rev,
+					sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
+					last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data`,
+				id, ids(series), at.Unix(), after, upTo, done)
+			if err != nil {
+				return err
+			}
+			done, after = done+m, upTo
 		}
 		if _, err := t.exec(ctx, `DELETE FROM staged WHERE `+which, args...); err != nil {
 			return err

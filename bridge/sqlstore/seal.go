@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"outbridge/bridge"
@@ -28,7 +27,7 @@ type Key struct {
 const keySize = 32
 
 // ReadKey reads the key file, 64 hex digits. Where there is none it makes one with mode 0600. A file that others
-// may read is refused.
+// than its owner and a group of this process may read is refused.
 func ReadKey(path string) (Key, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,23 +40,14 @@ func ReadKey(path string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("key file: %w", err)
 	}
-	if info.Mode().Perm()&othersBits(path) != 0 {
-		return Key{}, fmt.Errorf("key file %s may be read by others (mode %04o): run chmod 600 %s", path, info.Mode().Perm(), path)
+	if err := exposed(path, info); err != nil {
+		return Key{}, err
 	}
 	secret, err := hex.DecodeString(strings.TrimSpace(string(b)))
 	if err != nil || len(secret) != keySize {
 		return Key{}, fmt.Errorf("key file %s is damaged: it must hold %d hex digits; restore it from a backup", path, 2*keySize)
 	}
 	return newKey(secret)
-}
-
-// othersBits are the permissions that a key file must not give. systemd lets a service's user read a credential by an
-// access control list, whose mask shows as the group's bits; no group has them (systemd.exec(5), "Credentials").
-func othersBits(path string) fs.FileMode {
-	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
-		return 0o037
-	}
-	return 0o077
 }
 
 // inUse ends a key file whose key has been used: a line with a tab, which every version reads over.

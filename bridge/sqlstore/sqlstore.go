@@ -33,6 +33,9 @@ var migrations embed.FS
 const (
 	busyTimeout = 10 * time.Second
 	readers     = 8 // connections that read
+	// tempStore keeps what a statement of some size needs for itself out of the folder for temporary files, which may be
+	// missing, read-only or full: an image has none, and the unit of a service may hide it.
+	tempStore = "temp_store(memory)"
 )
 
 // Store is all parts of the store's contract in an SQLite file.
@@ -86,14 +89,14 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	}
 	r.SetMaxOpenConns(readers + 1) // one is the cache's
 	r.SetMaxIdleConns(readers + 1)
-	s := &Store{key: key, read: &db{DB: r}, write: &db{DB: w}}
+	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
 	files, err := fs.Sub(migrations, "migrations")
 	if err == nil {
 		err = s.migrate(ctx, abs, files)
 	}
 	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("database %s: %w", path, explain(err))
+		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
 	}
 	if s.cache, err = newCache(ctx, r); err != nil {
 		s.Close()
@@ -120,7 +123,7 @@ func private(path string) error {
 func dsn(abs string, readOnly bool) string {
 	q := url.Values{"_pragma": {
 		"busy_timeout(" + fmt.Sprint(busyTimeout.Milliseconds()) + ")",
-		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)",
+		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", tempStore,
 	}}
 	if readOnly {
 		q.Add("_pragma", "query_only(on)")

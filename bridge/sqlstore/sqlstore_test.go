@@ -85,11 +85,24 @@ func TestKeyFile(t *testing.T) {
 	if err != nil || !bytes.Equal(k.digest("password", "x"), again.digest("password", "x")) {
 		t.Errorf("the key that was made is not the one that is read: %v", err)
 	}
-	if err := os.Chmod(path, 0o640); err != nil {
-		t.Fatal(err)
+	for mode, fix := range map[os.FileMode]string{
+		0o600: "", 0o400: "", 0o440: "", 0o640: "", // as Kubernetes and Docker hand it over: the group is ours
+		0o660: "chmod 640", 0o604: "chmod 600", 0o644: "chmod 600", 0o602: "chmod 600",
+	} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKey(path); (err == nil) != (fix == "") || err != nil && !strings.Contains(err.Error(), fix) {
+			t.Errorf("mode %04o: %v", mode, err)
+		}
 	}
-	if _, err := ReadKey(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
-		t.Errorf("a key file that others may read: %v", err)
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chmod(path, 0o640), os.Chown(path, 0, 4242)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKey(path); err == nil || !strings.Contains(err.Error(), "group 4242") {
+			t.Errorf("a key file that another group may read: %v", err)
+		}
 	}
 	for _, bad := range []string{"", "short", strings.Repeat("z", 64), strings.Repeat("ab", 31)} {
 		if err := errors.Join(os.WriteFile(path, []byte(bad), 0o600), os.Chmod(path, 0o600)); err != nil {
@@ -364,6 +377,34 @@ func TestPublish(t *testing.T) {
 	gone2.Deleted, gone2.Data = true, nil
 	stage(t, s, c.ID, gone2)
 	publish(t, s, c.ID, 0)
+}
+
+// TestPublishMany publishes more than one statement does: each object once, by name, with a rev of its own.
+func TestPublishMany(t *testing.T) {
+	s := open(t)
+	c := calendar(t, s)
+	for round := range 2 {
+		const n = 2*publishStep + 7
+		var list []*bridge.Object
+		for i := range n {
+			list = append(list, object(fmt.Sprintf("%06d.ics", (i*7919)%n), fmt.Sprintf("%d in round %d", i, round), now, now.Add(time.Hour)))
+		}
+		stage(t, s, c.ID, list...)
+		publish(t, s, c.ID, n)
+		from := int64(round * n)
+		changes := must(s.Changes(t.Context(), c.ID, from, 2*n))(t)
+		if len(changes) != n {
+			t.Fatalf("round %d: %d changes", round, len(changes))
+		}
+		for i, o := range changes {
+			if o.Name != fmt.Sprintf("%06d.ics", i) || o.Rev != from+int64(i)+1 {
+				t.Fatalf("round %d: change %d is %s with rev %d", round, i, o.Name, o.Rev)
+			}
+		}
+		if rev := must(s.Calendar(t.Context(), c.ID))(t).Rev; rev != from+n {
+			t.Errorf("round %d: rev %d", round, rev)
+		}
+	}
 }
 
 func TestStageOfAnOldMirrorIsRefused(t *testing.T) {

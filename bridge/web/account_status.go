@@ -40,10 +40,7 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 		return v, err
 	}
 	v.State, v.Zone, v.Who = row.State, row.Settings.Zone, row.Identity.Address
-	v.Good = row.LastGood
-	if v.Pulse.Good.After(v.Good) {
-		v.Good = v.Pulse.Good
-	}
+	v.Good = v.Pulse.LastGood(row.LastGood)
 	if err == nil {
 		cals, err := h.Store.Calendars(ctx, row.ID)
 		if err != nil {
@@ -51,6 +48,7 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 		}
 		for _, c := range cals {
 			c.Color = c.ShownColor()
+			c.Good = v.Pulse.GoodOf(c.ID, c.Good)
 			one := calendarStatus{Calendar: c, Level: "good", Word: "In sync"}
 			if one.Counts, err = h.Store.Counts(ctx, c.ID); err != nil {
 				return v, err
@@ -60,8 +58,6 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 				one.Level, one.Word = "bad", "Last sync failed"
 			case c.Good.IsZero():
 				one.Level, one.Word = "wait", "First sync"
-			case v.State.Code == bridge.StateOK && v.Pulse.Good.After(c.Good):
-				one.Good = v.Pulse.Good // the stored time is only updated at checkpoints
 			}
 			v.Calendars = append(v.Calendars, one)
 		}

@@ -46,10 +46,11 @@ type Edge struct {
 	Next      http.Handler
 	DAV       func(*http.Request) bool // reports whether a request is CalDAV; nil: no request is
 	Proxies   Proxies
-	PublicURL string       // origin that clients use
-	Plain     bool         // accept passwords over plain http, because no real data is behind them
-	Metrics   *Metrics     // nil: nothing is counted
-	Log       *slog.Logger // nil: slog.Default
+	SafeNets  []netip.Prefix // nobody can listen between these clients and the bridge, so that they need no TLS
+	PublicURL string         // origin that clients use
+	Plain     bool           // accept passwords over plain http, because no real data is behind them
+	Metrics   *Metrics       // nil: nothing is counted
+	Log       *slog.Logger   // nil: slog.Default
 }
 
 // hsts is Strict-Transport-Security for a year. Other names of the domain are not ours to decide on, so it is without
@@ -150,6 +151,12 @@ func (e *Edge) client(r *http.Request) Client {
 		c.Safe = proto != "http" || c.Addr.IsLoopback()
 	case here:
 		c.Safe = proto == "" || c.Addr.IsLoopback()
+	}
+	// Behind a proxy that is not trusted, the way of the client to the proxy is not known.
+	if !c.Safe && (trusted || here || !forwarded(r.Header) && r.Header.Get("X-Forwarded-Proto") == "") {
+		for _, n := range e.SafeNets {
+			c.Safe = c.Safe || n.Contains(c.Addr)
+		}
 	}
 	return c
 }

@@ -109,6 +109,41 @@ func TestEdge(t *testing.T) {
 	}
 }
 
+// TestSafeNetworks: clients that are named as safe need no TLS, and nobody becomes one by a header or through somebody else's proxy.
+func TestSafeNetworks(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		trusted, peer, forward, proto string
+		want                          int
+	}{
+		"inside":                              {peer: "100.64.3.4:4000", want: 200},
+		"inside, IPv4 in IPv6":                {peer: "[::ffff:100.64.3.4]:4000", want: 200},
+		"inside, by IPv6":                     {peer: "[fd7a::5]:4000", want: 200},
+		"outside":                             {peer: "192.168.1.9:4000", want: 403},
+		"outside, forged":                     {peer: "192.168.1.9:4000", forward: "100.64.3.4", want: 403},
+		"a proxy inside that nobody trusts":   {peer: "100.64.3.4:4000", forward: "192.168.1.9", want: 403},
+		"it says no TLS":                      {peer: "100.64.3.4:4000", proto: "http", want: 403},
+		"behind the proxy, without TLS":       {trusted: "10.0.0.2", peer: "10.0.0.2:4000", forward: "100.64.3.4", proto: "http", want: 200},
+		"behind the proxy, from outside":      {trusted: "10.0.0.2", peer: "10.0.0.2:4000", forward: "192.168.1.9", proto: "http", want: 403},
+		"a proxy on this machine, from there": {peer: "127.0.0.1:4000", forward: "100.64.3.4", proto: "http", want: 200},
+	} {
+		e := &web.Edge{Proxies: trusting(c.trusted), DAV: func(*http.Request) bool { return true }, Next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+			SafeNets: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a::/16")}}
+		r := httptest.NewRequest("PROPFIND", "/dav/", nil)
+		r.RemoteAddr = c.peer
+		for header, value := range map[string]string{"X-Forwarded-For": c.forward, "X-Forwarded-Proto": c.proto} {
+			if value != "" {
+				r.Header.Set(header, value)
+			}
+		}
+		rec := httptest.NewRecorder()
+		e.ServeHTTP(rec, r)
+		if rec.Code != c.want {
+			t.Errorf("%s: answered %d, want %d", name, rec.Code, c.want)
+		}
+	}
+}
+
 // TestClientOfPages: which client the pages count guesses for, and whether they mark the cookie as secure.
 func TestClientOfPages(t *testing.T) {
 	t.Parallel()

@@ -61,6 +61,8 @@ type Handler struct {
 	// not exist.
 	Metrics      *Metrics
 	MetricsToken string
+	// Disk is the room for the database. nil: it is not checked.
+	Disk func() (Disk, error)
 
 	mux         *http.ServeMux
 	templates   map[string]*template.Template
@@ -119,7 +121,7 @@ func (h *Handler) healthy(w http.ResponseWriter, r *http.Request) {
 	plainText(w, http.StatusOK, "ok\n")
 }
 
-// ready tells whether requests can be answered: the database can be read.
+// ready tells whether the bridge can do its work: the database can be read, and there is room to write to it.
 func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
@@ -128,6 +130,14 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "10")
 		plainText(w, http.StatusServiceUnavailable, "the database does not answer\n")
 		return
+	}
+	if h.Disk != nil {
+		if d, err := h.Disk(); err == nil && d.Full {
+			h.log().Error("not ready: the disk of the database is full", "free", d.Free, "size", d.Size)
+			w.Header().Set("Retry-After", "60")
+			plainText(w, http.StatusServiceUnavailable, "the disk of the database is full: nothing can be synced until there is room\n")
+			return
+		}
 	}
 	plainText(w, http.StatusOK, "ok\n")
 }

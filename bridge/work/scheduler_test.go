@@ -2,6 +2,7 @@ package work_test
 
 import (
 	"context"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,9 @@ func TestAddAndRemove(t *testing.T) {
 		if err != nil || a.State.Code != bridge.StateOK {
 			t.Fatalf("%+v, %v", a.State, err)
 		}
+		if p := w.s.Pulse("alice"); len(p.Calendars) != 1 || !p.LastGood(time.Time{}).Equal(time.Now()) {
+			t.Errorf("calendars of the pulse at %v: %+v", time.Now(), p)
+		}
 		if p := w.s.Pulse("alice"); p.Busy || !p.Good.Equal(time.Now()) || !p.Next.Equal(time.Now().Add(time.Minute)) {
 			t.Errorf("pulse at %v: %+v", time.Now(), p)
 		}
@@ -59,7 +63,7 @@ func TestAddAndRemove(t *testing.T) {
 		if n := requests(); n != 0 {
 			t.Errorf("%d requests for a mailbox that was removed", n)
 		}
-		if p := w.s.Pulse("alice"); p != (bridge.Pulse{}) {
+		if p := w.s.Pulse("alice"); !reflect.DeepEqual(p, bridge.Pulse{}) {
 			t.Errorf("pulse: %+v", p)
 		}
 		w.s.Add(w.mailbox())

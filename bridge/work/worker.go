@@ -78,6 +78,14 @@ func (w *worker) round(ctx context.Context, nudged bool) {
 		if p.Busy = false; err == nil {
 			p.Good = w.s.now()
 		}
+		if len(report.Calendars) > 0 {
+			p.Calendars = map[bridge.CalendarID]time.Time{} // a new one: who has asked for the pulse reads the old one
+		}
+		for _, c := range report.Calendars {
+			if !c.Good.IsZero() {
+				p.Calendars[c.ID] = c.Good
+			}
+		}
 	})
 	w.listener.roundDone(w.reliesOnNotifications(), nudged, report.Changed() > 0, err)
 	w.failed = err != nil

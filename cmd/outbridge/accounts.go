@@ -103,7 +103,14 @@ func (a *webAccounts) Remove(ctx context.Context, name string) error {
 
 func (a *webAccounts) Nudge(name string) { a.work.Nudge(name) }
 
-func (a *webAccounts) Pulse(name string) bridge.Pulse { return a.work.Pulse(name) }
+// Pulse is that of the account's worker, or from before it began.
+func (a *webAccounts) Pulse(name string) bridge.Pulse {
+	pulse := a.work.Pulse(name)
+	if pulse.Calendars == nil {
+		pulse.Calendars = a.p.pulse.pulse(name).Calendars
+	}
+	return pulse
+}
 
 func (a *webAccounts) App(context.Context) (web.App, error) {
 	a.mu.Lock()

@@ -79,7 +79,7 @@ func (r *restoreCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(c.feedCache()); err != nil {
+	if err := errors.Join(os.RemoveAll(c.feedCache()), os.RemoveAll(c.pulsePath())); err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
 	fmt.Fprintf(e.stdout, "Restored %s from %s.\n", c.Database, r.File)

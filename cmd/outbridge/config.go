@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -35,8 +36,9 @@ type config struct {
 	Push        bool `toml:"push"`
 	PushPrivate bool `toml:"push_private"`
 
-	TrustedProxy     any    `toml:"trusted_proxy"`
-	MetricsTokenFile string `toml:"metrics_token_file"`
+	TrustedProxy     any      `toml:"trusted_proxy"`
+	SafeNetworks     []string `toml:"safe_networks"`
+	MetricsTokenFile string   `toml:"metrics_token_file"`
 
 	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
@@ -52,6 +54,12 @@ type config struct {
 	graphURL         string // origin, no path
 	level            slog.Level
 	proxies          web.Proxies
+	safe             []netip.Prefix
+
+	fromVariables    bool     // the environment has keys
+	unknownVariables []string // of the environment
+
+	certificate *fileCert // that is served, if it is one in files; set by secure
 }
 
 type microsoftConfig struct {
@@ -92,7 +100,7 @@ type accountConfig struct {
 func defaultConfig() config {
 	return config{
 		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
-		TrustedProxy: false, TLS: tlsConfig{Domains: []string{}},
+		TrustedProxy: false, SafeNetworks: []string{}, TLS: tlsConfig{Domains: []string{}},
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
 	}
@@ -103,16 +111,22 @@ type configFlag struct {
 	Config string `help:"Configuration file. Default: outbridge.toml in the current folder." env:"OUTBRIDGE_CONFIG" placeholder:"FILE" short:"c"`
 }
 
-// load reads and checks the configuration. File names in it are relative to its folder. If no file is named and there is
-// none, it is that of a `serve` that ran without one; see withoutFile.
+// load reads and checks the configuration, of the file and the environment. File names in it are relative to the file's folder. If
+// no file is named and there is none, it is that of a `serve` that ran without one; see withoutFile.
 func (f configFlag) load() (*config, error) {
 	if f.Config == "" {
 		f.Config = f.file()
 		if !exists(f.Config) {
-			if c, err := withoutFile(); err != nil || exists(c.Database) {
+			c, err := withoutFile()
+			if err == nil && !exists(c.Database) && c.fromVariables {
+				err = os.MkdirAll(filepath.Dir(c.Database), 0o700)
+			}
+			if err != nil || exists(c.Database) || c.fromVariables {
 				return c, err
 			}
 		}
+	} else if f.unconfigured() {
+		return containerConfig(filepath.Dir(f.Config))
 	}
 	b, err := os.ReadFile(f.Config)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -122,10 +136,23 @@ func (f configFlag) load() (*config, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	c := defaultConfig()
-	if err := parseConfig(b, &c); err != nil {
+	if err := decodeConfig(b, &c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
-	dir := filepath.Dir(f.Config)
+	if err := c.complete(filepath.Dir(f.Config)); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
+	}
+	return &c, nil
+}
+
+// complete adds what the environment says, checks everything, and makes file names relative to dir into paths.
+func (c *config) complete(dir string) (err error) {
+	if c.unknownVariables, err = c.fromEnvironment(os.Environ()); err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
 	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
 		&c.MetricsTokenFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
 		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
@@ -136,7 +163,21 @@ func (f configFlag) load() (*config, error) {
 		&c.MetricsTokenFile, &c.TLS.KeyFile} {
 		*path = handedOver(*path)
 	}
-	return &c, nil
+	return nil
+}
+
+// unconfigured reports whether this is a container of our image whose volume has no configuration file yet: OUTBRIDGE_CONTAINER
+// is set by the image.
+func (f configFlag) unconfigured() bool {
+	return os.Getenv("OUTBRIDGE_CONTAINER") != "" && f.Config != "" && !exists(f.Config)
+}
+
+// containerConfig is the configuration without a file in a container: reachable from outside of it, and with passwords over plain
+// http from the networks that Docker makes on this machine alone, from where a published port of 127.0.0.1 is reached too.
+func containerConfig(dir string) (*config, error) {
+	c := defaultConfig()
+	c.Listen, c.SafeNetworks = "0.0.0.0:8080", []string{"172.16.0.0/12"}
+	return &c, c.complete(dir)
 }
 
 // handedOver is the file that systemd provides instead of the one at path (LoadCredential=, under the same base name), or
@@ -188,8 +229,7 @@ func withoutFile() (*config, error) {
 		return nil, err
 	}
 	c := defaultConfig()
-	c.Database, c.KeyFile = filepath.Join(dir, c.Database), filepath.Join(dir, c.KeyFile)
-	return &c, c.check()
+	return &c, c.complete(dir)
 }
 
 func exists(path string) bool {
@@ -199,6 +239,9 @@ func exists(path string) bool {
 
 // loadOrBegin is load for `serve`, which needs no file: it creates the folder of withoutFile, and says so on w.
 func (f configFlag) loadOrBegin(w io.Writer) (*config, error) {
+	if f.unconfigured() {
+		fmt.Fprintf(w, "No %s here: using the defaults and the environment, and keeping all data in %s.\n", f.Config, filepath.Dir(f.Config))
+	}
 	if f.Config != "" || exists(f.file()) {
 		return f.load()
 	}
@@ -215,6 +258,13 @@ func (f configFlag) loadOrBegin(w io.Writer) (*config, error) {
 }
 
 func parseConfig(b []byte, c *config) error {
+	if err := decodeConfig(b, c); err != nil {
+		return err
+	}
+	return c.check()
+}
+
+func decodeConfig(b []byte, c *config) error {
 	d := toml.NewDecoder(strings.NewReader(string(b)))
 	d.DisallowUnknownFields()
 	err := d.Decode(c)
@@ -228,10 +278,7 @@ func parseConfig(b []byte, c *config) error {
 		row, column := syntax.Position()
 		return fmt.Errorf("line %d, column %d: %w", row, column, err)
 	}
-	if err != nil {
-		return err
-	}
-	return c.check()
+	return err
 }
 
 var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
@@ -245,6 +292,9 @@ func (c *config) check() (err error) {
 		return err
 	}
 	if c.proxies, err = parseProxies(c.TrustedProxy); err != nil {
+		return err
+	}
+	if c.safe, err = parseNetworks(c.SafeNetworks); err != nil {
 		return err
 	}
 	if c.PublicURL == "" {

@@ -19,6 +19,9 @@ const warnBefore = 30 * 24 * time.Hour
 func (m *microsoftConfig) identify(a *graph.Authority) (err error) {
 	if m.ClientSecretFile != "" {
 		b, err := os.ReadFile(m.ClientSecretFile)
+		if err == nil {
+			err = notForEverybody(m.ClientSecretFile)
+		}
 		if err != nil {
 			return fmt.Errorf("microsoft.client_secret_file: %w", err)
 		}
@@ -133,15 +136,16 @@ func (p *program) warnOfCredential(ctx context.Context) error {
 	}
 }
 
-// notForEverybody refuses a private key that anyone on this machine can read.
+// notForEverybody refuses a secret that anyone on this machine can read. In a container, what its engine has mounted is for
+// the container alone.
 func notForEverybody(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
 	// Windows has no such bits.
-	if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" {
-		return fmt.Errorf("anyone on this machine can read the private key in %s (mode %04o): run chmod 600 %s", path, mode, path)
+	if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" && !strings.HasPrefix(path, "/run/secrets/") {
+		return fmt.Errorf("anyone on this machine can read the secret in %s (mode %04o): run chmod 600 %s", path, mode, path)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 )
 
@@ -93,6 +94,67 @@ changed by nothing: "changed": 0
 	}
 	if v := o.Violations(); opened != 1 || len(v) > 0 {
 		t.Errorf("the window was opened %d times; broken rules: %q", opened, v)
+	}
+}
+
+// TestNoTemporaryFolder syncs, and saves a copy, where no folder for temporary files can be written, as in an image with
+// a read-only root: first 300 events, then changes to all of them, and a database that is copied.
+func TestNoTemporaryFolder(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
+	box := sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time")
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	var all []graph.EventID
+	for i := range 300 {
+		at := day.AddDate(0, 0, i%200-50).Add(time.Duration(8+i%9) * time.Hour)
+		all = append(all, box.Calendar().Create(graphsim.Event{Subject: fmt.Sprintf("First %d", i), Start: at, End: at.Add(time.Hour), Body: strings.Repeat("Agenda. ", 20)}))
+	}
+	o := newOutlook(t, sim, box)
+	dir := writeConfig(t, o)
+	disk := t.TempDir()
+	script := `set -eu
+for folder in /var/tmp /usr/tmp /tmp; do
+	test -d $folder || continue
+	mount --bind $folder $folder
+	mount -o remount,bind,ro $folder
+done
+mount -t tmpfs tmpfs "$1"
+cp "$2/outbridge.toml" "$1/"
+cd /proc
+export OUTBRIDGE_CONFIG="$1/outbridge.toml"
+outbridge login alice > "$1/login.txt"
+outbridge sync > "$1/sync.txt"
+echo waiting
+read -r go
+outbridge sync > "$1/sync.txt"
+outbridge backup "$1/copy.db" > "$1/backup.txt"
+echo "changed $(outbridge export alice | grep -c '^SUMMARY:Second')"
+`
+	cmd := exec.Command("unshare", "--map-root-user", "--mount", "timeout", "120", "sh", "-c", script, "sh", disk, dir)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "TMPDIR=") && !strings.HasPrefix(v, "SQLITE_TMPDIR=") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	out := &watched{line: "waiting", then: func() {
+		for i, id := range all {
+			if err := box.Calendar().Change(id, func(e *graphsim.Event) { e.Subject = fmt.Sprintf("Second %d", i) }); err != nil {
+				t.Error(err)
+			}
+		}
+		fmt.Fprintln(stdin, "go")
+	}}
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = out, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out.text.String(), stderr.String())
+	}
+	if got, want := out.text.String(), "waiting\nchanged 300\n"; got != want {
+		t.Errorf("got\n%swant\n%s%s", got, want, stderr.String())
 	}
 }
 

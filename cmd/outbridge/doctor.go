@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -123,6 +124,10 @@ func (cmd *doctorCmd) Run(e *env) error {
 
 func (d *doctor) examine(e *env, f configFlag) {
 	c, err := f.load()
+	if o := obstacleOf(err); o != nil {
+		d.broken("configuration", o.fix(), "%v", o)
+		return
+	}
 	if err != nil {
 		d.broken("configuration", "Correct the file; config.example.toml explains every key.", "%v", err)
 		return
@@ -133,10 +138,14 @@ func (d *doctor) examine(e *env, f configFlag) {
 	if !exists(file) {
 		file = "no file, so the defaults apply"
 	}
+	for _, name := range c.unknownVariables {
+		d.warn("configuration", "Correct or remove it; docs/operations.md has the names.", "the environment has %s, which is no key of the configuration", name)
+	}
 	d.ok("configuration", "%s; accounts: %d", file, len(c.Accounts))
 	d.exposure()
 	d.serving = c.served()
-	if d.keyAndDatabase(); d.p.store != nil {
+	usable := d.files()
+	if d.keyAndDatabase(usable); d.p.store != nil {
 		defer d.p.store.Close()
 	}
 	d.app()
@@ -195,14 +204,55 @@ func (d *doctor) app() {
 	}
 }
 
-// keyAndDatabase opens the store, without creating or migrating anything.
-func (d *doctor) keyAndDatabase() {
+// files checks that the database's folder and files can be written, and reports whether they can: each thing in the way is a
+// finding of its own.
+func (d *doctor) files() bool {
+	if strings.Contains(d.c.Database, "://") {
+		return true
+	}
+	if !exists(d.c.Database) && !exists(d.c.KeyFile) {
+		return true // nothing has run here, and keyAndDatabase says so
+	}
+	list := d.c.inTheWay()
+	folder := filepath.Dir(absolute(d.c.Database))
+	if who := keeper(folder); len(list) == 0 && !who.service {
+		if o := tryToWrite(folder, who); o != nil {
+			list = append(list, o)
+		}
+	}
+	full := false
+	for _, o := range list {
+		check := "database"
+		switch o.what {
+		case hindranceFull:
+			check, full = "disk", true
+		case hindranceReadOnly:
+			check = "disk"
+		}
+		d.broken(check, o.fix(), "%v", o)
+	}
+	room, err := d.c.databaseDisk()
+	switch {
+	case err != nil || full || room.unknown:
+	case room.low(d.c.databaseSize()):
+		d.warn("disk", "Make room before it is full: then nothing can be synced any more, and an upgrade needs room for a copy of the database.", "on the disk of %s only %s", folder, room)
+	default:
+		d.ok("disk", "%s: %s", folder, room)
+	}
+	return len(list) == 0
+}
+
+// keyAndDatabase opens the store, without creating or migrating anything. usable is what files has found.
+func (d *doctor) keyAndDatabase(usable bool) {
 	_, keyErr := os.Lstat(d.c.KeyFile)
 	if strings.Contains(d.c.Database, "://") {
 		d.openStore("")
 		return
 	}
-	schema, dbErr := sqlstore.Check(d.ctx, d.c.Database)
+	schema, dbErr := int64(0), error(nil)
+	if _, dbErr = os.Stat(d.c.Database); dbErr == nil && usable {
+		schema, dbErr = sqlstore.Check(d.ctx, d.c.Database)
+	}
 	noKey, noDatabase := errors.Is(keyErr, fs.ErrNotExist), errors.Is(dbErr, fs.ErrNotExist)
 	d.began = !noDatabase
 	switch {
@@ -214,6 +264,10 @@ func (d *doctor) keyAndDatabase() {
 		return
 	}
 	key, err := sqlstore.ReadKey(d.c.KeyFile)
+	if o := obstacleOf(err); o != nil {
+		d.broken("key", o.fix(), "%v", o)
+		return
+	}
 	if err != nil {
 		d.broken("key", "Follow the message above; `outbridge restore` brings back a key that was kept with a backup.", "%v", err)
 		return
@@ -229,9 +283,14 @@ func (d *doctor) keyAndDatabase() {
 		d.broken("database", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`; or `outbridge restore FILE` if you have a backup.", "%s does not exist yet", d.c.Database)
 		return
 	}
+	if !usable {
+		d.ok("key", "%s", d.c.KeyFile)
+		d.skip("database", "what is in it is not checked until that is fixed")
+		return
+	}
 	if dbErr != nil {
 		d.ok("key", "%s", d.c.KeyFile)
-		d.broken("database", "Replace it with a backup: `outbridge restore FILE --force`. Without a backup, move the file, the key and the folder feed-cache away, run `outbridge login` for each account, then `outbridge serve`: everything is read from Outlook again.", "%v", dbErr)
+		d.database(dbErr)
 		return
 	}
 	if err := sqlstore.CheckKey(d.ctx, d.c.Database, key); err != nil {
@@ -244,6 +303,28 @@ func (d *doctor) keyAndDatabase() {
 		return
 	}
 	d.openStore(fmt.Sprintf("%s, intact, schema %d", d.c.Database, schema))
+}
+
+// database says what is wrong with the file. Only damage needs a backup.
+func (d *doctor) database(err error) {
+	const check = "database"
+	var file *sqlstore.FileError
+	if !errors.As(err, &file) {
+		d.broken(check, seeMessage, "%v", err)
+		return
+	}
+	switch file.Trouble {
+	case sqlstore.Damaged:
+		d.broken(check, "Replace it with a backup: `outbridge restore FILE --force`. Without a backup, move the file, the key and the folder feed-cache away, run `outbridge login` for each account, then `outbridge serve`: everything is read from Outlook again.", "%v", err)
+	case sqlstore.Foreign:
+		d.broken(check, "Correct database in the configuration, or move that file away.", "%v", err)
+	case sqlstore.Newer:
+		d.broken(check, "Use the version that wrote it, or restore the copy that it made before: `outbridge restore "+d.c.Database+".before-v…`.", "%v", err)
+	case sqlstore.DiskFails:
+		d.broken(check, "Look for errors of the disk: `dmesg --level=err,warn` as root. Make a backup while it can be read: `outbridge backup FILE`.", "%v", err)
+	default:
+		d.broken(check, "Look for what keeps it from being opened: `ls -ld "+quoted(filepath.Dir(d.c.Database))+" && ls -l "+quoted(d.c.Database)+"*`. The database is not damaged.", "%v", err)
+	}
 }
 
 func (d *doctor) openStore(detail string) {
@@ -388,7 +469,7 @@ func (d *doctor) account(check string, a accountConfig) {
 		d.broken(check, seeMessage, "%v", err)
 		return
 	}
-	switch late := time.Since(row.LastGood); {
+	switch late := time.Since(d.c.goodTimes().of(a.Name).LastGood(row.LastGood)); {
 	case row.LastGood.IsZero() && !d.serving:
 		d.ok(check, "signed in, not synced yet; calendars: %d", len(cals))
 	case d.serving && !row.LastGood.IsZero() && late > max(time.Hour, 10*d.c.interval):

@@ -38,13 +38,31 @@ func parseProxies(v any) (web.Proxies, error) {
 	return p, nil
 }
 
+// parseNetworks reads safe_networks.
+func parseNetworks(list []string) (nets []netip.Prefix, err error) {
+	for _, text := range list {
+		prefix, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); err != nil && addrErr == nil {
+			prefix, err = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("safe_networks: %q is not a network: write it like 100.64.0.0/10", text)
+		}
+		if prefix.Bits() == 0 {
+			return nil, fmt.Errorf("safe_networks: %s is the whole internet: name only networks that nobody else can listen in", text)
+		}
+		nets = append(nets, prefix.Masked())
+	}
+	return nets, nil
+}
+
 func errProxies(v any) error {
 	return fmt.Errorf("trusted_proxy: %v is not an address: write true, or the proxy's addresses like [\"10.0.0.2\", \"172.16.0.0/12\"]", v)
 }
 
 // checkExposed refuses to accept app passwords over plain http from other machines.
 func (c *config) checkExposed() error {
-	if c.TLS.on() || c.proxies.Any() {
+	if c.TLS.on() || c.proxies.Any() || len(c.safe) > 0 {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
@@ -54,7 +72,7 @@ func (c *config) checkExposed() error {
 	if web.Loopback(host) {
 		return nil
 	}
-	return fmt.Errorf("listen = %q would accept app passwords over plain http from other machines: set a certificate in [tls], or put a proxy with TLS in front and name it in trusted_proxy, or listen on 127.0.0.1", c.Listen)
+	return fmt.Errorf("listen = %q would accept app passwords over plain http from other machines: set a certificate in [tls], or put a proxy with TLS in front and name it in trusted_proxy, or name networks where nobody else can listen in safe_networks, or listen on 127.0.0.1", c.Listen)
 }
 
 // metricsToken reads metrics_token_file; "" if there is none.
@@ -64,6 +82,9 @@ func (c *config) metricsToken() (string, error) {
 		return "", nil
 	}
 	b, err := os.ReadFile(f)
+	if err == nil {
+		err = notForEverybody(f)
+	}
 	if err != nil {
 		return "", fmt.Errorf("metrics_token_file: %w", err)
 	}

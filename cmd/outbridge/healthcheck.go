@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
 type healthcheckCmd struct {
+	Listen string `help:"Address of the server, if it runs with --listen." placeholder:"ADDR"`
 	configFlag
 }
 
@@ -17,6 +19,11 @@ func (h *healthcheckCmd) Run(e *env) error {
 	c, err := h.load()
 	if err != nil {
 		return err
+	}
+	if h.Listen != "" {
+		if c.Listen = h.Listen; c.check() != nil {
+			return usageError{fmt.Errorf("--listen %s is not an address: write it like 127.0.0.1:8080", h.Listen)}
+		}
 	}
 	transport := &http.Transport{}
 	if c.TLS.on() {
@@ -39,7 +46,11 @@ func (h *healthcheckCmd) Run(e *env) error {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if err != nil || resp.StatusCode != 200 || string(b) != "ok\n" {
-		return fmt.Errorf("healthcheck: %s answers %s: see the server log", c.Listen, resp.Status)
+		why := "see the server log"
+		if resp.StatusCode == http.StatusServiceUnavailable && len(b) > 0 {
+			why = strings.TrimSpace(string(b))
+		}
+		return fmt.Errorf("healthcheck: %s answers %s: %s", c.Listen, resp.Status, why)
 	}
 	_, err = e.stdout.Write(b)
 	return err

@@ -10,7 +10,7 @@ import (
 	"outbridge/bridge"
 )
 
-func (c *config) logger(w io.Writer, level slog.Level) *slog.Logger {
+func (c *config) logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: forLog}
 	if c.LogFormat == "json" {
 		return slog.New(contextHandler{slog.NewJSONHandler(w, o)})

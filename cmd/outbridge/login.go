@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -47,11 +49,15 @@ func (l *loginCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	teller := &waitTeller{w: io.Discard} // until there is a code, nothing is tried again
+	authority.HTTP = &http.Client{Transport: teller}
+	p.graph.http.Transport = &waitTeller{base: p.graph.http.Transport, w: e.stderr}
 	row, err := p.store.Account(e.ctx, account.Name)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return err
 	}
 	var who bridge.Identity
+	waiting := func() {}
 	keep := func(ctx context.Context, token *oauth2.Token) (err error) {
 		who, err = p.keepSignIn(ctx, account.Name, token, l.Switch)
 		return err
@@ -65,10 +71,13 @@ func (l *loginCmd) Run(e *env) error {
 				fmt.Fprintf(e.stdout, " (valid for %d minutes)", int(left.Minutes()))
 			}
 			fmt.Fprintln(e.stdout, ".")
+			teller.w = e.stderr
+			waiting = sayLater(e.stderr, "Waiting until the code is entered; press Ctrl-C to give up.")
 		}, keep)
+		waiting()
 	}
 	if err != nil {
-		return worded(err, account.Name)
+		return l.worded(err)
 	}
 	m, err := p.mailbox(e.ctx, account)
 	if err != nil {
@@ -76,7 +85,7 @@ func (l *loginCmd) Run(e *env) error {
 	}
 	cals, err := m.Graph.Calendars(e.ctx)
 	if err != nil {
-		return fmt.Errorf("signed in as %s, but the calendars cannot be read: %w", who.Address, worded(err, account.Name))
+		return fmt.Errorf("signed in as %s, but the calendars cannot be read: %w", who.Address, l.worded(err))
 	}
 	var names []string
 	for _, cal := range cals {

@@ -68,7 +68,7 @@ func TestLoginInBrowser(t *testing.T) {
 		says    string // in the terminal
 	}{
 		{"signed in", nil, "alice@contoso.example", 200, "You can close this window", true, "Signed in as alice@contoso.example. Calendars: Calendar, Family."},
-		{"declined", nil, "", 403, "Run `outbridge login alice` again", false, "was declined.*outbridge login alice.*AADSTS65004"},
+		{"declined", nil, "", 403, "Try again and accept", false, "was declined.*Try again and accept.*AADSTS65004"},
 		{"consent missing", func(s *graphsim.Server) { s.AdminScopes = []string{"Calendars.Read"} }, "alice@contoso.example", 403,
 			"adminconsent?client_id=" + testClientID, false, "administrator has to allow.*adminconsent"},
 		{"code refused", func(s *graphsim.Server) {

@@ -32,7 +32,7 @@ func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, 
 		return fmt.Errorf("wait for the browser: %w: use --flow device", err)
 	}
 	back := &callback{
-		ctx: e.ctx, authority: authority, account: l.Account, keep: keep, done: make(chan error, 1),
+		ctx: e.ctx, authority: authority, account: l.Account, keep: keep, words: l.words, done: make(chan error, 1),
 		state: rand.Text(), verifier: oauth2.GenerateVerifier(), redirect: "http://localhost:" + strconv.Itoa(port),
 	}
 	server := &http.Server{Handler: back, ReadHeaderTimeout: 10 * time.Second}
@@ -43,6 +43,7 @@ func (l *loginCmd) inBrowser(e *env, authority *graph.Authority, claims string, 
 
 	address := authority.AuthCodeURL(back.redirect, back.state, back.verifier, claims)
 	fmt.Fprintf(e.stdout, "To sign in as %s, open this address in a browser on this machine (on another machine, use --flow device):\n%s\n", l.Account, address)
+	defer sayLater(e.stderr, fmt.Sprintf("Waiting for the browser to come back, for at most %s; press Ctrl-C to give up.", l.Timeout))()
 	if !l.NoOpen {
 		openBrowser(address)
 	}
@@ -88,6 +89,7 @@ type callback struct {
 	account                   string
 	state, verifier, redirect string
 	keep                      func(context.Context, *oauth2.Token) error
+	words                     func(bridge.Fault) (sentence, action string)
 	done                      chan error // takes the outcome
 
 	once sync.Once
@@ -120,7 +122,7 @@ func (b *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The outcome does not depend on whether the browser stays for the page.
 	err := b.finish(q)
 	if err != nil {
-		sentence, action := inWords(bridge.FaultOf(err), b.account)
+		sentence, action := b.words(bridge.FaultOf(err))
 		var refused *graph.AuthError
 		if !errors.As(err, &refused) {
 			sentence, action = worded(err, b.account).Error(), ""

@@ -169,7 +169,7 @@ func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, e
 // keepSignIn asks Graph whose token it is, stores it, and returns who signed in. If that is somebody else than before,
 // it is refused unless other is set.
 func (p *program) keepSignIn(ctx context.Context, account string, token *oauth2.Token, other bool) (bridge.Identity, error) {
-	g := &graph.Client{BaseURL: p.conf.graphURL + "/v1.0", Tokens: oneToken(token.AccessToken), Attempts: p.graph.attempts}
+	g := &graph.Client{BaseURL: p.conf.graphURL + "/v1.0", HTTP: p.graph.http, Tokens: oneToken(token.AccessToken), Attempts: p.graph.attempts}
 	me, err := g.Me(ctx)
 	if err != nil {
 		return bridge.Identity{}, err

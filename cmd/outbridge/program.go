@@ -21,8 +21,10 @@ import (
 type program struct {
 	conf    *config
 	log     *slog.Logger
+	level   *slog.LevelVar  // of log, unless the command is a oneShot
 	store   *sqlstore.Store // nil before openStore
 	metrics *web.Metrics    // nil: nothing is counted
+	pulse   *pulseFile      // nil: this is no server
 	plain   bool            // app passwords may arrive over plain http: the demo has nothing to protect
 
 	accounts            []accountConfig // of the file, then those added on the web pages
@@ -31,12 +33,16 @@ type program struct {
 	registrationOnPages bool // the file names none, so it is set on the web pages
 
 	graph graphAccess
+
+	reloader *reloader // nil: SIGHUP reloads nothing
 }
 
 // newProgram is the program before its database is open: it knows the accounts of the file only.
 func newProgram(c *config, e *env) *program {
+	level := new(slog.LevelVar)
+	level.Set(c.level)
 	return &program{
-		conf: c, log: c.logger(e.stderr, c.level), accounts: slices.Clone(c.Accounts), graph: newGraphAccess(),
+		conf: c, log: c.logger(e.stderr, level), level: level, accounts: slices.Clone(c.Accounts), graph: newGraphAccess(),
 		registration: bridge.Registration{ClientID: c.Microsoft.ClientID, Tenant: c.Microsoft.Tenant},
 	}
 }
@@ -74,7 +80,7 @@ func (p *program) openStore(ctx context.Context) error {
 	}
 	store, err := sqlstore.Open(ctx, p.conf.Database, key)
 	if err != nil {
-		return err
+		return p.conf.explained(err)
 	}
 	err = p.refuseEmpty(ctx, store)
 	if err == nil {
@@ -201,6 +207,7 @@ func (p *program) names() string {
 func (p *program) countMetrics() {
 	p.metrics = web.NewMetrics(version())
 	p.metrics.Store, p.metrics.Log = p.store, p.log
+	p.metrics.WatchDisk(p.conf.webDisk)
 }
 
 // rounds runs rounds with the options of the configuration.

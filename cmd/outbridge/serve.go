@@ -47,6 +47,7 @@ func (s *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	reload := newReloader(c, s.load)
 	if s.Listen != "" {
 		if c.PublicURL == c.ownURL() {
 			c.PublicURL = ""
@@ -58,12 +59,16 @@ func (s *serveCmd) Run(e *env) error {
 	if err := c.checkExposed(); err != nil {
 		return err
 	}
+	for _, name := range c.unknownVariables {
+		fmt.Fprintf(e.stderr, "outbridge: the environment has %s, which is no key of the configuration\n", name)
+	}
 	unlock, err := c.lockDatabase()
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	p := newProgram(c, e)
+	p.reloader = reload
 	if err := p.openStore(e.ctx); err != nil {
 		return err
 	}
@@ -103,6 +108,7 @@ func (s *serveCmd) Run(e *env) error {
 // serve syncs and serves until ctx ends, then gives requests shutdownTime to finish. setupCode is for the first visit to
 // the web pages.
 func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Listener, setupCode string) error {
+	p.pulse = newPulseFile(p.conf, p.log)
 	scheduler := p.scheduler(mailboxes)
 	pusher := p.pusher(ctx)
 	if pusher != nil {
@@ -114,7 +120,8 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 	}
 	files := p.feedFiles()
 	files.Took, files.Log = p.metrics.Rendered, p.log
-	front, err := p.handler(scheduler, pusher, files, setupCode)
+	accounts := &webAccounts{work: scheduler, p: p}
+	front, err := p.handler(scheduler, accounts, pusher, files, setupCode)
 	if err != nil {
 		return err
 	}
@@ -133,6 +140,10 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })
+	if p.reloader != nil {
+		g.Go(func() error { return p.reloader.run(ctx, p, accounts) })
+	}
+	g.Go(func() error { return p.pulse.Run(ctx) })
 	if pusher != nil {
 		g.Go(func() error { return pusher.Run(ctx) })
 	}
@@ -164,7 +175,15 @@ func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
 	rounds := p.rounds()
 	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressLog(p.log)
 	rounds.ListEvery, rounds.AuditEvery = listRounds*c.interval, c.audit
-	s := &work.Scheduler{Rounds: rounds, Store: p.store, Mailboxes: mailboxes, Interval: c.interval, Log: p.log, Removed: p.metrics.Forget}
+	s := &work.Scheduler{Rounds: rounds, Store: p.store, Mailboxes: mailboxes, Interval: c.interval, Log: p.log}
+	rounds.Done = func(ctx context.Context, report bridge.Report) {
+		p.metrics.Round(ctx, report)
+		p.pulse.round(report)
+	}
+	s.Removed = func(account string) {
+		p.metrics.Forget(account)
+		p.pulse.forget(account)
+	}
 	if c.Sync.Notifications {
 		s.NotifyURL, s.SafetyNet = c.PublicURL+notifyPath, c.notifiedInterval
 	}
@@ -172,13 +191,12 @@ func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
 }
 
 // handler serves DAV and everything else at one origin.
-func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
+func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
 	c := p.conf
 	token, err := c.metricsToken()
 	if err != nil {
 		return nil, err
 	}
-	accounts := &webAccounts{work: scheduler, p: p}
 	backend := dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served}
 	if pusher != nil {
 		backend.Push = pusher
@@ -192,12 +210,13 @@ func (p *program) handler(scheduler *work.Scheduler, pusher *push.Pusher, files 
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
 		Accounts: accounts, Served: accounts.served, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
+		Disk: c.webDisk,
 	}
 	if scheduler.NotifyURL != "" {
 		site.Notify = scheduler.Notify
 	}
 	pages := site.Handler()
-	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics, Log: p.log,
+	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, SafeNets: c.safe, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics, Log: p.log,
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if dav.Handles(r) {
 				dav.ServeHTTP(w, r.WithContext(p.store.Once(r.Context())))

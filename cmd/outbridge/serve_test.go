@@ -267,6 +267,65 @@ func TestAccountLeaves(t *testing.T) {
 	s.end(syscall.SIGTERM)
 }
 
+// TestStatusBesideServer: a command knows of the last good sync what the server knows, though an idle round writes nothing into the
+// database; so does the next start, and a failing round takes nothing back.
+func TestStatusBesideServer(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
+	var down atomic.Bool
+	sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if down.Load() && strings.HasPrefix(r.URL.Path, "/v1.0/") {
+			return &graphsim.Fault{Status: 403}
+		}
+		return nil
+	}
+	box, _ := officeWeek(sim)
+	o := newOutlook(t, sim, box)
+	s := serveFor(t, o)
+	type times struct {
+		LastGood  time.Time `json:"last_good"`
+		Calendars []struct {
+			LastGood time.Time `json:"last_good"`
+		}
+	}
+	status := func() times {
+		var report struct{ Accounts []times }
+		if err := json.Unmarshal([]byte(outbridge(t, s.dir, "status", "--json")), &report); err != nil {
+			t.Fatal(err)
+		}
+		return report.Accounts[0]
+	}
+	eventually(t, "the first round", func() bool {
+		return strings.Contains(s.body(t, s.feed), "SUMMARY:School play") && !status().LastGood.IsZero()
+	})
+	first := status()
+	eventually(t, "the idle rounds after it", func() bool {
+		now := status()
+		for i, c := range now.Calendars {
+			if !c.LastGood.After(first.Calendars[i].LastGood) {
+				return false
+			}
+		}
+		return now.LastGood.After(first.LastGood)
+	})
+	down.Store(true)
+	eventually(t, "a round that fails", func() bool { return !strings.HasPrefix(outbridge(t, s.dir, "status"), "alice: ok") })
+	failing := status()
+	s.end(syscall.SIGTERM)
+	stopped := status()
+	s.restart(t)
+	eventually(t, "a round that fails again", func() bool {
+		text, _ := s.out.read()
+		return strings.Contains(text, "round failed")
+	})
+	for name, now := range map[string]times{"failing": failing, "stopped": stopped, "started again": status()} {
+		if now.LastGood.Before(first.LastGood.Add(4 * time.Second)) {
+			t.Errorf("%s: the last good sync was at %s, and one at %s was seen", name, now.LastGood, first.LastGood)
+		}
+	}
+	s.end(syscall.SIGTERM)
+}
+
 // freePort has the configuration of a folder listen at a port of its own, which public_url names too.
 func freePort(t *testing.T, dir string) {
 	t.Helper()

@@ -26,6 +26,12 @@ const maxLosses = 1000
 type statusReport struct {
 	Accounts   []accountStatus `json:"accounts"`
 	Credential *credential     `json:"credential,omitempty"` // the app's, if it is known when it expires
+	Disk       *diskStatus     `json:"disk,omitempty"`       // of the database, as far as the system tells
+}
+
+type diskStatus struct {
+	disk
+	Warning string `json:"warning,omitempty"`
 }
 
 type accountStatus struct {
@@ -76,8 +82,9 @@ func (s *statusCmd) Run(e *env) error {
 	}
 	defer p.store.Close()
 	report := statusReport{Accounts: []accountStatus{}}
+	good := p.conf.goodTimes()
 	for _, a := range p.accounts {
-		st, err := p.accountStatus(e.ctx, a.Name, s.Losses)
+		st, err := p.accountStatus(e.ctx, a.Name, good.of(a.Name), s.Losses)
 		if err != nil {
 			return err
 		}
@@ -91,15 +98,35 @@ func (s *statusCmd) Run(e *env) error {
 	if report.Credential, err = p.conf.Microsoft.credential(time.Now()); err != nil {
 		report.Credential = &credential{Warning: err.Error()}
 	}
+	report.Disk = p.conf.diskStatus()
 	if s.JSON {
 		return writeJSON(e.stdout, report)
 	}
 	return report.print(e.stdout)
 }
 
+// diskStatus is the room for the database; nil if nobody knows.
+func (c *config) diskStatus() *diskStatus {
+	d, err := c.databaseDisk()
+	if err != nil || d.unknown {
+		return nil
+	}
+	st := &diskStatus{disk: d}
+	switch {
+	case d.full():
+		st.Warning = fmt.Sprintf("the disk of %s is full, so nothing can be synced: %s; make room", d.Folder, d)
+	case d.low(c.databaseSize()):
+		st.Warning = fmt.Sprintf("on the disk of %s only %s; make room before it is full", d.Folder, d)
+	}
+	return st
+}
+
 func (r statusReport) print(out io.Writer) error {
 	if r.Credential != nil && r.Credential.Warning != "" {
 		fmt.Fprintln(out, "Warning: "+r.Credential.Warning+".")
+	}
+	if r.Disk != nil && r.Disk.Warning != "" {
+		fmt.Fprintln(out, "Warning: "+r.Disk.Warning+".")
 	}
 	if len(r.Accounts) == 0 {
 		fmt.Fprintln(out, "No accounts yet: add one on the web pages of `outbridge serve`, or an [[account]] to the configuration.")
@@ -174,7 +201,8 @@ func (c calendarStatus) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-func (p *program) accountStatus(ctx context.Context, name string, losses bool) (accountStatus, error) {
+// accountStatus is the stored status of an account, with the times that a server last told.
+func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.Pulse, losses bool) (accountStatus, error) {
 	st := accountStatus{Account: name, Calendars: []calendarStatus{}}
 	a, err := p.store.Account(ctx, name)
 	if errors.Is(err, bridge.ErrNotFound) || err == nil && a.State.Code == bridge.StateNew {
@@ -190,7 +218,7 @@ func (p *program) accountStatus(ctx context.Context, name string, losses bool) (
 	}
 	sentence, action := inWords(a.State.Fault, name)
 	st.State = stateStatus{a.State.Code, a.State.Reason, sentence, action, a.State.Since, a.State.Final, a.State.Claims}
-	st.LastGood, st.SignedIn = known(a.LastGood), a.Identity.Address
+	st.LastGood, st.SignedIn = known(pulse.LastGood(a.LastGood)), a.Identity.Address
 	sub, err := p.store.Subscription(ctx, a.ID)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return st, err
@@ -204,7 +232,7 @@ func (p *program) accountStatus(ctx context.Context, name string, losses bool) (
 	}
 	for _, c := range cals {
 		cs := calendarStatus{
-			Calendar: c.DisplayName, Name: c.Name, LastGood: known(c.Good), CursorAge: -1, Error: faultLine(c.Fault, name),
+			Calendar: c.DisplayName, Name: c.Name, LastGood: known(pulse.GoodOf(c.ID, c.Good)), CursorAge: -1, Error: faultLine(c.Fault, name),
 			Syncing: c.Good.IsZero() && c.Fault == (bridge.Fault{}),
 			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
 			Again: c.Audit.Again,

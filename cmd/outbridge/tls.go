@@ -96,7 +96,7 @@ func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (
 		err       error
 	)
 	if c.TLS.CertFile != "" {
-		conf, err = fileTLS(c.TLS.CertFile, c.TLS.KeyFile, log)
+		conf, c.certificate, err = fileTLS(c.TLS.CertFile, c.TLS.KeyFile, log)
 	} else {
 		conf, challenge, err = c.acme(ctx, l.Addr(), log)
 	}
@@ -181,15 +181,15 @@ func port(address string) int {
 const certCheck = time.Minute
 
 // fileTLS serves the certificate in two files, and the new one when they change.
-func fileTLS(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
+func fileTLS(certFile, keyFile string, log *slog.Logger) (*tls.Config, *fileCert, error) {
 	if err := notForEverybody(keyFile); err != nil {
-		return nil, fmt.Errorf("tls.key_file: %w", err)
+		return nil, nil, fmt.Errorf("tls.key_file: %w", err)
 	}
 	f := &fileCert{cert: certFile, key: keyFile, log: log}
 	if err := f.load(); err != nil {
-		return nil, fmt.Errorf("tls.cert_file and key_file: %w", err)
+		return nil, nil, fmt.Errorf("tls.cert_file and key_file: %w", err)
 	}
-	return &tls.Config{GetCertificate: f.get}, nil
+	return &tls.Config{GetCertificate: f.get}, f, nil
 }
 
 type fileCert struct {
@@ -213,6 +213,15 @@ func (f *fileCert) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		}
 	}
 	return f.have, nil
+}
+
+// again reads the files now, and reports whether they have changed.
+func (f *fileCert) again() (changed bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was := f.have
+	err = f.load()
+	return f.have != was, err
 }
 
 // load reads the files if they have changed since.

@@ -90,7 +90,7 @@ func TestCertFile(t *testing.T) {
 	}
 	refused := exec.Command("outbridge", "serve")
 	refused.Dir = dir
-	if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "tls.key_file: anyone on this machine can read the private key in tls.key (mode 0644): run chmod 600 tls.key") {
+	if out, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(out), "tls.key_file: anyone on this machine can read the secret in tls.key (mode 0644): run chmod 600 tls.key") {
 		t.Errorf("with a key for everybody: %v\n%s", err, out)
 	}
 	if err := os.Chmod(key, 0o600); err != nil {
@@ -138,7 +138,7 @@ func TestCertFileChanges(t *testing.T) {
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writeCert(t, cert, key, 1)
 	synctest.Test(t, func(t *testing.T) {
-		conf, err := fileTLS(cert, key, slog.New(slog.DiscardHandler))
+		conf, _, err := fileTLS(cert, key, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestCertFileChanges(t *testing.T) {
 			t.Errorf("certificate %d while the file is damaged", n)
 		}
 	})
-	if _, err := fileTLS(cert, key, slog.New(slog.DiscardHandler)); err == nil {
+	if _, _, err := fileTLS(cert, key, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a damaged certificate is taken at the start")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
+	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
 
@@ -24,6 +25,49 @@ func inWords(f bridge.Fault, account string) (sentence, action string) {
 		return w.Sentence, "Add http://localhost as a redirect URI of the platform \"Mobile and desktop applications\" for `outbridge login --flow browser`, or the bridge's own callback address as one of the platform \"Web\"."
 	}
 	return w.Sentence, w.Action(f, "run `"+login+"`")
+}
+
+// words are inWords during a sign-in: nobody is sent to begin the sign-in that has just failed as if that were the fix, nor to the
+// flow that is in use.
+func (l *loginCmd) words(f bridge.Fault) (sentence, action string) {
+	w := web.WordsFor(f)
+	other := "browser"
+	if l.Flow == "browser" {
+		other = "device"
+	}
+	switch f.Reason {
+	case bridge.Reason(graph.ReasonConditionalAccess):
+		action = "Ask the administrator to allow the app or this kind of sign-in"
+		if other == "browser" {
+			action += ", or use `--flow browser`"
+		}
+		return w.Sentence, action + "."
+	case bridge.Reason(graph.ReasonRedirect):
+		return inWords(f, l.Account)
+	case bridge.Reason(graph.ReasonMultiFactor):
+		w.AfterSignIn = " with the second factor, or use `--flow " + other + "`"
+	}
+	w.AfterSignIn = strings.TrimPrefix(w.AfterSignIn, " again")
+	return w.Sentence, w.Action(f, "try again")
+}
+
+// worded is worded during a sign-in.
+func (l *loginCmd) worded(err error) error {
+	var refused *graph.AuthError
+	if !errors.As(err, &refused) {
+		return worded(err, l.Account)
+	}
+	sentence, action := l.words(bridge.FaultOf(err))
+	return &wordedError{refusal(refused, sentence, action), err}
+}
+
+// refusal is a refusal of the login service in one line.
+func refusal(refused *graph.AuthError, sentence, action string) string {
+	code := refused.Code
+	if refused.AADSTS != 0 {
+		code = fmt.Sprintf("%s, AADSTS%d", code, refused.AADSTS)
+	}
+	return fmt.Sprintf("sign-in: %s %s (%s)", sentence, action, strings.TrimPrefix(code, ", "))
 }
 
 // faultLine is a fault in one line. The error itself, if kept, says more than the sentence for its reason.
@@ -51,15 +95,14 @@ func worded(err error, account string) error {
 		return err
 	case errors.As(err, &refused):
 		sentence, action := inWords(bridge.FaultOf(err), account)
-		code := refused.Code
-		if refused.AADSTS != 0 {
-			code = fmt.Sprintf("%s, AADSTS%d", code, refused.AADSTS)
-		}
-		return &wordedError{fmt.Sprintf("sign-in: %s %s (%s)", sentence, action, strings.TrimPrefix(code, ", ")), err}
+		return &wordedError{refusal(refused, sentence, action), err}
 	case errors.As(err, &other):
 		return &wordedError{fmt.Sprintf("%v: sign in as %s, or run `%s --switch` to replace all of its calendars with those of %s", err, other.Before.Address, login, other.Now.Address), err}
 	case errors.Is(err, bridge.ErrWrongKey):
 		return &wordedError{fmt.Sprintf("%v: put the right one back, or sign in again with `%s`", err, login), err}
+	}
+	if o := obstacleOf(err); o != nil {
+		return &wordedError{strings.TrimSuffix(withObstacle(err, o), "."), err}
 	}
 	if fix := fixOf(bridge.FaultOf(err), login); fix != "" {
 		return &wordedError{err.Error() + "; " + fix, err}
@@ -73,6 +116,14 @@ func logWithFix(_ []string, a slog.Attr) slog.Attr {
 	if !ok {
 		return a
 	}
+	var file *sqlstore.FileError
+	if errors.As(err, &file) {
+		err = (&config{Database: file.Path}).explained(err)
+	}
+	if o := obstacleOf(err); o != nil {
+		a.Value = slog.StringValue(withObstacle(err, o))
+		return a
+	}
 	switch f := bridge.FaultOf(err); f.Action {
 	case bridge.ActionWait, bridge.ActionInspect, "":
 	default:
@@ -80,6 +131,15 @@ func logWithFix(_ []string, a slog.Attr) slog.Attr {
 		a.Value = slog.StringValue(err.Error() + ": " + sentence + " " + action)
 	}
 	return a
+}
+
+// withObstacle is an error with what is in the way, and how to get past it.
+func withObstacle(err error, o *obstacle) string {
+	text := err.Error()
+	if !strings.Contains(text, o.Error()) {
+		text += ": " + o.Error()
+	}
+	return text + ". " + o.fix()
 }
 
 // fixOf is how to fix what ended a command. Unlike in the server, nothing is retried.

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/sqlstore"
+)
+
+// pulseFile is where a server tells when the last good round of each calendar ended, for commands and for its next start: in the
+// database that stands only every few minutes while nothing changes, since an idle round writes nothing there. It is a hint, which
+// may be lost: nothing waits for the disk.
+type pulseFile struct {
+	path string
+	log  *slog.Logger
+
+	news chan struct{}
+	mu   sync.Mutex
+	good goodTimes
+}
+
+// goodTimes are the ends of the last good rounds, by account and calendar.
+type goodTimes map[string]map[bridge.CalendarID]time.Time
+
+// pulseGap is the least time between two writes.
+const pulseGap = time.Second
+
+// pulsePath is the path of the pulseFile; "" if the database is no file.
+func (c *config) pulsePath() string {
+	if strings.Contains(c.Database, "://") {
+		return ""
+	}
+	return c.Database + ".pulse"
+}
+
+// goodTimes reads the pulseFile. Without one, or with one that cannot be read, nothing is known.
+func (c *config) goodTimes() goodTimes {
+	good := goodTimes{}
+	path := c.pulsePath()
+	if path == "" {
+		return good
+	}
+	for range 3 { // it may be in the middle of being written
+		f, err := os.Open(path)
+		if err != nil {
+			return good
+		}
+		err = json.NewDecoder(f).Decode(&good) // what follows is left of a longer one
+		f.Close()
+		if err == nil {
+			return good
+		}
+		good = goodTimes{}
+	}
+	return good
+}
+
+// of is the pulse of an account, as far as it is known here.
+func (g goodTimes) of(account string) bridge.Pulse { return bridge.Pulse{Calendars: g[account]} }
+
+func newPulseFile(c *config, log *slog.Logger) *pulseFile {
+	return &pulseFile{path: c.pulsePath(), log: log, news: make(chan struct{}, 1), good: c.goodTimes()}
+}
+
+// round takes what a round reports.
+func (p *pulseFile) round(report bridge.Report) {
+	if len(report.Calendars) == 0 {
+		return // nothing is known of them
+	}
+	good := map[bridge.CalendarID]time.Time{}
+	for _, c := range report.Calendars {
+		if !c.Good.IsZero() {
+			good[c.ID] = c.Good
+		}
+	}
+	p.mu.Lock()
+	for id, at := range good {
+		good[id] = p.good.of(report.Account).GoodOf(id, at)
+	}
+	p.good[report.Account] = good
+	p.mu.Unlock()
+	p.tell()
+}
+
+func (p *pulseFile) forget(account string) {
+	p.mu.Lock()
+	delete(p.good, account)
+	p.mu.Unlock()
+	p.tell()
+}
+
+// pulse is what is known of an account, also from before the start.
+func (p *pulseFile) pulse(account string) bridge.Pulse {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.good.of(account)
+}
+
+func (p *pulseFile) tell() {
+	select {
+	case p.news <- struct{}{}:
+	default:
+	}
+}
+
+// Run writes the file whenever there is news, until ctx ends.
+func (p *pulseFile) Run(ctx context.Context) error {
+	if p.path == "" {
+		return nil
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			p.write()
+			return nil
+		case <-p.news:
+			p.write()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pulseGap):
+		}
+	}
+}
+
+func (p *pulseFile) write() {
+	p.mu.Lock()
+	good := maps.Clone(p.good) // the maps in it are replaced, never changed
+	p.mu.Unlock()
+	b, err := json.Marshal(good)
+	if err != nil {
+		p.log.Debug("the times of the last good syncs cannot be written", "err", err)
+		return
+	}
+	f, err := os.OpenFile(p.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(p.path, os.O_WRONLY, 0)
+	} else if err == nil {
+		err = sqlstore.OwnLikeFolder(p.path)
+	}
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+		err = errors.Join(err, f.Truncate(int64(len(b))), f.Close())
+	}
+	if err != nil {
+		p.log.Debug("the times of the last good syncs cannot be written", "err", err)
+	}
+}
