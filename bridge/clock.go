@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Elapsed is the time since then: for ever where then is the zero time, or ahead because the clock was set back.
+// Elapsed is the time since then: forever where then is the zero time, or ahead because the clock was set back.
 func Elapsed(now, then time.Time) time.Duration {
 	if then.IsZero() || now.Before(then) {
 		return math.MaxInt64

@@ -23,7 +23,7 @@ type Feed struct {
 	Detail    string       `json:"detail"` // DetailFull, DetailLimited or DetailBusy
 	Options   FeedOptions  `json:"options"`
 	Created   time.Time    `json:"created"`
-	// Changed is when ChangeFeed last changed it; zero: never. Subscribers take an event anew only where its
+	// Changed is when ChangeFeed last changed it; zero: never. Subscribers take an event again only where its
 	// LAST-MODIFIED rises, so no event of the feed is older than this.
 	Changed time.Time `json:"-"`
 	Salt    []byte    `json:"-"` // secret and the feed's own: keys what must not be traced back

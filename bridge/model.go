@@ -1,5 +1,6 @@
 // Package bridge has the words that every room below it speaks in: accounts, calendars, the mirror, objects, feeds, states, and
-// the contract of the store. It does nothing by itself and knows no HTTP, no SQL and no DAV.
+// the contract of the store. It does nothing by itself and knows no HTTP and no SQL; of DAV it knows that clients set properties of
+// collections, by path.
 //
 // The rooms: round makes a calendar's objects what Outlook shows, work decides when, sqlstore keeps everything, dav and web
 // serve it, feed is what a feed shows, push tells clients of changes.
@@ -116,7 +117,7 @@ type Calendar struct {
 // Audit is when a calendar's mirror was held against Outlook's own view, and what came of it.
 type Audit struct {
 	At    time.Time // zero: never
-	Found int       // differences, which were read anew
+	Found int       // differences, which were read again
 	Again int       // those of them that were still there then, so that what Outlook's view says of them was taken
 	Due   time.Time // the next one; zero: not yet decided
 }
@@ -147,7 +148,7 @@ func (r Row) IsInstance() bool { return r.Kind == KindOccurrence || r.Kind == Ki
 // Stages of a series, in the order of work.
 const (
 	StageClean  = 0
-	StageDerive = 1 // the mirror knows all; the object is to be made anew
+	StageDerive = 1 // the mirror knows all; the object is to be made again
 	StageRead   = 2 // its master is to be read from Graph
 	StageAsk    = 3 // a tombstone named it: Graph is to be asked whether it is gone
 )

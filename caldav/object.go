@@ -171,7 +171,7 @@ func (x *exchange) delete() error {
 }
 
 // refuseWrite is the answer to every write that is not done here. It is a 403 with DAV:need-privileges also where
-// a resource is not there: were MKCALENDAR to succeed in any way, Apple's Reminders would repeat it for ever.
+// a resource is not there: were MKCALENDAR to succeed in any way, Apple's Reminders would repeat it forever.
 func (x *exchange) refuseWrite() *statusError {
 	lacks := privilege{x.target.href, x.privilege()}
 	if lacks.name == "bind" || lacks.name == "unbind" {

@@ -362,7 +362,7 @@ func symbolicColor(x *exchange, r *resource) (string, error) {
 
 // homeState is a sync token of a home: for each calendar a hash of its name and one of everything that a client
 // could want to hear about. It names no removed calendar; an old token that has one is not valid any more, and
-// the client lists the home anew.
+// the client lists the home again.
 type homeState map[[4]byte][6]byte
 
 const homePrefix = "urn:outbridge:home:"

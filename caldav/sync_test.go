@@ -210,7 +210,7 @@ func TestSyncHome(t *testing.T) {
 	if got := sync(ms.SyncToken).hrefs(); !slices.Equal(got, []string{"third/"}) {
 		t.Errorf("added: %v", got)
 	}
-	// A calendar that went has no name in the token, so the client has to list anew.
+	// A calendar that went has no name in the token, so the client has to list again.
 	m.calendars = m.calendars[1:]
 	if a := s.do("REPORT", "/dav/calendars/alice/", syncBody(ms.SyncToken, "")); a.StatusCode != 403 || !strings.Contains(a.body, "<D:valid-sync-token/>") {
 		t.Errorf("removed: %d %s", a.StatusCode, a.body)

@@ -15,11 +15,11 @@ import (
 // calendarView take in or miss an all-day event by the offset of whoever made it.
 const fuzzy = 2 * day
 
-// maxMoved is how many instances a year may be mended one by one, such as those in the hour that summer time skips.
+// maxMoved is how many instances a year may be moved one by one, such as those in the hour that summer time skips.
 const maxMoved = 4
 
 // choose is the first plan whose instances in the window are those that Graph lists. Where none is, the first that
-// can be mended by leaving instances out and moving a few; at last the listed instances themselves.
+// can be put right by leaving instances out and moving a few; at last the listed instances themselves.
 func (c *conversion) choose(m *master, plans []plan) plan {
 	span := Span{c.Window.Start.Add(fuzzy), c.Window.End.Add(-fuzzy)}
 	if c.Occurrences == nil || c.Window.Start.IsZero() || !span.Start.Before(span.End) {
@@ -45,11 +45,11 @@ func (c *conversion) choose(m *master, plans []plan) plan {
 	}
 	for _, p := range plans {
 		d, err := c.compare(m, p, span, listed)
-		if err != nil || !p.mend(m, d, span) {
+		if err != nil || !p.correct(m, d, span) {
 			continue
 		}
 		if d, err = c.compare(m, p, span, listed); err == nil && d.none() {
-			p.about += ", mended by what Outlook lists"
+			p.about += ", corrected by what Outlook lists"
 			c.sayCompared(p, d, nil)
 			p.pin(d.pins)
 			return p
@@ -187,9 +187,9 @@ func (p *plan) pin(pins map[time.Time]Occurrence) {
 	maps.Copy(p.moved, pins)
 }
 
-// mend leaves out the instances of a plan that Graph does not list, and moves those that it lists a little elsewhere.
-// It is false where too much is wrong to be mended.
-func (p *plan) mend(m *master, d difference, span Span) bool {
+// correct leaves out the instances of a plan that Graph does not list, and moves those that it lists a little elsewhere.
+// It is false where too much is wrong to be corrected.
+func (p *plan) correct(m *master, d difference, span Span) bool {
 	missing := d.missing
 	years := int(span.End.Sub(span.Start)/(365*day)) + 1
 	if len(missing) > maxMoved*years {

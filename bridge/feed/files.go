@@ -338,7 +338,7 @@ func (f *Files) writable(err error) {
 	f.mu.Unlock()
 	switch {
 	case changed && broken:
-		f.log().Error("files of feeds cannot be written, so feeds are made anew for every reader", "err", err)
+		f.log().Error("files of feeds cannot be written, so feeds are made again for every reader", "err", err)
 	case changed:
 		f.log().Info("files of feeds can be written again")
 	}

@@ -313,7 +313,7 @@ func state(t testing.TB, files *Files, feed bridge.Feed) string {
 }
 
 // TestHiddenChanges: a change in Outlook of what a feed does not tell changes nothing of it, neither its octets nor its
-// stamps, tag and time; what it tells changes all of them. So it is also where the server starts anew, and where no files
+// stamps, tag and time; what it tells changes all of them. So it is also where the server starts again, and where no files
 // can be written.
 func TestHiddenChanges(t *testing.T) {
 	base := func() graph.Event {
@@ -550,7 +550,7 @@ func TestOpenMeanwhile(t *testing.T) {
 		}
 	}
 
-	// It does not try for ever.
+	// It does not try forever.
 	s := newShelf(t)
 	files := &Files{Dir: t.TempDir(), Store: s}
 	s.onRead = func() { s.calendar.Rev++ }

@@ -217,7 +217,7 @@ func (f filter) inWindow(cal *ical.Calendar) bool {
 }
 
 // notBefore is an object whose DTSTAMPs and LAST-MODIFIEDs are t at least. Subscribers (Google, ICSx5) take an event
-// anew only where these rise, so it is for objects that are shown otherwise since t; a zero t is never.
+// again only where these rise, so it is for objects that are shown otherwise since t; a zero t is never.
 func notBefore(object []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return object

@@ -13,7 +13,7 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// stamps are the DTSTAMPs of the events of a feed as it was made last, by event. An object is published anew when
+// stamps are the DTSTAMPs of the events of a feed as it was made last, by event. An object is published again when
 // anything of it changes; of a feed that tells less, most of these changes change nothing, and a new stamp would tell of
 // them. So a stamp stays for as long as the rest of what is shown does.
 type stamps map[[16]byte]stamp

@@ -315,7 +315,7 @@ func TestBatchPartsRenewTheTokenOnce(t *testing.T) {
 		})
 		r := c.Events(t.Context(), "", []graph.EventID{"a", "b"})
 		if graph.IsSignInNeeded(r[0].Err) != forEver || r[1].Err != nil || requests != 2 {
-			t.Errorf("for ever %v: %v, %v, %d requests", forEver, r[0].Err, r[1].Err, requests)
+			t.Errorf("forever %v: %v, %v, %d requests", forEver, r[0].Err, r[1].Err, requests)
 		}
 	}
 }

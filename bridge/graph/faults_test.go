@@ -292,7 +292,7 @@ func TestThrottledBatchComesInSmallOnes(t *testing.T) {
 	})
 }
 
-// What is refused for ever beside others that are served ends, after as many attempts as ever.
+// What is refused forever beside others that are served ends, after as many attempts as ever.
 func TestPartThatIsAlwaysThrottledEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0

@@ -125,7 +125,7 @@ func (r *request) relents(e *Error) bool {
 // wait returns when it is time to send the requests again, those that have attempts and time left. Retry-After is
 // obeyed, and holds up the whole mailbox; without it the waits grow threefold from about a second, so that five attempts
 // span about forty seconds. Where others of the same pass were answered, a throttled part of a batch has only not had its
-// turn yet: it starts anew, however many turns the mailbox makes of them all.
+// turn yet: it starts again, however many turns the mailbox makes of them all.
 func (c *Client) wait(ctx context.Context, waiting []*request, progress bool) {
 	worst, failures, throttled := asError(waiting[0].err), 1, false
 	for _, r := range waiting {

@@ -214,7 +214,7 @@ func TestLifecycleNotifications(t *testing.T) {
 	})
 }
 
-// What does not arrive is sent again, and what was sent in vain may come twice; several changes travel together.
+// What does not arrive is sent again, and what was sent without success may come twice; several changes travel together.
 func TestNotificationDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var faults []*graphsim.Fault

@@ -152,7 +152,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// TestAuditInsists: where reading anew does not end what an audit finds, the mirror becomes what Outlook's view shows, and the
+// TestAuditInsists: where reading again does not end what an audit finds, the mirror becomes what Outlook's view shows, and the
 // audit says that it was so.
 func TestAuditInsists(t *testing.T) {
 	w := newWorld(t, func(s *graphsim.Server) { s.EventsAnywhere, s.NoCalendarLink = true, true })

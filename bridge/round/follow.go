@@ -175,7 +175,7 @@ func (f *follower) fetch(ctx context.Context, link string) (graph.DeltaPage, err
 }
 
 // isStuck counts the rounds that one cursor has answered with the same kind of failure, and reports whether it will
-// do nothing else: Graph is known to choke on a token for ever (500, 504) while it serves everything else.
+// do nothing else: Graph is known to choke on a token forever (500, 504) while it serves everything else.
 func (f *follower) isStuck(err error) bool {
 	var e *graph.Error
 	if !errors.As(err, &e) || e.Status != http.StatusInternalServerError && e.Status != http.StatusGatewayTimeout {

@@ -80,7 +80,7 @@ func (w *world) try() {
 	_, _ = w.Rounds.Round(w.Ctx, w.Mailbox)
 }
 
-// TestMasterHidden: a series that Graph lists and whose master it refuses for ever is served as it is listed, with a loss, in
+// TestMasterHidden: a series that Graph lists and whose master it refuses forever is served as it is listed, with a loss, in
 // rounds that are good.
 func TestMasterHidden(t *testing.T) {
 	for _, status := range []int{404, 403, 400} {

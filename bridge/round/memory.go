@@ -19,7 +19,7 @@ type accountMemory struct {
 	mu        sync.Mutex                 // guards the rest, never for longer than it takes to read or write a field
 	settings  time.Time                  // the mailbox's settings
 	calendars time.Time                  // the list of calendars; zero after a round that failed
-	groups    time.Time                  // calendar groups, in vain
+	groups    time.Time                  // calendar groups, without success
 	of        map[string]*calendarMemory // by epoch, since ids of rows that are removed are given out again
 }
 

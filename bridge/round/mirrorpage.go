@@ -76,7 +76,7 @@ func (p *mirrorPage) askAgain(r bridge.Row) {
 	}
 }
 
-// doubt has a row that a listing does not name asked for anew: an event by its id, an occurrence by its series.
+// doubt has a row that a listing does not name asked for again: an event by its id, an occurrence by its series.
 func (p *mirrorPage) doubt(r bridge.Row) {
 	if !r.IsInstance() {
 		p.mark(r.ID, bridge.StageAsk)

@@ -58,7 +58,7 @@ func TestStorm(t *testing.T) {
 			w.Round()
 		}
 		w.Changes(0)
-		w.audit(0) // the mirror is what Outlook shows, so there is nothing to mend
+		w.audit(0) // the mirror is what Outlook shows, so there is nothing to fix
 		w.Changes(0)
 	})
 }

@@ -465,7 +465,7 @@ func TestBrokenCalendarDelaysNoOther(t *testing.T) {
 	w.Changes(0)
 }
 
-// TestWindowRolls: the window is opened anew as time goes by, and nobody notices.
+// TestWindowRolls: the window is opened again as time goes by, and nobody notices.
 func TestWindowRolls(t *testing.T) {
 	w := newWorld(t)
 	cal := w.Box.Calendar()
@@ -500,7 +500,7 @@ func TestWindowRolls(t *testing.T) {
 	w.Changes(0)
 }
 
-// TestPeriodsChange: another history or horizon in the configuration opens the window anew; only what it brings in
+// TestPeriodsChange: another history or horizon in the configuration opens the window again; only what it brings in
 // is a change.
 func TestPeriodsChange(t *testing.T) {
 	w := newWorld(t)
@@ -756,7 +756,7 @@ func TestFindAndExplain(t *testing.T) {
 	}
 }
 
-// TestStuckCursor: a cursor that Graph answers with 500 for ever is given up, and nothing shows but what has changed.
+// TestStuckCursor: a cursor that Graph answers with 500 forever is given up, and nothing shows but what has changed.
 func TestStuckCursor(t *testing.T) {
 	w := newWorld(t)
 	cal := w.Box.Calendar()

@@ -105,7 +105,7 @@ func Check(ctx context.Context, path string) (schema int64, err error) {
 }
 
 // CheckKey reports, by an error, that the sign-ins in the database file at path were sealed with another key, each of them: where one
-// is made anew, the new key counts. A database without any is content with every key.
+// is made again, the new key counts. A database without any is content with every key.
 func CheckKey(ctx context.Context, path string, key Key) error {
 	db, err := openFile(path, "ro")
 	if err != nil {

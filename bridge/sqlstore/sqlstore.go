@@ -1,6 +1,7 @@
 // Package sqlstore keeps everything that bridge has a contract for, over database/sql, in SQLite.
 //
-// It is dumb: it keeps rows and knows nothing of Graph, conversion or DAV. SQLite runs in WAL mode with
+// It is dumb: it keeps rows and decides nothing about them. Of what Graph says it reads the subject and the iCalUId, which searches
+// look for; of conversion it knows the types that rows and differences have. SQLite runs in WAL mode with
 // synchronous=FULL, so that a write is on the disk when its call returns and readers never wait for the writer.
 // Only the pages of a round (Mirror, Stage) do not wait for the disk, since each of them holds the cursor that makes what
 // follows again; what is published does, and with it everything before.

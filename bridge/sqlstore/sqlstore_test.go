@@ -194,10 +194,10 @@ func TestTokens(t *testing.T) {
 		t.Errorf("another key: %v", err)
 	}
 	if err := tokens.SaveToken(t.Context(), nil, first); err != nil {
-		t.Errorf("signing in anew after a lost key: %v", err)
+		t.Errorf("signing in again after a lost key: %v", err)
 	}
 	if err := s.CheckKey(t.Context()); err != nil {
-		t.Errorf("after signing in anew: %v", err)
+		t.Errorf("after signing in again: %v", err)
 	}
 }
 

@@ -46,7 +46,7 @@ func (d *desk) restart() {
 }
 
 // TestBesieged: while strangers guess from many addresses, whoever has signed in before gets in: from the address, by the
-// browser at another one, and after the process was started anew. They can change the password as well.
+// browser at another one, and after the process was restarted. They can change the password as well.
 func TestBesieged(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {

@@ -32,7 +32,7 @@ type listener struct {
 
 	// Of the account's worker alone:
 	loaded bool
-	tried  time.Time // when a subscription was last asked for in vain
+	tried  time.Time // when a subscription was last asked for without success
 
 	mu          sync.Mutex // guards the rest, which hear writes too
 	sub         bridge.Subscription

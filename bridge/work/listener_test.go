@@ -138,7 +138,7 @@ func TestNotificationsFromStrangers(t *testing.T) {
 	})
 }
 
-// TestSubscriptionLives follows one over weeks: renewed in time, made anew when Graph removes it, reauthorized.
+// TestSubscriptionLives follows one over weeks: renewed in time, made again when Graph removes it, reauthorized.
 func TestSubscriptionLives(t *testing.T) {
 	listening(t, nil, func(w *world, hook *webhook) {
 		first := w.Sim.Subscriptions()[0].ID

@@ -64,7 +64,7 @@ type Scheduler struct {
 }
 
 // Run polls every mailbox, those that are added while it runs included, until ctx ends. It returns nil then; a mailbox
-// that fails is tried again for ever.
+// that fails is tried again forever.
 func (s *Scheduler) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.ctx = ctx

@@ -157,7 +157,7 @@ func TestNotUnderstood(t *testing.T) {
 	}
 }
 
-// A rule cannot make a Reader work for ever: it is out of steps, which are the same on every machine.
+// A rule cannot make a Reader work forever: it is out of steps, which are the same on every machine.
 func TestBombs(t *testing.T) {
 	span := ics.Span{Start: date(2026, 1, 1), End: date(2026, 2, 1)}
 	for _, rule := range []string{"FREQ=SECONDLY", "FREQ=SECONDLY;COUNT=2000000000", "FREQ=MINUTELY;COUNT=200000"} {
@@ -376,7 +376,7 @@ func TestOverriddenTwice(t *testing.T) {
 	}
 }
 
-// A zone of a VTIMEZONE goes on by its rules for ever, in whatever way they say when the clock is turned.
+// A zone of a VTIMEZONE goes on by its rules forever, in whatever way they say when the clock is turned.
 func TestOwnZoneGoesOn(t *testing.T) {
 	for name, zone := range map[string]string{
 		"by weekdays":          customZone,
@@ -463,7 +463,7 @@ func hour(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15")
 }
 
-// Any object expands within its bounds, or why not is told: nothing panics and nothing takes for ever.
+// Any object expands within its bounds, or why not is told: nothing panics and nothing takes forever.
 func FuzzExpand(f *testing.F) {
 	for _, rule := range []string{"FREQ=MONTHLY;BYDAY=53MO", "FREQ=YEARLY;BYWEEKNO=53;BYDAY=SU", "FREQ=SECONDLY;INTERVAL=9223372036854775807",
 		"FREQ=DAILY;BYHOUR=0,0,0;BYMINUTE=1;BYSETPOS=-366", "FREQ=WEEKLY;UNTIL=99991231", "FREQ=DAILY;COUNT=100000", "FREQ=HOURLY;UNTIL=x",

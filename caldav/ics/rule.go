@@ -13,7 +13,7 @@ import (
 
 // rule is an RRULE (RFC 5545 §3.3.10). It is expanded on the wall clock, since it is the computed clock times that RFC
 // 5545 has turned into instants. rrule-go finds the days, and the times on them for a rule by days or longer. A rule by
-// hours or less is one of days here, with the times that its clock has on each: rrule-go may look for those for ever.
+// hours or less is one of days here, with the times that its clock has on each: rrule-go may look for those forever.
 //
 // Kept from rrule-go are COUNT, which counts DTSTART whether the rule hits it or not; UNTIL, which is an instant; and
 // BYWEEKNO, where a week belongs to the year that it is counted in, also on the days of it that are in another.

@@ -39,12 +39,12 @@ func newKeptAs(t *testing.T, uid int) *keptAs {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	outbridge(t, k.dir, "status")
-	k.mend(t)
+	k.restore(t)
 	return k
 }
 
-// mend gives everything back to the user.
-func (k *keptAs) mend(t *testing.T) {
+// restore gives everything back to the user.
+func (k *keptAs) restore(t *testing.T) {
 	t.Helper()
 	err := filepath.Walk(k.dir, func(path string, info os.FileInfo, err error) error {
 		mode := os.FileMode(0o600)
@@ -80,7 +80,7 @@ func (k *keptAs) examine(t *testing.T, uid int) examined {
 }
 
 // TestDoctorOwners: each thing that owners and modes can do to an installation is a finding that says who may not do what,
-// and the command that mends it; none is called damage. The command is then run.
+// and the command that fixes it; none is called damage. The command is then run.
 func TestDoctorOwners(t *testing.T) {
 	t.Parallel()
 	const me = 65532
@@ -119,7 +119,7 @@ func TestDoctorOwners(t *testing.T) {
 			}
 			defer func() {
 				os.Remove(at("outbridge.db-wal"))
-				k.mend(t)
+				k.restore(t)
 			}()
 			x := k.examine(t, c.as)
 			var found *finding
@@ -179,7 +179,7 @@ func TestDoctorPath(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k.mend(t)
+	k.restore(t)
 	if err := errors.Join(os.Chown(above, 0, 0), os.WriteFile(filepath.Join(k.dir, "outbridge.toml"), []byte("database = \"closed/data/outbridge.db\"\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}

@@ -274,7 +274,7 @@ func (d *doctor) keyAndDatabase(usable bool) {
 	}
 	if noDatabase && d.c.keyUsed() {
 		d.ok("key", "%s", d.c.KeyFile)
-		d.broken("database", "Check database in the configuration, or run `outbridge restore FILE`. To begin anew, move the key and the folder "+d.c.feedCache()+" away, run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.",
+		d.broken("database", "Check database in the configuration, or run `outbridge restore FILE`. To start over, move the key and the folder "+d.c.feedCache()+" away, run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.",
 			"%s is missing, and the key was used with one", d.c.Database)
 		return
 	}

@@ -31,7 +31,7 @@ var imports = map[string][]string{
 	"bridge/round":           {"bridge", "bridge/convert", "bridge/graph", "caldav/ics"},
 	// The Store contract speaks of ids, tokens and losses in the words of graph and convert: types only.
 	"bridge/sqlstore":       {"bridge", "bridge/convert", "bridge/graph"},
-	"bridge":                {"bridge/convert", "bridge/graph"}, // types only
+	"bridge":                {"bridge/convert", "bridge/graph"}, // types, and what kind of error one of Graph is
 	"bridge/convert":        {"bridge/graph", "caldav/ics"},     // of graph types only
 	"bridge/graph/graphsim": {"bridge/graph"},                   // types only
 	"bridge/graph":          {},

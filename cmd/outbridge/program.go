@@ -122,7 +122,7 @@ func (p *program) refuseEmpty(ctx context.Context, store *sqlstore.Store) error 
 }
 
 func (c *config) errNoDatabase() error {
-	return fmt.Errorf("the database %s is empty or missing, and the key %s was used with one: check database in the configuration, or bring a backup back with `outbridge restore FILE --force`; to begin anew, move the key and the folder %s away", c.Database, c.KeyFile, c.feedCache())
+	return fmt.Errorf("the database %s is empty or missing, and the key %s was used with one: check database in the configuration, or bring a backup back with `outbridge restore FILE --force`; to start over, move the key and the folder %s away", c.Database, c.KeyFile, c.feedCache())
 }
 
 // refuseNewKey refuses to make a new key for an existing database: no password and no feed address would be known, and

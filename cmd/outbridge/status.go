@@ -70,7 +70,7 @@ type calendarStatus struct {
 	Audited   *time.Time `json:"audited"`           // the last audit
 	Found     int        `json:"audit_differences"` // what it found and read again
 	Lacks     *time.Time `json:"lacks_after"`       // Graph does not list what begins after this time
-	Again     int        `json:"audit_again"`       // what reading did not mend, so that Outlook's own list was taken for it
+	Again     int        `json:"audit_again"`       // what reading did not fix, so that Outlook's own list was taken for it
 
 	LossList []convert.Loss `json:"loss_list,omitempty"` // with --losses
 }
