@@ -169,8 +169,11 @@ func (q *quoteReader) Read(p []byte) (int, error) {
 // fromUTF16 decodes a body that begins with a byte order mark of UTF-16, which every XML processor has to
 // understand (XML 1.0 §4.3.3). Other encodings are named in the XML declaration; what the media type says is not
 // looked at, since clients do not mean it. A mark of UTF-8 is left out.
-func fromUTF16(body io.Reader) io.Reader {
-	return transform.NewReader(body, unicode16.BOMOverride(encoding.Nop.NewDecoder()))
+func fromUTF16(body *bufio.Reader) *bufio.Reader {
+	if mark, _ := body.Peek(1); len(mark) == 0 || mark[0] < 0xef {
+		return body
+	}
+	return bufio.NewReader(transform.NewReader(body, unicode16.BOMOverride(encoding.Nop.NewDecoder())))
 }
 
 // charsetReader is for the encodings of one octet a character that are subsets of Unicode in that octet. UTF-16
@@ -188,7 +191,7 @@ func charsetReader(charset string, r io.Reader) (io.Reader, error) {
 // readXML reads one document; nil where there is nothing but white space. Document type declarations are refused, so there
 // are no entities to expand. The errors are answers for the client, and those of r.
 func readXML(r io.Reader) (*node, error) {
-	body := bufio.NewReader(&quoteReader{r: fromUTF16(r)})
+	body := fromUTF16(bufio.NewReaderSize(&quoteReader{r: r}, 1<<10)) // most are smaller
 	for space := true; space; {
 		b, err := body.Peek(1)
 		if err == io.EOF {
