@@ -55,7 +55,12 @@ func (o *output) read() (string, <-chan struct{}) {
 // start runs outbridge with its files in dir. It is killed at the end of the test if it still runs then.
 func start(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command("outbridge", args...), done: make(chan struct{})}
+	return startProgram(t, "outbridge", dir, args...)
+}
+
+func startProgram(t *testing.T, program, dir string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(program, args...), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.out, &p.out
 	p.cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
 	if err := p.cmd.Start(); err != nil {
@@ -73,6 +78,16 @@ func start(t *testing.T, dir string, args ...string) *process {
 		}
 	})
 	return p
+}
+
+// released builds the program into dir, as it is released.
+func released(t *testing.T, dir string) string {
+	t.Helper()
+	binary := filepath.Join(dir, "outbridge")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
 }
 
 // patience is when to give up waiting: only shortly before the whole run is cut off, so that no test fails because a machine
