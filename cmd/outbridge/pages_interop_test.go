@@ -61,7 +61,7 @@ func TestPages(t *testing.T) {
 	b.press("Enter the app registration")
 	b.fill("client_id", "99999999-2222-3333-4444-555555555555")
 	b.press("Save")
-	b.shows("The app is not known in this tenant. (AADSTS700016)")
+	b.shows("The app is not known in this tenant. Microsoft says:")
 	b.look("app")
 	b.fill("client_id", testClientID)
 	b.press("Save")
