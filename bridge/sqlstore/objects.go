@@ -35,9 +35,10 @@ func (s *Store) Past(ctx context.Context, id bridge.CalendarID, series graph.Eve
 	if err != nil {
 		return p, err
 	}
+	// By name, SQLite would walk all objects of the calendar to spare itself the sorting.
 	rows, err := s.read.query(ctx, `
-		SELECT name, uid FROM object WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1
-		UNION SELECT name, uid FROM staged WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1 ORDER BY name`, id, series)
+		SELECT name, uid FROM object INDEXED BY object_series WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1
+		UNION SELECT name, uid FROM staged INDEXED BY staged_series WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1 ORDER BY name`, id, series)
 	p.Removed, err = collect(rows, err, func(r *sql.Rows) (o bridge.Object, err error) {
 		err = r.Scan(&o.Name, &o.UID)
 		return o, err
