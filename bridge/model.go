@@ -32,6 +32,10 @@ type Account struct {
 	Settings     Settings
 	Identity     Identity // who signed in; zero: nobody, or an app reads the mailbox
 	TokenVersion int64    // counts sign-ins and refreshes; 0: never signed in
+	// Granted are the permissions that Microsoft gave with the last token, separated by spaces; "": it has not said.
+	Granted string
+	// Policy is what was set on the pages; nil: nothing was.
+	Policy *Policy
 	// Added on a page, in place of the configuration. Mailbox is then the address that is read app-only, or "".
 	Added   bool
 	Mailbox string

@@ -40,6 +40,8 @@ type AccountStore interface {
 	AccountByID(ctx context.Context, id AccountID) (Account, error)
 	// SetSettings records the mailbox's own settings.
 	SetSettings(ctx context.Context, id AccountID, s Settings) error
+	// SetPolicy records what clients may do, as it was set on the pages.
+	SetPolicy(ctx context.Context, id AccountID, p Policy) error
 	// SetGrouped records when the account's calendar groups were read.
 	SetGrouped(ctx context.Context, id AccountID, at time.Time) error
 	// SetState records how the account fares.

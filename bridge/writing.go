@@ -11,9 +11,9 @@ import (
 // Policy is what clients may do to an account's calendars, and what may be mailed because of it. The zero value is
 // reading.
 type Policy struct {
-	Write          bool
-	Invitations    Invitations
-	OnlineMeetings bool // new meetings become online meetings
+	Write          bool        `json:"write,omitempty"`
+	Invitations    Invitations `json:"invitations,omitempty"`
+	OnlineMeetings bool        `json:"online_meetings,omitempty"` // new meetings become online meetings
 }
 
 // Invitations is what Outlook may mail because of a client's change.

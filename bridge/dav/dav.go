@@ -134,6 +134,9 @@ func (b Backend) Addresses(ctx context.Context, p caldav.Principal) ([]string, e
 		}
 	}
 	add(a.Identity.Address)
+	for _, alias := range a.Identity.Aliases {
+		add(alias)
+	}
 	add(a.Mailbox)
 	return found, nil
 }
