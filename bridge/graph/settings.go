@@ -62,12 +62,6 @@ func (c *Client) Me(ctx context.Context) (User, error) {
 // SettingsScope is the permission that MailboxZone and Categories need, over Scopes.
 func SettingsScope(graphURL string) string { return graphURL + "/MailboxSettings.Read" }
 
-// WriteScope is the permission to change calendars, in place of the one to read them (learn.microsoft.com/graph/api/event-update).
-func WriteScope(graphURL string) string { return graphURL + "/Calendars.ReadWrite" }
-
-// SharedWriteScope is the one to change those that other people have shared, over SharedScope.
-func SharedWriteScope(graphURL string) string { return graphURL + "/Calendars.ReadWrite.Shared" }
-
 // SharedScope is the permission, over Scopes, to read the calendars that other people have shared with whoever signs in. It
 // is for work and school accounts only.
 func SharedScope(graphURL string) string { return graphURL + "/Calendars.Read.Shared" }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -12,7 +14,6 @@ import (
 type writesCmd struct {
 	Account string `arg:"" optional:"" help:"Only this account."`
 	Limit   int    `help:"How many of the latest to list." default:"50"`
-	Resume  bool   `help:"Let an account go on that has stopped since its clients would have sent too many mails."`
 	configFlag
 	jsonFlag
 }
@@ -106,4 +107,84 @@ func (p *program) writes(e *env, only bridge.AccountID, limit int) ([]write, err
 		list = append(list, one)
 	}
 	return list, nil
+}
+
+// writingStatus is what clients may change of an account, and how their changes of the last day fared.
+type writingStatus struct {
+	Invitations    bridge.Invitations `json:"invitations"`
+	OnlineMeetings bool               `json:"online_meetings"`
+	Denied         string             `json:"denied,omitempty"` // why nothing can be written all the same, and what to do
+	Written        int                `json:"written"`
+	Waiting        int                `json:"waiting"` // of any age
+	Refused        int                `json:"refused"`
+	Failed         int                `json:"failed"`
+	Unknown        int                `json:"unknown"` // of any age: they may have been done, and sent mail
+	Mails          int                `json:"mails"`   // recipients
+	LastRefusal    string             `json:"last_refusal,omitempty"`
+}
+
+func (p *program) writingStatus(ctx context.Context, row bridge.Account) (*writingStatus, error) {
+	a, err := p.account(row.Name)
+	policy := a.policy(row)
+	if err != nil || !policy.Write {
+		return nil, nil
+	}
+	st := &writingStatus{Invitations: policy.Invitations, OnlineMeetings: policy.OnlineMeetings}
+	if !p.conf.mayWrite(a, row) {
+		st.Denied = fmt.Sprintf("the sign-in does not allow changes: add the permission Calendars.ReadWrite to the app registration, then run `outbridge login %s`", row.Name)
+	}
+	list, err := p.store.Intents(ctx, row.ID, maxWritesCounted)
+	if err != nil {
+		return nil, err
+	}
+	day := time.Now().Add(-24 * time.Hour)
+	for _, i := range list {
+		recent := i.Changed.After(day)
+		if recent {
+			st.Mails += i.Mails
+		}
+		switch {
+		case i.State == bridge.IntentOpen:
+			st.Waiting++
+		case i.State == bridge.IntentUnknown:
+			st.Unknown++
+		case !recent:
+		case i.State == bridge.IntentDone:
+			st.Written++
+		case i.State == bridge.IntentRefused:
+			st.Refused++
+		default:
+			st.Failed++
+		}
+		if recent && i.Refusal != nil && st.LastRefusal == "" {
+			st.LastRefusal = i.Refusal.Sentence
+		}
+	}
+	return st, nil
+}
+
+// maxWritesCounted bounds what a status looks at.
+const maxWritesCounted = 1000
+
+func (st *writingStatus) print(w io.Writer) {
+	if st == nil {
+		return
+	}
+	fmt.Fprintf(w, "  clients may write; Outlook may mail: %s", map[bridge.Invitations]string{
+		bridge.InvitationsNever: "nothing", bridge.InvitationsReplies: "answers to invitations", bridge.InvitationsOutlook: "invitations, updates, cancellations and answers",
+	}[st.Invitations])
+	if st.Denied != "" {
+		fmt.Fprintf(w, "\n  nothing can be written: %s", st.Denied)
+	}
+	fmt.Fprintf(w, "\n  writes of the last day: %d done, %d refused, %d failed; mailed to %d", st.Written, st.Refused, st.Failed, st.Mails)
+	if st.Waiting > 0 {
+		fmt.Fprintf(w, "; %d under way", st.Waiting)
+	}
+	if st.Unknown > 0 {
+		fmt.Fprintf(w, "; %d that may have been done and sent mail, see `outbridge writes`", st.Unknown)
+	}
+	fmt.Fprintln(w)
+	if st.LastRefusal != "" {
+		fmt.Fprintf(w, "  last refused: %s\n", st.LastRefusal)
+	}
 }
