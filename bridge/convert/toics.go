@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,7 +26,7 @@ func ToICS(s Series) (*ical.Calendar, []Loss, error) {
 }
 
 func newConversion(s Series) *conversion {
-	return &conversion{Series: s, uid: UID(s.Event), noted: map[Loss]bool{}, event: s.Event.ID}
+	return &conversion{Series: s, uid: cmp.Or(s.UID, UID(s.Event)), noted: map[Loss]bool{}, event: s.Event.ID}
 }
 
 func (c *conversion) convert() (*ical.Calendar, error) {

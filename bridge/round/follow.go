@@ -207,6 +207,10 @@ func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.
 	if err != nil {
 		return err
 	}
+	fences, err := f.fencesOf(ctx, events, rows)
+	if err != nil {
+		return err
+	}
 	p := newPage()
 	p.cursor = at
 	fresh := map[graph.EventID]graph.EventID{} // events that were not here, and their series
@@ -221,9 +225,13 @@ func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.
 		case e.Removed != nil:
 			// A tombstone is a question: it also comes for events outside the window that were added or changed.
 			p.mark(e.ID, bridge.StageAsk)
-		case overtaken && known && have.Round < at.Round:
+		case !known && fences.isOlder(e, have):
+			p.askOf(rowOf(e, at.Round))
+		case (overtaken || fences.isOlder(e, have)) && known && have.Round < at.Round:
 			have.Round = at.Round
 			p.put(have)
+			p.askAgain(have)
+		case known && fences.isOlder(e, have): // this round has named it before
 			p.askAgain(have)
 		default:
 			row := rowOf(e, at.Round)
