@@ -141,12 +141,12 @@ func (x *exchange) written(c Calendar, name string, done Written, sent []byte) e
 		x.status = http.StatusCreated
 	}
 	o := done.Object
-	href := calendarHref(x.principal.Name, c.Name) + escapeSegment(o.Name)
-	if o.Name != "" && o.Name != name {
-		h.Set("Location", href)
-	}
 	if o.Deleted || o.Name == "" {
 		return nil
+	}
+	href := calendarHref(x.principal.Name, c.Name) + escapeSegment(o.Name)
+	if o.Name != name {
+		h.Set("Location", href)
 	}
 	x.scheduleTag(o)
 	if sent != nil && bytes.Equal(o.Data, sent) {

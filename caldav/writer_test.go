@@ -210,7 +210,16 @@ func (m *memory) FreeBusy(_ context.Context, _ caldav.Principal, q caldav.BusyQu
 	return l, m.fail
 }
 
-func (m *memory) AttachmentLimits() (int64, int) { return 25 << 20, 3 }
+func (m *memory) AttachmentLimits(context.Context, caldav.Principal) (caldav.AttachmentLimits, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.calendars {
+		if c.Attachments {
+			return caldav.AttachmentLimits{Octets: 25 << 20, Files: 3}, m.fail
+		}
+	}
+	return caldav.AttachmentLimits{}, m.fail
+}
 
 func (m *memory) OpenAttachment(_ context.Context, _ caldav.Principal, id string) (caldav.AttachmentFile, error) {
 	m.mu.Lock()
