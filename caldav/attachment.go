@@ -157,7 +157,7 @@ func (x *exchange) changeAttachment() error {
 		return err
 	}
 	r := AttachmentRequest{WriteRequest: w, Octets: octets, Type: mediaType(x.req.Header.Get("Content-Type"))}
-	r.Name = cmp.Or(dispositionName(x.req.Header.Get("Content-Disposition")), "attachment"+extension(r.Type))
+	r.Name = cmp.Or(dispositionName(x.req.Header.Get("Content-Disposition")), "attachment"+extensions[r.Type])
 	var done Attached
 	if q.action == "attachment-add" {
 		done, err = b.AddAttachment(x.ctx, c, name, q.rids, r)
@@ -246,18 +246,10 @@ func mediaType(s string) string {
 	return t
 }
 
-// extension is a file name's end for a media type, "" where none is known.
-func extension(mediaType string) string {
-	switch mediaType {
-	case "text/plain":
-		return ".txt"
-	case "image/jpeg":
-		return ".jpg"
-	}
-	if list, err := mime.ExtensionsByType(mediaType); err == nil && len(list) > 0 {
-		return list[0]
-	}
-	return ""
+// extensions are what the name of a file without one ends in, where a person could not open it otherwise.
+var extensions = map[string]string{
+	"application/pdf": ".pdf", "image/gif": ".gif", "image/heic": ".heic", "image/jpeg": ".jpg", "image/png": ".png",
+	"message/rfc822": ".eml", "text/calendar": ".ics", "text/html": ".html", "text/plain": ".txt",
 }
 
 // dispositionName is the file name of a Content-Disposition (RFC 6266), "" where it has none. What is not written as the RFC

@@ -78,7 +78,7 @@ func (x *exchange) put() error {
 	}
 	// Only a media type that means something else is believed.
 	t, params, err := mime.ParseMediaType(x.req.Header.Get("Content-Type"))
-	if err == nil && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
+	if err == nil && strings.Contains(t, "/") && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
 		return forbidden(SupportedCalendarData).because("Only events in the format iCalendar (text/calendar) are kept here.")
 	}
 	sent, err := x.objectBody(c)

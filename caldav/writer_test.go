@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"outbridge/caldav"
 	"outbridge/caldav/ics"
@@ -26,9 +27,10 @@ type writes struct {
 	asSent   bool              // octets are kept as they are sent
 	last     any               // the request of the last write
 
-	boxes bool // there are an inbox and an outbox
-	busy  map[string]caldav.Busy
-	asked caldav.BusyQuery
+	addresses []string
+	boxes     bool // there are an inbox and an outbox
+	busy      map[string]caldav.Busy
+	asked     caldav.BusyQuery
 
 	files map[string]file // by id
 }
@@ -55,6 +57,32 @@ func scheduleTag(data string) string {
 	data = regexp.MustCompile(`(?m)^X-[^\n]*\n`).ReplaceAllString(data, "")
 	sum := sha256.Sum256(ics.Without([]byte(data), "VALARM"))
 	return hex.EncodeToString(sum[:6])
+}
+
+func (m *memory) Addresses(context.Context, caldav.Principal) ([]string, error) {
+	return m.addresses, nil
+}
+
+// writable is the fixture with what there is for writing: the calendar private mails and keeps files.
+func writable() *memory {
+	m := fixture()
+	m.writable()
+	return m
+}
+
+func (m *memory) writable() {
+	c := m.find("private")
+	c.Schedules, c.Attachments = true, true
+	m.boxes = true
+	m.addresses = []string{"alice@example.com", "alias@example.org"}
+	m.busy = map[string]caldav.Busy{
+		"alice@example.com": {},
+		"bob@example.com": {Periods: []caldav.BusyPeriod{
+			{Start: time.Date(2026, 8, 11, 12, 0, 0, 0, time.UTC), End: time.Date(2026, 8, 11, 13, 0, 0, 0, time.UTC), Type: caldav.Tentatively},
+			{Start: time.Date(2026, 8, 9, 22, 0, 0, 0, time.UTC), End: time.Date(2026, 8, 10, 9, 0, 0, 0, time.UTC)},
+			{Start: time.Date(2026, 8, 20, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 8, 21, 0, 0, 0, 0, time.UTC), Type: caldav.Away},
+		}},
+	}
 }
 
 // object finds one by its name or an alias.
@@ -159,9 +187,6 @@ func (m *memory) Move(_ context.Context, c caldav.Calendar, name string, to cald
 }
 
 func (m *memory) Copy(_ context.Context, c caldav.Calendar, name string, to caldav.Destination, r caldav.WriteRequest) (caldav.Written, error) {
-	if to.Calendar.Name == c.Name {
-		return caldav.Written{}, &caldav.Refused{Condition: caldav.NoUIDConflict, Sentence: "A calendar has an event once.", Object: name}
-	}
 	return m.transfer(c, name, to, r, false)
 }
 
@@ -179,6 +204,8 @@ func (m *memory) transfer(c caldav.Calendar, name string, to caldav.Destination,
 		return caldav.Written{}, caldav.ErrPrecondition
 	case taken && there.ReadOnly:
 		return caldav.Written{}, caldav.ErrForbidden
+	case !moves && to.Calendar.Name == c.Name:
+		return caldav.Written{}, &caldav.Refused{Condition: caldav.NoUIDConflict, Sentence: "A calendar has an event once.", Object: name}
 	}
 	if moves {
 		m.remove(c.Name, now.Name)

@@ -200,7 +200,7 @@ type AttachmentLimits struct {
 type AttachmentFile struct {
 	Name string // as people see it; "" is not known
 	Type string // media type; "" is not known
-	Size int64  // octets; -1 is not known
+	Size int64  // octets, exactly; -1 is not known
 	Body io.ReadCloser
 }
 
