@@ -25,7 +25,8 @@ type writes struct {
 	aliases  map[string]string // names that clients have for objects, by "calendar/name"
 	refuse   error             // what every write returns
 	asSent   bool              // octets are kept as they are sent
-	last     any               // the request of the last write
+	last     any               // the request of the last write, unless forget
+	forget   bool
 
 	addresses []string
 	boxes     bool // there are an inbox and an outbox
@@ -96,7 +97,9 @@ func (m *memory) begins(c caldav.Calendar, name string, r any, match caldav.Matc
 	if err := m.begin("write"); err != nil {
 		return nil, err
 	}
-	m.last = r
+	if !m.forget {
+		m.last = r
+	}
 	if m.refuse != nil {
 		return nil, m.refuse
 	}
