@@ -431,7 +431,7 @@ func TestPutChunked(t *testing.T) {
 	s := serve(t, writable())
 	for size, want := range map[int]int{100: 201, 200 << 10: 201, 900 << 10: 201, 2 << 20: 201, 40 << 20: 403} {
 		filler := io.LimitReader(zeros{}, int64(size))
-		head, tail, _ := strings.Cut(meeting(fmt.Sprint("n", size), "DESCRIPTION:$"), "$")
+		head, tail, _ := strings.Cut(meeting(fmt.Sprint("n", size), "ATTACH;ENCODING=BASE64;VALUE=BINARY:$"), "$")
 		req, _ := http.NewRequest("PUT", s.url+private+fmt.Sprint("n", size, ".ics"), io.MultiReader(strings.NewReader(head), filler, strings.NewReader(tail)))
 		req.SetBasicAuth("alice", "secret")
 		a, err := s.client.Do(req)

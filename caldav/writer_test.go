@@ -47,17 +47,23 @@ var (
 	_ caldav.AttachmentBackend = (*memory)(nil)
 )
 
-var organizer = regexp.MustCompile(`(?m)^ORGANIZER`)
+var (
+	organizer = regexp.MustCompile(`(?m)^ORGANIZER`)
+	answers   = regexp.MustCompile(`;PARTSTAT=[A-Z-]+|;RSVP=[A-Z]+`)
+)
 
 // scheduleTag is of what an organizer decides: not of answers, nor of alarms.
 func scheduleTag(data string) string {
 	if !organizer.MatchString(data) {
 		return ""
 	}
-	data = regexp.MustCompile(`;PARTSTAT=[A-Z-]+|;RSVP=[A-Z]+`).ReplaceAllString(data, "")
-	data = regexp.MustCompile(`(?m)^X-[^\n]*\n`).ReplaceAllString(data, "")
-	sum := sha256.Sum256(ics.Without([]byte(data), "VALARM"))
-	return hex.EncodeToString(sum[:6])
+	hash := sha256.New()
+	for l := range ics.Lines(ics.Without([]byte(data), "VALARM")) {
+		if !bytes.HasPrefix(l.Name(), []byte("X-")) {
+			hash.Write(answers.ReplaceAll(l.Text(), nil))
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:6])
 }
 
 func (m *memory) Addresses(context.Context, caldav.Principal) ([]string, error) {
