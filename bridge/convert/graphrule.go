@@ -233,10 +233,6 @@ func graphRecurrence(in *object, t graphTime, s Series, served *object) (*graph.
 			return recurrenceOf(p, readLimit(r.Range, func(string, string) {}), first, t.Start.TimeZone), nil
 		}
 	}
-	set, err := in.recurrence(time.Time{})
-	if err != nil {
-		return nil, err
-	}
 	parts, err := ruleParts(in.master)
 	if err != nil {
 		return nil, err
@@ -244,28 +240,35 @@ func graphRecurrence(in *object, t graphTime, s Series, served *object) (*graph.
 	if parts["COUNT"] != "" && parts["UNTIL"] != "" {
 		return nil, refuse(RefusedObject, "The repetition has both a number of occurrences (COUNT) and an end (UNTIL). Choose one of them.")
 	}
-	if len(set.hits) == 0 {
+	candidates, unlike := patternsOf(parts, first)
+	set, err := in.recurrence(time.Time{})
+	switch {
+	case err != nil && unlike != nil:
+		return nil, unlike // it names the part
+	case err != nil:
+		return nil, err
+	case len(set.hits) == 0:
 		return nil, refuse(RefusedObject, "The repetition has no occurrence.")
 	}
-	if err := in.overlaps(t, set); err != nil {
-		return nil, err
-	}
 	if old != nil {
-		if limit, ok := set.fits(*old, first); ok {
-			return recurrenceOf(*old, limit, first, t.Start.TimeZone), nil
+		candidates = append([]pattern{*old}, candidates...)
+	}
+	for _, p := range candidates {
+		if limit, ok := set.fits(p, first); ok {
+			if err := set.overlaps(t); err != nil {
+				return nil, err
+			}
+			return recurrenceOf(p, limit, first, t.Start.TimeZone), nil
 		}
 	}
 	if set.listed {
 		return nil, refuse(RefusedObject, "The event has further dates (RDATE) beside its repetition, which Outlook has not. Make events of their own of them.")
 	}
-	candidates, err := patternsOf(parts, first)
-	if err != nil {
-		return nil, err
+	if unlike != nil {
+		return nil, unlike
 	}
-	for _, p := range candidates {
-		if limit, ok := set.fits(p, first); ok {
-			return recurrenceOf(p, limit, first, t.Start.TimeZone), nil
-		}
+	if old != nil {
+		candidates = candidates[1:]
 	}
 	if !candidates[0].hits(first) {
 		return nil, refuse(RefusedObject, "The event starts on a date (DTSTART) that its repetition does not fall on. Start it on the first date of the repetition.")
@@ -310,7 +313,7 @@ func (s set) fits(p pattern, first time.Time) (limit, bool) {
 }
 
 // overlaps refuses a series whose instances are longer than it is from one to the next.
-func (in *object) overlaps(t graphTime, s set) error {
+func (s set) overlaps(t graphTime) error {
 	start, _, _ := parseCivil(t.Start.DateTime)
 	end, _, _ := parseCivil(t.End.DateTime)
 	dates := s.dates()
