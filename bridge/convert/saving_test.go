@@ -15,8 +15,8 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// rewrite is what a program makes of an object that it saves without a change by a person.
-type rewrite struct {
+// saving is what a program makes of an object that it saves without a change by a person.
+type saving struct {
 	name   string
 	client string // User-Agent
 	do     func(cal *ical.Calendar)
@@ -39,7 +39,7 @@ func setText(c *ical.Component, name, value string) {
 	c.Props.Set(p)
 }
 
-var rewrites = []rewrite{
+var savings = []saving{
 	{name: "same"},
 	{name: "line ends", octets: func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }},
 	{name: "unfolded", octets: func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n "), nil) }},
@@ -93,7 +93,7 @@ var rewrites = []rewrite{
 		r := &ics.Reader{Resolve: Zone}
 		for _, e := range events(cal) {
 			i, err := r.Event(cal, e)
-			if err != nil || e.Props.Get(ical.PropDateTimeEnd) == nil {
+			if err != nil || e.Props.Get(ical.PropDateTimeEnd) == nil || i.Length.Days > 30000 {
 				continue
 			}
 			e.Props.Del(ical.PropDateTimeEnd)
@@ -232,7 +232,7 @@ func TestNoChange(t *testing.T) {
 				continue
 			}
 			served := []byte(encode(t, cal))
-			for _, r := range rewrites {
+			for _, r := range savings {
 				for _, role := range []bool{true, false} {
 					s := s
 					s.Event.IsOrganizer = s.Event.IsOrganizer || role
@@ -245,7 +245,7 @@ func TestNoChange(t *testing.T) {
 	}
 }
 
-func noChange(t *testing.T, name string, s Series, served []byte, r rewrite, base bool) {
+func noChange(t *testing.T, name string, s Series, served []byte, r saving, base bool) {
 	t.Helper()
 	cal := decode(t, served)
 	if r.do != nil {
@@ -279,4 +279,3 @@ func stepsText(steps []Step) string {
 	}
 	return b.String()
 }
-
