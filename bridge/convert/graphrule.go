@@ -253,8 +253,9 @@ func graphRecurrence(in *object, t graphTime, s Series, served *object) (*graph.
 	if old != nil {
 		candidates = append([]pattern{*old}, candidates...)
 	}
+	gone := s.removed()
 	for _, p := range candidates {
-		if limit, ok := set.fits(p, first); ok {
+		if limit, ok := set.fits(p, first, gone); ok {
 			if err := set.overlaps(t); err != nil {
 				return nil, err
 			}
@@ -279,23 +280,25 @@ func graphRecurrence(in *object, t graphTime, s Series, served *object) (*graph.
 	return nil, refuse(RefusedObject, "Outlook has no repetition with the same dates as this one (RRULE). Choose a simpler one.")
 }
 
-// fits is the end of a pattern that begins on first and gives exactly the instances of the set.
-func (s set) fits(p pattern, first time.Time) (limit, bool) {
+// fits is the end of a pattern that begins on first and gives exactly the instances of the set, but for those that are gone from
+// Outlook: a date that its rule does not say is not served once it is removed.
+func (s set) fits(p pattern, first time.Time, gone map[string]bool) (limit, bool) {
 	dates := s.dates()
 	for _, h := range s.hits {
 		if h.listed {
 			return limit{}, false
 		}
 	}
-	n := 0
+	n, count := 0, 0
 	for t := range p.dates(first, true) {
 		if n == len(dates) {
 			break
 		}
-		if !t.Equal(dates[n]) {
+		if count++; t.Equal(dates[n]) {
+			n++
+		} else if !gone[t.Format(time.DateOnly)] {
 			return limit{}, false
 		}
-		n++
 	}
 	switch {
 	case n < len(dates):
@@ -303,7 +306,7 @@ func (s set) fits(p pattern, first time.Time) (limit, bool) {
 	case s.endless:
 		return limit{}, true
 	case s.ended && s.count > 0:
-		return limit{count: n}, true
+		return limit{count: count}, true
 	case s.count > 0:
 		return limit{count: s.count}, true
 	case s.last.IsZero():

@@ -330,7 +330,8 @@ func TestRecurrenceThereAndBack(t *testing.T) {
 			served := in
 			if as.Event.Recurrence == nil {
 				served = nil
-				if in.master.Props.Get(ical.PropRecurrenceDates) != nil || len(in.exdates()) > 0 {
+				// What is removed is not there to be told from what the rule does not hit.
+				if in.master.Props.Get(ical.PropRecurrenceDates) != nil || len(in.exdates()) > 0 || len(s.Cancelled) > 0 {
 					continue
 				}
 			}

@@ -97,6 +97,7 @@ func (c *conversion) series() error {
 		c.note("recurrence", n)
 	}
 	c.pinTurns(m, &p)
+	c.pinOverlay(m, &p)
 	c.sayPlan(m, p)
 	return c.build(m, p)
 }

@@ -113,6 +113,7 @@ func (c *conversion) single() error {
 
 // calendar puts the components together with the VTIMEZONEs that they need.
 func (c *conversion) calendar() *ical.Calendar {
+	c.applyOverlay()
 	cal := newCalendar()
 	first, last := (&ics.Reader{Resolve: Zone}).Bounds(&ical.Calendar{Component: &ical.Component{Children: c.components}})
 	for _, id := range zonesOf(c.components) {
