@@ -226,7 +226,8 @@ func (d *differ) dates() (dateSets, error) {
 		return s, err
 	}
 	for _, date := range sortedKeys(asked) {
-		part, gone := d.want.parts[date] != nil, d.want.excluded[date] && d.want.parts[date] == nil
+		part, gone := d.want.parts[date] != nil, d.excludes(date)
+		part = part && !gone
 		switch {
 		case !hits[date] && part && !had(date):
 			return s, refuse(RefusedObject, "The series has no occurrence on %s that could be changed.", dayText(date))
@@ -243,6 +244,16 @@ func (d *differ) dates() (dateSets, error) {
 		}
 	}
 	return s, nil
+}
+
+// excludes is whether the client wants no occurrence on a date. One that is both excluded and modified is modified, as programs
+// read it, unless the client has excluded it just now and left an old override behind.
+func (d *differ) excludes(date string) bool {
+	part := d.want.parts[date]
+	if !d.want.excluded[date] || part == nil {
+		return d.want.excluded[date]
+	}
+	return d.base != nil && d.base.parts[date] != nil && !d.base.excluded[date] && sameContent(part, d.base.parts[date])
 }
 
 // shifted is whether an exclusion has moved together with its series.

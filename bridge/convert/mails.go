@@ -60,13 +60,10 @@ func kindFor(e graph.Event, address string) string {
 	return ""
 }
 
-// exceptionMails are those of the modified occurrences of a series whose master is updated.
+// exceptionMails are those of the modified occurrences of a series whose master is updated: each is told of once more.
 func (d *differ) exceptionMails(f fields) (list []Mail) {
-	if d.role == invited || !f.visible() {
-		return nil
-	}
 	for _, date := range sortedKeys(d.exceptions) {
-		list = append(list, mail(MailUpdate, d.recipients(d.exceptions[date].Attendees))...)
+		list = append(list, d.updateMails(d.exceptions[date], f)...)
 	}
 	return list
 }

@@ -48,7 +48,7 @@ func (d *differ) private() bool {
 	return d.Delegated && (strings.EqualFold(d.Series.Event.Sensitivity, "private") || strings.EqualFold(d.Series.Event.Sensitivity, "personal"))
 }
 
-// declares is whether the JSON of an event has a property that is false.
+// deniesReply is whether the organizer of a meeting wants no answers. What does not say so wants them.
 func deniesReply(e graph.Event) bool {
 	if e.ResponseRequested || len(e.Raw) == 0 {
 		return false
@@ -68,6 +68,9 @@ func (d *differ) alone() bool {
 	for _, c := range d.want.events {
 		if wordOf(c, "X-MOZ-SEND-INVITATIONS") == "FALSE" {
 			return true
+		}
+		if d.role == invited {
+			continue // Thunderbird has it of an invitation that it answers from the mail, and mails nothing itself
 		}
 		others, agents := 0, 0
 		for _, a := range d.others(c) {
