@@ -93,7 +93,7 @@ var savings = []saving{
 		r := &ics.Reader{Resolve: Zone}
 		for _, e := range events(cal) {
 			i, err := r.Event(cal, e)
-			if err != nil || e.Props.Get(ical.PropDateTimeEnd) == nil || i.Length.Days > 30000 {
+			if err != nil || e.Props.Get(ical.PropDateTimeEnd) == nil || i.End.Sub(i.Start) > 30000*day {
 				continue
 			}
 			e.Props.Del(ical.PropDateTimeEnd)
