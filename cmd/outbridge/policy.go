@@ -65,3 +65,12 @@ func policyWords(p bridge.Policy) string {
 	}
 	return words
 }
+
+// policy is what clients may do to a user's calendars, by the configuration and by the sign-in as it is now.
+func (p *program) policy(a accountConfig, row bridge.Account) bridge.Policy {
+	policy := a.policy(row)
+	if policy.Write && !p.conf.mayWrite(a, row) {
+		return bridge.Policy{}
+	}
+	return policy
+}
