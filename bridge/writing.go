@@ -106,6 +106,12 @@ const (
 	VersionsFew = 8
 )
 
+// WriteHold is that clients' changes of an account wait until somebody has confirmed them, since too many of them mail.
+type WriteHold struct {
+	Since     time.Time // zero: they do not wait
+	Confirmed time.Time // when it was last ended; zero: never
+}
+
 // WriteStore keeps what clients have written. What it keeps of a calendar goes with that, but for intents. What says how series
 // look (names, overlays, fences) counts as a write to their mirror, so that nobody puts an older state over it.
 type WriteStore interface {
@@ -122,6 +128,9 @@ type WriteStore interface {
 	SameIntent(ctx context.Context, id CalendarID, name, bodyHash string, since time.Time) (Intent, error)
 	// MailsSince counts, of an account's intents that have changed since a time, those that mailed, and their recipients.
 	MailsSince(ctx context.Context, id AccountID, since time.Time) (operations, recipients int, err error)
+	// WriteHold tells whether an account's changes are stopped. SetWriteHold replaces that.
+	WriteHold(ctx context.Context, id AccountID) (WriteHold, error)
+	SetWriteHold(ctx context.Context, id AccountID, h WriteHold) error
 	// ForgetIntents drops the octets, bases and plans of intents that ended before a time, and whole ones before another. With
 	// them go versions and fences that are older than VersionAge and FenceAge were at the former.
 	ForgetIntents(ctx context.Context, octetsBefore, before time.Time) error

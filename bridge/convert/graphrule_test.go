@@ -367,3 +367,79 @@ func text(cal *ical.Calendar) string {
 	}
 	return b.String()
 }
+
+// Whatever a client writes, it is refused with a sentence, or what Outlook gets has the dates that our own reader finds.
+func FuzzFromClient(f *testing.F) {
+	for _, seed := range []string{
+		"DTSTART;TZID=Europe/Berlin:20261207T090000\nDTEND;TZID=Europe/Berlin:20261207T091500\nRRULE:FREQ=WEEKLY;BYDAY=MO,WE;UNTIL=20270331T070000Z\nEXDATE:20261209T080000Z",
+		"DTSTART;VALUE=DATE:20261207\nRRULE:FREQ=MONTHLY;BYMONTHDAY=-1;COUNT=3\nRECURRENCE-ID;VALUE=DATE:20261207",
+		"DTSTART:20261207T090000\nDURATION:P1DT2H\nRRULE:FREQ=YEARLY;BYMONTH=2;BYDAY=-1SU\nRDATE:20261209T090000,20261210T090000",
+		"DTSTART;TZID=Customized Time Zone:20260329T023000\nRRULE:FREQ=DAILY;INTERVAL=2;BYDAY=MO\nEXDATE;TZID=Nowhere:20260329T023000",
+		"DTSTART:00010101T000000Z\nRRULE:FREQ=DAILY;INTERVAL=9999", "DTSTART:99991231T235959Z\nDURATION:P30000D\nRRULE:FREQ=SECONDLY",
+		"DTSTART:20261207T090000Z\nRRULE:FREQ=DAILY;UNTIL=44991231\nRRULE:X", "RRULE:FREQ=DAILY", "DTSTART:x",
+		"DTSTART:16010101T000000Z\nRRULE:FREQ=DAILY;UNTIL=40000101T000000Z",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, event string) {
+		data := "BEGIN:VCALENDAR\r\n" + strings.ReplaceAll(customBerlin, "\n", "\r\n") + "\r\nBEGIN:VEVENT\r\n" + event + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+		cal, err := ics.Decode([]byte(data))
+		if err != nil {
+			return
+		}
+		in := readObject(cal, berlin, nil)
+		if in.master == nil {
+			return
+		}
+		check := func(err error) {
+			var r *Refusal
+			if err != nil && (!errors.As(err, &r) || r.Sentence == "") {
+				t.Fatalf("no refusal: %v", err)
+			}
+		}
+		if list, err := in.exclusions(); err == nil {
+			for _, m := range list[:min(len(list), 10)] {
+				_, err := occurrenceDate(m, in, in)
+				check(err)
+			}
+		} else {
+			check(err)
+		}
+		if !sameRecurrence(in, readObject(cal, berlin, in)) {
+			t.Fatal("it is not the same as itself")
+		}
+		at, _, err := graphTimes(in.master, in, berlin, nil)
+		if check(err); err != nil {
+			return
+		}
+		got, err := graphRecurrence(in, at, berlin, nil)
+		if check(err); err != nil || got == nil {
+			return
+		}
+		first, _ := time.Parse(time.DateOnly, got.Range.StartDate)
+		p, ok := readPattern(got.Pattern, first, func(f, r string) { t.Fatal(f, r) })
+		if !ok {
+			t.Fatal(recurrenceText(got))
+		}
+		horizon := first.AddDate(8, 0, 0)
+		list, err := in.hits(horizon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, have []string
+		for _, h := range list.from(first.AddDate(0, 0, -2)) {
+			if dateOf(h.wall).Before(horizon.AddDate(0, 0, -3)) {
+				want = append(want, h.wall.Format(time.DateOnly))
+			}
+		}
+		for d := range readLimit(got.Range, func(f, r string) { t.Fatal(f, r) }).cut(p.dates(first, true)) {
+			if !d.Before(horizon.AddDate(0, 0, -3)) {
+				break
+			}
+			have = append(have, d.Format(time.DateOnly))
+		}
+		if !slices.Equal(want, have) {
+			t.Fatalf("%s:\n%v\n%v", recurrenceText(got), have, want)
+		}
+	})
+}

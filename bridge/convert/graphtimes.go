@@ -377,6 +377,9 @@ func sameTimes(a *ical.Component, of *object, b *ical.Component, in *object) boo
 		}
 		return m.Loc
 	}
+	if at(x.Clock, of) == at(y.Clock, in) {
+		return true
+	}
 	last := of.ends()
 	if last.IsZero() || last.Sub(x.Start) > life {
 		last = x.Start.Add(life)
