@@ -8,6 +8,7 @@ package bridge
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,6 +122,12 @@ type Calendar struct {
 	Epoch    string
 	Rev      int64
 	Modified time.Time // of the last publication
+}
+
+// IsForeign reports whether the calendar, one of all those of its account, is somebody else's.
+func (c Calendar) IsForeign(all []Calendar) bool {
+	i := slices.IndexFunc(all, func(c Calendar) bool { return c.Default })
+	return c.Mailbox != "" || i >= 0 && c.Owner != "" && !strings.EqualFold(c.Owner, all[i].Owner)
 }
 
 // Audit is when a calendar's mirror was held against Outlook's own view, and what came of it.

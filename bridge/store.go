@@ -190,8 +190,8 @@ type PasswordStore interface {
 	AddPassword(ctx context.Context, user, label string, at time.Time) (Password, string, error)
 	Passwords(ctx context.Context, user string) ([]Password, error)
 	RevokePassword(ctx context.Context, user string, id int64) error
-	// CheckPassword reports whether the password is one of user's. One row read.
-	CheckPassword(ctx context.Context, user, password string) (bool, error)
+	// CheckPassword reports whether the password is one of user's, and what it is for. One row read.
+	CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error)
 }
 
 // FeedStore keeps feeds by a keyed hash of their secrets.

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/xml"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -131,6 +132,13 @@ func propertyTable() map[xml.Name]*property {
 		}},
 		caldav("schedule-default-calendar-URL"): {kinds: kindInbox, value: defaultCalendarURL},
 		caldav("schedule-tag"): {kinds: kindObject, value: func(x *exchange, r *resource) (bool, error) {
+			if r.cal.Schedules && r.obj.Data == nil { // a listing has no tag: it takes the octets
+				o, err := x.h.Backend.Object(x.ctx, r.cal, r.obj.Name)
+				if err != nil && !errors.Is(err, ErrNotFound) {
+					return false, err
+				}
+				r.obj.ScheduleTag = o.ScheduleTag
+			}
 			x.text(`"` + r.obj.ScheduleTag + `"`)
 			return r.obj.ScheduleTag != "", nil
 		}},

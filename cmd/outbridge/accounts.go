@@ -48,6 +48,17 @@ func (a *webAccounts) List(ctx context.Context) ([]web.Account, error) {
 	return list, nil
 }
 
+// policy is what clients may do to the calendars of an account as it is now.
+func (a *webAccounts) policy(row bridge.Account) bridge.Policy {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one, err := a.p.account(row.Name)
+	if err != nil {
+		return bridge.Policy{}
+	}
+	return a.p.policy(one, row)
+}
+
 // served reports whether there is an account of that name. One that has left the configuration stays in the database.
 func (a *webAccounts) served(name string) bool {
 	a.mu.Lock()

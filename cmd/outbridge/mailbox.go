@@ -162,7 +162,7 @@ func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, e
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: p.store.Tokens(account.ID), Log: g.Log}
 	}
 	g.Gate = p.graph.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))
-	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude, Policy: a.policy(account)}, Subscriptions: g}
+	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude, Policy: a.policy(account)}, Subscriptions: g, AppOnly: a.Mailbox != ""}
 	for _, address := range a.Shared {
 		// The account's sign-in, but the other mailbox's gate: Graph's limits are per mailbox.
 		other := p.client(a.Name, address)

@@ -30,10 +30,15 @@ func (a accountConfig) policy(row bridge.Account) bridge.Policy {
 	return p
 }
 
-// mayWrite reports whether the account's sign-in allows changes in Outlook. An app's own permissions are not told, so it is taken
-// to be allowed until Graph says otherwise.
+// mayWrite reports whether the account's sign-in allows changes in Outlook.
 func (c *config) mayWrite(a accountConfig, row bridge.Account) bool {
-	if a.Mailbox != "" || row.Granted == "" {
+	return c.writeGranted(a.Mailbox != "", row)
+}
+
+// writeGranted reports whether Microsoft has granted changes with the last token. An app's own permissions are not told, so they
+// are taken to allow it until Graph says otherwise.
+func (c *config) writeGranted(appOnly bool, row bridge.Account) bool {
+	if appOnly || row.Granted == "" {
 		return true
 	}
 	for _, scope := range strings.Fields(row.Granted) {

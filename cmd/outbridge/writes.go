@@ -18,8 +18,8 @@ type writesCmd struct {
 	jsonFlag
 }
 
-// write is a bridge.Intent as it is listed.
-type write struct {
+// writeRow is a bridge.Intent as it is listed.
+type writeRow struct {
 	ID        int64               `json:"id"`
 	Account   string              `json:"account"`
 	Calendar  string              `json:"calendar"`
@@ -77,7 +77,7 @@ func (cmd *writesCmd) Run(e *env) error {
 	return w.Flush()
 }
 
-func (p *program) writes(e *env, only bridge.AccountID, limit int) ([]write, error) {
+func (p *program) writes(e *env, only bridge.AccountID, limit int) ([]writeRow, error) {
 	rows, err := p.store.Intents(e.ctx, only, limit)
 	if err != nil {
 		return nil, err
@@ -97,9 +97,9 @@ func (p *program) writes(e *env, only bridge.AccountID, limit int) ([]write, err
 			calendars[c.ID] = c.DisplayName
 		}
 	}
-	list := []write{}
+	list := []writeRow{}
 	for _, i := range rows {
-		one := write{ID: i.ID, Account: names[i.Account], Calendar: calendars[i.Calendar], Created: i.Created, Changed: i.Changed, Operation: i.Operation,
+		one := writeRow{ID: i.ID, Account: names[i.Account], Calendar: calendars[i.Calendar], Created: i.Created, Changed: i.Changed, Operation: i.Operation,
 			State: i.State, Object: i.Name, UID: i.UID, Summary: i.Summary, Password: i.Password, Client: i.Client, Mails: i.Mails}
 		if i.Refusal != nil {
 			one.Refusal, one.Kind = i.Refusal.Sentence, i.Refusal.Kind
