@@ -128,10 +128,11 @@ type Backend interface {
 	Calendars(ctx context.Context, p Principal) ([]Calendar, error)
 	// Calendar finds one by its path segment, or ErrNotFound. One row read: it answers an idle poll.
 	Calendar(ctx context.Context, p Principal, name string) (Calendar, error)
-	// Object finds one by its path segment, with its data, or ErrNotFound.
+	// Object finds one by its path segment, with its data, or ErrNotFound. One that was written under another name than it has
+	// is found by either; its Name is the one that it has.
 	Object(ctx context.Context, c Calendar, name string) (Object, error)
 	// Objects yields the objects that q selects in an order that is stable while nothing changes. It may yield
-	// more than the time bounds of q select, never less.
+	// more than the time bounds of q select, never less. Of Names, an object has the name that it was asked for by.
 	Objects(ctx context.Context, c Calendar, q Query) iter.Seq2[Object, error]
 	// Changes yields objects (without data) and tombstones that changed after since, in rev order, each name once
 	// in its latest state. ErrTokenGone when since is of another epoch, too old, or ahead of the calendar.

@@ -78,7 +78,7 @@ func (x *exchange) put() error {
 	}
 	// Only a media type that means something else is believed.
 	t, params, err := mime.ParseMediaType(x.req.Header.Get("Content-Type"))
-	if err == nil && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
+	if err == nil && strings.Contains(t, "/") && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
 		return forbidden(SupportedCalendarData).because("Only events in the format iCalendar (text/calendar) are kept here.")
 	}
 	sent, err := x.objectBody(c)
@@ -88,6 +88,9 @@ func (x *exchange) put() error {
 	octets, ok := toUTF8(sent, params["charset"])
 	if !ok {
 		return forbidden(ValidCalendarData).because("The text of the event is in a character encoding that is not understood. Send it as UTF-8.")
+	}
+	if len(octets) > maxObjectSize && withoutFiles(octets) > maxObjectSize {
+		return errTooLarge
 	}
 	cal, err := ics.Decode(octets)
 	if err != nil {
@@ -141,12 +144,12 @@ func (x *exchange) written(c Calendar, name string, done Written, sent []byte) e
 		x.status = http.StatusCreated
 	}
 	o := done.Object
-	href := calendarHref(x.principal.Name, c.Name) + escapeSegment(o.Name)
-	if o.Name != "" && o.Name != name {
-		h.Set("Location", href)
-	}
 	if o.Deleted || o.Name == "" {
 		return nil
+	}
+	href := calendarHref(x.principal.Name, c.Name) + escapeSegment(o.Name)
+	if o.Name != name {
+		h.Set("Location", href)
 	}
 	x.scheduleTag(o)
 	if sent != nil && bytes.Equal(o.Data, sent) {
@@ -212,10 +215,23 @@ func (x *exchange) refusedName(path string, err error) error {
 	return err
 }
 
+var errTooLarge = forbidden(MaxResourceSize).because("An event may have at most 1 MiB.")
+
+// withoutFiles is how many octets an object has beside the files inside it: a line that is read takes many times its octets,
+// all but the long ones.
+func withoutFiles(octets []byte) (n int) {
+	for l := range ics.Lines(octets) {
+		if len(l) < 1<<10 || string(l.Name()) != ical.PropAttach {
+			n += len(l)
+		}
+	}
+	return n
+}
+
 // objectBody reads the body of a PUT. One that is large waits for its turn, and one that is larger than an event may be is
 // read only where it can be that of an event with a file inside.
 func (x *exchange) objectBody(c Calendar) ([]byte, error) {
-	limit, tooLarge := int64(maxObjectSize), forbidden(MaxResourceSize).because("An event may have at most 1 MiB.")
+	limit, tooLarge := int64(maxObjectSize), errTooLarge
 	if _, ok := x.h.Backend.(AttachmentBackend); ok && c.Attachments {
 		limit, tooLarge = maxInline, forbidden(MaxAttachmentSize).because("The files of an event may have at most 25 MiB.")
 	}

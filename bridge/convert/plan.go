@@ -25,6 +25,9 @@ type Edit struct {
 	Client string
 	// Silent: the client asks that nobody be told (Schedule-Reply: F, RFC 6638 §8.1).
 	Silent bool
+	// ReadOnly: the calendar takes no writes. Delegated: it is somebody else's, whose private events are not written.
+	ReadOnly  bool
+	Delegated bool
 	// OnlineMeetings: a new meeting becomes an online meeting of this provider of Graph; "": it does not.
 	OnlineMeetings string
 }

@@ -92,8 +92,8 @@ const (
 )
 
 // AddAttachment adds a file of size octets to an event. A file of 3 MB or more goes in parts, through an upload session
-// (learn.microsoft.com/graph/api/attachment-createuploadsession); 150 MB is the most that Outlook takes, and 35 MB by default. It is not
-// idempotent: ErrMayHaveHappened says to look for it with Attachments. WriteFault tells why it was refused.
+// (learn.microsoft.com/graph/api/attachment-createuploadsession); 150 MB is the most that Outlook takes, and 35 MB by default, and in
+// Microsoft's cloud for the US government there are no sessions: IsNotOffered. It is not idempotent: ErrMayHaveHappened says to look for it with Attachments. WriteFault tells why it was refused.
 func (c *Client) AddAttachment(ctx context.Context, cal CalendarID, id EventID, name, contentType string, size int64, body io.Reader) (AttachmentID, error) {
 	const op = "add an attachment"
 	if id == "" {

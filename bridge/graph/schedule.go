@@ -109,10 +109,10 @@ type scheduleJSON struct {
 func (c *Client) scheduleRequest(of []Schedule, from, to time.Time, interval int) (*request, error) {
 	const op = "read schedules"
 	var asked struct {
-		Schedules []string         `json:"Schedules"`
-		Start     DateTimeTimeZone `json:"StartTime"`
-		End       DateTimeTimeZone `json:"EndTime"`
-		Interval  int              `json:"AvailabilityViewInterval"`
+		Schedules []string         `json:"schedules"`
+		Start     DateTimeTimeZone `json:"startTime"`
+		End       DateTimeTimeZone `json:"endTime"`
+		Interval  int              `json:"availabilityViewInterval"`
 	}
 	for _, s := range of {
 		asked.Schedules = append(asked.Schedules, s.Address)

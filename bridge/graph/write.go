@@ -116,9 +116,9 @@ const (
 // Respond answers an invitation, the whole series' or one occurrence's, with a comment or "" (learn.microsoft.com/graph/api/event-accept).
 // send: the organizer is told by mail. What is declined leaves the calendar. It is not idempotent.
 func (c *Client) Respond(ctx context.Context, cal CalendarID, id EventID, answer, comment string, send bool) error {
-	body := map[string]any{"SendResponse": send}
+	body := map[string]any{"sendResponse": send}
 	if comment != "" {
-		body["Comment"] = comment
+		body["comment"] = comment
 	}
 	return c.act(ctx, "answer an invitation", cal, id, answer, body)
 }
@@ -126,7 +126,7 @@ func (c *Client) Respond(ctx context.Context, cal CalendarID, id EventID, answer
 // Cancel calls off a meeting, a whole series or one occurrence of it, which the owner of the calendar has organized: all attendees are
 // told, with the comment (learn.microsoft.com/graph/api/event-cancel). It is not idempotent.
 func (c *Client) Cancel(ctx context.Context, cal CalendarID, id EventID, comment string) error {
-	return c.act(ctx, "cancel a meeting", cal, id, "cancel", map[string]any{"Comment": comment})
+	return c.act(ctx, "cancel a meeting", cal, id, "cancel", map[string]any{"comment": comment})
 }
 
 func (c *Client) act(ctx context.Context, op string, cal CalendarID, id EventID, action string, body map[string]any) error {
