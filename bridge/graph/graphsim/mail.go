@@ -1,6 +1,7 @@
 package graphsim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -50,11 +51,11 @@ func (s *Server) ResetMails() {
 
 // mail sends a message about an event or its occurrence of a day to some, and lets it arrive in the mailboxes that are on this server.
 func (s *Server) mail(x *item, day time.Time, kind string, to []string, call string) {
-	s.send1(x, day, kind, to, call, false)
+	s.sendMail(x, day, kind, to, call, false)
 }
 
-// send1 is mail; along: the message only goes with one about the series.
-func (s *Server) send1(x *item, day time.Time, kind string, to []string, call string, along bool) {
+// sendMail is mail; along: the message only goes with one about the series.
+func (s *Server) sendMail(x *item, day time.Time, kind string, to []string, call string, along bool) {
 	to = slices.Clone(to)
 	for i := range to {
 		to[i] = strings.ToLower(to[i])
@@ -166,7 +167,7 @@ func (x *item) announce(day time.Time, before, after Event, visible bool, except
 	s.mail(x, day, MailInvitation, added, call)
 	if visible {
 		for _, d := range exceptions {
-			s.send1(x, d, MailUpdate, kept, call, true)
+			s.sendMail(x, d, MailUpdate, kept, call, true)
 		}
 	}
 }
@@ -204,7 +205,7 @@ func (m *Mailbox) receive(from *item, day time.Time) {
 	switch {
 	case x == nil && !day.IsZero():
 		one := from.instance(day).ev.clone()
-		one.Organizer, one.ICalUID, one.Zone = e.Organizer, e.ICalUID, e.Zone
+		one.Organizer, one.ICalUID, one.Zone = e.Organizer, e.ICalUID, cmp.Or(one.Zone, e.Zone)
 		m.invited(one)
 		return
 	case x == nil:
@@ -218,7 +219,7 @@ func (m *Mailbox) receive(from *item, day time.Time) {
 	for _, d := range slices.SortedFunc(maps.Keys(from.exceptions), time.Time.Compare) {
 		if theirs := from.exceptions[d].clone(); (day.IsZero() || day.Equal(d)) && !x.cancelled[d] && x.series.has(d) {
 			mine := x.exceptionDraft(d)
-			theirs.Organizer, theirs.ICalUID, theirs.Zone = e.Organizer, e.ICalUID, e.Zone
+			theirs.Organizer, theirs.ICalUID, theirs.Zone = e.Organizer, e.ICalUID, cmp.Or(theirs.Zone, e.Zone)
 			x.setException(d, mine.asSent(theirs))
 			x.update()
 		}
