@@ -155,15 +155,17 @@ func TestOpenAttachment(t *testing.T) {
 
 // A file that is shorter than it is said to be is not sent.
 func TestShortFile(t *testing.T) {
-	c, box := writing(t, &graphsim.Server{})
-	cal := box.Calendar()
-	id := cal.Create(graphsim.Event{Start: time.Now(), End: time.Now()})
-	for _, size := range []int64{10, 4 << 20} {
-		if _, err := c.AddAttachment(t.Context(), cal.ID(), id, "a", "", size, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		c, box := writing(t, &graphsim.Server{})
+		cal := box.Calendar()
+		id := cal.Create(graphsim.Event{Start: time.Now(), End: time.Now()})
+		for _, size := range []int64{10, 4 << 20} {
+			if _, err := c.AddAttachment(t.Context(), cal.ID(), id, "a", "", size, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Error(err)
+			}
 		}
-	}
-	if have, _ := cal.Attachments(id); len(have) != 0 {
-		t.Error(have)
-	}
+		if have, _ := cal.Attachments(id); len(have) != 0 {
+			t.Error(have)
+		}
+	})
 }

@@ -217,113 +217,119 @@ func TestManyOccurrences(t *testing.T) {
 
 // Each refusal is told from the others.
 func TestWriteFaults(t *testing.T) {
-	c, box := writing(t, &graphsim.Server{Writing: graphsim.Writing{Calm: true}})
-	cal, ctx := box.Calendar().ID(), t.Context()
-	series := weeklyIn(box.Calendar())
-	theirs := box.Receive(graphsim.Event{Subject: "theirs", Start: time.Now(), End: time.Now().Add(time.Hour), Organizer: graph.EmailAddress{Address: "dana@outside.example"}})
-	locked := box.AddCalendar("Birthdays", "")
-	birthday := locked.Create(graphsim.Event{Start: time.Now(), End: time.Now()})
-	locked.SetCanEdit(false)
-	update := func(id graph.EventID, body string) error {
-		_, err := c.Update(ctx, cal, id, "*", "UTC", []byte(body))
-		return err
-	}
-	times := func(start, end string) string {
-		return `"start":{"dateTime":"` + start + `","timeZone":"UTC"},"end":{"dateTime":"` + end + `","timeZone":"UTC"}`
-	}
-	_, large := c.AddAttachment(ctx, cal, series, "a", "", 36<<20, zeroes{})
-	for name, tt := range map[string]struct {
-		err  error
-		want graph.Fault
-	}{
-		"crossing":   {update(graph.OccurrenceID(series, "2026-03-09"), `{`+times("2026-03-16T12:00:00", "2026-03-16T13:00:00")+`}`), graph.FaultCrossing},
-		"long":       {update(series, `{`+times("2026-03-02T09:00:00", "2026-03-12T09:00:00")+`}`), graph.FaultTooLong},
-		"organizer":  {c.Cancel(ctx, cal, theirs, ""), graph.FaultOrganizer},
-		"own":        {c.Respond(ctx, cal, series, graph.Decline, "", true), graph.FaultOrganizer},
-		"recipients": {update(series, `{"attendees":[{"emailAddress":{"name":"Adele"}}]}`), graph.FaultRecipients},
-		"recurrence": {update(series, `{"recurrence":{"pattern":{"type":"daily","interval":1},"range":{"type":"noEnd","startDate":""}}}`), graph.FaultRecurrence},
-		"invalid":    {update(series, `{"showAs":"away"}`), graph.FaultInvalid},
-		"malformed":  {update("x", `{}`), graph.FaultGone},
-		"denied": {func() error {
-			_, err := c.Update(ctx, locked.ID(), birthday, "*", "UTC", []byte(`{"subject":"b"}`))
+	synctest.Test(t, func(t *testing.T) {
+		c, box := writing(t, &graphsim.Server{Writing: graphsim.Writing{Calm: true}})
+		cal, ctx := box.Calendar().ID(), t.Context()
+		series := weeklyIn(box.Calendar())
+		theirs := box.Receive(graphsim.Event{Subject: "theirs", Start: time.Now(), End: time.Now().Add(time.Hour), Organizer: graph.EmailAddress{Address: "dana@outside.example"}})
+		locked := box.AddCalendar("Birthdays", "")
+		birthday := locked.Create(graphsim.Event{Start: time.Now(), End: time.Now()})
+		locked.SetCanEdit(false)
+		update := func(id graph.EventID, body string) error {
+			_, err := c.Update(ctx, cal, id, "*", "UTC", []byte(body))
 			return err
-		}(), graph.FaultDenied},
-		"large":    {large, graph.FaultTooLarge},
-		"no error": {nil, graph.FaultNone},
-	} {
-		if got := graph.WriteFault(tt.err); got != tt.want {
-			t.Errorf("%s: %q for %v", name, got, tt.err)
 		}
-	}
-	for status, want := range map[int]graph.Fault{409: graph.FaultConflict, 413: graph.FaultTooLarge, 507: graph.FaultQuota, 503: graph.FaultNone, 401: graph.FaultNone, 405: graph.FaultNotOffered} {
-		sim := &graphsim.Server{Fault: func(r *http.Request) *graphsim.Fault {
-			if r.Method == "PATCH" {
-				return &graphsim.Fault{Status: status, Code: map[int]string{507: "ErrorQuotaExceeded"}[status]}
+		times := func(start, end string) string {
+			return `"start":{"dateTime":"` + start + `","timeZone":"UTC"},"end":{"dateTime":"` + end + `","timeZone":"UTC"}`
+		}
+		_, large := c.AddAttachment(ctx, cal, series, "a", "", 36<<20, zeroes{})
+		for name, tt := range map[string]struct {
+			err  error
+			want graph.Fault
+		}{
+			"crossing":   {update(graph.OccurrenceID(series, "2026-03-09"), `{`+times("2026-03-16T12:00:00", "2026-03-16T13:00:00")+`}`), graph.FaultCrossing},
+			"long":       {update(series, `{`+times("2026-03-02T09:00:00", "2026-03-12T09:00:00")+`}`), graph.FaultTooLong},
+			"organizer":  {c.Cancel(ctx, cal, theirs, ""), graph.FaultOrganizer},
+			"own":        {c.Respond(ctx, cal, series, graph.Decline, "", true), graph.FaultOrganizer},
+			"recipients": {update(series, `{"attendees":[{"emailAddress":{"name":"Adele"}}]}`), graph.FaultRecipients},
+			"recurrence": {update(series, `{"recurrence":{"pattern":{"type":"daily","interval":1},"range":{"type":"noEnd","startDate":""}}}`), graph.FaultRecurrence},
+			"invalid":    {update(series, `{"showAs":"away"}`), graph.FaultInvalid},
+			"malformed":  {update("x", `{}`), graph.FaultGone},
+			"denied": {func() error {
+				_, err := c.Update(ctx, locked.ID(), birthday, "*", "UTC", []byte(`{"subject":"b"}`))
+				return err
+			}(), graph.FaultDenied},
+			"large":    {large, graph.FaultTooLarge},
+			"no error": {nil, graph.FaultNone},
+		} {
+			if got := graph.WriteFault(tt.err); got != tt.want {
+				t.Errorf("%s: %q for %v", name, got, tt.err)
 			}
-			return nil
-		}}
-		c, box := writing(t, sim)
-		c.Attempts = 1
-		if _, err := c.Update(ctx, box.Calendar().ID(), box.Calendar().Create(graphsim.Event{Start: time.Now(), End: time.Now()}), "*", "UTC", []byte(`{}`)); graph.WriteFault(err) != want {
-			t.Errorf("%d: %q for %v", status, graph.WriteFault(err), err)
 		}
-	}
+		for status, want := range map[int]graph.Fault{409: graph.FaultConflict, 413: graph.FaultTooLarge, 507: graph.FaultQuota, 503: graph.FaultNone, 401: graph.FaultNone, 405: graph.FaultNotOffered} {
+			sim := &graphsim.Server{Fault: func(r *http.Request) *graphsim.Fault {
+				if r.Method == "PATCH" {
+					return &graphsim.Fault{Status: status, Code: map[int]string{507: "ErrorQuotaExceeded"}[status]}
+				}
+				return nil
+			}}
+			c, box := writing(t, sim)
+			c.Attempts = 1
+			if _, err := c.Update(ctx, box.Calendar().ID(), box.Calendar().Create(graphsim.Event{Start: time.Now(), End: time.Now()}), "*", "UTC", []byte(`{}`)); graph.WriteFault(err) != want {
+				t.Errorf("%d: %q for %v", status, graph.WriteFault(err), err)
+			}
+		}
+	})
 }
 
 // Schedules come for any number of people and any time, one each.
 func TestSchedules(t *testing.T) {
-	sim := &graphsim.Server{}
-	c, box := writing(t, sim)
-	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	weeklyIn(box.Calendar())
-	long := graphsim.Event{Subject: "long", Zone: "UTC", ShowAs: "oof", Start: start.AddDate(0, 0, 60), End: start.AddDate(0, 0, 65)} // over the end of a request
-	box.Calendar().Create(long)
-	addresses := []string{"nobody@outside.example"}
-	for i := range 44 {
-		addresses = append(addresses, sim.AddMailbox(fmt.Sprintf("m%d@contoso.example", i), "M", "UTC").Address())
-	}
-	addresses = append(addresses, strings.ToUpper(box.Address()))
-	all, err := c.Schedules(t.Context(), addresses, start, start.AddDate(0, 0, 100), 0)
-	if err != nil || len(all) != len(addresses) {
-		t.Fatal(len(all), err)
-	}
-	for i, s := range all {
-		switch {
-		case s.Address != addresses[i]:
-			t.Errorf("%d is of %s", i, s.Address)
-		case i == 0:
-			if s.Err == nil || s.Err.Code != "5009" {
-				t.Error(s.Err)
-			}
-		case i < 45:
-			if s.Err != nil || len(s.Items) != 0 {
-				t.Error(s)
-			}
-		default:
-			n := slices.IndexFunc(s.Items, func(i graph.ScheduleItem) bool { return i.Subject == "long" })
-			if s.Err != nil || len(s.Items) != 16 || n < 0 || !s.Items[n].Start.Equal(long.Start) || !s.Items[n].End.Equal(long.End) || s.Items[n].Status != "oof" {
-				t.Error(s)
+	synctest.Test(t, func(t *testing.T) {
+		sim := &graphsim.Server{}
+		c, box := writing(t, sim)
+		start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+		weeklyIn(box.Calendar())
+		long := graphsim.Event{Subject: "long", Zone: "UTC", ShowAs: "oof", Start: start.AddDate(0, 0, 60), End: start.AddDate(0, 0, 65)} // over the end of a request
+		box.Calendar().Create(long)
+		addresses := []string{"nobody@outside.example"}
+		for i := range 44 {
+			addresses = append(addresses, sim.AddMailbox(fmt.Sprintf("m%d@contoso.example", i), "M", "UTC").Address())
+		}
+		addresses = append(addresses, strings.ToUpper(box.Address()))
+		all, err := c.Schedules(t.Context(), addresses, start, start.AddDate(0, 0, 100), 0)
+		if err != nil || len(all) != len(addresses) {
+			t.Fatal(len(all), err)
+		}
+		for i, s := range all {
+			switch {
+			case s.Address != addresses[i]:
+				t.Errorf("%d is of %s", i, s.Address)
+			case i == 0:
+				if s.Err == nil || s.Err.Code != "5009" {
+					t.Error(s.Err)
+				}
+			case i < 45:
+				if s.Err != nil || len(s.Items) != 0 {
+					t.Error(s)
+				}
+			default:
+				n := slices.IndexFunc(s.Items, func(i graph.ScheduleItem) bool { return i.Subject == "long" })
+				if s.Err != nil || len(s.Items) != 16 || n < 0 || !s.Items[n].Start.Equal(long.Start) || !s.Items[n].End.Equal(long.End) || s.Items[n].Status != "oof" {
+					t.Error(s)
+				}
 			}
 		}
-	}
-	sim.Writing.NoSchedules = true
-	if _, err = c.Schedules(t.Context(), addresses, start, start.AddDate(0, 0, 1), 0); !graph.IsNotOffered(err) {
-		t.Error(err)
-	}
+		sim.Writing.NoSchedules = true
+		if _, err = c.Schedules(t.Context(), addresses, start, start.AddDate(0, 0, 1), 0); !graph.IsNotOffered(err) {
+			t.Error(err)
+		}
+	})
 }
 
 // FindByICalUID says which calendar an event is in.
 func TestFindByICalUID(t *testing.T) {
-	c, box := writing(t, &graphsim.Server{})
-	other := box.AddCalendar("Other", "")
-	id := other.Create(graphsim.Event{Start: time.Now(), End: time.Now(), ICalUID: "it's@outside.example"})
-	found, err := c.FindByICalUID(t.Context(), "it's@outside.example", box.Calendar().ID(), other.ID(), graph.CalendarID(strings.Replace(string(other.ID()), "AQ", "AR", 1)))
-	if err != nil || len(found) != 1 || found[0].Calendar != other.ID() || found[0].Event.ID != id {
-		t.Errorf("%v %v", found, err)
-	}
-	if found, err = c.FindByICalUID(t.Context(), "it's@outside.example"); err != nil || len(found) != 0 {
-		t.Errorf("%v %v", found, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c, box := writing(t, &graphsim.Server{})
+		other := box.AddCalendar("Other", "")
+		id := other.Create(graphsim.Event{Start: time.Now(), End: time.Now(), ICalUID: "it's@outside.example"})
+		found, err := c.FindByICalUID(t.Context(), "it's@outside.example", box.Calendar().ID(), other.ID(), graph.CalendarID(strings.Replace(string(other.ID()), "AQ", "AR", 1)))
+		if err != nil || len(found) != 1 || found[0].Calendar != other.ID() || found[0].Event.ID != id {
+			t.Errorf("%v %v", found, err)
+		}
+		if found, err = c.FindByICalUID(t.Context(), "it's@outside.example"); err != nil || len(found) != 0 {
+			t.Errorf("%v %v", found, err)
+		}
+	})
 }
 
 func TestNames(t *testing.T) {
