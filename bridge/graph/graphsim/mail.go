@@ -71,9 +71,10 @@ func (s *Server) sendMail(x *item, day time.Time, kind string, to []string, call
 	}
 	s.mails = append(s.mails, m)
 	for _, address := range to {
-		if !along {
-			s.noteMail(m, address, contents(x.at(day)))
+		if along {
+			continue // the series has arrived as a whole
 		}
+		s.noteMail(m, address, contents(x.at(day)))
 		box := s.mailbox(address)
 		switch {
 		case box == nil || box == x.cal.owner():
@@ -94,14 +95,24 @@ func (s *Server) noteMail(m Mail, to, contents string) {
 	now := m.Kind + m.Response + contents
 	last := s.told[thing]
 	invited := strings.HasPrefix(last, MailInvitation) || strings.HasPrefix(last, MailUpdate)
-	if last == now || m.Kind == MailUpdate && last == MailInvitation+contents || m.Kind == MailInvitation && invited ||
-		m.Kind == MailCancellation && strings.HasPrefix(last, MailCancellation) {
+	twice := last == now || m.Kind == MailUpdate && last == MailInvitation+contents || m.Kind == MailInvitation && invited ||
+		m.Kind == MailCancellation && strings.HasPrefix(last, MailCancellation)
+	if twice && m.Call != "" {
 		s.violation("a %s to %s for %q %s, who has been told (%s)", m.Kind, to, m.Subject, m.Occurrence, m.Call)
 	}
 	s.told[thing] = now
 	if m.Kind != MailReply {
 		// Whoever was told of something new may answer again.
 		delete(s.told, strings.Join([]string{m.ICalUID, m.Occurrence, to, m.Mailbox}, "|"))
+	}
+}
+
+// forgetOccurrences takes back what was told of single occurrences, since others take their place.
+func (s *Server) forgetOccurrences(x *item) {
+	for thing := range s.told {
+		if parts := strings.Split(thing, "|"); parts[0] == x.uid() && parts[1] != "" {
+			delete(s.told, thing)
+		}
 	}
 }
 
@@ -203,6 +214,8 @@ func (m *Mailbox) receive(from *item, day time.Time) {
 	}
 	x := m.byUID(from.uid())
 	switch {
+	case x == from: // in a calendar that its owner has shared into this mailbox
+		return
 	case x == nil && !day.IsZero():
 		one := from.instance(day).ev.clone()
 		one.Organizer, one.ICalUID, one.Zone = e.Organizer, e.ICalUID, cmp.Or(one.Zone, e.Zone)
@@ -261,7 +274,7 @@ func (e Event) asSent(theirs Event) Event {
 // receiveCancellation is one that arrives.
 func (m *Mailbox) receiveCancellation(from *item, day time.Time) {
 	x := m.byUID(from.uid())
-	if x == nil || !day.IsZero() && (x.series == nil || x.cancelled[day] || !x.series.has(day)) {
+	if x == nil || x == from || !day.IsZero() && (x.series == nil || x.cancelled[day] || !x.series.has(day)) {
 		return
 	}
 	_ = x.edit(day, func(e *Event) { // an occurrence that stays where it is crosses none

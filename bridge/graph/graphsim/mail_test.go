@@ -334,3 +334,39 @@ func TestDelegate(t *testing.T) {
 		t.Errorf("%d %v", status, o)
 	}
 }
+
+// What was lost with new times can be made again: that is no second mail of one thing.
+func TestRepair(t *testing.T) {
+	w := writer(t)
+	e := weekly("a", "2026-03-02 10:00")
+	e.Attendees = people("cy")
+	id := w.cal.Invite(e)
+	repair := func() {
+		w.send("PATCH", w.path(graph.OccurrenceID(id, "2026-03-09")), `{"subject":"b"}`)
+		w.send("DELETE", w.path(graph.OccurrenceID(id, "2026-03-16")), "")
+	}
+	repair()
+	w.ledger()
+	w.send("PATCH", w.path(id), `{`+at11+`}`, "If-Match", "*")
+	w.wantMails("update cy; update cy 2026-03-09")
+	repair()
+	w.wantMails("update cy 2026-03-09; cancellation cy 2026-03-16")
+	for _, v := range w.srv.Violations() {
+		t.Error(v)
+	}
+}
+
+// What a person does in Outlook is mailed too, once the invitations are.
+func TestPeopleMail(t *testing.T) {
+	w := writer(t)
+	e := weekly("a", "2026-03-02 10:00")
+	e.Attendees = people("cy")
+	quiet := w.cal.Create(e)
+	w.do(w.cal.Change(quiet, func(e *graphsim.Event) { e.Subject = "b" }))
+	w.wantMails("")
+	id := w.cal.Invite(e)
+	w.do(w.cal.ChangeOccurrence(id, "2026-03-09", func(e *graphsim.Event) { e.Subject = "b" }))
+	w.do(w.cal.CancelOccurrence(id, "2026-03-16"))
+	w.do(w.cal.Delete(id))
+	w.wantMails("invitation cy; update cy 2026-03-09; cancellation cy 2026-03-16; cancellation cy")
+}

@@ -240,6 +240,7 @@ func (c *call) change(x *item, day time.Time, e Event, props map[string]json.Raw
 		return x.edit(day, func(into *Event) { *into = e })
 	}
 	was := x.copied()
+	c.server.forgetOccurrences(x)
 	if err := x.set(e); err != nil {
 		return err
 	}

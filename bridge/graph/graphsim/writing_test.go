@@ -19,6 +19,22 @@ func writerOf(t *testing.T, writing graphsim.Writing, with ...func(*graphsim.Ser
 	return w
 }
 
+// What a client cannot say is ignored or refused; a reminder is on where nothing is said of it.
+func TestWhatACreateCannotSay(t *testing.T) {
+	w := writerOf(t, graphsim.Writing{})
+	o, status := w.send("POST", "me/events", `{"transactionId":"1",`+at9+`,"organizer":{"emailAddress":{"address":"dana@outside.example"}},"originalStartTimeZone":"Tokyo Standard Time"}`)
+	if status != 201 || o["isOrganizer"] != true || o["originalStartTimeZone"] != "UTC" || o["isReminderOn"] != true || o["reminderMinutesBeforeStart"] != 15.0 {
+		t.Errorf("%d %v", status, o)
+	}
+	for _, property := range []string{`"isOrganizer":false`, `"isDraft":false`, `"uid":"x"`, `"type":"occurrence"`} {
+		if o, status = w.send("POST", "me/events", `{"transactionId":"2",`+at9+`,`+property+`}`); status != 400 {
+			t.Errorf("%s: %d %v", property, status, o)
+		}
+	}
+	o, status = w.send("POST", "me/events", `{"transactionId":"3",`+at9+`,"recurrence":{"pattern":{"type":"daily","interval":1},"range":{"type":"noEnd","startDate":"2026-03-02","recurrenceTimeZone":""}}}`)
+	w.wantError(o, status, 400, "TimeZoneNotSupportedException")
+}
+
 func TestDuplicateTransaction(t *testing.T) {
 	post := `{"subject":"a","transactionId":"1",` + at9 + `}`
 	for _, tt := range []struct {
