@@ -3,6 +3,8 @@ package graphsim_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -476,5 +478,62 @@ func TestAttachments(t *testing.T) {
 	}
 	if o, status = w.send("PUT", o["uploadUrl"].(string), "abc", "Content-Range", "bytes 0-2/3145728"); status != 401 || len(w.srv.Violations()) != 1 {
 		t.Errorf("%d %v", status, o)
+	}
+}
+
+// However many pages are stale, whoever follows the delta has it all in the end.
+func TestStalePagesLoseNothing(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		stale := true
+		w := writerOf(t, graphsim.Writing{}, func(s *graphsim.Server) { s.Stale = func(*http.Request) bool { return stale && r.IntN(2) == 0 } })
+		link := "me/calendars/" + url.PathEscape(string(w.cal.ID())) + "/" + march
+		have := map[string]string{}
+		follow := func() {
+			var all []object
+			all, link, _ = w.all(link, immutable)
+			for _, v := range all {
+				if id := v["id"].(string); v["@removed"] != nil {
+					delete(have, id)
+				} else if v["subject"] != nil && v["type"] != "exception" {
+					have[id] = v["subject"].(string)
+				}
+			}
+		}
+		for i := range 40 {
+			ids := w.cal.Events()
+			switch n := r.IntN(6); {
+			case n == 0 || len(ids) == 0:
+				w.send("POST", "me/events", fmt.Sprintf(`{"subject":"%d","transactionId":"%d",`+at9+`}`, i, i))
+			case n == 1:
+				w.cal.Create(weekly(fmt.Sprint(i), "2026-03-02 10:00"))
+			case n == 2:
+				w.send("DELETE", w.path(ids[r.IntN(len(ids))]), "", "If-Match", "*")
+			case n == 3:
+				w.send("DELETE", w.path(graph.OccurrenceID(ids[r.IntN(len(ids))], "2026-03-16")), "")
+			case n == 4:
+				w.send("PATCH", w.path(graph.OccurrenceID(ids[r.IntN(len(ids))], "2026-03-23")), fmt.Sprintf(`{"subject":"exception %d"}`, i), "If-Match", "*")
+			default:
+				w.send("PATCH", w.path(ids[r.IntN(len(ids))]), fmt.Sprintf(`{"subject":"%d"}`, i), "If-Match", "*")
+			}
+			w.clock = w.clock.Add(time.Duration(r.IntN(3)) * time.Second)
+			if r.IntN(2) == 0 {
+				follow()
+			}
+		}
+		stale = false
+		follow()
+		want := map[string]string{}
+		for _, id := range w.cal.Events() {
+			e, err := w.cal.Event(id)
+			w.do(err)
+			want[string(id)] = e.Subject
+		}
+		if !maps.Equal(have, want) {
+			t.Errorf("seed %d: have %v, want %v", seed, have, want)
+		}
+		for _, v := range w.srv.Violations() {
+			t.Errorf("seed %d: %s", seed, v)
+		}
 	}
 }
