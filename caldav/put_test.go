@@ -2,6 +2,7 @@ package caldav_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -135,7 +136,10 @@ func TestPutBodies(t *testing.T) {
 			t.Errorf("%s: %d %s\n%s", tt.name, a.StatusCode, a.body, got)
 		}
 	}
-	s := serve(t, writable())
+	var told []string
+	s := serveHandler(t, &caldav.Handler{Backend: writable(), Log: testLog(t), RefusedWrite: func(_ context.Context, c caldav.Calendar, name string, r caldav.WriteRequest, sentence string) {
+		told = append(told, c.Name+" "+name+" "+r.Principal.Name+" "+sentence)
+	}})
 	for _, tt := range []struct{ name, kind, body, condition string }{
 		{"ISO-8859-1 that is not said", "text/calendar", latin(text), "C:valid-calendar-data"},
 		{"JSON", "application/calendar+json", `["vcalendar"]`, "C:supported-calendar-data"},
@@ -151,6 +155,10 @@ func TestPutBodies(t *testing.T) {
 	} {
 		a := s.do("PUT", private+"n.ics", tt.body, "Content-Type: "+tt.kind)
 		a.refused(t, tt.name, 403, tt.condition)
+		if len(told) != 1 || !strings.HasPrefix(told[0], "private n.ics alice ") || !strings.Contains(a.body, strings.TrimPrefix(told[0], "private n.ics alice ")) {
+			t.Errorf("%s: told %q", tt.name, told)
+		}
+		told = nil
 	}
 }
 
