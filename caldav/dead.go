@@ -10,7 +10,7 @@ import (
 // Dead properties (RFC 4918 §4): what a client keeps on a collection and this server does not know.
 
 const (
-	kindDead          = kindPrincipal | kindHome | kindCalendar
+	kindDead          = kindPrincipal | kindHome | kindCalendar | kindInbox // where Apple's clients keep an availability
 	maxDeadProperties = 100     // of one resource
 	maxStored         = 1 << 20 // octets of all that is kept of one
 )
