@@ -11,8 +11,8 @@ import (
 
 const (
 	kindDead          = kindPrincipal | kindHome | kindCalendar | kindInbox // where Apple's clients keep an availability
-	maxDeadProperties = 100     // of one resource
-	maxStored         = 1 << 20 // octets of all that is kept of one
+	maxDeadProperties = 100                                                 // of one resource
+	maxStored         = 1 << 20                                             // octets of all that is kept of one
 )
 
 // deadValue is an element as it is stored: the attributes, a '>', and the content. It declares every namespace that

@@ -98,6 +98,9 @@ func (x *exchange) putRequest(c Calendar) (r PutRequest, sent []byte, err error)
 	if err == nil && strings.Contains(t, "/") && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
 		return r, nil, forbidden(SupportedCalendarData).because("Only events in the format iCalendar (text/calendar) are kept here.")
 	}
+	if x.req.Header.Get("Content-Range") != "" { // RFC 9110 §14.5
+		return r, nil, badRequest("a part of an event cannot be sent")
+	}
 	sent, err = x.objectBody(c)
 	if err != nil {
 		return r, nil, err
@@ -113,11 +116,25 @@ func (x *exchange) putRequest(c Calendar) (r PutRequest, sent []byte, err error)
 	if err != nil {
 		return r, nil, forbidden(ValidCalendarData).because("What was sent is not iCalendar that can be read.")
 	}
+	if manyCalendars(octets) {
+		return r, nil, forbidden(ValidCalendarObject).because("One event has to be sent at a time, in one VCALENDAR.")
+	}
 	uid, err := checkObject(cal)
 	if err != nil {
 		return r, nil, err
 	}
 	return PutRequest{WriteRequest: x.writeRequest(), Octets: octets, Data: cal, UID: uid}, sent, nil
+}
+
+// manyCalendars reports whether there is more than the one VCALENDAR, which ics.Decode leaves out.
+func manyCalendars(octets []byte) bool {
+	n := 0
+	for l := range ics.Lines(octets) {
+		if len(l) < 100 && string(l.Name()) == "BEGIN" && strings.EqualFold(string(bytes.TrimSpace(l.Value())), ical.CompCalendar) {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // checkObject holds an object to RFC 4791 §4.1, and returns its UID.
