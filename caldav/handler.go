@@ -22,6 +22,9 @@ type Handler struct {
 	Log *slog.Logger
 	// Refused is told of every sign-in that the Backend refuses, with the user that was tried. Default: nobody is.
 	Refused func(r *http.Request, user string)
+	// RefusedWrite is told of every PUT to a writable calendar that is refused for what was sent, before the Backend hears of
+	// it, with the sentence that the client gets. Default: nobody is.
+	RefusedWrite func(ctx context.Context, c Calendar, name string, r WriteRequest, sentence string)
 	// Realm is shown by clients that ask for a password. Default: "CalDAV".
 	Realm string
 	// Now is the clock for DTSTAMP in free-busy answers. Default: time.Now.

@@ -18,8 +18,8 @@ import (
 )
 
 // PropertyStore keeps what clients set by PROPPATCH, for each principal apart. A Backend may implement it; without
-// it nothing can be set. Path is the escaped URL path of a principal, a home or a calendar as it stands in a DAV:href
-// of the collection; values are opaque to the store. It is called concurrently, and SetProperties sets and removes all or
+// it nothing can be set. Path is the escaped URL path of a principal, its inbox, a home or a calendar as it stands in a
+// DAV:href of the collection; values are opaque to the store. It is called concurrently, and SetProperties sets and removes all or
 // nothing. Whoever removes a calendar removes what is kept under its path.
 type PropertyStore interface {
 	Properties(ctx context.Context, p Principal, path string) (map[xml.Name]string, error)

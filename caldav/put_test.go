@@ -2,6 +2,7 @@ package caldav_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -135,7 +136,10 @@ func TestPutBodies(t *testing.T) {
 			t.Errorf("%s: %d %s\n%s", tt.name, a.StatusCode, a.body, got)
 		}
 	}
-	s := serve(t, writable())
+	var told []string
+	s := serveHandler(t, &caldav.Handler{Backend: writable(), Log: testLog(t), RefusedWrite: func(_ context.Context, c caldav.Calendar, name string, r caldav.WriteRequest, sentence string) {
+		told = append(told, c.Name+" "+name+" "+r.Principal.Name+" "+sentence)
+	}})
 	for _, tt := range []struct{ name, kind, body, condition string }{
 		{"ISO-8859-1 that is not said", "text/calendar", latin(text), "C:valid-calendar-data"},
 		{"JSON", "application/calendar+json", `["vcalendar"]`, "C:supported-calendar-data"},
@@ -145,13 +149,43 @@ func TestPutBodies(t *testing.T) {
 		{"a UID of nothing", "text/calendar", strings.Replace(text, "UID:b\r\n", "UID:\r\n", 1), "C:valid-calendar-object-resource"},
 		{"an override of another UID", "text/calendar", event("UID:a\nDTSTART:20260811T090000Z" + nextEvent + "UID:b\nRECURRENCE-ID:20260811T090000Z"), "C:valid-calendar-object-resource"},
 		{"twice", "text/calendar", event("UID:a\nDTSTART:20260811T090000Z" + nextEvent + "UID:a\nDTSTART:20260811T090000Z"), "C:valid-calendar-object-resource"},
+		{"two calendars", "text/calendar", text + strings.Replace(text, "UID:b", "UID:c", 1), "C:valid-calendar-object-resource"},
+		{"a calendar within", "text/calendar", strings.Replace(text, "END:VEVENT", "END:VEVENT\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR", 1), "C:valid-calendar-object-resource"},
 		{"a journal", "text/calendar", strings.ReplaceAll(text, "VEVENT", "VJOURNAL"), "C:supported-calendar-component"},
 		{"free-busy", "text/calendar", strings.ReplaceAll(text, "VEVENT", "VFREEBUSY"), "C:supported-calendar-component"},
 		{"an event and a task", "text/calendar", strings.Replace(text, "END:VEVENT", "END:VEVENT\r\nBEGIN:VTODO\r\nUID:b\r\nEND:VTODO", 1), "C:valid-calendar-object-resource"},
 	} {
 		a := s.do("PUT", private+"n.ics", tt.body, "Content-Type: "+tt.kind)
 		a.refused(t, tt.name, 403, tt.condition)
+		if len(told) != 1 || !strings.HasPrefix(told[0], "private n.ics alice ") || !strings.Contains(a.body, strings.TrimPrefix(told[0], "private n.ics alice ")) {
+			t.Errorf("%s: told %q", tt.name, told)
+		}
+		told = nil
 	}
+}
+
+func TestPutPart(t *testing.T) {
+	m := writable()
+	if a := serve(t, m).do("PUT", dentist, meeting("dentist", ""), "Content-Range: bytes 0-10/20"); a.StatusCode != 400 || m.calls["write"] != 0 {
+		t.Errorf("%d", a.StatusCode)
+	}
+}
+
+// Who takes their time over a large object keeps nobody from anything else, not even themselves.
+func TestSlowUpload(t *testing.T) {
+	s := serve(t, writable())
+	for range 3 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YWxpY2U6c2VjcmV0\r\nContent-Length: %d\r\n\r\n%s", dentist, 30<<20, strings.Repeat("x", 2<<20))
+	}
+	if a := s.do("PUT", private+"n.ics", meeting("n", "")); a.StatusCode != 201 {
+		t.Errorf("a small one: %d", a.StatusCode)
+	}
+	s.do("PROPFIND", private, "", "Depth: 1").multistatus(t)
 }
 
 // refused holds a refusal to what clients and people get of it: the element, and a sentence.

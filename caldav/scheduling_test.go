@@ -77,6 +77,11 @@ func TestSchedulingTokens(t *testing.T) {
 func TestBoxes(t *testing.T) {
 	s := serve(t, writable())
 	for path, kind := range map[string]string{inbox: "schedule-inbox", outbox: "schedule-outbox"} {
+		for _, method := range davMethods {
+			if a := s.do(method, path, "", "Authorization: none"); a.StatusCode != 401 {
+				t.Errorf("%s %s by a stranger: %d", method, path, a.StatusCode)
+			}
+		}
 		for _, body := range append(recordedBodies(t, "PROPFIND"), "") {
 			for _, depth := range []string{"0", "1", "infinity"} {
 				if ms := s.do("PROPFIND", path, body, "Depth: "+depth).multistatus(t); len(ms.Responses) != 1 || ms.Responses[0].Href != path {

@@ -94,7 +94,10 @@ func (m *memory) writable() {
 
 // object finds one by its name or an alias.
 func (m *memory) object(calendar, name string) (caldav.Object, bool) {
-	o, ok := m.find(calendar).objects[cmp.Or(m.aliases[calendar+"/"+name], name)]
+	if len(m.aliases) > 0 {
+		name = cmp.Or(m.aliases[calendar+"/"+name], name)
+	}
+	o, ok := m.find(calendar).objects[name]
 	return o, ok && !o.Deleted
 }
 
