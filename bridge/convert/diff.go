@@ -416,15 +416,20 @@ var errNotOrganizer = refuse(RefusedAttendee, "Only the organizer can change whe
 
 // answered is the action for the owner's answer, "" where it has not changed.
 func (d *differ) answered(c change) (Op, error) {
-	want, ok := edited(c, d.partStatOf, equal)
-	if !ok || want == "" || want == "NEEDS-ACTION" { // which nobody can go back to
-		return "", nil
+	stats := d.partStatsOf(c.want)
+	for _, address := range sortedKeys(stats) {
+		want := stats[address]
+		// There is no way back to no answer.
+		if want == "NEEDS-ACTION" || want == d.partStat(c.base, address) || want == d.partStat(c.now, address) {
+			continue
+		}
+		op, ok := answers[want]
+		if !ok {
+			return "", refuse(RefusedAttendee, "Outlook knows only the answers “accepted”, “tentative” and “declined”.")
+		}
+		return op, nil
 	}
-	op, ok := answers[want]
-	if !ok {
-		return "", refuse(RefusedAttendee, "Outlook knows only the answers “accepted”, “tentative” and “declined”.")
-	}
-	return op, nil
+	return "", nil
 }
 
 // invitedFields are the fields that are one's own in a meeting of somebody else.
