@@ -176,6 +176,9 @@ func sameRecurrence(a, b *object) bool {
 	if !a.recurs() || !b.recurs() {
 		return a.recurs() == b.recurs()
 	}
+	if a.saysSame(b) {
+		return true
+	}
 	x, err := a.recurrence(time.Time{})
 	if err != nil {
 		return slices.Equal(values(a.master, ical.PropRecurrenceRule), values(b.master, ical.PropRecurrenceRule)) &&
@@ -196,6 +199,26 @@ func sameRecurrence(a, b *object) bool {
 		}
 	}
 	return true
+}
+
+// saysSame is whether two masters recur in the same words, in a zone that its name tells: most of what comes back does.
+func (o *object) saysSame(b *object) bool {
+	for _, name := range []string{ical.PropDateTimeStart, ical.PropRecurrenceRule, ical.PropRecurrenceDates, "EXRULE"} {
+		x, y := o.master.Props.Values(name), b.master.Props.Values(name)
+		if !slices.EqualFunc(x, y, func(p, q ical.Prop) bool {
+			return p.Value == q.Value && p.Params.Get(ical.ParamTimezoneID) == q.Params.Get(ical.ParamTimezoneID)
+		}) {
+			return false
+		}
+		for _, p := range x {
+			if tzid := p.Params.Get(ical.ParamTimezoneID); tzid != "" {
+				if _, ok := findZone(tzid); !ok {
+					return false
+				}
+			}
+		}
+	}
+	return len(o.master.Props.Values("EXRULE")) == 0
 }
 
 // values are the values of the properties of a name.

@@ -367,3 +367,215 @@ func text(cal *ical.Calendar) string {
 	}
 	return b.String()
 }
+
+// Whatever a client writes, it is refused with a sentence, or what Outlook gets has the dates that our own reader finds.
+func FuzzFromClient(f *testing.F) {
+	for _, seed := range []string{
+		"DTSTART;TZID=Europe/Berlin:20261207T090000\nDTEND;TZID=Europe/Berlin:20261207T091500\nRRULE:FREQ=WEEKLY;BYDAY=MO,WE;UNTIL=20270331T070000Z\nEXDATE:20261209T080000Z",
+		"DTSTART;VALUE=DATE:20261207\nRRULE:FREQ=MONTHLY;BYMONTHDAY=-1;COUNT=3\nRECURRENCE-ID;VALUE=DATE:20261207",
+		"DTSTART:20261207T090000\nDURATION:P1DT2H\nRRULE:FREQ=YEARLY;BYMONTH=2;BYDAY=-1SU\nRDATE:20261209T090000,20261210T090000",
+		"DTSTART;TZID=Customized Time Zone:20260329T023000\nRRULE:FREQ=DAILY;INTERVAL=2;BYDAY=MO\nEXDATE;TZID=Nowhere:20260329T023000",
+		"DTSTART:00010101T000000Z\nRRULE:FREQ=DAILY;INTERVAL=9999", "DTSTART:99991231T235959Z\nDURATION:P30000D\nRRULE:FREQ=SECONDLY",
+		"DTSTART:20261207T090000Z\nRRULE:FREQ=DAILY;UNTIL=44991231\nRRULE:X", "RRULE:FREQ=DAILY", "DTSTART:x",
+		"DTSTART:16010101T000000Z\nRRULE:FREQ=DAILY;UNTIL=40000101T000000Z",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, event string) {
+		data := "BEGIN:VCALENDAR\r\n" + strings.ReplaceAll(customBerlin, "\n", "\r\n") + "\r\nBEGIN:VEVENT\r\n" + event + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+		cal, err := ics.Decode([]byte(data))
+		if err != nil {
+			return
+		}
+		in := readObject(cal, berlin, nil)
+		if in.master == nil {
+			return
+		}
+		check := func(err error) {
+			var r *Refusal
+			if err != nil && (!errors.As(err, &r) || r.Sentence == "") {
+				t.Fatalf("no refusal: %v", err)
+			}
+		}
+		if list, err := in.exclusions(); err == nil {
+			for _, m := range list[:min(len(list), 10)] {
+				_, err := occurrenceDate(m, in, in)
+				check(err)
+			}
+		} else {
+			check(err)
+		}
+		if !sameRecurrence(in, readObject(cal, berlin, in)) {
+			t.Fatal("it is not the same as itself")
+		}
+		at, _, err := graphTimes(in.master, in, berlin, nil)
+		if check(err); err != nil {
+			return
+		}
+		got, err := graphRecurrence(in, at, berlin, nil)
+		if check(err); err != nil || got == nil {
+			return
+		}
+		first, _ := time.Parse(time.DateOnly, got.Range.StartDate)
+		p, ok := readPattern(got.Pattern, first, func(f, r string) { t.Fatal(f, r) })
+		if !ok {
+			t.Fatal(recurrenceText(got))
+		}
+		horizon := first.AddDate(8, 0, 0)
+		list, err := in.hits(horizon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, have []string
+		for _, h := range list.from(first.AddDate(0, 0, -2)) {
+			if dateOf(h.wall).Before(horizon.AddDate(0, 0, -3)) {
+				want = append(want, h.wall.Format(time.DateOnly))
+			}
+		}
+		for d := range readLimit(got.Range, func(f, r string) { t.Fatal(f, r) }).cut(p.dates(first, true)) {
+			if !d.Before(horizon.AddDate(0, 0, -3)) {
+				break
+			}
+			have = append(have, d.Format(time.DateOnly))
+		}
+		if !slices.Equal(want, have) {
+			t.Fatalf("%s:\n%v\n%v", recurrenceText(got), have, want)
+		}
+	})
+}
+
+// A served series that a client changes gets in Outlook exactly the dates that the client's object has, or is refused: it is
+// cut short, as for "this and all following", moved to another hour or zone, or loses its end.
+func TestServedSeriesChanged(t *testing.T) {
+	written, refused := 0, map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		s, _, _ := drawSeries(t)
+		if rapid.Bool().Draw(t, "not checked") {
+			s.Occurrences = nil
+		}
+		cal, _, err := ToICS(s)
+		if err != nil {
+			t.Skip()
+		}
+		served := readObject(cal, s, nil)
+		if !served.recurs() {
+			t.Skip()
+		}
+		again, err := ics.Decode([]byte(text(cal)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := readObject(again, s, nil).master
+		start := c.Props.Get(ical.PropDateTimeStart)
+		old, err := served.reader.Moment(cal, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := served.hits(old.Wall.AddDate(6, 0, 0))
+		if err != nil || len(list) == 0 {
+			t.Skip()
+		}
+		rule := c.Props.Get(ical.PropRecurrenceRule)
+		var parts []string
+		for part := range strings.SplitSeq(rule.Value, ";") {
+			if !strings.HasPrefix(part, "UNTIL=") && !strings.HasPrefix(part, "COUNT=") {
+				parts = append(parts, part)
+			}
+		}
+		edit := rapid.SampledFrom([]string{"until", "count", "endless", "hour", "zone", "dates"}).Draw(t, "edit")
+		switch edit {
+		case "until":
+			at := list[rapid.IntRange(0, len(list)-1).Draw(t, "last")].at
+			until := at.Add(-time.Second).Format(ics.UTCForm)
+			if old.Date {
+				until = at.AddDate(0, 0, -1).Format(ics.DateForm)
+			}
+			rule.Value = strings.Join(append(parts, "UNTIL="+until), ";")
+			var kept []ical.Prop // clients drop the dates after it too
+			for _, p := range c.Props.Values(ical.PropRecurrenceDates) {
+				if m, err := served.reader.Moment(cal, &p); err == nil && m.In(time.UTC).Before(at) {
+					kept = append(kept, p)
+				}
+			}
+			c.Props[ical.PropRecurrenceDates] = kept
+		case "count":
+			rule.Value = strings.Join(append(parts, fmt.Sprint("COUNT=", rapid.IntRange(1, 30).Draw(t, "count"))), ";")
+		case "endless":
+			rule.Value = strings.Join(parts, ";")
+		case "hour", "zone":
+			if old.Date {
+				t.Skip()
+			}
+			for _, p := range []*ical.Prop{start, c.Props.Get(ical.PropDateTimeEnd)} {
+				if p == nil {
+					continue
+				}
+				if m, err := served.reader.Moment(cal, p); err == nil && edit == "hour" {
+					form := ics.WallForm
+					if m.Loc == time.UTC {
+						form = ics.UTCForm
+					}
+					p.Value = m.Wall.Add(time.Hour).Format(form)
+				} else if err == nil {
+					p.Value = m.Wall.Format(ics.WallForm)
+					p.Params.Set(ical.ParamTimezoneID, "America/New_York")
+				}
+			}
+		case "dates":
+			start.Value = old.Wall.Format(ics.DateForm)
+			start.Params = ical.Params{ical.ParamValue: {"DATE"}}
+			delete(c.Props, ical.PropDateTimeEnd)
+		}
+		in := readObject(again, s, served)
+		at, _, err := graphTimes(in.master, in, s, &s.Event)
+		var r *Refusal
+		if errors.As(err, &r) {
+			refused[r.Sentence]++
+			return
+		}
+		got, err := graphRecurrence(in, at, s, served)
+		if errors.As(err, &r) {
+			refused[r.Sentence]++
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if got == nil {
+			return
+		}
+		written++
+		horizon := dateOf(old.Wall).AddDate(7, 0, 0)
+		mine, err := in.hits(horizon.Add(3 * day))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{}
+		for _, h := range mine {
+			want[h.wall.Format(time.DateOnly)] = true
+		}
+		first, _ := time.Parse(time.DateOnly, got.Range.StartDate)
+		if civil, _, _ := parseCivil(at.Start.DateTime); !dateOf(civil).Equal(first) {
+			t.Fatalf("starts on %s, its recurrence on %s", at.Start.DateTime, got.Range.StartDate)
+		}
+		p, _ := readPattern(got.Pattern, first, func(f, r string) { t.Fatal(f, r) })
+		for d := range readLimit(got.Range, func(f, r string) { t.Fatal(f, r) }).cut(p.dates(first, true)) {
+			name := d.Format(time.DateOnly)
+			if d.After(horizon) {
+				break
+			}
+			if !want[name] && !s.removed()[name] && !sameRecurrence(served, in) {
+				t.Fatalf("%s: %s has %s\n%s", edit, recurrenceText(got), name, text(again))
+			}
+			delete(want, name)
+		}
+		for name := range want {
+			if name <= horizon.Format(time.DateOnly) {
+				t.Fatalf("%s: %s has not %s\n%s", edit, recurrenceText(got), name, text(again))
+			}
+		}
+	})
+	if written == 0 {
+		t.Error("every edit was refused")
+	}
+	t.Log(written, refused)
+}

@@ -139,16 +139,29 @@ func (in *object) hits(end time.Time) (hits, error) {
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	list, err := in.within(ics.Span{End: end.Add(2 * day)}, start)
+	// As many are asked for one after the other, each time it is as much again.
+	upTo := end
+	if in.known != nil {
+		if upTo = in.upTo.Add(min(in.upTo.Sub(start.Wall), 100*365*day)); upTo.Before(end) {
+			upTo = end
+		}
+	}
+	list, err := in.within(ics.Span{End: upTo.Add(2 * day)}, start)
 	if err != nil {
 		return nil, err
 	}
 	if list == nil {
 		list = hits{}
 	}
-	in.known, in.upTo = list, end
+	in.known, in.upTo = list, upTo
 	n, _ := slices.BinarySearchFunc(list, end, func(h hit, t time.Time) int { return h.at.Compare(t) })
 	return list[:n], nil
+}
+
+// from are those at t or later.
+func (l hits) from(t time.Time) hits {
+	n, _ := slices.BinarySearchFunc(l, t, func(h hit, t time.Time) int { return h.at.Compare(t) })
+	return l[n:]
 }
 
 // within are the instances of a span.

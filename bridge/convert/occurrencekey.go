@@ -44,6 +44,7 @@ func (o *object) find(m ics.Moment, in *object) (time.Time, bool, error) {
 	if err != nil {
 		return time.Time{}, false, err
 	}
+	list = list.from(m.Wall.Add(-3 * day))
 	if start.Date {
 		want := dateOf(m.Wall)
 		if !m.Date && !m.Wall.Equal(want) {
@@ -183,7 +184,7 @@ func checkMoves(of *object, days map[string]time.Time, changed []string) error {
 		if err != nil {
 			return err
 		}
-		for _, h := range list {
+		for _, h := range list.from(low.Add(-2 * day)) {
 			if d := dateOf(h.wall); !d.Equal(day1) && !d.Before(low) && !d.After(high) && !low.Equal(high) {
 				return crossing
 			}
