@@ -68,7 +68,8 @@ func (f fences) isLate(series graph.EventID) bool {
 // isGone reports whether a series was deleted here.
 func (f fences) isGone(series graph.EventID) bool { return f.of[series].Gone }
 
-// isOlder reports whether an event is, or may be, as it was before the last write to its series. have is what the mirror has of it.
+// isOlder reports whether an event is, or may be, as it was before the last write to its series. have is what the mirror has of it:
+// another state of the same time may be either. Of what was asked for by its id, have is none, since there is nothing else to ask.
 func (f fences) isOlder(e graph.Event, have bridge.Row) bool {
 	series := seriesIn(e, have)
 	fence, ok := f.of[series]
@@ -90,5 +91,5 @@ func (f fences) isOlder(e graph.Event, have bridge.Row) bool {
 		return true
 	}
 	known, err := eventOf(have)
-	return err == nil && have.ID != "" && known.ETag != e.ETag // two states within one tick of Graph's clock
+	return err == nil && known.LastModified == e.LastModified && known.ETag != e.ETag // two states within one tick of Graph's clock
 }

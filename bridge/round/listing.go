@@ -132,7 +132,7 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 			hidden[res.ID] = convert.SpanOf(events[i])
 		case res.Err != nil:
 			return res.Err
-		case fences.isOlder(res.Event, rows[res.ID]):
+		case fences.isOlder(res.Event, bridge.Row{}):
 			p.askOf(rowOf(res.Event, round))
 		default:
 			p.take(rowOf(res.Event, round))

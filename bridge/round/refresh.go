@@ -1,6 +1,7 @@
 package round
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 // lateTries is how often Graph is asked for an event until it shows the write that was just done, and firstWait the time before the
 // second try, which doubles with each.
 const (
-	lateTries = 5
+	lateTries = 4
 	firstWait = 250 * time.Millisecond
 )
 
@@ -148,8 +149,10 @@ type refresher struct {
 	*calendarRound
 	list   []Known
 	out    []Refreshed
-	late   []graph.EventID // what Graph shows as it was before
-	failed error           // what could not be read
+	late   []graph.EventID        // what Graph shows as it was before
+	left   map[graph.EventID]bool // what a round is to read
+	failed error                  // what could not be read
+	before []*reading             // of the try before
 }
 
 func (f *refresher) do(ctx context.Context) error {
@@ -170,7 +173,7 @@ func (f *refresher) do(ctx context.Context) error {
 				return err
 			}
 			for _, id := range ids {
-				mirrored = mirrored && marks[id].Stage <= bridge.StageDerive
+				mirrored = mirrored && (marks[id].Stage <= bridge.StageDerive || f.left[id] && marks[id].Stage == bridge.StageRead)
 			}
 		}
 		if !mirrored {
@@ -228,8 +231,17 @@ func (f *refresher) stage(ctx context.Context, ids []graph.EventID) error {
 // reading is one series while it is read.
 type reading struct {
 	known Known
+	mark  bridge.Mark
 	rows  []bridge.Row
 	res   graph.Result
+	read  bool // res is what Graph has said
+}
+
+// isAsItWas reports whether the mirror has the same of the series as at another time.
+func (one *reading) isAsItWas(then *reading) bool {
+	return one.mark == then.mark && slices.EqualFunc(one.rows, then.rows, func(a, b bridge.Row) bool {
+		return a.ID == b.ID && a.Kind == b.Kind && a.Span == b.Span && bytes.Equal(a.Raw, b.Raw)
+	})
 }
 
 // mirrorNow reads the series and writes them to the mirror.
@@ -242,18 +254,28 @@ func (f *refresher) mirrorNow(ctx context.Context, ids []graph.EventID) error {
 	if err != nil {
 		return err
 	}
+	marks, err := f.store.MarksOf(ctx, f.cal.ID, ids)
+	if err != nil {
+		return err
+	}
 	all := make([]*reading, len(f.list))
 	for i, k := range f.list {
-		all[i] = &reading{known: k}
+		all[i] = &reading{known: k, mark: marks[k.Series]}
 		if all[i].rows, err = f.store.SeriesRows(ctx, f.cal.ID, k.Series); err != nil {
 			return err
 		}
+		// Who has written to other series of the mirror has not made older what was read of this one.
+		if i < len(f.before) && f.before[i].isAsItWas(all[i]) {
+			all[i].res, all[i].read = f.before[i].res, true
+		}
 	}
+	f.before = nil
 	if err := f.read(ctx, all, fences); err != nil {
 		return err
 	}
+	f.before = all
 	p, fresh := newPage(), map[graph.EventID]graph.EventID{}
-	f.late, f.failed = nil, nil
+	f.late, f.left, f.failed = nil, map[graph.EventID]bool{}, nil
 	for i, one := range all {
 		f.failed = errors.Join(f.failed, f.take(ctx, p, one, &f.out[i], fences, elsewhere))
 		if len(one.rows) == 0 && !f.out[i].Gone {
@@ -271,6 +293,7 @@ func (f *refresher) read(ctx context.Context, all []*reading, fences fences) err
 	var open []*reading
 	for _, one := range all {
 		switch {
+		case one.read:
 		case one.known.Gone:
 			one.res = graph.Result{ID: one.known.Series, Err: errNotListed}
 		case one.isAnswered(fences):
@@ -501,7 +524,7 @@ func (f *refresher) series(ctx context.Context, p *mirrorPage, one *reading, row
 		return nil
 	}
 	if known && (one.known.Resets || len(one.rows) == 0) && isExact(s) {
-		p.settle(e.ID, false)
+		f.leave(p, e.ID, one.mark)
 		return nil
 	}
 	instances, err := f.graph.Instances(ctx, f.cal.GraphID, e.ID, f.cal.Window.Start, f.cal.Window.End)
@@ -509,7 +532,7 @@ func (f *refresher) series(ctx context.Context, p *mirrorPage, one *reading, row
 		return ctx.Err()
 	}
 	if err != nil || !(known && c.isWhole(instances)) && areOlder(instances, fences.of[e.ID]) {
-		p.marks[e.ID] = bridge.Mark{Series: e.ID, Stage: bridge.StageRead, Complete: true}
+		f.leave(p, e.ID, one.mark)
 		return nil
 	}
 	for _, r := range c.instances {
@@ -518,6 +541,12 @@ func (f *refresher) series(ctx context.Context, p *mirrorPage, one *reading, row
 	c.round, c.instances = f.cal.Round, nil
 	c.replace(p, instances)
 	return nil
+}
+
+// leave has the next round read a series whose occurrences the mirror lacks, after it has been told of them.
+func (f *refresher) leave(p *mirrorPage, series graph.EventID, was bridge.Mark) {
+	p.marks[series] = bridge.Mark{Series: series, Stage: bridge.StageRead, Complete: was.Complete}
+	f.left[series] = true
 }
 
 // isExact reports whether the rule of a series and its zone are taken over as they are.

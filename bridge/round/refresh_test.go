@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"outbridge/bridge"
-	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round"
@@ -111,9 +110,8 @@ func TestRefresh(t *testing.T) {
 		for way, set := range map[string]func(*graphsim.Server){
 			"": func(*graphsim.Server) {},
 			"odd pages": func(s *graphsim.Server) {
-				s.MaxPage, s.Shuffle, s.Duplicate, s.ReplayLast, s.EmptyPages = 3, 1, true, true, true
+				s.MaxPage, s.Shuffle, s.Duplicate, s.ReplayLast, s.EmptyPages, s.ExceptionPage = 9, 1, true, true, true, 1
 			},
-			"view": func(s *graphsim.Server) { s.ExceptionPage = 1 },
 		} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				w := newWorld(t, set)
@@ -342,10 +340,6 @@ func TestAccess(t *testing.T) {
 	if c := w.calendar(); c.Versioned || c.Rendering != read.Rendering {
 		t.Errorf("%+v", c)
 	}
-}
-
-func overlay(line string) convert.Overlay {
-	return convert.Overlay{Parts: map[string]convert.OverlayPart{"": {Lines: []string{line}}}}
 }
 
 // BenchmarkShow acknowledges an alarm: the overlay of a series is set and its object published, in a calendar of 500 events.

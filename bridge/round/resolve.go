@@ -180,7 +180,7 @@ func (r *resolver) listed(ctx context.Context, results []graph.Result, marks []b
 // asked for in the next round; of what was deleted here nothing is left to ask for.
 func (r *resolver) isLate(a *answers, f fences, res graph.Result, have bridge.Row, rows []bridge.Row) bool {
 	res.Event.ID = res.ID
-	if res.Err != nil || have.IsInstance() || rowOf(res.Event, 0).IsInstance() || !f.isOlder(res.Event, have) {
+	if res.Err != nil || have.IsInstance() || rowOf(res.Event, 0).IsInstance() || !f.isOlder(res.Event, bridge.Row{}) {
 		return false
 	}
 	r.log.Info("Graph answers with an event as it was before it was written to", "event", res.ID)
