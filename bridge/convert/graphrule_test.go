@@ -443,3 +443,139 @@ func FuzzFromClient(f *testing.F) {
 		}
 	})
 }
+
+// A served series that a client changes gets in Outlook exactly the dates that the client's object has, or is refused: it is
+// cut short, as for "this and all following", moved to another hour or zone, or loses its end.
+func TestServedSeriesChanged(t *testing.T) {
+	written, refused := 0, map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		s, _, _ := drawSeries(t)
+		if rapid.Bool().Draw(t, "not checked") {
+			s.Occurrences = nil
+		}
+		cal, _, err := ToICS(s)
+		if err != nil {
+			t.Skip()
+		}
+		served := readObject(cal, s, nil)
+		if !served.recurs() {
+			t.Skip()
+		}
+		again, err := ics.Decode([]byte(text(cal)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := readObject(again, s, nil).master
+		start := c.Props.Get(ical.PropDateTimeStart)
+		old, err := served.reader.Moment(cal, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := served.hits(old.Wall.AddDate(6, 0, 0))
+		if err != nil || len(list) == 0 {
+			t.Skip()
+		}
+		rule := c.Props.Get(ical.PropRecurrenceRule)
+		var parts []string
+		for part := range strings.SplitSeq(rule.Value, ";") {
+			if !strings.HasPrefix(part, "UNTIL=") && !strings.HasPrefix(part, "COUNT=") {
+				parts = append(parts, part)
+			}
+		}
+		edit := rapid.SampledFrom([]string{"until", "count", "endless", "hour", "zone", "dates"}).Draw(t, "edit")
+		switch edit {
+		case "until":
+			at := list[rapid.IntRange(0, len(list)-1).Draw(t, "last")].at
+			until := at.Add(-time.Second).Format(ics.UTCForm)
+			if old.Date {
+				until = at.AddDate(0, 0, -1).Format(ics.DateForm)
+			}
+			rule.Value = strings.Join(append(parts, "UNTIL="+until), ";")
+			var kept []ical.Prop // clients drop the dates after it too
+			for _, p := range c.Props.Values(ical.PropRecurrenceDates) {
+				if m, err := served.reader.Moment(cal, &p); err == nil && m.In(time.UTC).Before(at) {
+					kept = append(kept, p)
+				}
+			}
+			c.Props[ical.PropRecurrenceDates] = kept
+		case "count":
+			rule.Value = strings.Join(append(parts, fmt.Sprint("COUNT=", rapid.IntRange(1, 30).Draw(t, "count"))), ";")
+		case "endless":
+			rule.Value = strings.Join(parts, ";")
+		case "hour", "zone":
+			if old.Date {
+				t.Skip()
+			}
+			for _, p := range []*ical.Prop{start, c.Props.Get(ical.PropDateTimeEnd)} {
+				if p == nil {
+					continue
+				}
+				if m, err := served.reader.Moment(cal, p); err == nil && edit == "hour" {
+					form := ics.WallForm
+					if m.Loc == time.UTC {
+						form = ics.UTCForm
+					}
+					p.Value = m.Wall.Add(time.Hour).Format(form)
+				} else if err == nil {
+					p.Value = m.Wall.Format(ics.WallForm)
+					p.Params.Set(ical.ParamTimezoneID, "America/New_York")
+				}
+			}
+		case "dates":
+			start.Value = old.Wall.Format(ics.DateForm)
+			start.Params = ical.Params{ical.ParamValue: {"DATE"}}
+			delete(c.Props, ical.PropDateTimeEnd)
+		}
+		in := readObject(again, s, served)
+		at, _, err := graphTimes(in.master, in, s, &s.Event)
+		var r *Refusal
+		if errors.As(err, &r) {
+			refused[r.Sentence]++
+			return
+		}
+		got, err := graphRecurrence(in, at, s, served)
+		if errors.As(err, &r) {
+			refused[r.Sentence]++
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if got == nil {
+			return
+		}
+		written++
+		horizon := dateOf(old.Wall).AddDate(7, 0, 0)
+		mine, err := in.hits(horizon.Add(3 * day))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{}
+		for _, h := range mine {
+			want[h.wall.Format(time.DateOnly)] = true
+		}
+		first, _ := time.Parse(time.DateOnly, got.Range.StartDate)
+		if civil, _, _ := parseCivil(at.Start.DateTime); !dateOf(civil).Equal(first) {
+			t.Fatalf("starts on %s, its recurrence on %s", at.Start.DateTime, got.Range.StartDate)
+		}
+		p, _ := readPattern(got.Pattern, first, func(f, r string) { t.Fatal(f, r) })
+		for d := range readLimit(got.Range, func(f, r string) { t.Fatal(f, r) }).cut(p.dates(first, true)) {
+			name := d.Format(time.DateOnly)
+			if d.After(horizon) {
+				break
+			}
+			if !want[name] && !s.removed()[name] && !sameRecurrence(served, in) {
+				t.Fatalf("%s: %s has %s\n%s", edit, recurrenceText(got), name, text(again))
+			}
+			delete(want, name)
+		}
+		for name := range want {
+			if name <= horizon.Format(time.DateOnly) {
+				t.Fatalf("%s: %s has not %s\n%s", edit, recurrenceText(got), name, text(again))
+			}
+		}
+	})
+	if written == 0 {
+		t.Error("every edit was refused")
+	}
+	t.Log(written, refused)
+}

@@ -155,6 +155,11 @@ func (w *timeWriter) timed(p *ical.Prop, start ics.Moment) (graphTime, error) {
 	if err != nil {
 		return graphTime{}, err
 	}
+	if own := w.event.OriginalStartTimeZone; own != "" && name != own {
+		if _, known := findZone(own); !known {
+			w.note("originalStartTimeZone", fmt.Sprintf("The event was in the time zone %q, whose rules nobody else can know; it is in %s now.", clip(own), name))
+		}
+	}
 	from := start.In(w.in.mailbox.location())
 	wall, to, endZone, endName := start.Wall, from, z, name
 	endWall := wall

@@ -48,7 +48,7 @@ func TestGraphTimes(t *testing.T) {
 		{"a display name as the zone", "", "DTSTART;TZID=Europe/Paris:20261203T110000\nDURATION:PT45M", &shown,
 			"2026-12-03T11:00:00 Europe/Paris – 2026-12-03T11:45:00 Europe/Paris", ""},
 		{"a custom zone", "", "DTSTART;TZID=Europe/Berlin:20261203T110000\nDURATION:PT45M", &odd,
-			"2026-12-03T11:00:00 W. Europe Standard Time – 2026-12-03T11:45:00 W. Europe Standard Time", ""},
+			"2026-12-03T11:00:00 W. Europe Standard Time – 2026-12-03T11:45:00 W. Europe Standard Time", "tzone://Microsoft/Custom"},
 		{"UTC", "", "DTSTART:20261203T110000Z\nDTEND:20261203T114500Z", &kept, "2026-12-03T11:00:00 UTC – 2026-12-03T11:45:00 UTC", ""},
 		{"an old name of UTC", "", "DTSTART:20261203T110000Z\nDTEND:20261203T114500Z", &utc, "2026-12-03T11:00:00 UTC – 2026-12-03T11:45:00 UTC", ""},
 		{"an end in UTC", "", "DTSTART;TZID=Europe/Berlin:20261203T110000\nDTEND:20261203T104500Z", nil,

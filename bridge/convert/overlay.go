@@ -71,7 +71,7 @@ func (p OverlayPart) apply(comp *ical.Component) {
 		case prop.Name == ical.PropURL && comp.Props.Get("CONFERENCE") == nil:
 			comp.Props[prop.Name] = []ical.Prop{prop} // in place of the link to Outlook, but not of the one to a meeting
 		case slices.Contains(single, prop.Name) && len(have) > 0:
-		case prop.Name == "X-APPLE-STRUCTURED-LOCATION" && !containsFold(ics.UnescapeText(propOf(comp, ical.PropLocation).Value), prop.Params.Get("X-TITLE")):
+		case prop.Name == "X-APPLE-STRUCTURED-LOCATION" && !containsFold(oneLine(propOf(comp, ical.PropLocation).Value), oneLine(prop.Params.Get("X-TITLE"))):
 			// Outlook has moved the event since.
 		default:
 			comp.Props[prop.Name] = append(slices.Clip(have), prop)
@@ -110,6 +110,9 @@ func (p OverlayPart) apply(comp *ical.Component) {
 		}
 	}
 }
+
+// oneLine is a text without its line breaks.
+func oneLine(s string) string { return strings.Join(strings.Fields(ics.UnescapeText(s)), " ") }
 
 // alarmKey tells an alarm from the others of its event.
 func alarmKey(a *ical.Component) string {
@@ -198,7 +201,8 @@ var single = []string{ical.PropColor, ical.PropURL}
 // isForeign is whether a property is one that Outlook has no place for: none that ToICS writes of what Graph says, none that
 // becomes a field of Graph's, none of the bookkeeping of RFC 5545 and 5546, and none that is about one request alone.
 func isForeign(name string) bool {
-	for _, prefix := range []string{"X-MICROSOFT-", "X-MS-OLK-", "X-LIC-"} {
+	// The last one is what Thunderbird wants done about this one request.
+	for _, prefix := range []string{"X-MICROSOFT-", "X-MS-OLK-", "X-LIC-", "X-MOZ-SEND-INVITATIONS"} {
 		if strings.HasPrefix(name, prefix) {
 			return false
 		}

@@ -164,6 +164,7 @@ ATTACH:https://files.example/a.pdf
 ATTACH;ENCODING=BASE64;VALUE=BINARY:AAAA
 ATTACH;MANAGED-ID=7:https://bridge.example/7
 X-MICROSOFT-CDO-BUSYSTATUS:BUSY
+X-MOZ-SEND-INVITATIONS:FALSE
 X-KDE-KCALCORE-ENABLED:TRUE
 RELATED-TO:other
 BEGIN:VALARM
@@ -265,6 +266,25 @@ func TestOverlayIsStable(t *testing.T) {
 			t.Error("another recurrence")
 		}
 	})
+}
+
+// A place that Apple has pinned is not that of an event that Outlook has moved since.
+func TestOverlayOfAPlace(t *testing.T) {
+	w := &world{t, weeklySeries()}
+	w.s.Event.Location.DisplayName = "Harbour Street 4 Hamburg"
+	w.s.Overlay = Overlay{Parts: map[string]OverlayPart{"": {Lines: []string{`X-APPLE-STRUCTURED-LOCATION;VALUE=URI;X-TITLE=Harbour Street 4\nHamburg:geo:53.5,9.9`}}}}
+	served := w.octets()
+	if !strings.Contains(served, "X-APPLE-STRUCTURED-LOCATION") {
+		t.Error(served)
+	}
+	w.s.Event.Location.DisplayName = "Room 7"
+	moved := w.octets()
+	if strings.Contains(moved, "X-APPLE-STRUCTURED-LOCATION") {
+		t.Error(moved)
+	}
+	if o := w.put(moved, moved, "iOS/18.0"); o != nil {
+		t.Error(o)
+	}
 }
 
 func FuzzOverlay(f *testing.F) {
