@@ -27,6 +27,7 @@ type contents struct {
 	loc      *time.Location // of the dates; nil: the series is one of dates
 	parts    map[string]*ical.Component
 	excluded map[string]bool
+	strays   []string // dates of overrides that the series has no occurrence for
 }
 
 // readContents reads an object of the series s, and refuses what is none. served is as for readObject.
@@ -129,8 +130,9 @@ func (o *contents) event(c *ical.Component) (ics.Instance, error) {
 }
 
 // index sorts overrides and exclusions by their dates. They may name occurrences of the object or of others, which are
-// earlier states of it; one that names none is refused, if strict, and an exclusion of none counts for nothing.
-func (o *contents) index(strict bool, others ...*contents) error {
+// earlier states of it; one that names none is refused, if strict, unless it is before the series or lenient says that these are
+// passed over. An exclusion of none counts for nothing.
+func (o *contents) index(strict, lenient bool, others ...*contents) error {
 	o.parts, o.excluded = map[string]*ical.Component{}, map[string]bool{}
 	among := []*object{o.object}
 	for _, other := range others {
@@ -142,11 +144,16 @@ func (o *contents) index(strict bool, others ...*contents) error {
 			return err
 		}
 		date, err := occurrenceDate(m, o.object, among...)
-		if err != nil {
-			if strict {
-				return err
-			}
+		switch {
+		case err == nil:
+		case !strict:
 			date = o.date(m)
+		case lenient || o.master != nil && o.reader.Instant(m).Before(o.first.Start):
+			// Evolution copies all overrides into both of the series that it makes of one.
+			o.strays = append(o.strays, o.date(m))
+			continue
+		default:
+			return err
 		}
 		if o.parts[date] != nil {
 			if !strict {

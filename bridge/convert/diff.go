@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-ical"
@@ -33,9 +34,10 @@ func (d *differ) ownEvent() error {
 		return err
 	}
 	if len(f) > 0 {
-		step := Step{Op: OpUpdate, Fields: f.json(), Resets: resets}
-		step.Mails = append(d.updateMails(d.Series.Event, f), d.exceptionMails(f)...)
-		d.steps = append(d.steps, step)
+		for _, call := range f.calls() {
+			mails := append(d.updateMails(d.Series.Event, call), d.exceptionMails(call)...)
+			d.steps = append(d.steps, Step{Op: OpUpdate, Fields: call.json(), Resets: resets, Mails: mails})
+		}
 		d.master = after(d.Series.Event, f)
 	}
 	return d.occurrences()
@@ -131,8 +133,11 @@ func (d *differ) occurrences() error {
 		if err != nil {
 			return err
 		}
-		if len(f) > 0 {
-			d.steps = append(d.steps, Step{Op: OpUpdate, Occurrence: date, ID: d.exceptions[date].ID, Fields: f.json(), Mails: d.updateMails(e, f)})
+		if len(f) == 0 {
+			continue
+		}
+		for _, call := range f.calls() {
+			d.steps = append(d.steps, Step{Op: OpUpdate, Occurrence: date, ID: d.exceptions[date].ID, Fields: call.json(), Mails: d.updateMails(e, call)})
 		}
 	}
 	for _, date := range sets.removed {
@@ -229,7 +234,7 @@ func (d *differ) dates() (dateSets, error) {
 		part, gone := d.want.parts[date] != nil, d.excludes(date)
 		part = part && !gone
 		switch {
-		case !hits[date] && part && !had(date):
+		case !hits[date] && part && !had(date) && !d.Repair:
 			return s, refuse(RefusedObject, "The series has no occurrence on %s that could be changed.", dayText(date))
 		case part && wasGone(date), !part && !gone && wasGone(date) && hits[date] && !d.shifted(date):
 			return s, refuse(RefusedObject, "Outlook cannot restore a deleted occurrence (%s). Make a new event for that day.", dayText(date))
@@ -411,15 +416,20 @@ var errNotOrganizer = refuse(RefusedAttendee, "Only the organizer can change whe
 
 // answered is the action for the owner's answer, "" where it has not changed.
 func (d *differ) answered(c change) (Op, error) {
-	want, ok := edited(c, d.partStatOf, equal)
-	if !ok || want == "" || want == "NEEDS-ACTION" { // which nobody can go back to
-		return "", nil
+	stats := d.partStatsOf(c.want)
+	for _, address := range sortedKeys(stats) {
+		want := stats[address]
+		// There is no way back to no answer.
+		if want == "NEEDS-ACTION" || want == d.partStat(c.base, address) || want == d.partStat(c.now, address) {
+			continue
+		}
+		op, ok := answers[want]
+		if !ok {
+			return "", refuse(RefusedAttendee, "Outlook knows only the answers “accepted”, “tentative” and “declined”.")
+		}
+		return op, nil
 	}
-	op, ok := answers[want]
-	if !ok {
-		return "", refuse(RefusedAttendee, "Outlook knows only the answers “accepted”, “tentative” and “declined”.")
-	}
-	return op, nil
+	return "", nil
 }
 
 // invitedFields are the fields that are one's own in a meeting of somebody else.
@@ -443,6 +453,10 @@ func (d *differ) invitedOccurrences(master Op) error {
 		return err
 	}
 	var answers []Step
+	own := map[string]bool{} // those that are answered by themselves, or go
+	for _, date := range sets.removed {
+		own[date] = true
+	}
 	for _, date := range sets.changed {
 		part := d.want.parts[date]
 		if part == nil {
@@ -482,6 +496,7 @@ func (d *differ) invitedOccurrences(master Op) error {
 			d.steps = append(d.steps, Step{Op: OpUpdate, Occurrence: date, ID: id, Fields: f.json()})
 		}
 		if op != "" {
+			own[date] = true
 			step := d.answer(op, c.event, commentOf(c.base, c.want))
 			step.Occurrence, step.ID = date, id
 			answers = append(answers, step)
@@ -496,9 +511,20 @@ func (d *differ) invitedOccurrences(master Op) error {
 		step.Occurrence, step.ID = date, d.exceptions[date].ID
 		answers = append(answers, step)
 	}
+	for _, date := range sortedKeys(d.exceptions) {
+		// The organizer has the answer to the series; that the modified ones follow is not certain, and clients leave them as they were.
+		if e := d.exceptions[date]; master != "" && !own[date] && d.follows(e) {
+			answers = append(answers, Step{Op: master, Occurrence: date, ID: e.ID, Silent: true})
+		}
+	}
 	slices.SortStableFunc(answers, func(a, b Step) int { return orderOf(a.Op) - orderOf(b.Op) })
 	d.steps = append(d.steps, answers...)
 	return nil
+}
+
+// follows is whether an answer to the series is one to its occurrence e: it has had the same answer as the series.
+func (d *differ) follows(e graph.Event) bool {
+	return !e.IsCancelled && strings.EqualFold(e.ResponseStatus.Response, d.Series.Event.ResponseStatus.Response)
 }
 
 // orderOf has removals before answers.

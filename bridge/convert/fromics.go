@@ -94,13 +94,13 @@ func (d *differ) read() (err error) {
 	if d.now, err = readContents(d.Current, d.Series, nil); err != nil {
 		return fmt.Errorf("the object as it is served: %v", err) // which is no refusal of what the client sends
 	}
-	if err = d.now.index(false); err != nil {
+	if err = d.now.index(false, false); err != nil {
 		return fmt.Errorf("the object as it is served: %v", err) // which is no refusal of what the client sends
 	}
 	d.base = d.now
 	if d.Base != nil {
 		// What a client had and nobody can read any more is no help.
-		if o, err := readContents(d.Base, d.Series, d.now); err == nil && o.index(false, d.now) == nil && o.master != nil {
+		if o, err := readContents(d.Base, d.Series, d.now); err == nil && o.index(false, false, d.now) == nil && o.master != nil {
 			d.base = o
 		}
 	}
@@ -122,7 +122,7 @@ func (d *differ) align() error {
 	if w.master == nil { // only occurrences, of a series that stays as it is
 		w.first, w.master, w.loc = d.now.first, d.now.master, d.now.loc
 	}
-	if err := w.index(true, d.now, d.base); err != nil {
+	if err := d.index(d.now, d.base); err != nil {
 		return err
 	}
 	if w.master == d.now.master {
@@ -141,6 +141,15 @@ func (d *differ) align() error {
 		}
 	}
 	return nil
+}
+
+// index sorts the occurrences that the client wants.
+func (d *differ) index(others ...*contents) error {
+	err := d.want.index(true, d.Repair, others...)
+	for _, date := range d.want.strays {
+		d.note("recurrence", "The series has no occurrence on "+dayText(date)+"; what the client has of one is left out.")
+	}
+	return err
 }
 
 func isCancelled(c *ical.Component) bool { return wordOf(c, ical.PropStatus) == "CANCELLED" }
@@ -275,7 +284,7 @@ func (d *differ) create() (Plan, error) {
 	if isCancelled(w.master) {
 		return Plan{}, refuse(RefusedObject, "The event is cancelled, which a new event in Outlook cannot be.")
 	}
-	if err := w.index(true); err != nil {
+	if err := d.index(); err != nil {
 		return Plan{}, err
 	}
 	for date, c := range w.parts {

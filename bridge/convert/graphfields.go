@@ -2,6 +2,7 @@ package convert
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,14 +28,25 @@ func (f fields) json() json.RawMessage {
 // quiet are the properties that are the mailbox's own: a change of them is not told to others.
 var quiet = map[string]bool{"isReminderOn": true, "reminderMinutesBeforeStart": true, "categories": true, "showAs": true, "sensitivity": true}
 
-// visible is whether anything of an update is shown to others.
+// visible is whether anything of an update is shown to others, but for who they are.
 func (f fields) visible() bool {
 	for name := range f {
-		if !quiet[name] {
+		if !quiet[name] && name != "attendees" {
 			return true
 		}
 	}
 	return false
+}
+
+// calls are the bodies of the calls that make an update. There is one; but where others see nothing of it than who is
+// invited, what is one's own goes by itself, since beside anything else the list of people is sent to all of them.
+func (f fields) calls() []fields {
+	if f["attendees"] == nil || f.visible() || len(f) == 1 {
+		return []fields{f}
+	}
+	own := maps.Clone(f)
+	delete(own, "attendees")
+	return []fields{own, {"attendees": f["attendees"]}}
 }
 
 // change is one component of an object in its three states. Each is never nil: an occurrence that is not changed has the
@@ -211,11 +223,11 @@ func (d *differ) showAs(c change, f fields, invited, answered bool) {
 		is = "busy"
 	}
 	want := ""
-	if busy, ok := edited(c, busyOf, equal); ok && busy != "" {
+	if busy, ok := edited(c, busyOf, equal); ok && d.means(c, busy) {
 		want = busy
 	}
 	flipped := transparent(c.want) != transparent(c.base)
-	if flipped && (want == "" || showsFree(want) != transparent(c.want)) {
+	if flipped && want == "" {
 		want = "busy"
 		if transparent(c.want) {
 			want = "free"
@@ -236,6 +248,19 @@ func (d *differ) showAs(c change, f fields, invited, answered bool) {
 	if want != "" && strings.ToLower(want) != is {
 		f["showAs"] = want
 	}
+}
+
+// means is whether a busy status is what the client wants. Most programs carry it along and change TRANSP and STATUS, so one that
+// says another thing than these is old.
+func (d *differ) means(c change, busy string) bool {
+	tentative := wordOf(c.want, ical.PropStatus) == "TENTATIVE"
+	switch {
+	case busy == "" || showsFree(busy) != transparent(c.want):
+		return false
+	case busy == "busy" && tentative:
+		return false
+	}
+	return busy != "tentative" || tentative || d.Base != nil
 }
 
 // reminder is the alarm that Outlook has of an event.

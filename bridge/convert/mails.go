@@ -31,7 +31,7 @@ func mail(kind string, to []string) []Mail {
 
 // updateMails are those of an update of e.
 func (d *differ) updateMails(e graph.Event, f fields) []Mail {
-	if d.role == invited || !f.visible() {
+	if d.role == invited || !f.visible() && f["attendees"] == nil {
 		return nil
 	}
 	before := d.recipients(e.Attendees)
@@ -44,7 +44,7 @@ func (d *differ) updateMails(e graph.Event, f fields) []Mail {
 	}
 	added, removed := without(later, before), without(before, later)
 	told := without(later, added)
-	if len(f) == 1 && f["attendees"] != nil {
+	if !f.visible() {
 		told = slices.DeleteFunc(told, func(s string) bool { return kindFor(e, s) == kindFor(now, s) })
 	}
 	return slices.Concat(mail(MailInvitation, added), mail(MailUpdate, told), mail(MailCancellation, removed))
@@ -62,8 +62,15 @@ func kindFor(e graph.Event, address string) string {
 
 // exceptionMails are those of the modified occurrences of a series whose master is updated: each is told of once more.
 func (d *differ) exceptionMails(f fields) (list []Mail) {
+	if !f.visible() {
+		return nil
+	}
 	for _, date := range sortedKeys(d.exceptions) {
-		list = append(list, d.updateMails(d.exceptions[date], f)...)
+		for _, m := range d.updateMails(d.exceptions[date], f) {
+			if m.Kind == MailUpdate {
+				list = append(list, m)
+			}
+		}
 	}
 	return list
 }

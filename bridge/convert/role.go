@@ -87,18 +87,35 @@ func (d *differ) alone() bool {
 	return false
 }
 
-// partStatOf is the owner's own PARTSTAT in a component, "" where the owner is not listed.
-func (d *differ) partStatOf(c *ical.Component) string {
+// partStatsOf are the owner's own PARTSTATs in a component, by address: one that is invited by an alias may be listed twice.
+func (d *differ) partStatsOf(c *ical.Component) map[string]string {
+	out := map[string]string{}
 	for i := range c.Props[ical.PropAttendee] {
 		p := &c.Props[ical.PropAttendee][i]
 		if a := addressOf(p); a != "" && d.own.has(a) || a == "" && !strings.EqualFold(p.Params.Get(ical.ParamRole), "CHAIR") {
-			if s := strings.ToUpper(strings.TrimSpace(p.Params.Get(ical.ParamParticipationStatus))); s != "" {
-				return s
+			stat := strings.ToUpper(strings.TrimSpace(p.Params.Get(ical.ParamParticipationStatus)))
+			if stat == "" {
+				stat = "NEEDS-ACTION"
 			}
-			return "NEEDS-ACTION"
+			out[strings.ToLower(a)] = stat
 		}
 	}
-	return ""
+	return out
+}
+
+// partStat is the owner's answer in a component: what has been said under that address, else what has been said at all.
+func (d *differ) partStat(c *ical.Component, address string) string {
+	stats := d.partStatsOf(c)
+	if s, ok := stats[address]; ok {
+		return s
+	}
+	best := ""
+	for _, key := range sortedKeys(stats) {
+		if best == "" || best == "NEEDS-ACTION" {
+			best = stats[key]
+		}
+	}
+	return best
 }
 
 // answers are the actions for a PARTSTAT.
