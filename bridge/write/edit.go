@@ -48,8 +48,15 @@ func (w *Writer) edit(ctx context.Context, r Request, operation string) (Result,
 	if err != nil && wait.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		err = &Busy{After: retryAfter, Sentence: "An earlier change of this event is still being carried out; try again."}
 	}
+	if err != nil && !isAnswer(err) && ctx.Err() == nil && passes(err) {
+		w.log().Warn("a change cannot be made now", "account", r.Account, "calendar", r.Calendar.Name, "err", err)
+		err = &Busy{After: time.Minute, Sentence: "This cannot be done at the moment; nothing was changed."}
+	}
 	return result, e.refused(ctx, err)
 }
+
+// own are the addresses of the mailbox that the request's calendar is of.
+func (e *edit) own() []string { return e.m.addressesOf(e.r.Calendar) }
 
 // refused keeps a refusal, unless an intent has it.
 func (e *edit) refused(ctx context.Context, err error) error {
@@ -98,9 +105,9 @@ func (e *edit) do(ctx context.Context) (Result, error) {
 		}
 		if !t.exists && e.r.New != nil && !looked {
 			looked = true
-			if who := organizer(e.r.New); who != "" && !isOwn(who, e.m.Addresses) {
+			if who := organizer(e.r.New); who != "" && !isOwn(who, e.own()) {
 				if err := w.invitation(ctx, e.m, e.r.Calendar, uid); err != nil {
-					return Result{}, e.trouble(err)
+					return Result{}, err
 				}
 				continue
 			}
@@ -126,7 +133,7 @@ func (e *edit) do(ctx context.Context) (Result, error) {
 			return result, err
 		}
 		// Another process, or an earlier run of this one, has left it open.
-		if err := w.resume(ctx, *waitFor); err != nil {
+		if err := w.resume(ctx, *waitFor); err != nil && !isAnswer(err) {
 			return Result{}, err
 		}
 	}
@@ -151,7 +158,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	if e.r.New == nil && !t.exists {
 		return Result{}, nil, ErrNotFound
 	}
-	base, err := e.w.base(ctx, e.r.Match, t, e.m.Addresses)
+	base, err := e.w.base(ctx, e.r.Match, t, e.own())
 	if errors.Is(err, ErrPrecondition) && e.r.New != nil && t.exists && earlier.State == bridge.IntentDone && earlier.Series == t.object.Series {
 		// It has been carried out, and the answer was lost or came too late (RFC 9110 §13.1.1). Thunderbird would ask again for ever.
 		return Result{Object: t.object}, nil, nil
@@ -188,7 +195,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 		result, err := e.keepHere(ctx, t, job, plan)
 		return result, nil, err
 	}
-	if err := mayMail(e.m.Policy, plan); err != nil {
+	if err := mayMail(e.m, c, plan); err != nil {
 		return Result{}, nil, err
 	}
 	if err := e.w.mayGo(ctx, e.account, plan); err != nil {
@@ -241,8 +248,8 @@ func (e *edit) fits(ctx context.Context, t target, j *job) error {
 		r.Calendar, r.Object = t.cal.ID, t.object.Name
 		return r
 	}
-	if who := organizer(j.current); who != "" && !isOwn(who, e.m.Addresses) {
-		j.want = answerOnly(j.current, e.r.New, e.m.Addresses)
+	if who := organizer(j.current); who != "" && !isOwn(who, e.own()) {
+		j.want = answerOnly(j.current, e.r.New, e.own())
 	}
 	return nil
 }
@@ -345,14 +352,6 @@ func (e *edit) keepRefusal(ctx context.Context, r convert.Refusal) {
 	if _, err := e.w.Store.AddIntent(ctx, i); err != nil {
 		log.Warn("a refused change is not recorded", "err", err)
 	}
-}
-
-// trouble is what a client is told where Graph does not answer before anything was begun.
-func (e *edit) trouble(err error) error {
-	if graph.IsUnavailable(err) || graph.IsSignInNeeded(err) {
-		return &Busy{After: time.Minute, Sentence: "Outlook cannot be reached at the moment; nothing was changed."}
-	}
-	return err
 }
 
 func decoded(b []byte) *ical.Calendar {

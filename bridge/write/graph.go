@@ -23,6 +23,19 @@ type Graph interface {
 	RemoveAttachment(ctx context.Context, cal graph.CalendarID, id graph.EventID, attachment graph.AttachmentID) error
 }
 
+// addressesOf are those of the mailbox that a calendar is of.
+func (m Mailbox) addressesOf(c bridge.Calendar) []string {
+	if isForeign(m, c) {
+		return []string{c.Owner}
+	}
+	return m.Addresses
+}
+
+// isForeign reports whether a calendar is somebody else's.
+func isForeign(m Mailbox, c bridge.Calendar) bool {
+	return c.Owner != "" && !isOwn(c.Owner, m.Addresses)
+}
+
 // graphOf is the way to the mailbox that a calendar is of. ok is false where it cannot be written to.
 func (m Mailbox) graphOf(c bridge.Calendar) (g Graph, ok bool) {
 	way := m.Graph

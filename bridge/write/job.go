@@ -99,7 +99,7 @@ func (j *job) publish(ctx context.Context, id graph.EventID) error {
 
 // plan is what is to be done for what is wanted to be so.
 func (j *job) plan() (convert.Plan, error) {
-	e := convert.Edit{Base: j.base, Current: j.current, New: j.want, Series: j.series, Addresses: j.m.Addresses, Client: j.client, Silent: j.silent}
+	e := convert.Edit{Base: j.base, Current: j.current, New: j.want, Series: j.series, Addresses: j.m.addressesOf(j.cal), Client: j.client, Silent: j.silent}
 	if !j.exists {
 		e.Series = convert.Series{Window: j.cal.Window, Owner: j.cal.Owner, MailboxZone: j.account.Settings.Zone,
 			Scheduling: j.m.Policy.Invitations == bridge.InvitationsOutlook}
@@ -111,7 +111,7 @@ func (j *job) plan() (convert.Plan, error) {
 	if err != nil {
 		return plan, err
 	}
-	if j.want == nil && j.m.Policy.Invitations != bridge.InvitationsReplies && j.m.Policy.Invitations != bridge.InvitationsOutlook && onlyReplies(plan) {
+	if j.want == nil && onlyReplies(plan) && mayMail(j.m, j.cal, plan) != nil {
 		// One's own copy of an invitation may go without a word.
 		e.Silent = true
 		if plan, losses, err = convert.FromICS(e); err != nil {

@@ -78,7 +78,7 @@ func (w *Writer) rename(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if _, err := w.base(ctx, r.Match, t, e.m.Addresses); err != nil {
+	if _, err := w.base(ctx, r.Match, t, e.own()); err != nil {
 		return Result{}, err
 	}
 	if t.object.Name == r.ToName {
@@ -158,7 +158,7 @@ func (w *Writer) transfer(ctx context.Context, r Request, operation string) (Res
 // transfer plans it.
 func (e *edit) transfer(ctx context.Context, t target) (*job, error) {
 	w, r := e.w, e.r
-	if _, err := w.base(ctx, r.Match, t, e.m.Addresses); err != nil {
+	if _, err := w.base(ctx, r.Match, t, e.own()); err != nil {
 		return nil, err
 	}
 	if err := w.free(ctx, r.To.ID, r.ToName); err != nil {
@@ -191,7 +191,7 @@ func (e *edit) transfer(ctx context.Context, t target) (*job, error) {
 	if e.operation == bridge.IntentMove {
 		plan.Steps = append(plan.Steps, convert.Step{Op: convert.OpDelete, ID: t.object.Series})
 	}
-	if err := mayMail(e.m.Policy, plan); err != nil {
+	if err := mayMail(e.m, r.To, plan); err != nil {
 		return nil, err
 	}
 	if err := w.mayGo(ctx, e.account, plan); err != nil {

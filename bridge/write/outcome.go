@@ -182,7 +182,7 @@ func (j *job) replan(ctx context.Context) error {
 		return ErrPrecondition
 	}
 	// What was begun may be what has changed it.
-	if j.conditional && j.intent.Step == 0 && !j.intent.Begun && meant(j.intent.Base, j.m.Addresses) != meant(j.octets, j.m.Addresses) {
+	if j.conditional && j.intent.Step == 0 && !j.intent.Begun && meant(j.intent.Base, j.m.addressesOf(j.cal)) != meant(j.octets, j.m.addressesOf(j.cal)) {
 		return ErrPrecondition
 	}
 	if j.base == nil {
@@ -192,7 +192,7 @@ func (j *job) replan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := mayMail(j.m.Policy, plan); err != nil {
+	if err := mayMail(j.m, j.cal, plan); err != nil {
 		return err
 	}
 	if plan.Overlay != nil {
@@ -259,7 +259,7 @@ func (j *job) repair(ctx context.Context) (more bool, err error) {
 		j.intent.Refusal = &r.Refusal
 		return false, nil
 	}
-	if err := mayMail(j.m.Policy, convert.Plan{Steps: missing}); err != nil {
+	if err := mayMail(j.m, j.cal, convert.Plan{Steps: missing}); err != nil {
 		return false, err
 	}
 	j.repairs++

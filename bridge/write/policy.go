@@ -31,14 +31,15 @@ func mayWrite(m Mailbox, c bridge.Calendar) error {
 // anything written to it would wipe that out.
 func mayTouch(m Mailbox, c bridge.Calendar, s convert.Series) error {
 	e := s.Event
-	if (strings.EqualFold(e.Sensitivity, "private") || strings.EqualFold(e.Sensitivity, "confidential")) && c.Owner != "" && !isOwn(c.Owner, m.Addresses) {
+	if (strings.EqualFold(e.Sensitivity, "private") || strings.EqualFold(e.Sensitivity, "confidential")) && isForeign(m, c) {
 		return refuse(convert.RefusedReadOnly, "This is a private event of somebody else, which can be changed by its owner only.")
 	}
 	return nil
 }
 
-// mayMail holds the mails of a plan against the policy.
-func mayMail(p bridge.Policy, plan convert.Plan) error {
+// mayMail holds the mails of a plan against the policy. Nobody answers for somebody else unless Outlook may mail whatever it does: an
+// answer from a calendar that is shared goes out in its owner's name.
+func mayMail(m Mailbox, c bridge.Calendar, plan convert.Plan) error {
 	replies, others := 0, 0
 	for _, s := range plan.Steps {
 		for _, m := range s.Mails {
@@ -51,7 +52,7 @@ func mayMail(p bridge.Policy, plan convert.Plan) error {
 			}
 		}
 	}
-	setting := p.Invitations
+	setting := m.Policy.Invitations
 	if setting == "" {
 		setting = bridge.InvitationsNever
 	}
@@ -59,6 +60,8 @@ func mayMail(p bridge.Policy, plan convert.Plan) error {
 	case others > 0 && setting != bridge.InvitationsOutlook:
 		return refuse(convert.RefusedOrganizer, `Outlook would send mail to %s because of this change, and invitations = %q does not allow that; set invitations = "outlook" for this account, or change the meeting in Outlook.`,
 			people(others), setting)
+	case replies > 0 && setting == bridge.InvitationsReplies && isForeign(m, c):
+		return refuse(convert.RefusedAttendee, "Outlook would send an answer in the name of the owner of this calendar; let the owner answer.")
 	case replies > 0 && setting == bridge.InvitationsNever:
 		return refuse(convert.RefusedAttendee, `Outlook would send your answer to the organizer, and invitations = "never" does not allow that; set invitations = "replies" for this account, or answer in Outlook.`)
 	}

@@ -18,6 +18,9 @@ func (w *Writer) Recover(ctx context.Context, account string) error {
 	if err != nil {
 		return ignoreNotFound(err)
 	}
+	if err := w.forget(ctx); err != nil {
+		return err
+	}
 	list, err := w.Store.OpenIntents(ctx, a.ID)
 	if err != nil {
 		return err
@@ -43,6 +46,21 @@ func (w *Writer) Recover(ctx context.Context, account string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// forget drops old intents, once a day.
+func (w *Writer) forget(ctx context.Context) error {
+	now := w.now()
+	w.forgetting.Lock()
+	defer w.forgetting.Unlock()
+	if now.Sub(w.forgot) < replayable {
+		return nil
+	}
+	if err := w.Store.ForgetIntents(ctx, now.Add(-replayable), now.Add(-remembered)); err != nil {
+		return err
+	}
+	w.forgot = now
+	return nil
 }
 
 func intentKey(i bridge.Intent) string {
@@ -85,7 +103,8 @@ func (w *Writer) resume(ctx context.Context, i bridge.Intent) error {
 	if err != nil {
 		return err
 	}
-	j := &job{w: w, m: m, account: a, cal: c, intent: i, client: i.Client, want: decoded(i.Octets), base: decoded(i.Base), conditional: true, recovering: i.Begun}
+	j := &job{w: w, m: m, account: a, cal: c, intent: i, client: i.Client, want: decoded(i.Octets), base: decoded(i.Base), conditional: true, recovering: i.Begun,
+		silent: i.Operation == bridge.IntentDelete && mails(i.Plan) == 0}
 	for _, s := range i.Plan.Steps {
 		j.created = j.created || s.Op == convert.OpCreate
 	}
@@ -117,16 +136,6 @@ func (w *Writer) resume(ctx context.Context, i bridge.Intent) error {
 	}
 	_, err = j.run(run)
 	return err
-}
-
-// hasStep reports whether a plan has a step of an operation.
-func hasStep(p convert.Plan, op convert.Op) bool {
-	for _, s := range p.Steps {
-		if s.Op == op {
-			return true
-		}
-	}
-	return false
 }
 
 var _ Graph = (*graph.Client)(nil)
