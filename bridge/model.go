@@ -109,6 +109,11 @@ type Calendar struct {
 	// Rendering names the converter and the options that the objects were made with.
 	Rendering string
 
+	// Written: there are names or overlays of series. Fenced is when the last fence of a series was raised; zero: never.
+	Written   bool
+	Fenced    time.Time
+	Versioned bool // earlier states of its objects are kept
+
 	Epoch    string
 	Rev      int64
 	Modified time.Time // of the last publication
@@ -192,6 +197,8 @@ type Cursor struct {
 type Derived struct {
 	Series graph.EventID
 	Object *Object // what clients are to see in place of the series' object, a tombstone perhaps; nil: no change
+	// Left is the tombstone of the name that the series' object had, where Object has another; nil: it has not.
+	Left   *Object
 	Losses []convert.Loss
 	// Unsettled: the series keeps its stage, since Graph has not said all of it.
 	Unsettled bool

@@ -91,6 +91,8 @@ type MirrorStore interface {
 	Elsewhere(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]CalendarID, error)
 	// Marked lists up to limit series of a stage, ordered by id, beginning after the id given ("" from the start).
 	Marked(ctx context.Context, id CalendarID, stage int, after graph.EventID, limit int) ([]Mark, error)
+	// MarksOf finds the marks of some series, clean ones included; those that the mirror does not have are absent.
+	MarksOf(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Mark, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
 	// Unread lists up to limit clean series with a master that are Unread, ordered by id, beginning after the id given ("" from
@@ -163,7 +165,7 @@ type Counts struct {
 type ObjectStore interface {
 	// UserCalendar finds a calendar of the account of that name by its path segment, or ErrNotFound. One row read.
 	UserCalendar(ctx context.Context, account, name string) (Calendar, error)
-	// Object finds one by name with its data; deleted ones are ErrNotFound.
+	// Object finds one by name, whole; deleted ones are ErrNotFound.
 	Object(ctx context.Context, id CalendarID, name string) (Object, error)
 	// Objects lists up to q.Limit objects by name, beginning after q.After; with data up to PageOctets.
 	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)

@@ -20,9 +20,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/emersion/go-ical"
-	"github.com/emersion/go-webdav"
 )
 
 // Errors that a Backend wraps to choose the answer. Any other error is a 500 with no detail for the client.
@@ -33,12 +30,14 @@ var (
 	ErrTokenGone    = errors.New("sync token is not valid") // 403 DAV:valid-sync-token (RFC 6578 §3.2)
 	ErrPrecondition = errors.New("precondition failed")     // 412
 	ErrUnavailable  = errors.New("temporarily unavailable") // 503 with Retry-After
+	ErrFull         = errors.New("no room left")            // 507 DAV:quota-not-exceeded (RFC 4331 §6)
 )
 
 // Principal is a person who has signed in (RFC 3744 §2).
 type Principal struct {
 	Name        string // one path segment, the user name of Basic auth
 	DisplayName string
+	Password    string // what the backend calls the password that was signed in with, for its records; opaque here
 }
 
 // Token names a state of a calendar (RFC 6578 §3.2): Rev counts its published changes since Epoch began.
@@ -82,7 +81,9 @@ type Calendar struct {
 	Color       string // "#rrggbb", or "" for none
 	Order       int    // place among the calendars of the home
 	TimeZone    string // IANA name of the calendar's default zone, or ""
-	Writable    bool
+	Writable    bool   // a WriteBackend takes writes to it
+	Schedules   bool   // writes to it are mailed to the people concerned (RFC 6638 calendar-auto-schedule)
+	Attachments bool   // an AttachmentBackend keeps files of its objects (RFC 8607)
 	Token       Token
 	Modified    time.Time // of the last published change
 
@@ -91,13 +92,18 @@ type Calendar struct {
 
 // Object is one calendar object resource (RFC 4791 §4.1): all components of one UID.
 type Object struct {
-	Name     string // path segment, [a-z0-9._-]+\.ics
+	Name     string // path segment: [a-z0-9._-]+\.ics, or as its client has named it: up to 255 octets of UTF-8, without slashes and controls
 	ETag     string // entity-tag without quotes; changes exactly when Data does
 	Rev      int64  // the calendar's rev at which it last changed
 	Modified time.Time
 	Size     int    // octets of Data, also where Data was not asked for
 	Data     []byte // the stored iCalendar octets; nil where not asked for
 	Deleted  bool   // a tombstone: only Name and Rev are set
+	ReadOnly bool   // it cannot be written to, though its calendar can
+
+	// ScheduleTag, without quotes, changes with what an organizer decides, and not with answers of invitees (RFC 6638 §3.2.10).
+	// "": it is no scheduling object.
+	ScheduleTag string
 
 	First time.Time // no instance starts before; zero: not known
 	Last  time.Time // no instance ends after; zero: unbounded, or not known
@@ -109,12 +115,6 @@ type Query struct {
 	Start    time.Time // only those that may have an instance ending at or after Start; zero: no bound
 	End      time.Time // only those that may have an instance starting before End; zero: no bound
 	WithData bool      // fill Object.Data
-}
-
-// Match holds the conditional headers of a write (RFC 9110 §13.1).
-type Match struct {
-	IfMatch     webdav.ConditionalMatch
-	IfNoneMatch webdav.ConditionalMatch
 }
 
 // Backend is where principals, calendars and objects come from. It is called concurrently. Errors wrap the
@@ -136,7 +136,4 @@ type Backend interface {
 	// Changes yields objects (without data) and tombstones that changed after since, in rev order, each name once
 	// in its latest state. ErrTokenGone when since is of another epoch, too old, or ahead of the calendar.
 	Changes(ctx context.Context, c Calendar, since Token) iter.Seq2[Object, error]
-	// Put and Delete write through to where the calendar lives. ErrForbidden on a read-only calendar.
-	Put(ctx context.Context, c Calendar, name string, cal *ical.Calendar, m Match) (Object, error)
-	Delete(ctx context.Context, c Calendar, name string, m Match) error
 }

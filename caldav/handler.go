@@ -41,9 +41,10 @@ type Handler struct {
 	RetryAfter time.Duration
 
 	spans spanCache
-	once  sync.Once // makes the two below
+	once  sync.Once // makes those below
 	turns *turns
 	large *turns
+	huge  *turns
 }
 
 // davTokens is the DAV header of every answer (RFC 4918 §10.1). Thunderbird throws the first token away.
@@ -51,7 +52,7 @@ const davTokens = "1, 3, access-control, extended-mkcol, calendar-access"
 
 const (
 	allowRead  = "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, REPORT"
-	allowWrite = allowRead + ", PUT, DELETE"
+	allowWrite = allowRead + ", PUT, DELETE, COPY, MOVE"
 )
 
 const xmlType = "application/xml; charset=utf-8"
@@ -143,6 +144,9 @@ func (x *exchange) serve() error {
 		return x.registration(id)
 	}
 	if x.target, err = parsePath(path); err != nil {
+		if r.Method == http.MethodPut {
+			return x.refusedName(path, err)
+		}
 		return err
 	}
 	if u := x.target.user; u != "" && u != x.principal.Name {
@@ -173,17 +177,20 @@ func (x *exchange) serve() error {
 		return x.delete()
 	case http.MethodPost:
 		return x.post()
-	case "MOVE", "COPY", "MKCALENDAR", "MKCOL", "LOCK", "UNLOCK", "ACL":
+	case "MOVE", "COPY":
+		return x.move()
+	case "MKCALENDAR", "MKCOL", "LOCK", "UNLOCK", "ACL":
 		return x.refuseWrite()
 	}
 	return &statusError{status: http.StatusMethodNotAllowed, sentence: "method not allowed", allow: allowRead}
 }
 
-// turnsOf and largeTurns make the turns when they are first asked for, since a Handler is made as a literal.
+// turnsOf, largeTurns and hugeTurns make the turns when they are first asked for, since a Handler is made as a literal.
 func (h *Handler) turnsOf() *turns {
 	h.once.Do(func() {
 		h.turns = &turns{each: userTurns, all: allTurns}
 		h.large = &turns{each: userLargeTurns, all: allLargeTurns}
+		h.huge = &turns{each: allHugeTurns, all: allHugeTurns}
 	})
 	return h.turns
 }
@@ -191,6 +198,11 @@ func (h *Handler) turnsOf() *turns {
 func (h *Handler) largeTurns() *turns {
 	h.turnsOf()
 	return h.large
+}
+
+func (h *Handler) hugeTurns() *turns {
+	h.turnsOf()
+	return h.huge
 }
 
 // takeTurn waits for a turn, which the request keeps to its end.

@@ -59,11 +59,13 @@ func escapeSegment(s string) string {
 	return b.String()
 }
 
+var errMalformedPath = badRequest("malformed path")
+
 // parsePath reads an escaped URL path. A missing slash after a collection is forgiven. ErrNotFound: nothing of
 // ours; a 400: a path that is out to trick.
 func parsePath(escaped string) (target, error) {
 	if !strings.HasPrefix(escaped, "/") {
-		return target{}, badRequest("malformed path")
+		return target{}, errMalformedPath
 	}
 	raw := strings.Split(strings.TrimSuffix(escaped[1:], "/"), "/")
 	collection := strings.HasSuffix(escaped, "/")
@@ -71,7 +73,7 @@ func parsePath(escaped string) (target, error) {
 	for i, s := range raw {
 		d, err := url.PathUnescape(s)
 		if err != nil || d == "." || d == ".." || len(d) > maxSegment || strings.ContainsFunc(d, badInSegment) {
-			return target{}, badRequest("malformed path")
+			return target{}, errMalformedPath
 		}
 		if d == "" && len(raw) > 1 {
 			return target{}, ErrNotFound

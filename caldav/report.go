@@ -99,7 +99,7 @@ func (x *exchange) multiget(n *node, r *resource) error {
 		t, err := parseHref(href)
 		cal := in[t.calendar]
 		if err != nil || t.kind != kindObject || t.user != x.target.user || cal == nil || r.kind == kindObject && t.href != r.href {
-			if err := x.statusRow(string(appendText(nil, href)), "404 Not Found", precondition{}); err != nil {
+			if err := x.statusRow(string(appendText(nil, href)), "404 Not Found", Condition{}); err != nil {
 				return err
 			}
 			continue
@@ -152,7 +152,7 @@ func (x *exchange) namedRows(r *resource, names []string, q *propRequest, report
 	}
 	for _, name := range names {
 		if report404 && absent[name] {
-			if err := x.statusRow(r.href+escapeSegment(name), "404 Not Found", precondition{}); err != nil {
+			if err := x.statusRow(r.href+escapeSegment(name), "404 Not Found", Condition{}); err != nil {
 				return err
 			}
 		}
@@ -318,14 +318,14 @@ func (x *exchange) queryZone(n *node) error {
 		return nil
 	}
 	if len(zone.text) > maxPropertyValue {
-		return forbidden(validCalendarData)
+		return forbidden(ValidCalendarData)
 	}
 	cal, err := decodeTimezone(zone.text)
 	if err == nil {
 		x.zone, err = x.zoneOf(cal)
 	}
 	if err != nil {
-		return forbidden(validCalendarData)
+		return forbidden(ValidCalendarData)
 	}
 	return nil
 }

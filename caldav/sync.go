@@ -176,7 +176,7 @@ func (x *exchange) syncChanges(r *resource, s *syncRequest) (string, error) {
 		rev = o.Rev
 		switch {
 		case o.Deleted:
-			err = x.statusRow(r.href+escapeSegment(o.Name), "404 Not Found", precondition{})
+			err = x.statusRow(r.href+escapeSegment(o.Name), "404 Not Found", Condition{})
 		case x.data == nil:
 			err = x.row(objectResource(r, o), s.props)
 		default:

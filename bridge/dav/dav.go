@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/emersion/go-ical"
-
 	"outbridge/bridge"
 	"outbridge/caldav"
 )
@@ -202,16 +200,6 @@ func (b Backend) Properties(ctx context.Context, p caldav.Principal, path string
 
 func (b Backend) SetProperties(ctx context.Context, p caldav.Principal, path string, set map[xml.Name]string, remove []xml.Name) error {
 	return b.Store.SetProperties(ctx, p.Name, path, set, remove)
-}
-
-// Put refuses: calendars are read-only.
-func (b Backend) Put(context.Context, caldav.Calendar, string, *ical.Calendar, caldav.Match) (caldav.Object, error) {
-	return caldav.Object{}, caldav.ErrForbidden
-}
-
-// Delete refuses: calendars are read-only.
-func (b Backend) Delete(context.Context, caldav.Calendar, string, caldav.Match) error {
-	return caldav.ErrForbidden
 }
 
 func davError(err error) error {

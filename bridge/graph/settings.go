@@ -45,6 +45,12 @@ func SettingsScope(graphURL string) string { return graphURL + "/MailboxSettings
 // is for work and school accounts only.
 func SharedScope(graphURL string) string { return graphURL + "/Calendars.Read.Shared" }
 
+// WriteScope is the permission to change calendars, in place of the one of Scopes to read them.
+func WriteScope(graphURL string) string { return graphURL + "/Calendars.ReadWrite" }
+
+// SharedWriteScope is SharedScope with the permission to change the calendars of others, as far as they let the person.
+func SharedWriteScope(graphURL string) string { return graphURL + "/Calendars.ReadWrite.Shared" }
+
 // MailboxZone reads the mailbox's own time zone, a Windows or IANA name (learn.microsoft.com/graph/api/user-get-mailboxsettings).
 func (c *Client) MailboxZone(ctx context.Context) (string, error) {
 	const op = "read the mailbox's settings"
