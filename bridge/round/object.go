@@ -149,6 +149,8 @@ func (one *draft) outcome() bridge.Derived {
 	case one.object == nil && one.exists:
 		gone := one.have
 		gone.Deleted, gone.Data = true, nil
+		gone.Sequence++ // what is shown with its UID next is later
+		gone.Stamp = gone.Stamp.Add(time.Second)
 		one.Object = &gone
 	case one.object != nil && !(one.exists && sameButStamps(one.have.Data, one.object.Data)):
 		one.Object = one.object
