@@ -47,7 +47,7 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark) (one draft, err erro
 				Reason: "Outlook lists it and does not show it by itself; what its list does not tell is missing."})
 		}()
 	}
-	s, ok, err := d.series(rows, m.Complete)
+	s, ok, err := d.series(rows, m)
 	if err != nil || !ok {
 		return one, err
 	}

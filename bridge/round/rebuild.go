@@ -73,7 +73,7 @@ func (r *Runner) SeriesOf(ctx context.Context, id bridge.CalendarID, series grap
 	if err != nil {
 		return convert.Series{}, err
 	}
-	s, ok, err := r.Deriver(ctx, a.Name, c, a.Settings).series(rows, true)
+	s, ok, err := r.Deriver(ctx, a.Name, c, a.Settings).series(rows, bridge.Mark{Series: series, Complete: true, Unread: true})
 	if err == nil && !ok {
 		err = bridge.ErrNotFound
 	}
