@@ -296,25 +296,6 @@ func (c *conversion) spell(m *master, why string) plan {
 // maxFitOctets bounds what moved instances take: each is the event once more.
 const maxFitOctets = 64 << 10
 
-// sizeOf is about how many octets a component takes.
-func sizeOf(c *ical.Component) (n int) {
-	for _, props := range c.Props {
-		for _, p := range props {
-			n += len(p.Name) + len(p.Value) + 3
-			for name, values := range p.Params {
-				n += len(name) + 2
-				for _, v := range values {
-					n += len(v) + 1
-				}
-			}
-		}
-	}
-	for _, child := range c.Children {
-		n += sizeOf(child)
-	}
-	return n
-}
-
 // ruled is p, which lists instances at some clock times, by a rule that gives just these; ok is false where there is none.
 func (c *conversion) ruled(m *master, p plan, starts []time.Time, listed map[time.Time]Occurrence) (q plan, ok bool) {
 	fixed := map[time.Time]bool{}
