@@ -199,7 +199,7 @@ func linesOf(c *ical.Component) []string {
 var single = []string{ical.PropColor, ical.PropURL}
 
 // isForeign is whether a property is one that Outlook has no place for: none that ToICS writes of what Graph says, none that
-// becomes a field of Graph's, none of the bookkeeping of RFC 5545 and 5546.
+// becomes a field of Graph's, none of the bookkeeping of RFC 5545 and 5546, and none that is about one request alone.
 func isForeign(name string) bool {
 	// The last one is what Thunderbird wants done about this one request.
 	for _, prefix := range []string{"X-MICROSOFT-", "X-MS-OLK-", "X-LIC-", "X-MOZ-SEND-INVITATIONS"} {
@@ -214,7 +214,8 @@ var ours = func() map[string]bool {
 	m := map[string]bool{}
 	for _, name := range strings.Fields(`UID RECURRENCE-ID DTSTAMP CREATED LAST-MODIFIED SEQUENCE DTSTART DTEND DURATION RRULE RDATE EXDATE EXRULE
 		SUMMARY DESCRIPTION X-ALT-DESC STYLED-DESCRIPTION LOCATION GEO STATUS TRANSP CLASS PRIORITY CATEGORIES ORGANIZER ATTENDEE
-		REQUEST-STATUS METHOD PRODID VERSION DUE COMPLETED PERCENT-COMPLETE BEGIN END`) {
+		REQUEST-STATUS METHOD PRODID VERSION DUE COMPLETED PERCENT-COMPLETE BEGIN END
+		X-MOZ-SEND-INVITATIONS X-MOZ-SEND-INVITATIONS-UNDISCLOSED`) {
 		m[name] = true
 	}
 	return m

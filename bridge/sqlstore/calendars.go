@@ -16,14 +16,15 @@ import (
 
 const calendarColumns = `id, account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position,
 	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, way, audited, audit_found, audit_again, audit_due,
-	rendering, epoch, rev, modified`
+	rendering, written, fenced, versioned, epoch, rev, modified`
 
 func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var c bridge.Calendar
 	var graphID string
 	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, unixTime{&c.Window.Start}, unixTime{&c.Window.End}, unixTime{&c.Checked},
-		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, unixTime{&c.Modified})
+		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Rendering,
+		&c.Written, unixTime{&c.Fenced}, &c.Versioned, &c.Epoch, &c.Rev, unixTime{&c.Modified})
 	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
 	return c, err
 }
