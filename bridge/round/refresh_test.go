@@ -114,6 +114,7 @@ func TestRefresh(t *testing.T) {
 			},
 		} {
 			t.Run(name+" "+way, func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t, set)
 				writable(w)
 				w.Rounds.History = bridge.Period{Days: 30}
