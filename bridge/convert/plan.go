@@ -25,6 +25,12 @@ type Edit struct {
 	Client string
 	// Silent: the client asks that nobody be told (Schedule-Reply: F, RFC 6638 §8.1).
 	Silent bool
+	// ReadOnly: the calendar takes no writes. Delegated: it is somebody else's, whose private events are not written.
+	ReadOnly  bool
+	Delegated bool
+	// Repair: New was accepted before, and it is to be seen what a change of the times of its series has left of its occurrences.
+	// Those that it has and the series has not are passed over, and nothing that would be refused of them is.
+	Repair bool
 	// OnlineMeetings: a new meeting becomes an online meeting of this provider of Graph; "": it does not.
 	OnlineMeetings string
 }

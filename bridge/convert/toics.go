@@ -96,8 +96,10 @@ func (c *conversion) single() error {
 		if from == "" {
 			t = w.firstDay()
 		}
-		c.uid += "-" + t.Format("20060102")
-		c.say("UID", c.uid, "; it is an occurrence without its series, so its date is added")
+		if c.UID == "" {
+			c.uid += "-" + t.Format("20060102")
+			c.say("UID", c.uid, "; it is an occurrence without its series, so its date is added")
+		}
 		c.note("seriesMasterId", "The series of this occurrence is not there; the occurrence is shown as an event of its own.")
 	}
 	comp := c.fields(e)
@@ -108,6 +110,7 @@ func (c *conversion) single() error {
 
 // calendar puts the components together with the VTIMEZONEs that they need.
 func (c *conversion) calendar() *ical.Calendar {
+	c.applyOverlay()
 	cal := newCalendar()
 	first, last := (&ics.Reader{Resolve: Zone}).Bounds(&ical.Calendar{Component: &ical.Component{Children: c.components}})
 	for _, id := range zonesOf(c.components) {
