@@ -359,6 +359,64 @@ func TestMove(t *testing.T) {
 	_ = o
 }
 
+// TestMoveKilled ends the program at each write to the store of a move.
+func TestMoveKilled(t *testing.T) {
+	t.Parallel()
+	for n := 1; n < 12; n++ {
+		w := newWorld(t)
+		w.Box.AddCalendar("Second", "")
+		w.Round()
+		list, err := w.Store.Calendars(w.Ctx, 1)
+		w.Must(err)
+		w.mustPut("s.ics", daily("s", "EXDATE:20261126T090000Z"), create)
+		left := n
+		w.wrap = func(s write.Store) write.Store { return killer{s, &left, true, func() {}} }
+		w.start()
+		r := w.request("s.ics", "", write.Match{})
+		r.To, r.ToName = list[len(list)-1], "there.ics"
+		_, err = w.writer.Move(w.Ctx, r)
+		if err == nil && left <= 0 {
+			t.Fatalf("write %d: killed, and answered", n)
+		}
+		w.wrap = nil
+		w.kill()
+		w.recover()
+		w.quiet()
+		o, err := w.Store.Object(w.Ctx, r.To.ID, "there.ics")
+		if err != nil || !strings.Contains(string(o.Data), "EXDATE:20261126T090000Z") || count(w) != 0 {
+			t.Fatalf("killed at write %d: %v, %d left", n, err, count(w))
+		}
+		w.withoutViolations()
+		if left > 0 {
+			return
+		}
+	}
+}
+
+// TestUndo deletes an event and puts it back, as programs do.
+func TestUndo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Round()
+	text := event("a", "A", 1, 9)
+	for range 3 {
+		o := w.mustPut("a.ics", text, create)
+		if o.UID != "a" {
+			t.Fatalf("the UID is %s", o.UID)
+		}
+		w.Pass(time.Second)
+		w.Must(w.remove("a.ics", ifMatch(o)))
+		w.Pass(time.Second)
+	}
+	w.mustPut("a.ics", text, create)
+	w.Check()
+	w.quiet()
+	if count(w) != 1 {
+		t.Errorf("%d objects", count(w))
+	}
+	w.withoutViolations()
+}
+
 func TestNoOccurrenceIDs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *graphsim.Server) { s.Writing.NoOccurrenceIDs = true })

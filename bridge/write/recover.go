@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
@@ -18,13 +19,12 @@ func (w *Writer) Recover(ctx context.Context, account string) error {
 	if err != nil {
 		return ignoreNotFound(err)
 	}
-	if err := w.forget(ctx); err != nil {
-		return err
-	}
 	list, err := w.Store.OpenIntents(ctx, a.ID)
 	if err != nil {
 		return err
 	}
+	// Those that were tried last come last, so that one that never succeeds holds up no other.
+	slices.SortStableFunc(list, func(a, b bridge.Intent) int { return a.Changed.Compare(b.Changed) })
 	var errs []error
 	for _, i := range list {
 		release, ok := w.series.try(intentKey(i))
@@ -35,7 +35,7 @@ func (w *Writer) Recover(ctx context.Context, account string) error {
 		release()
 		var busy *Busy
 		if errors.As(err, &busy) || ctx.Err() != nil {
-			break // it is no better with the others
+			break // as a rule it is no better with the others
 		}
 		if err != nil && !isAnswer(err) {
 			errs = append(errs, fmt.Errorf("intent %d: %w", i.ID, err))
@@ -70,21 +70,6 @@ func (w *Writer) takeOver(ctx context.Context, i bridge.Intent) error {
 	}
 	_, err = w.begin(ctx, func(ctx context.Context) (Result, error) { return w.resume(ctx, *still) }, release)
 	return err
-}
-
-// forget drops old intents, once a day.
-func (w *Writer) forget(ctx context.Context) error {
-	now := w.now()
-	w.forgetting.Lock()
-	defer w.forgetting.Unlock()
-	if now.Sub(w.forgot) < replayable {
-		return nil
-	}
-	if err := w.Store.ForgetIntents(ctx, now.Add(-replayable), now.Add(-remembered)); err != nil {
-		return err
-	}
-	w.forgot = now
-	return nil
 }
 
 func intentKey(i bridge.Intent) string {
