@@ -14,7 +14,7 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// Handler serves a Backend over CalDAV at root-relative paths. Its fields are not to be changed once it serves.
+// Handler serves a Backend over CalDAV at root-relative paths, or what clients take for paths below Prefix. Its fields are not to be changed once it serves.
 type Handler struct {
 	// Backend is where everything comes from. Required. It may also be a PropertyStore and a PushBackend.
 	Backend Backend
@@ -34,6 +34,9 @@ type Handler struct {
 	// PublicURL is the origin that clients use, such as "https://calendar.example.com", for the answers that need a
 	// whole URL. Default: the request's own.
 	PublicURL string
+	// Prefix is the path before all of the server's own in the URLs that clients use, such as "/cal", without a slash at its end.
+	// Whoever passes a request on here takes it away; every href in an answer has it. Default: none.
+	Prefix string
 	// HTTPS reports whether a client speaks https, for its URL where there is no PublicURL. Default: whether the request
 	// came over TLS.
 	HTTPS func(*http.Request) bool
@@ -130,7 +133,7 @@ func (x *exchange) serve() error {
 	}
 	if isWellKnown(r.URL.Path) && r.Method != http.MethodOptions {
 		// 307 is the one redirect that every client follows with its method kept.
-		x.rw.Header().Set("Location", rootPath)
+		x.rw.Header().Set("Location", x.outside(rootPath))
 		x.status = http.StatusTemporaryRedirect
 		return nil
 	}

@@ -145,7 +145,7 @@ func (x *exchange) put() error {
 		x.rw.Header().Set("ETag", `"`+o.ETag+`"`)
 	}
 	if o.Name != "" && o.Name != x.target.object {
-		x.rw.Header().Set("Location", calendarHref(x.target.user, x.target.calendar)+escapeSegment(o.Name))
+		x.rw.Header().Set("Location", x.outside(calendarHref(x.target.user, x.target.calendar)+escapeSegment(o.Name)))
 	}
 	return nil
 }
@@ -177,6 +177,7 @@ func (x *exchange) refuseWrite() *statusError {
 	if lacks.name == "bind" || lacks.name == "unbind" {
 		lacks.href = parentHref(lacks.href)
 	}
+	lacks.href = x.outside(lacks.href)
 	return &statusError{status: http.StatusForbidden, condition: needPrivileges, lacks: lacks}
 }
 

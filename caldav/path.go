@@ -132,13 +132,21 @@ func badInSegment(r rune) bool {
 	return r == '/' || r == '\\' || r < 0x20 || r == 0x7f || r == '\uFFFD'
 }
 
-// parseHref reads a DAV:href that a client wrote: a path, or a whole URL whose scheme and host are taken for ours.
-func parseHref(href string) (target, error) {
+// outside is a path of ours as clients are told it.
+func (x *exchange) outside(href string) string { return x.h.Prefix + href }
+
+// parseHref reads a DAV:href that a client wrote: a path, with the prefix or without, or a whole URL whose scheme and host are
+// taken for ours.
+func (x *exchange) parseHref(href string) (target, error) {
 	u, err := url.Parse(href)
 	if err != nil {
 		return target{}, badRequest("malformed href")
 	}
-	return parsePath(u.EscapedPath())
+	path := u.EscapedPath()
+	if inside, ok := strings.CutPrefix(path, x.h.Prefix); ok && strings.HasPrefix(inside, "/") {
+		path = inside
+	}
+	return parsePath(path)
 }
 
 func isWellKnown(path string) bool {

@@ -61,19 +61,20 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 // loadTemplates parses each page together with the layout and the templates that pages share.
 func (h *Handler) loadTemplates() map[string]*template.Template {
 	base := template.Must(template.New("").Funcs(template.FuncMap{
-		"ago":    func(t time.Time) string { return ago(h.now(), t) },
-		"in":     func(t time.Time) string { return until(h.now(), t) },
-		"clock":  clock,
-		"count":  count,
-		"asset":  func(name string) string { return name + "?" + h.assets[name].tag },
-		"qr":     qrSVG,
-		"origin": h.origin,
-		"path":   url.PathEscape,
-		"host":   func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
-		"fault":  faultText,
-		"dict":   dict,
-		"link":   link,
-		"pick":   pick,
+		"ago":     func(t time.Time) string { return ago(h.now(), t) },
+		"in":      func(t time.Time) string { return until(h.now(), t) },
+		"clock":   clock,
+		"count":   count,
+		"asset":   func(name string) string { return h.base() + name + "?" + h.assets[name].tag },
+		"base":    h.base,
+		"qr":      qrSVG,
+		"address": h.address,
+		"path":    url.PathEscape,
+		"host":    func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
+		"fault":   faultText,
+		"dict":    dict,
+		"link":    link,
+		"pick":    pick,
 	}).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/month-week.html"))
 	all := map[string]*template.Template{}
 	names, err := fs.Glob(files, "pages/*.html")
@@ -87,4 +88,16 @@ func (h *Handler) loadTemplates() map[string]*template.Template {
 	return all
 }
 
-func (h *Handler) origin() string { return strings.TrimSuffix(h.PublicURL, "/") }
+// address is public_url without a slash at its end; origin and base are its two parts.
+func (h *Handler) address() string { return strings.TrimSuffix(h.PublicURL, "/") }
+
+func (h *Handler) origin() string {
+	origin, _ := splitAddress(h.PublicURL)
+	return origin
+}
+
+// base is the path before all paths of the bridge, as browsers see them; "" for none. Templates write it before each link.
+func (h *Handler) base() string {
+	_, base := splitAddress(h.PublicURL)
+	return base
+}

@@ -300,7 +300,7 @@ func (c *config) check() (err error) {
 	if c.PublicURL == "" {
 		c.PublicURL = c.ownURL()
 	}
-	if c.PublicURL, err = origin("public_url", c.PublicURL); err != nil {
+	if c.PublicURL, err = publicAddress(c.PublicURL); err != nil {
 		return err
 	}
 	if c.Database == "" || c.KeyFile == "" {
@@ -409,6 +409,34 @@ func origin(key, s string) (string, error) {
 		return "", fmt.Errorf("%s = %q: write it like https://calendar.example.com, without a path", key, s)
 	}
 	return u.String(), nil
+}
+
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*$`)
+
+// publicAddress checks public_url, which may have a path: the bridge is then below it, behind a proxy.
+func publicAddress(s string) (string, error) {
+	u, err := url.Parse(strings.TrimRight(s, "/"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("public_url = %q: write it like https://calendar.example.com, or https://example.com/outlook", s)
+	}
+	switch base := u.EscapedPath(); {
+	case !plainPath.MatchString(base) || strings.Contains(base+"/", "/./") || strings.Contains(base+"/", "/../"):
+		return "", fmt.Errorf("public_url = %q: its path may have letters, digits, dots, dashes and underscores: write it like https://example.com/outlook", s)
+	case web.OwnPath(base):
+		return "", fmt.Errorf("public_url = %q: the bridge has a path %s itself: choose another, like https://example.com/outlook", s, base)
+	}
+	return u.String(), nil
+}
+
+// publicOrigin is public_url without its path, and publicBase that path.
+func (c *config) publicOrigin() string { return strings.TrimSuffix(c.PublicURL, c.publicBase()) }
+
+func (c *config) publicBase() string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return u.EscapedPath()
 }
 
 // ownURL is the default of public_url.

@@ -248,7 +248,7 @@ func (d *doctor) wellKnown(user, password string) bool {
 		return true
 	case resp.StatusCode/100 == 3:
 		to, err := resp.Location()
-		if err == nil && to.Scheme+"://"+to.Host == d.c.PublicURL && strings.HasPrefix(to.Path, "/dav/") {
+		if err == nil && strings.HasPrefix(to.String(), d.c.PublicURL+"/dav/") {
 			return true
 		}
 		d.broken(check, "Have the proxy pass on /.well-known/caldav and its answer unchanged, with the Host header and X-Forwarded-Proto.", "/.well-known/caldav redirects to %s instead of %s/dav/", resp.Header.Get("Location"), d.c.PublicURL)
@@ -315,7 +315,7 @@ func (d *doctor) discover(user, password string) {
 
 // etag checks that the ETag of an event arrives: apps compare it with the one in a listing.
 func (d *doctor) etag(user, password, href string) bool {
-	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, d.c.PublicURL+(&url.URL{Path: href}).EscapedPath(), nil)
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, d.c.publicOrigin()+(&url.URL{Path: href}).EscapedPath(), nil)
 	if err != nil {
 		d.broken("discovery", "See the server log.", "%v", err)
 		return false

@@ -205,7 +205,7 @@ func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, push
 		HTTPS:   func(r *http.Request) bool { return web.ClientOf(r).HTTPS },
 		Refused: func(r *http.Request, user string) { web.RefusedSignIn(p.log, r, "dav", user) }}
 	if c.PublicURL != "http://"+c.Listen {
-		dav.PublicURL = c.PublicURL
+		dav.PublicURL, dav.Prefix = c.publicOrigin(), c.publicBase()
 	}
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
