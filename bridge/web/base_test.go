@@ -186,4 +186,3 @@ func TestBaseOfARequest(t *testing.T) {
 		}
 	}
 }
-

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -229,13 +230,23 @@ func forwarded(h http.Header) bool {
 	return false
 }
 
-// peerOf is the address at the other end of the connection; the zero Addr if that is not an IP address.
+// peerOf is the address at the other end of the connection; the zero Addr if that is not known. Who is at the other end of a Unix
+// socket is a program on this machine, as one at 127.0.0.1 is.
 func peerOf(r *http.Request) netip.Addr {
+	if atSocket(r) {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
 	a, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	return unmapped(a.Addr())
+}
+
+// atSocket reports whether a request has come through a Unix socket.
+func atSocket(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && local.Network() == "unix"
 }
 
 func unmapped(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

@@ -147,7 +147,7 @@ func (h *Handler) ourHost(r *http.Request) bool {
 		return true
 	}
 	at, err := netip.ParseAddrPort(local.String())
-	if err != nil || !at.Addr().Unmap().IsLoopback() {
+	if !atSocket(r) && (err != nil || !at.Addr().Unmap().IsLoopback()) {
 		return true
 	}
 	host := hostName(r.Host)

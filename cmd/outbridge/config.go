@@ -26,12 +26,13 @@ import (
 
 // config is the configuration file. config.example.toml documents every key; a test keeps the two in sync.
 type config struct {
-	Listen    string `toml:"listen"`
-	PublicURL string `toml:"public_url"`
-	Database  string `toml:"database"`
-	KeyFile   string `toml:"key_file"`
-	LogFormat string `toml:"log_format"`
-	LogLevel  string `toml:"log_level"`
+	Listen     any    `toml:"listen"`
+	PublicURL  string `toml:"public_url"`
+	SocketMode string `toml:"socket_mode"`
+	Database   string `toml:"database"`
+	KeyFile    string `toml:"key_file"`
+	LogFormat  string `toml:"log_format"`
+	LogLevel   string `toml:"log_level"`
 
 	Push        bool `toml:"push"`
 	PushPrivate bool `toml:"push_private"`
@@ -53,6 +54,7 @@ type config struct {
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
+	socketMode       fs.FileMode
 	proxies          web.Proxies
 	safe             []netip.Prefix
 
@@ -99,7 +101,7 @@ type accountConfig struct {
 
 func defaultConfig() config {
 	return config{
-		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
+		Listen: defaultListen, SocketMode: "0660", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
 		TrustedProxy: false, SafeNetworks: []string{}, TLS: tlsConfig{Domains: []string{}},
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
@@ -153,6 +155,7 @@ func (c *config) complete(dir string) (err error) {
 	if err := c.check(); err != nil {
 		return err
 	}
+	c.absolutePlaces(dir)
 	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
 		&c.MetricsTokenFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
 		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
@@ -285,10 +288,10 @@ var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // check says what is wrong and what to do about it, and parses the texts.
 func (c *config) check() (err error) {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen = %q is not an address: write it like 127.0.0.1:8080", c.Listen)
-	}
 	if err := c.TLS.check(); err != nil {
+		return err
+	}
+	if err := c.checkListen(); err != nil {
 		return err
 	}
 	if c.proxies, err = parseProxies(c.TrustedProxy); err != nil {
@@ -444,7 +447,10 @@ func (c *config) ownURL() string {
 	if len(c.TLS.Domains) > 0 {
 		return "https://" + c.TLS.Domains[0]
 	}
-	return c.scheme() + "://" + localAddress(c.Listen)
+	if at := c.firstAddress(); at != "" {
+		return c.scheme() + "://" + localAddress(at)
+	}
+	return "http://localhost" // a Unix socket, or systemd's, has no address that anybody could be told
 }
 
 // localAddress is the address at which this machine itself reaches a server that listens at the given one.

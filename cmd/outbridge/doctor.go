@@ -173,7 +173,7 @@ func (d *doctor) exposure() {
 		d.broken(check, "Set [tls], or trusted_proxy, or listen = \"127.0.0.1:8080\".", "%v", err)
 		return
 	}
-	d.ok(check, "%s, %s", d.c.Listen, d.c.scheme())
+	d.ok(check, "%s, %s", d.c.listenText(), d.c.scheme())
 }
 
 // app checks the app registration, and that there are accounts. Those of the web pages are in the database.

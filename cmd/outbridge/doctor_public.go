@@ -156,7 +156,7 @@ func (d *doctor) answers(u *url.URL) bool {
 	resp, body, err := d.get(d.c.PublicURL + "/healthz")
 	switch {
 	case err != nil:
-		d.broken(check, d.startIt("Check that public_url is the listen address, "+d.c.Listen+", or that of the proxy."), "nothing answers at %s: %v", d.c.PublicURL, err)
+		d.broken(check, d.startIt("Check that public_url is the listen address, "+d.c.listenText()+", or that of the proxy."), "nothing answers at %s: %v", d.c.PublicURL, err)
 		return false
 	case resp.StatusCode == 200 && body == "ok\n":
 		d.ok(check, "answers at %s", d.c.PublicURL)
@@ -164,9 +164,9 @@ func (d *doctor) answers(u *url.URL) bool {
 	case resp.StatusCode/100 == 3:
 		d.broken(check, "Set public_url to the address that it redirects to, and have the proxy pass on every path.", "%s redirects to %s", d.c.PublicURL+"/healthz", resp.Header.Get("Location"))
 	case resp.StatusCode == 502 || resp.StatusCode == 503 || resp.StatusCode == 504:
-		d.broken(check, d.startIt("Have the proxy pass requests to "+d.c.Listen+"."), "the proxy at %s cannot reach the bridge (%s)", d.c.PublicURL, resp.Status)
+		d.broken(check, d.startIt("Have the proxy pass requests to "+d.c.listenText()+"."), "the proxy at %s cannot reach the bridge (%s)", d.c.PublicURL, resp.Status)
 	default:
-		d.broken(check, d.startIt("Have the proxy pass every path to "+d.c.Listen+", or correct public_url."), "something else answers at %s (%s)", d.c.PublicURL, resp.Status)
+		d.broken(check, d.startIt("Have the proxy pass every path to "+d.c.listenText()+", or correct public_url."), "something else answers at %s (%s)", d.c.PublicURL, resp.Status)
 	}
 	return false
 }
