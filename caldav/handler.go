@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -31,6 +32,9 @@ type Handler struct {
 	TimeZone func(iana string) []byte
 	// Zone finds the time zone of a TZID that is no IANA name, such as one of Windows. Default: there are none.
 	Zone func(tzid string) (*time.Location, bool)
+	// Export writes all objects of a calendar, each the octets of one, as one calendar, for GET of its collection. It may read
+	// them several times, and is not to hold them. Default: a line of text is the answer.
+	Export func(w io.Writer, objects func() iter.Seq2[[]byte, error]) error
 	// PublicURL is the origin that clients use, such as "https://calendar.example.com", for the answers that need a
 	// whole URL. Default: the request's own.
 	PublicURL string
@@ -43,10 +47,11 @@ type Handler struct {
 	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
 	RetryAfter time.Duration
 
-	spans spanCache
-	once  sync.Once // makes the two below
-	turns *turns
-	large *turns
+	spans   spanCache
+	once    sync.Once // makes the three below
+	turns   *turns
+	large   *turns
+	exports *turns
 }
 
 // davTokens is the DAV header of every answer (RFC 4918 §10.1). Thunderbird throws the first token away.
@@ -187,6 +192,7 @@ func (h *Handler) turnsOf() *turns {
 	h.once.Do(func() {
 		h.turns = &turns{each: userTurns, all: allTurns}
 		h.large = &turns{each: userLargeTurns, all: allLargeTurns}
+		h.exports = &turns{each: userExports, all: allExports}
 	})
 	return h.turns
 }
@@ -194,6 +200,11 @@ func (h *Handler) turnsOf() *turns {
 func (h *Handler) largeTurns() *turns {
 	h.turnsOf()
 	return h.large
+}
+
+func (h *Handler) exportTurns() *turns {
+	h.turnsOf()
+	return h.exports
 }
 
 // takeTurn waits for a turn, which the request keeps to its end.

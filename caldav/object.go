@@ -22,13 +22,16 @@ const (
 	maxObjectSize = 1 << 20
 )
 
-// get answers GET and HEAD: an object's stored octets, or a line of text for a person who opened a collection.
+// get answers GET and HEAD: an object's stored octets, all events of a calendar, or a line of text for a person who opened a collection.
 func (x *exchange) get() error {
 	r, err := x.resource()
 	if err != nil {
 		return err
 	}
 	h := x.rw.Header()
+	if r.kind == kindCalendar && x.h.Export != nil {
+		return x.export(r)
+	}
 	if r.kind != kindObject {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		x.raw("This is a CalDAV collection. Open it in a calendar program.\n")

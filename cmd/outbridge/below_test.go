@@ -84,6 +84,10 @@ func TestBelowAPath(t *testing.T) {
 			if text := outbridge(t, s.dir, "feed", "add", "alice", "--json"); !strings.Contains(text, `"`+s.url+"/feeds/") || !strings.Contains(text, "/cal/outlook/feeds/") {
 				t.Errorf("feed add: %s", text)
 			}
+			whole := s.body(t, s.url+"/dav/calendars/alice/calendar/")
+			if strings.Count(whole, "BEGIN:VCALENDAR") != 1 || strings.Count(whole, "BEGIN:VEVENT") != 4 || strings.Count(whole, "TZID:Europe/Berlin\r\n") > 1 {
+				t.Errorf("the calendar in one:\n%s", whole)
+			}
 			if text := outbridge(t, s.dir, "password", "add", "alice"); !strings.Contains(text, s.url+"/") {
 				t.Errorf("password add: %s", text)
 			}
