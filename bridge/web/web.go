@@ -56,6 +56,8 @@ type Handler struct {
 	// others, whatever is stored of them. nil: all are served.
 	Served func(user string) bool
 
+	// FeedOrigins are the origins whose scripts may read feeds, in lower case, or "*" for all.
+	FeedOrigins []string
 	// Notify takes the notifications that Graph posts to /graph/notify, and must not block. nil: that URL does not exist.
 	Notify func([]bridge.Notification)
 	// Metrics are served at /metrics: to requests with MetricsToken or, if that is "", to this machine. nil: that URL does

@@ -40,6 +40,7 @@ type config struct {
 	TrustedProxy     any      `toml:"trusted_proxy"`
 	SafeNetworks     []string `toml:"safe_networks"`
 	MetricsTokenFile string   `toml:"metrics_token_file"`
+	FeedOrigins      []string `toml:"feed_origins"`
 
 	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
@@ -57,6 +58,7 @@ type config struct {
 	socketMode       fs.FileMode
 	proxies          web.Proxies
 	safe             []netip.Prefix
+	feedOrigins      []string
 
 	fromVariables    bool     // the environment has keys
 	unknownVariables []string // of the environment
@@ -102,7 +104,7 @@ type accountConfig struct {
 func defaultConfig() config {
 	return config{
 		Listen: defaultListen, SocketMode: "0660", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
-		TrustedProxy: false, SafeNetworks: []string{}, TLS: tlsConfig{Domains: []string{}},
+		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, TLS: tlsConfig{Domains: []string{}},
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
 	}
@@ -300,6 +302,9 @@ func (c *config) check() (err error) {
 	if c.safe, err = parseNetworks(c.SafeNetworks); err != nil {
 		return err
 	}
+	if c.feedOrigins, err = parseOrigins(c.FeedOrigins); err != nil {
+		return err
+	}
 	if c.PublicURL == "" {
 		c.PublicURL = c.ownURL()
 	}
@@ -440,6 +445,26 @@ func (c *config) publicBase() string {
 		return ""
 	}
 	return u.EscapedPath()
+}
+
+// parseOrigins reads feed_origins: origins as browsers write them, or "*".
+func parseOrigins(list []string) (all []string, err error) {
+	for _, text := range list {
+		if text == "*" {
+			all = append(all, text)
+			continue
+		}
+		u, err := url.Parse(strings.ToLower(text))
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Contains(u.Host, "*") || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("feed_origins: %q is not an origin: write it like https://example.org, without a path, or * for every site", text)
+		}
+		// Browsers leave out the default port.
+		if port := u.Port(); port == "443" && u.Scheme == "https" || port == "80" && u.Scheme == "http" {
+			u.Host = strings.TrimSuffix(u.Host, ":"+port)
+		}
+		all = append(all, u.Scheme+"://"+u.Host)
+	}
+	return all, nil
 }
 
 // ownURL is the default of public_url.

@@ -242,7 +242,7 @@ func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, push
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
 		Accounts: accounts, Served: accounts.served, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
-		Disk: c.webDisk,
+		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 	}
 	if scheduler.NotifyURL != "" {
 		site.Notify = scheduler.Notify
