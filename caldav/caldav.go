@@ -1,15 +1,18 @@
-// Package caldav is a CalDAV server (RFC 4791, with RFC 4918, 3744, 5397, 5689, 6578 and 7809 as far as clients
-// use them) over a Backend. It knows the protocol and what each client makes of it, and nothing of where
+// Package caldav is a CalDAV server (RFC 4791, with RFC 4918, 3744, 5397, 5689, 6578, 6638, 7809, 8144 and 8607 as far as
+// clients use them) over a Backend. It knows the protocol and what each client makes of it, and nothing of where
 // calendars come from.
 //
 // Invariants:
-//   - The tree is fixed: /dav/principals/USER/, /dav/calendars/USER/CALENDAR/NAME. A collection's href ends in a
-//     slash, every href is a path of unreserved characters, and there is one calendar home.
+//   - The tree is fixed: /dav/principals/USER/, below it inbox/ and outbox/, /dav/calendars/USER/CALENDAR/NAME, and files
+//     at /dav/att/ID. A collection's href ends in a slash, every href is a path of unreserved characters, and there is one
+//     calendar home.
 //   - Nothing is said to a request without the right password, OPTIONS included, and nothing of another user to
 //     anybody.
 //   - Reports stream: memory does not grow with the answer, and stored octets go out as they are. An object is
 //     parsed only where a client asks for something inside it that its bounds do not settle.
 //   - An answer that cannot be finished is broken off, never closed as though it were all.
+//   - A write is refused before the backend hears of it only for what it is, never for what is there: that is the backend's
+//     to judge. A refusal is a 403 with a precondition and a sentence, and no fault that a client would try again.
 //   - What cannot be judged is shown: an object with a recurrence that is not understood matches every range.
 package caldav
 
@@ -20,9 +23,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/emersion/go-ical"
-	"github.com/emersion/go-webdav"
 )
 
 // Errors that a Backend wraps to choose the answer. Any other error is a 500 with no detail for the client.
@@ -33,12 +33,14 @@ var (
 	ErrTokenGone    = errors.New("sync token is not valid") // 403 DAV:valid-sync-token (RFC 6578 §3.2)
 	ErrPrecondition = errors.New("precondition failed")     // 412
 	ErrUnavailable  = errors.New("temporarily unavailable") // 503 with Retry-After
+	ErrFull         = errors.New("no room left")            // 507 DAV:quota-not-exceeded (RFC 4331 §6)
 )
 
 // Principal is a person who has signed in (RFC 3744 §2).
 type Principal struct {
 	Name        string // one path segment, the user name of Basic auth
 	DisplayName string
+	Password    string // what the backend calls the password that was signed in with, for its records; opaque here
 }
 
 // Token names a state of a calendar (RFC 6578 §3.2): Rev counts its published changes since Epoch began.
@@ -82,7 +84,9 @@ type Calendar struct {
 	Color       string // "#rrggbb", or "" for none
 	Order       int    // place among the calendars of the home
 	TimeZone    string // IANA name of the calendar's default zone, or ""
-	Writable    bool
+	Writable    bool   // a WriteBackend takes writes to it
+	Schedules   bool   // writes to it are mailed to the people concerned (RFC 6638 calendar-auto-schedule)
+	Attachments bool   // an AttachmentBackend keeps files of its objects (RFC 8607)
 	Token       Token
 	Modified    time.Time // of the last published change
 
@@ -91,13 +95,18 @@ type Calendar struct {
 
 // Object is one calendar object resource (RFC 4791 §4.1): all components of one UID.
 type Object struct {
-	Name     string // path segment, [a-z0-9._-]+\.ics
+	Name     string // path segment: [a-z0-9._-]+\.ics, or as its client has named it: up to 255 octets of UTF-8, without slashes and controls
 	ETag     string // entity-tag without quotes; changes exactly when Data does
 	Rev      int64  // the calendar's rev at which it last changed
 	Modified time.Time
 	Size     int    // octets of Data, also where Data was not asked for
 	Data     []byte // the stored iCalendar octets; nil where not asked for
 	Deleted  bool   // a tombstone: only Name and Rev are set
+	ReadOnly bool   // it cannot be written to, though its calendar can
+
+	// ScheduleTag, without quotes, changes with what an organizer decides, and not with answers of invitees (RFC 6638 §3.2.10).
+	// "": it is no scheduling object.
+	ScheduleTag string
 
 	First time.Time // no instance starts before; zero: not known
 	Last  time.Time // no instance ends after; zero: unbounded, or not known
@@ -111,12 +120,6 @@ type Query struct {
 	WithData bool      // fill Object.Data
 }
 
-// Match holds the conditional headers of a write (RFC 9110 §13.1).
-type Match struct {
-	IfMatch     webdav.ConditionalMatch
-	IfNoneMatch webdav.ConditionalMatch
-}
-
 // Backend is where principals, calendars and objects come from. It is called concurrently. Errors wrap the
 // sentinels above. Iterators hold no lock and no open query while the loop body runs, so a slow client blocks
 // nobody; they stop with an error as their last element.
@@ -128,15 +131,13 @@ type Backend interface {
 	Calendars(ctx context.Context, p Principal) ([]Calendar, error)
 	// Calendar finds one by its path segment, or ErrNotFound. One row read: it answers an idle poll.
 	Calendar(ctx context.Context, p Principal, name string) (Calendar, error)
-	// Object finds one by its path segment, with its data, or ErrNotFound.
+	// Object finds one by its path segment, with its data, or ErrNotFound. One that was written under another name than it has
+	// is found by either; its Name is the one that it has.
 	Object(ctx context.Context, c Calendar, name string) (Object, error)
 	// Objects yields the objects that q selects in an order that is stable while nothing changes. It may yield
-	// more than the time bounds of q select, never less.
+	// more than the time bounds of q select, never less. Of Names, an object has the name that it was asked for by.
 	Objects(ctx context.Context, c Calendar, q Query) iter.Seq2[Object, error]
 	// Changes yields objects (without data) and tombstones that changed after since, in rev order, each name once
 	// in its latest state. ErrTokenGone when since is of another epoch, too old, or ahead of the calendar.
 	Changes(ctx context.Context, c Calendar, since Token) iter.Seq2[Object, error]
-	// Put and Delete write through to where the calendar lives. ErrForbidden on a read-only calendar.
-	Put(ctx context.Context, c Calendar, name string, cal *ical.Calendar, m Match) (Object, error)
-	Delete(ctx context.Context, c Calendar, name string, m Match) error
 }

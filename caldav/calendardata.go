@@ -56,10 +56,10 @@ func parseDataRequest(report *node) (*dataRequest, error) {
 		return nil, nil
 	}
 	if t := n.attr("content-type"); t != "" && !strings.EqualFold(t, "text/calendar") {
-		return nil, forbidden(supportedCalendarData)
+		return nil, forbidden(SupportedCalendarData)
 	}
 	if v := n.attr("version"); v != "" && v != "2.0" {
-		return nil, forbidden(supportedCalendarData)
+		return nil, forbidden(SupportedCalendarData)
 	}
 	d := &dataRequest{}
 	for _, c := range n.children {

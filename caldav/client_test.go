@@ -48,6 +48,9 @@ func TestGoWebdavClient(t *testing.T) {
 	if err != nil || len(one.Data.Events()) != 2 || one.ETag == "" || one.ModTime.IsZero() {
 		t.Fatal(one, err)
 	}
+	for _, e := range one.Data.Events() {
+		e.Props.SetText("UID", "copy")
+	}
 	put, err := c.PutCalendarObject(ctx, "/dav/calendars/alice/private/copy.ics", one.Data)
 	if err != nil || put.Path == "" {
 		t.Fatal(put, err)

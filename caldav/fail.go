@@ -1,6 +1,7 @@
 package caldav
 
 import (
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -10,38 +11,65 @@ import (
 	"time"
 )
 
-// precondition names a condition that a request does not meet: an element of DAV:error (RFC 4918 §16).
-type precondition xml.Name
+// Condition names a condition that a request does not meet: an element of DAV:error (RFC 4918 §16).
+type Condition xml.Name
 
+// Conditions that a backend refuses writes with.
 var (
-	protectedProperty   = precondition(dav("cannot-modify-protected-property")) // RFC 4918 §16
-	needPrivileges      = precondition(dav("need-privileges"))                  // RFC 3744 §7.1.1
-	supportedReport     = precondition(dav("supported-report"))                 // RFC 3253 §3.6
-	matchesWithinLimits = precondition(dav("number-of-matches-within-limits"))  // RFC 4791 §7.8, RFC 6578 §3.6
-	validSyncToken      = precondition(dav("valid-sync-token"))                 // RFC 6578 §3.2
-	syncTraversal       = precondition(dav("sync-traversal-supported"))         // RFC 6578 §3.3
+	NeedPrivileges   = Condition(dav("need-privileges"))    // RFC 3744 §7.1.1
+	QuotaNotExceeded = Condition(dav("quota-not-exceeded")) // RFC 4331 §6
 
 	// RFC 4791 §5.3.2.1
-	supportedCalendarData = precondition(caldav("supported-calendar-data"))
-	supportedComponent    = precondition(caldav("supported-calendar-component"))
-	validCalendarData     = precondition(caldav("valid-calendar-data"))
-	validObjectResource   = precondition(caldav("valid-calendar-object-resource"))
-	maxResourceSize       = precondition(caldav("max-resource-size"))
-	maxInstances          = precondition(caldav("max-instances"))
+	SupportedCalendarData   = Condition(caldav("supported-calendar-data"))
+	ValidCalendarData       = Condition(caldav("valid-calendar-data"))
+	ValidCalendarObject     = Condition(caldav("valid-calendar-object-resource"))
+	SupportedComponent      = Condition(caldav("supported-calendar-component"))
+	NoUIDConflict           = Condition(caldav("no-uid-conflict"))
+	MaxResourceSize         = Condition(caldav("max-resource-size"))
+	MinDateTime             = Condition(caldav("min-date-time"))
+	MaxDateTime             = Condition(caldav("max-date-time"))
+	MaxInstances            = Condition(caldav("max-instances"))
+	MaxAttendeesPerInstance = Condition(caldav("max-attendees-per-instance"))
 
-	// RFC 4791 §7.8, and RFC 7809 for the last
-	validFilter        = precondition(caldav("valid-filter"))
-	supportedFilter    = precondition(caldav("supported-filter"))
-	supportedCollation = precondition(caldav("supported-collation"))
-	validTimezone      = precondition(caldav("valid-timezone"))
+	// RFC 6638 §3.2.4
+	UniqueSchedulingObject = Condition(caldav("unique-scheduling-object-resource"))
+	SameOrganizer          = Condition(caldav("same-organizer-in-all-components"))
+	AllowedOrganizerChange = Condition(caldav("allowed-organizer-scheduling-object-change"))
+	AllowedAttendeeChange  = Condition(caldav("allowed-attendee-scheduling-object-change"))
 
-	// draft-bitfire-webdav-push
-	noSupportedTrigger  = precondition(push("no-supported-trigger"))
-	invalidSubscription = precondition(push("invalid-subscription"))
-	pushNotAvailable    = precondition(push("push-not-available"))
+	// RFC 8607 §3.11
+	MaxAttachmentSize         = Condition(caldav("max-attachment-size"))
+	MaxAttachmentsPerResource = Condition(caldav("max-attachments-per-resource"))
+	ValidAction               = Condition(caldav("valid-action-parameter"))
+	ValidRecurrenceID         = Condition(caldav("valid-rid-parameter"))
+	ValidManagedID            = Condition(caldav("valid-managed-id-parameter"))
 )
 
-func (c precondition) String() string {
+var (
+	protectedProperty   = Condition(dav("cannot-modify-protected-property")) // RFC 4918 §16
+	supportedReport     = Condition(dav("supported-report"))                 // RFC 3253 §3.6
+	matchesWithinLimits = Condition(dav("number-of-matches-within-limits"))  // RFC 4791 §7.8, RFC 6578 §3.6
+	validSyncToken      = Condition(dav("valid-sync-token"))                 // RFC 6578 §3.2
+	syncTraversal       = Condition(dav("sync-traversal-supported"))         // RFC 6578 §3.3
+
+	// RFC 4791 §7.8, and RFC 7809 for the last
+	validFilter        = Condition(caldav("valid-filter"))
+	supportedFilter    = Condition(caldav("supported-filter"))
+	supportedCollation = Condition(caldav("supported-collation"))
+	validTimezone      = Condition(caldav("valid-timezone"))
+
+	// RFC 6638 §5.2
+	supportedCollection    = Condition(caldav("supported-collection"))
+	validSchedulingMessage = Condition(caldav("valid-scheduling-message"))
+	validOrganizer         = Condition(caldav("valid-organizer"))
+
+	// draft-bitfire-webdav-push
+	noSupportedTrigger  = Condition(push("no-supported-trigger"))
+	invalidSubscription = Condition(push("invalid-subscription"))
+	pushNotAvailable    = Condition(push("push-not-available"))
+)
+
+func (c Condition) String() string {
 	open, _ := startTag(xml.Name(c))
 	name, _, _ := strings.Cut(strings.Trim(open, "<>"), " ")
 	if c.Space == nsDAV {
@@ -53,10 +81,12 @@ func (c precondition) String() string {
 // statusError is an answer that is not a success. The client sees the precondition and the sentence, and no cause.
 type statusError struct {
 	status    int
-	condition precondition // zero: none, and the answer is the sentence as plain text
-	lacks     privilege    // of needPrivileges
-	sentence  string       // for people
+	condition Condition // zero: none, and the answer is the sentence as plain text
+	lacks     privilege // of NeedPrivileges
+	href      string    // of the object that is in the way, of NoUIDConflict and UniqueSchedulingObject
+	sentence  string    // for people
 	allow     string
+	wait      time.Duration // of a 503; zero: Handler.RetryAfter
 }
 
 // privilege is what a principal would need on a resource (RFC 3744 §5.4); name is of the DAV: namespace.
@@ -64,7 +94,7 @@ type privilege struct{ href, name string }
 
 func (e *statusError) Error() string {
 	switch {
-	case e.condition == precondition{}:
+	case e.condition == Condition{}:
 		return fmt.Sprintf("%d %s", e.status, e.sentence)
 	case e.lacks != privilege{}:
 		return fmt.Sprintf("%d %s: %s on %s", e.status, e.condition, e.lacks.name, e.lacks.href)
@@ -77,7 +107,7 @@ func badRequest(sentence string) error {
 }
 
 // forbidden is a 403 that names a precondition.
-func forbidden(c precondition) *statusError {
+func forbidden(c Condition) *statusError {
 	return &statusError{status: http.StatusForbidden, condition: c}
 }
 
@@ -90,9 +120,12 @@ func (e *statusError) because(sentence string) *statusError {
 // answerTo is what a client is told of an error.
 func (x *exchange) answerTo(err error) *statusError {
 	var se *statusError
+	var refused *Refused
 	switch {
 	case errors.As(err, &se):
 		return se
+	case errors.As(err, &refused):
+		return x.answerToRefused(refused)
 	case errors.Is(err, ErrUnauthorized):
 		return &statusError{status: http.StatusUnauthorized, sentence: "sign in with your user name and password"}
 	case errors.Is(err, ErrNotFound):
@@ -110,8 +143,29 @@ func (x *exchange) answerTo(err error) *statusError {
 	case errors.Is(err, ErrUnavailable):
 		// Not 429: it disables the calendar in Thunderbird and is a hard error in DAVx5.
 		return &statusError{status: http.StatusServiceUnavailable, sentence: "temporarily unavailable"}
+	case errors.Is(err, ErrFull):
+		return &statusError{status: http.StatusInsufficientStorage, condition: QuotaNotExceeded}
 	}
 	return &statusError{status: http.StatusInternalServerError, sentence: "internal error"}
+}
+
+// answerToRefused is what a client is told of a write that the backend does not do: the answer to its Err, with what it says
+// of the reason.
+func (x *exchange) answerToRefused(r *Refused) *statusError {
+	err := r.Err
+	if err == nil {
+		err = ErrForbidden
+	}
+	se := *x.answerTo(err)
+	se.wait = r.RetryAfter
+	se.sentence = cmp.Or(r.Sentence, se.sentence)
+	if r.Condition != (Condition{}) && r.Condition != NeedPrivileges {
+		se.condition, se.lacks = r.Condition, privilege{}
+	}
+	if r.Object != "" {
+		se.href = x.outside(calendarHref(x.principal.Name, cmp.Or(r.Calendar, x.target.calendar)) + escapeSegment(r.Object))
+	}
+	return &se
 }
 
 // fail makes the answer for an error.
@@ -123,7 +177,7 @@ func (x *exchange) fail(err error) {
 	}
 	x.h.log().Log(x.ctx, level, "request refused", "method", x.req.Method, "path", x.req.URL.Path, "status", se.status, "err", err)
 	h := x.rw.Header()
-	for _, k := range []string{"ETag", "Last-Modified", "Preference-Applied", "Content-Type"} {
+	for _, k := range []string{"ETag", "Last-Modified", "Schedule-Tag", "Preference-Applied", "Content-Type", "Content-Disposition", "Content-Length"} {
 		h.Del(k)
 	}
 	switch x.status = se.status; x.status {
@@ -134,16 +188,13 @@ func (x *exchange) fail(err error) {
 		}
 		h.Set("WWW-Authenticate", `Basic realm="`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(realm)+`", charset="UTF-8"`)
 	case http.StatusServiceUnavailable:
-		wait := x.h.RetryAfter
-		if wait <= 0 {
-			wait = time.Minute
-		}
+		wait := cmp.Or(max(se.wait, 0), max(x.h.RetryAfter, 0), time.Minute)
 		h.Set("Retry-After", fmt.Sprint(int(max(wait/time.Second, 1))))
 	}
 	if se.allow != "" {
 		h.Set("Allow", se.allow)
 	}
-	if se.condition == (precondition{}) {
+	if se.condition == (Condition{}) {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		x.raw(se.sentence + "\n")
 		return
@@ -161,7 +212,7 @@ func (x *exchange) fail(err error) {
 // errorElement appends a DAV:error (RFC 4918 §14.5), nothing without a precondition. Inside of a multistatus the namespaces
 // are declared already.
 func (w *reply) errorElement(e *statusError, namespaces string) {
-	if e.condition == (precondition{}) {
+	if e.condition == (Condition{}) {
 		return
 	}
 	open, end := startTag(xml.Name(e.condition))
@@ -169,15 +220,22 @@ func (w *reply) errorElement(e *statusError, namespaces string) {
 		open, end = "<D:"+open[1:], "</D:"+end[2:]
 	}
 	w.raw("<D:error" + namespaces + ">")
-	if e.lacks == (privilege{}) {
-		w.raw(strings.TrimSuffix(open, ">") + "/>")
-	} else {
+	switch {
+	case e.lacks != privilege{}:
 		w.raw(open + "<D:resource><D:href>" + e.lacks.href + "</D:href><D:privilege><D:" + e.lacks.name + "/></D:privilege></D:resource>" + end)
+	case e.href != "":
+		w.raw(open + "<D:href>" + e.href + "</D:href>" + end)
+	default:
+		w.raw(strings.TrimSuffix(open, ">") + "/>")
 	}
 	if e.sentence != "" {
-		w.raw("<D:responsedescription>")
+		w.raw(`<o:reason xmlns:o="` + nsOwn + `">`)
 		w.text(e.sentence)
-		w.raw("</D:responsedescription>")
+		w.raw("</o:reason>")
 	}
 	w.raw("</D:error>")
 }
+
+// nsOwn is of the element in a DAV:error that tells a person why: RFC 4918 has none there, and clients leave out what they do
+// not know.
+const nsOwn = "urn:outbridge"

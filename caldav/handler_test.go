@@ -394,7 +394,7 @@ func TestWrite(t *testing.T) {
 	good := event("UID:dentist\nDTSTAMP:20260101T000000Z\nDTSTART:20260811T090000Z\nDURATION:PT1H\nSUMMARY:Later")
 	etag := m.find("private").objects["dentist.ics"].ETag
 	const tooLarge = `<?xml version="1.0" encoding="utf-8"?>` + "\n" + `<D:error xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><C:max-resource-size/>` +
-		"<D:responsedescription>An event may have at most 1 MiB.</D:responsedescription></D:error>\n"
+		`<o:reason xmlns:o="urn:outbridge">An event may have at most 1 MiB.</o:reason></D:error>` + "\n"
 	for _, c := range []struct {
 		name, method, path, body string
 		headers                  []string
@@ -418,11 +418,12 @@ func TestWrite(t *testing.T) {
 		{"update", "PUT", path, good, []string{`If-Match: W/"` + etag + `-gzip"`}, 204, ""},
 		{"update by a list", "PUT", path, good, []string{`If-Match: "old", "older"`}, 412, ""},
 		{"update by date", "PUT", path, good, []string{"If-Unmodified-Since: Thu, 01 Aug 2120 12:00:00 GMT"}, 204, ""},
-		{"create", "PUT", "/dav/calendars/alice/private/n.ics", good, nil, 201, ""},
+		{"create", "PUT", "/dav/calendars/alice/private/n.ics", strings.ReplaceAll(good, "UID:dentist", "UID:n"), nil, 201, ""},
 		{"delete stale", "DELETE", path, "", []string{`If-Match: "` + etag + `"`}, 412, ""},
 		{"delete", "DELETE", path, "", nil, 204, ""},
 		{"delete again", "DELETE", path, "", nil, 404, ""},
-		{"move", "MOVE", "/dav/calendars/alice/private/n.ics", "", nil, 403, "need-privileges"},
+		{"move nowhere", "MOVE", "/dav/calendars/alice/private/n.ics", "", nil, 400, ""},
+		{"move into a read-only calendar", "MOVE", "/dav/calendars/alice/private/n.ics", "", []string{"Destination: /dav/calendars/alice/work/n.ics"}, 403, "<D:need-privileges><D:resource><D:href>/dav/calendars/alice/work/</D:href><D:privilege><D:bind/>"},
 		{"delete the calendar", "DELETE", "/dav/calendars/alice/private/", "", nil, 403, "need-privileges"},
 	} {
 		a := s.do(c.method, c.path, c.body, c.headers...)

@@ -16,6 +16,8 @@ const (
 	largeBody      = 128 << 10
 	allLargeTurns  = 3
 	userLargeTurns = 1
+	// A body beyond an event without files takes some five times its octets: one of them is as much as all of the others.
+	allHugeTurns = 1
 	// maxWaiting and turnTime are how many of a user's requests wait, and for how long, before one is told to come again.
 	maxWaiting = 200
 	turnTime   = 30 * time.Second

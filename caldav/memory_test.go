@@ -23,8 +23,6 @@ import (
 	"time"
 
 	"outbridge/caldav"
-
-	"github.com/emersion/go-ical"
 )
 
 // memory is a Backend with one user, alice, whose password is "secret". The zero value is ready.
@@ -34,6 +32,7 @@ type memory struct {
 	fail      error // what every call after Login returns
 	calls     map[string]int
 	yieldFail error // what Objects yields after its first element
+	writes          // see writer_test.go
 }
 
 type memoryCalendar struct {
@@ -65,7 +64,7 @@ func (m *memory) publishBounded(calendar, name, data string, first, last time.Ti
 	c.Modified = time.Date(2026, 8, 1, 12, 0, int(c.Token.Rev), 0, time.UTC)
 	sum := sha256.Sum256([]byte(data))
 	o := caldav.Object{Name: name, ETag: hex.EncodeToString(sum[:8]), Rev: c.Token.Rev, Modified: c.Modified,
-		Size: len(data), Data: []byte(data), First: first, Last: last}
+		Size: len(data), Data: []byte(data), First: first, Last: last, ReadOnly: m.readOnly[name], ScheduleTag: scheduleTag(data)}
 	c.objects[name] = o
 	return o
 }
@@ -139,8 +138,8 @@ func (m *memory) Object(_ context.Context, c caldav.Calendar, name string) (cald
 	if err := m.begin("Object"); err != nil {
 		return caldav.Object{}, err
 	}
-	o, ok := m.find(c.Name).objects[name]
-	if !ok || o.Deleted {
+	o, ok := m.object(c.Name, name)
+	if !ok {
 		return caldav.Object{}, fmt.Errorf("object %s: %w", name, caldav.ErrNotFound)
 	}
 	return o, nil
@@ -153,7 +152,8 @@ func (m *memory) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 		var l []caldav.Object
 		if len(q.Names) > 0 {
 			for _, n := range q.Names {
-				if o, ok := m.find(c.Name).objects[n]; ok {
+				if o, ok := m.object(c.Name, n); ok {
+					o.Name = n
 					l = append(l, o)
 				}
 			}
@@ -213,46 +213,6 @@ func (m *memory) Changes(_ context.Context, c caldav.Calendar, since caldav.Toke
 			}
 		}
 	}
-}
-
-func (m *memory) Put(_ context.Context, c caldav.Calendar, name string, cal *ical.Calendar, match caldav.Match) (caldav.Object, error) {
-	if err := m.checkWrite(c, name, match); err != nil {
-		return caldav.Object{}, err
-	}
-	var b bytes.Buffer
-	if err := ical.NewEncoder(&b).Encode(cal); err != nil {
-		return caldav.Object{}, err
-	}
-	return m.publish(c.Name, name, b.String()), nil
-}
-
-func (m *memory) Delete(_ context.Context, c caldav.Calendar, name string, match caldav.Match) error {
-	if err := m.checkWrite(c, name, match); err != nil {
-		return err
-	}
-	m.remove(c.Name, name)
-	return nil
-}
-
-func (m *memory) checkWrite(c caldav.Calendar, name string, match caldav.Match) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.begin("write"); err != nil {
-		return err
-	}
-	if !c.Writable {
-		return caldav.ErrForbidden
-	}
-	etag := m.find(c.Name).objects[name].ETag
-	if match.IfMatch.IsSet() {
-		if ok, err := match.IfMatch.MatchETag(etag); err != nil || !ok {
-			return fmt.Errorf("write %s: %w", name, caldav.ErrPrecondition)
-		}
-	}
-	if ok, _ := match.IfNoneMatch.MatchETag(etag); match.IfNoneMatch.IsSet() && ok {
-		return fmt.Errorf("write %s: %w", name, caldav.ErrPrecondition)
-	}
-	return nil
 }
 
 // keeping is a memory that is also a PropertyStore.

@@ -16,8 +16,11 @@ const (
 	kindHome // a principal's calendar home (RFC 4791 §6.2.1)
 	kindCalendar
 	kindObject
+	kindInbox  // a principal's scheduling inbox (RFC 6638 §2.2)
+	kindOutbox // and outbox (§2.1)
 
-	kindAny = kindRoot | kindPrincipals | kindPrincipal | kindHome | kindCalendar | kindObject
+	kindBoxes = kindInbox | kindOutbox
+	kindAny   = kindRoot | kindPrincipals | kindPrincipal | kindHome | kindCalendar | kindObject | kindBoxes
 )
 
 const (
@@ -36,6 +39,8 @@ type target struct {
 }
 
 func principalHref(user string) string { return principalsPath + escapeSegment(user) + "/" }
+func inboxHref(user string) string     { return principalHref(user) + "inbox/" }
+func outboxHref(user string) string    { return principalHref(user) + "outbox/" }
 func homeHref(user string) string      { return calendarsPath + escapeSegment(user) + "/" }
 func calendarHref(user, calendar string) string {
 	return homeHref(user) + escapeSegment(calendar) + "/"
@@ -59,11 +64,13 @@ func escapeSegment(s string) string {
 	return b.String()
 }
 
+var errMalformedPath = badRequest("malformed path")
+
 // parsePath reads an escaped URL path. A missing slash after a collection is forgiven. ErrNotFound: nothing of
 // ours; a 400: a path that is out to trick.
 func parsePath(escaped string) (target, error) {
 	if !strings.HasPrefix(escaped, "/") {
-		return target{}, badRequest("malformed path")
+		return target{}, errMalformedPath
 	}
 	raw := strings.Split(strings.TrimSuffix(escaped[1:], "/"), "/")
 	collection := strings.HasSuffix(escaped, "/")
@@ -71,7 +78,7 @@ func parsePath(escaped string) (target, error) {
 	for i, s := range raw {
 		d, err := url.PathUnescape(s)
 		if err != nil || d == "." || d == ".." || len(d) > maxSegment || strings.ContainsFunc(d, badInSegment) {
-			return target{}, badRequest("malformed path")
+			return target{}, errMalformedPath
 		}
 		if d == "" && len(raw) > 1 {
 			return target{}, ErrNotFound
@@ -91,6 +98,10 @@ func parsePath(escaped string) (target, error) {
 		return target{kind: kindPrincipals, href: principalsPath}, nil
 	case len(seg) == 3 && seg[1] == "principals":
 		return target{kind: kindPrincipal, user: seg[2], href: principalHref(seg[2])}, nil
+	case len(seg) == 4 && seg[1] == "principals" && seg[3] == "inbox":
+		return target{kind: kindInbox, user: seg[2], href: inboxHref(seg[2])}, nil
+	case len(seg) == 4 && seg[1] == "principals" && seg[3] == "outbox":
+		return target{kind: kindOutbox, user: seg[2], href: outboxHref(seg[2])}, nil
 	case seg[1] != "calendars":
 		return target{}, ErrNotFound
 	case len(seg) == 2:
@@ -135,6 +146,14 @@ func badInSegment(r rune) bool {
 // outside is a path of ours as clients are told it.
 func (x *exchange) outside(href string) string { return x.h.Prefix + href }
 
+// inside is the reverse of outside, for an escaped path that a client wrote; one without the prefix is taken as it is.
+func (x *exchange) inside(path string) string {
+	if inside, ok := strings.CutPrefix(path, x.h.Prefix); ok && strings.HasPrefix(inside, "/") {
+		return inside
+	}
+	return path
+}
+
 // parseHref reads a DAV:href that a client wrote: a path, with the prefix or without, or a whole URL whose scheme and host are
 // taken for ours.
 func (x *exchange) parseHref(href string) (target, error) {
@@ -142,11 +161,7 @@ func (x *exchange) parseHref(href string) (target, error) {
 	if err != nil {
 		return target{}, badRequest("malformed href")
 	}
-	path := u.EscapedPath()
-	if inside, ok := strings.CutPrefix(path, x.h.Prefix); ok && strings.HasPrefix(inside, "/") {
-		path = inside
-	}
-	return parsePath(path)
+	return parsePath(x.inside(u.EscapedPath()))
 }
 
 func isWellKnown(path string) bool {

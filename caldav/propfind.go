@@ -148,7 +148,7 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 	}
 	x.raw("</prop><status>HTTP/1.1 200 OK</status></propstat>")
 	x.notThere(missing)
-	x.propstat(tooMany, "507 Insufficient Storage", maxInstances)
+	x.propstat(tooMany, "507 Insufficient Storage", MaxInstances)
 	x.raw("</response>")
 	return x.flush()
 }
@@ -196,12 +196,12 @@ func (x *exchange) notThere(props []*requestedProp) {
 		return
 	}
 	before := len(x.buf)
-	x.propstat(props, "404 Not Found", precondition{})
+	x.propstat(props, "404 Not Found", Condition{})
 	x.missed += len(x.buf) - before
 }
 
 // propstat appends the names of properties under a status that is not 200 (RFC 4918 §14.22).
-func (x *exchange) propstat(props []*requestedProp, status string, why precondition) {
+func (x *exchange) propstat(props []*requestedProp, status string, why Condition) {
 	if len(props) == 0 {
 		return
 	}
@@ -215,7 +215,7 @@ func (x *exchange) propstat(props []*requestedProp, status string, why precondit
 }
 
 // statusRow appends a DAV:response that has a status and no properties.
-func (x *exchange) statusRow(href, status string, why precondition) error {
+func (x *exchange) statusRow(href, status string, why Condition) error {
 	x.raw("<response><href>" + href + "</href><status>HTTP/1.1 " + status + "</status>")
 	x.errorElement(&statusError{condition: why}, "")
 	x.raw("</response>")

@@ -22,7 +22,7 @@ type patch struct {
 	zone   string // IANA name of a calendar-timezone, if it has one
 	remove bool
 	status string // "200 OK", or why not
-	why    precondition
+	why    Condition
 }
 
 const (
@@ -250,12 +250,12 @@ func (t *patch) check(x *exchange, r *resource, n *node) {
 		}
 		cal, err := decodeTimezone(t.value)
 		if err != nil || len(ics.Children(cal.Component, "VTIMEZONE")) != 1 {
-			t.status, t.why = statusForbidden, validCalendarData
+			t.status, t.why = statusForbidden, ValidCalendarData
 			return
 		}
 		f, err := x.zoneOf(cal)
 		if err != nil {
-			t.status, t.why = statusForbidden, validCalendarData
+			t.status, t.why = statusForbidden, ValidCalendarData
 			return
 		}
 		if f.loc != nil && f == namedZone(f.loc) {

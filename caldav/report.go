@@ -14,9 +14,9 @@ var reports = map[xml.Name]struct {
 	kinds  kind
 	answer func(*exchange, *node, *resource) error
 }{
-	dav("sync-collection"):               {kindCalendar | kindHome, (*exchange).sync},
-	caldav("calendar-multiget"):          {kindCalendar | kindHome | kindObject, (*exchange).multiget},
-	caldav("calendar-query"):             {kindCalendar | kindHome | kindObject, (*exchange).query},
+	dav("sync-collection"):               {kindCalendar | kindHome | kindInbox, (*exchange).sync},
+	caldav("calendar-multiget"):          {kindCalendar | kindHome | kindObject | kindInbox, (*exchange).multiget},
+	caldav("calendar-query"):             {kindCalendar | kindHome | kindObject | kindInbox, (*exchange).query},
 	caldav("free-busy-query"):            {kindCalendar | kindHome, (*exchange).freeBusy},
 	dav("expand-property"):               {kindAny, (*exchange).expandProperty},
 	dav("acl-principal-prop-set"):        {kindAny, (*exchange).aclPrincipals},
@@ -50,9 +50,13 @@ func (x *exchange) report() error {
 }
 
 // calendarsIn lists the calendars that a query of r goes over (RFC 4791 §7.8): r itself, or those of a home where
-// the Depth header reaches them.
+// the Depth header reaches them. An inbox has none.
 func (x *exchange) calendarsIn(r *resource) ([]*resource, error) {
-	if r.kind != kindHome {
+	switch r.kind {
+	case kindHome:
+	case kindInbox:
+		return nil, nil
+	default:
 		return []*resource{r}, nil
 	}
 	cals, err := x.homeCalendars(r)
@@ -99,7 +103,7 @@ func (x *exchange) multiget(n *node, r *resource) error {
 		t, err := x.parseHref(href)
 		cal := in[t.calendar]
 		if err != nil || t.kind != kindObject || t.user != x.target.user || cal == nil || r.kind == kindObject && t.href != r.href {
-			if err := x.statusRow(string(appendText(nil, href)), "404 Not Found", precondition{}); err != nil {
+			if err := x.statusRow(string(appendText(nil, href)), "404 Not Found", Condition{}); err != nil {
 				return err
 			}
 			continue
@@ -152,7 +156,7 @@ func (x *exchange) namedRows(r *resource, names []string, q *propRequest, report
 	}
 	for _, name := range names {
 		if report404 && absent[name] {
-			if err := x.statusRow(x.outside(r.href)+escapeSegment(name), "404 Not Found", precondition{}); err != nil {
+			if err := x.statusRow(x.outside(r.href)+escapeSegment(name), "404 Not Found", Condition{}); err != nil {
 				return err
 			}
 		}
@@ -318,14 +322,14 @@ func (x *exchange) queryZone(n *node) error {
 		return nil
 	}
 	if len(zone.text) > maxPropertyValue {
-		return forbidden(validCalendarData)
+		return forbidden(ValidCalendarData)
 	}
 	cal, err := decodeTimezone(zone.text)
 	if err == nil {
 		x.zone, err = x.zoneOf(cal)
 	}
 	if err != nil {
-		return forbidden(validCalendarData)
+		return forbidden(ValidCalendarData)
 	}
 	return nil
 }

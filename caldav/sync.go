@@ -61,8 +61,11 @@ func parseSync(n *node) (*syncRequest, error) {
 
 // sync answers DAV:sync-collection.
 func (x *exchange) sync(n *node, r *resource) error {
-	if r.kind == kindHome {
+	switch r.kind {
+	case kindHome:
 		return x.syncHome(n, r)
+	case kindInbox:
+		return x.syncInbox(n)
 	}
 	return x.syncCalendar(n, r)
 }
@@ -176,7 +179,7 @@ func (x *exchange) syncChanges(r *resource, s *syncRequest) (string, error) {
 		rev = o.Rev
 		switch {
 		case o.Deleted:
-			err = x.statusRow(x.outside(r.href)+escapeSegment(o.Name), "404 Not Found", precondition{})
+			err = x.statusRow(x.outside(r.href)+escapeSegment(o.Name), "404 Not Found", Condition{})
 		case x.data == nil:
 			err = x.row(objectResource(r, o), s.props)
 		default:

@@ -22,7 +22,7 @@ const ProdID = "-//outbridge//outbridge//EN"
 
 // Version is the version of the conversion. It is raised whenever the same input may give other bytes than before, so
 // that whoever keeps objects knows that they are to be rendered again.
-const Version = 2
+const Version = 3
 
 // ErrNoTime is wrapped where an event has no place in time at all: no start, no end, no date of an occurrence.
 var ErrNoTime = errors.New("the event has no date")
@@ -57,6 +57,16 @@ type Series struct {
 	Colors map[string]string
 	// HTML asks for the HTML body as it is, in X-ALT-DESC, beside the plain text of it in DESCRIPTION.
 	HTML bool
+
+	// UID is what clients know the object by, where a client has made it; "": it is as UID says.
+	UID string
+	// Overlay is what clients have set beside Outlook.
+	Overlay Overlay
+	// Scheduling: Outlook mails invitations and answers for what clients change, so they must not, and are told so (RFC 6638).
+	// Otherwise the object asks nobody for an answer.
+	Scheduling bool
+	// Attachments are the files of the event that clients can get, each with its URL.
+	Attachments []Attachment
 
 	// Sequence is the SEQUENCE of every component. Graph has no such number, so whoever keeps the objects counts
 	// the changes of each UID; 0 is right for a conversion that nobody keeps.

@@ -132,7 +132,7 @@ func TestFittingZoneHasTheDates(t *testing.T) {
 		}
 		monday := date(2026, 9, 7)
 		s := Series{MailboxZone: tc.mailbox, Window: Span{date(2026, 9, 1), date(2027, 3, 1)}, Event: graph.Event{ID: "m", Type: graph.SeriesMaster,
-			OriginalStartTimeZone: "tzone://Microsoft/Custom", Start: graphTime(at(monday).Start), End: graphTime(at(monday).End),
+			OriginalStartTimeZone: "tzone://Microsoft/Custom", Start: utcTime(at(monday).Start), End: utcTime(at(monday).End),
 			Recurrence: &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: "weekly", Interval: 1, DaysOfWeek: []string{"monday"}},
 				Range: graph.RecurrenceRange{Type: "noEnd", StartDate: "2026-09-07"}}}}
 		removed := date(2027, 7, 5) // beyond the list
@@ -240,7 +240,7 @@ func TestAllDayAmongLongOnes(t *testing.T) {
 		length := time.Duration(rapid.SampledFrom([]int{20, 23, 24}).Draw(t, "length")) * time.Hour
 		first := date(2026, 12, 7).Add(time.Duration(hour) * time.Hour)
 		s := Series{Window: Span{date(2026, 11, 1), date(2027, 2, 1)}, Occurrences: []Occurrence{}, Event: graph.Event{ID: "m", Type: graph.SeriesMaster,
-			OriginalStartTimeZone: "UTC", Start: graphTime(first), End: graphTime(first.Add(length)), Recurrence: &graph.Recurrence{
+			OriginalStartTimeZone: "UTC", Start: utcTime(first), End: utcTime(first.Add(length)), Recurrence: &graph.Recurrence{
 				Pattern: graph.RecurrencePattern{Type: "daily", Interval: 1}, Range: graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 9, StartDate: "2026-12-07"}}}}
 		if rapid.Bool().Draw(t, "no rule") {
 			s.Event.Recurrence.Pattern.Type = "lunar"
@@ -253,7 +253,7 @@ func TestAllDayAmongLongOnes(t *testing.T) {
 				moved := dateOf(o.Start).AddDate(0, 0, rapid.IntRange(-1, 1).Draw(t, "by"))
 				o = Occurrence{Span{moved, moved.Add(day)}, true}
 				s.Exceptions = []graph.Event{{ID: "x", Type: graph.Exception, IsAllDay: true, OccurrenceID: "OID.m." + date(2026, 12, 7+i).Format(time.DateOnly),
-					Start: graphTime(o.Start), End: graphTime(o.End)}}
+					Start: utcTime(o.Start), End: utcTime(o.End)}}
 			}
 			s.Occurrences = append(s.Occurrences, o)
 			want = append(want, o.Span)

@@ -77,9 +77,8 @@ func (c *conversion) texts(comp *ical.Component, e graph.Event, body body, link 
 	addText(comp, ical.PropSummary, summary)
 
 	text := body.text
-	// The first line, since that is what a phone shows of a description; the invitation's own text has it at its end.
-	if first, _, _ := strings.Cut(text, "\n"); link.url != "" && !strings.Contains(first, link.url) {
-		text = strings.TrimRight(fmt.Sprintf("Join %s: %s\n\n%s", link.name, link.url, text), "\n")
+	if line := link.lineFor(text); line != "" {
+		text = strings.TrimRight(line+"\n\n"+text, "\n")
 	}
 	if text, cut = capText(text, maxDescription-len(cutNote)); cut || body.cut {
 		c.note("body", "The description is cut: it is longer than 32 KiB.")

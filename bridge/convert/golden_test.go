@@ -37,6 +37,8 @@ type golden struct {
 		Modified    time.Time
 		Colors      map[string]string
 		HTML        bool
+		UID         string
+		Scheduling  bool
 	}
 }
 
@@ -67,6 +69,7 @@ func (g golden) list() ([]Series, error) {
 		s := &list[i]
 		s.MailboxZone, s.Owner, s.Sequence, s.Modified = g.series.MailboxZone, g.series.Owner, g.series.Sequence, g.series.Modified
 		s.Cancelled, s.Colors, s.HTML = g.series.Cancelled, g.series.Colors, g.series.HTML
+		s.UID, s.Scheduling = g.series.UID, g.series.Scheduling
 		s.Window = Span{g.series.Window[0], g.series.Window[1]}
 		if g.series.Occurrences != nil {
 			s.Occurrences = []Occurrence{}

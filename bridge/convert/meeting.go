@@ -14,6 +14,15 @@ import (
 // meeting is how to join an online meeting.
 type meeting struct{ url, name string }
 
+// lineFor is the line that a description begins with, whose text is text: what a phone shows of it, where an invitation has the
+// link at its end. "" where there is no link, or where it is there already.
+func (m meeting) lineFor(text string) string {
+	if first, _, _ := strings.Cut(text, "\n"); m.url == "" || strings.Contains(first, m.url) {
+		return ""
+	}
+	return "Join " + m.name + ": " + m.url
+}
+
 // meetingLink is the link of e's online meeting: what Graph says it is, or the first link of a service that we know
 // in the location or the body. place tells which.
 func meetingLink(e graph.Event, b body) (link meeting, place string) {

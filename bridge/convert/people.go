@@ -17,7 +17,9 @@ var partStats = map[string]string{
 }
 
 // people writes ORGANIZER and ATTENDEE of a meeting; an appointment has neither. SCHEDULE-AGENT=NONE (RFC 6638 §7.1)
-// and RSVP=FALSE tell clients that invitations and answers are Outlook's business.
+// and RSVP=FALSE tell clients that invitations and answers are Outlook's business. Where clients may answer and invite, the
+// server mails for them, which is what RFC 6638 has without a SCHEDULE-AGENT: RSVP=TRUE is at those who are asked for an
+// answer, and SCHEDULE-STATUS=1.2 (§3.2.9: sent) at those whom Outlook has invited.
 func (c *conversion) people(comp *ical.Component, e graph.Event) {
 	organizer := e.Organizer.EmailAddress
 	boss := addressKey(organizer)
@@ -44,7 +46,9 @@ func (c *conversion) people(comp *ical.Component, e graph.Event) {
 	}
 	if boss != "" {
 		p := c.person(ical.PropOrganizer, organizer, "organizer")
-		p.Params.Set("SCHEDULE-AGENT", "NONE")
+		if !c.Scheduling {
+			p.Params.Set("SCHEDULE-AGENT", "NONE")
+		}
 		comp.Props.Add(p)
 	}
 
@@ -91,7 +95,14 @@ func (c *conversion) people(comp *ical.Component, e graph.Event) {
 		p.Params.Set("CUTYPE", cutype)
 		p.Params.Set("ROLE", role)
 		p.Params.Set("PARTSTAT", stat)
-		p.Params.Set("RSVP", "FALSE")
+		rsvp := "FALSE"
+		if c.Scheduling && stat == "NEEDS-ACTION" && !e.IsCancelled && !deniesReply(e) {
+			rsvp = "TRUE"
+		}
+		p.Params.Set("RSVP", rsvp)
+		if c.Scheduling && e.IsOrganizer && key != boss && isAddress(cleanAddress(a.EmailAddress.Address)) {
+			p.Params.Set("SCHEDULE-STATUS", "1.2")
+		}
 		comp.Props.Add(p)
 	}
 }

@@ -70,7 +70,7 @@ var testZones = []string{"W. Europe Standard Time", "Eastern Standard Time", "UT
 	"New Zealand Standard Time", "India Standard Time", "E. South America Standard Time", "Iran Standard Time", "Samoa Standard Time",
 	"GMT Standard Time", "Pacific/Kiritimati"}
 
-func graphTime(t time.Time) graph.DateTimeTimeZone {
+func utcTime(t time.Time) graph.DateTimeTimeZone {
 	return graph.DateTimeTimeZone{DateTime: t.UTC().Format("2006-01-02T15:04:05.0000000"), TimeZone: "UTC"}
 }
 
@@ -168,7 +168,7 @@ func drawSeriesIn(t *rapid.T, zones []string) (s Series, want []Span, more bool)
 
 	span := at(first)
 	s.Event = graph.Event{ID: "m", ICalUID: "uid-1", Type: graph.SeriesMaster, IsAllDay: allDay, Subject: "x",
-		OriginalStartTimeZone: zoneName, OriginalEndTimeZone: zoneName, Start: graphTime(span.Start), End: graphTime(span.End),
+		OriginalStartTimeZone: zoneName, OriginalEndTimeZone: zoneName, Start: utcTime(span.Start), End: utcTime(span.End),
 		Recurrence: &graph.Recurrence{Pattern: p, Range: r}, LastModified: "2015-01-01T00:00:00Z"}
 
 	// A few of the instances are removed, a few are moved by up to three days.
@@ -194,7 +194,7 @@ func drawSeriesIn(t *rapid.T, zones []string) (s Series, want []Span, more bool)
 		}
 		s.Exceptions = append(s.Exceptions, graph.Event{ID: graph.EventID("e" + d.Format(time.DateOnly)), Type: graph.Exception, IsAllDay: allDay,
 			SeriesMasterID: "m", OccurrenceID: "OID.m." + d.Format(time.DateOnly), Subject: "y", OriginalStartTimeZone: zoneName,
-			Start: graphTime(moved.Start), End: graphTime(moved.End)})
+			Start: utcTime(moved.Start), End: utcTime(moved.End)})
 		want = append(want, moved)
 	}
 	for _, d := range dates {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -96,6 +97,7 @@ func (c *conversion) series() error {
 		c.note("recurrence", n)
 	}
 	c.pinTurns(m, &p)
+	c.pinOverlay(m, &p)
 	c.sayPlan(m, p)
 	return c.build(m, p)
 }
@@ -259,10 +261,42 @@ func (c *conversion) readExceptions(m *master) error {
 				return err
 			}
 		}
-		m.overrides = append(m.overrides, override{t, c.fields(e), w})
+		if o := (override{t, c.fields(e), w}); m.differs(o) {
+			m.overrides = append(m.overrides, o)
+		} else {
+			c.say("Exception", "left out, for it is as its series has it")
+		}
 		c.outdent()
 	}
 	return nil
+}
+
+// differs is whether a modified occurrence is another than the series has it. Outlook keeps one that was changed back as an
+// exception for ever; a client that takes an override away has to find it gone.
+func (m *master) differs(o override) bool {
+	plain := m.when.on(o.original)
+	if o.when.allDay != plain.allDay || !o.when.start.Equal(plain.start) || !o.when.end.Equal(plain.end) {
+		return true
+	}
+	if o.when.zone != plain.zone || o.when.endZone != plain.endZone {
+		return true
+	}
+	return !sameContent(o.comp, m.comp)
+}
+
+// stampNames are the properties that tell when a component was made and changed.
+var stampNames = []string{ical.PropDateTimeStamp, ical.PropCreated, ical.PropLastModified, ical.PropSequence}
+
+// sameContent is whether two components say the same, without when they were changed.
+func sameContent(a, b *ical.Component) bool {
+	bare := func(c *ical.Component) ical.Props {
+		props := maps.Clone(c.Props)
+		for _, name := range stampNames {
+			delete(props, name)
+		}
+		return props
+	}
+	return reflect.DeepEqual(bare(a), bare(b)) && slices.EqualFunc(a.Children, b.Children, sameContent)
 }
 
 // plans are the ways to say the recurrence with the first start w, the best first: as Outlook reads short months, as

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,7 +26,7 @@ func ToICS(s Series) (*ical.Calendar, []Loss, error) {
 }
 
 func newConversion(s Series) *conversion {
-	return &conversion{Series: s, uid: UID(s.Event), noted: map[Loss]bool{}, event: s.Event.ID}
+	return &conversion{Series: s, uid: cmp.Or(s.UID, UID(s.Event)), noted: map[Loss]bool{}, event: s.Event.ID}
 }
 
 func (c *conversion) convert() (*ical.Calendar, error) {
@@ -40,6 +41,7 @@ func (c *conversion) convert() (*ical.Calendar, error) {
 	if err := convert(); err != nil {
 		return nil, err
 	}
+	c.shrink()
 	return c.calendar(), nil
 }
 
@@ -95,8 +97,10 @@ func (c *conversion) single() error {
 		if from == "" {
 			t = w.firstDay()
 		}
-		c.uid += "-" + t.Format("20060102")
-		c.say("UID", c.uid, "; it is an occurrence without its series, so its date is added")
+		if c.UID == "" {
+			c.uid += "-" + t.Format("20060102")
+			c.say("UID", c.uid, "; it is an occurrence without its series, so its date is added")
+		}
 		c.note("seriesMasterId", "The series of this occurrence is not there; the occurrence is shown as an event of its own.")
 	}
 	comp := c.fields(e)
@@ -107,6 +111,7 @@ func (c *conversion) single() error {
 
 // calendar puts the components together with the VTIMEZONEs that they need.
 func (c *conversion) calendar() *ical.Calendar {
+	c.applyOverlay()
 	cal := newCalendar()
 	first, last := (&ics.Reader{Resolve: Zone}).Bounds(&ical.Calendar{Component: &ical.Component{Children: c.components}})
 	for _, id := range zonesOf(c.components) {

@@ -41,6 +41,8 @@ func UID(e graph.Event) string {
 func (c *conversion) sayUID() {
 	why := "it is the iCalUId as it stands"
 	switch date, exchange := instanceDate(strings.TrimSpace(c.Event.ICalUID)); {
+	case c.UID != "":
+		why = "it is that of the client that has made the event"
 	case exchange && !date.IsZero():
 		why = "it is the iCalUId with its instance date set to zero, as the series has it"
 	case exchange:

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,8 +35,38 @@ func (c *Client) Calendar(ctx context.Context, id CalendarID) (Calendar, error) 
 }
 
 func (c *Client) calendar(ctx context.Context, op, path string) (Calendar, error) {
+	return c.calendarOf(ctx, request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + path})
+}
+
+// CreateCalendar makes another calendar (learn.microsoft.com/graph/api/user-post-calendars). It is not idempotent; IsConflict says
+// that there is one of that name.
+func (c *Client) CreateCalendar(ctx context.Context, name string) (Calendar, error) {
+	const op = "create a calendar"
+	body, err := json.Marshal(map[string]string{"name": name})
+	if err != nil {
+		return Calendar{}, fmt.Errorf("%s: %w", op, err)
+	}
+	return c.calendarOf(ctx, request{op: op, method: http.MethodPost, url: c.BaseURL + c.root() + "/calendars", body: body})
+}
+
+// DeleteCalendar deletes a calendar with all of its events. One that is gone already is no error.
+func (c *Client) DeleteCalendar(ctx context.Context, id CalendarID) error {
+	const op = "delete a calendar"
+	if id == "" {
+		return fmt.Errorf("%s: the id of the calendar is empty", op)
+	}
+	err := c.do(ctx, request{op: op, method: http.MethodDelete, url: c.BaseURL + c.root() + "/calendars/" + escape(string(id)), idempotent: true, decode: ignore})
+	if IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// calendarOf is a request that a calendar is the answer to.
+func (c *Client) calendarOf(ctx context.Context, r request) (Calendar, error) {
 	var cal Calendar
-	err := c.do(ctx, request{op: op, method: http.MethodGet, url: c.BaseURL + c.root() + path, prefer: prefer("UTC"), decode: func(b []byte) error {
+	r.prefer = prefer("UTC")
+	r.decode = func(b []byte) error {
 		if err := readItem(b, &cal); err != nil {
 			return fmt.Errorf("the answer is not a calendar: %w", err)
 		}
@@ -43,8 +74,8 @@ func (c *Client) calendar(ctx context.Context, op, path string) (Calendar, error
 			return errors.New("the answer is not a calendar: it has no id")
 		}
 		return nil
-	}})
-	if err != nil {
+	}
+	if err := c.do(ctx, r); err != nil {
 		return Calendar{}, err
 	}
 	return cal, nil

@@ -38,6 +38,7 @@ type Error struct {
 	unsent  bool // there was no connection to send the request on
 
 	obstacle Reason
+	existing EventID // the event that was made with the same transactionId
 }
 
 // Error says what happened, in one line.
@@ -113,6 +114,7 @@ func (e *Error) read(header http.Header, body []byte) {
 	case map[string]any:
 		e.Code = oneLine(text(inner, "code"))
 		e.Message = oneLine(text(inner, "message"))
+		e.existing = EventID(text(inner, "@event.existingEventId"))
 		for range 10 {
 			if e.RequestID == "" {
 				e.RequestID = oneLine(text(inner, "request-id"))

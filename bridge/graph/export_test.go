@@ -38,3 +38,6 @@ func (c *Client) Batch(ctx context.Context, calls ...Call) []error {
 
 // SubscriptionJSON is how a subscription is sent and read.
 type SubscriptionJSON = subscriptionJSON
+
+// ScheduleJSON is how a schedule is read.
+type ScheduleJSON = scheduleJSON

@@ -20,6 +20,7 @@ type Gate struct {
 
 	once  sync.Once
 	slots *semaphore.Weighted
+	files *semaphore.Weighted // taken by files that are being handed on, beside a slot
 	mu    sync.Mutex
 	until time.Time // no request before this
 	batch int       // how many parts a batch has, until small
@@ -29,7 +30,7 @@ type Gate struct {
 // enter waits until the gate is open and takes weight slots. It gives up at once where that would take longer than
 // longest.
 func (g *Gate) enter(ctx context.Context, op string, weight int64, longest time.Duration) error {
-	g.once.Do(func() { g.slots = semaphore.NewWeighted(concurrency) })
+	g.setUp()
 	for {
 		closed := g.closedFor()
 		if closed > longest {
@@ -47,6 +48,21 @@ func (g *Gate) enter(ctx context.Context, op string, weight int64, longest time.
 		g.slots.Release(weight)
 	}
 }
+
+// atOnce is how many files are handed on at once: somebody with a slow connection holds up a slot, and the rest must go on.
+const atOnce = concurrency / 2
+
+func (g *Gate) setUp() {
+	g.once.Do(func() { g.slots, g.files = semaphore.NewWeighted(concurrency), semaphore.NewWeighted(atOnce) })
+}
+
+// enterFile waits until a file may be handed on. leaveFile ends that.
+func (g *Gate) enterFile(ctx context.Context) error {
+	g.setUp()
+	return g.files.Acquire(ctx, 1)
+}
+
+func (g *Gate) leaveFile() { g.files.Release(1) }
 
 func (g *Gate) leave(weight int64) { g.slots.Release(weight) }
 

@@ -8,7 +8,8 @@
 //   - Every request to Graph goes through Client.run, the only place that sends anything again. Nobody above loops.
 //   - A request that is not idempotent is sent again only where it is certain that the first one was not carried out;
 //     otherwise its error is ErrMayHaveHappened.
-//   - No request leaves for another host than BaseURL's, whatever a link says, and no redirect is followed.
+//   - No request with a token leaves for another host than BaseURL's, whatever a link says, and no redirect is followed. Parts of
+//     a file go to the host that an upload session names, without a token.
 //   - A list is all of its pages or an error: a body without "value" is never an empty list.
 //   - No access token, refresh token, client secret, header or query is in an error or in a log line.
 package graph
@@ -138,6 +139,15 @@ func (c *Client) ownLink(link string) error {
 	}
 	u, err := url.Parse(link)
 	if err != nil || u.User != nil || u.Scheme != base.Scheme || !strings.EqualFold(hostPort(u), hostPort(base)) {
+		return ErrForeignLink
+	}
+	return nil
+}
+
+// uploadLink refuses the address of an upload session that would send a file in the clear, other than to the configured Graph.
+func (c *Client) uploadLink(link string) error {
+	u, err := url.Parse(link)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && c.ownLink(link) != nil {
 		return ErrForeignLink
 	}
 	return nil

@@ -80,7 +80,7 @@ func TestWhatMayBeRepeated(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, batched %v", tt.name, batched), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var faults atomic.Int64
-					sim := &graphsim.Server{Fault: func(r *http.Request) *graphsim.Fault {
+					sim := &graphsim.Server{Writing: graphsim.Writing{Duplicates: graphsim.DuplicateAsIfMade}, Fault: func(r *http.Request) *graphsim.Fault {
 						if r.Method != "POST" || !strings.HasSuffix(r.URL.Path, "/me/events") || faults.Add(1) > 1 {
 							return nil
 						}
@@ -120,7 +120,7 @@ func TestLostBatchRepeatsWhatMayBe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var faults atomic.Int64
-				sim := &graphsim.Server{Fault: func(r *http.Request) *graphsim.Fault {
+				sim := &graphsim.Server{Writing: graphsim.Writing{Duplicates: graphsim.DuplicateAsIfMade}, Fault: func(r *http.Request) *graphsim.Fault {
 					if strings.HasSuffix(r.URL.Path, "/$batch") && faults.Add(1) == 1 {
 						return &fault
 					}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,13 @@ type request struct {
 	// first may be the reason.
 	idempotent bool
 
+	// upload: the body is a part of a file, these octets of it ("bytes 0-99/5000"), and url that of an upload session, at another
+	// host than BaseURL's: it goes there without the token, since the address holds its own.
+	upload string
+	// open: the body of a 2xx answer is not read but kept in opened, for the caller to read and to close.
+	open   bool
+	opened *http.Response
+
 	cursor bool              // url holds a delta or skip token: see IsSyncStateLost
 	one    bool              // a 404 is about the one thing that was asked for, whatever its code
 	relent func(*Error) bool // after a final refusal, makes it ask for less where there is less to ask for; nil: there is not
@@ -48,9 +56,21 @@ type request struct {
 	failed  int    // answers that it was to be sent again for
 	lost    int    // batches in a row that failed as a whole, with it in them or behind them
 	waited  time.Duration
-	renewed bool // its token was refused once
-	doubt   bool // it may have been carried out, though no answer says so
-	again   bool // it is in the next pass
+	renewed bool        // its token was refused once
+	doubt   bool        // it may have been carried out, though no answer says so
+	again   bool        // it is in the next pass
+	answer  http.Header // of the 2xx
+}
+
+// openBody is the body of an answer that the caller reads. The mailbox's slot is taken until it is closed.
+type openBody struct {
+	io.ReadCloser
+	done func()
+}
+
+func (b *openBody) Close() error {
+	defer b.done()
+	return b.ReadCloser.Close()
 }
 
 // run sends requests until each has its answer or its final error. It is the only loop that sends anything again: send
@@ -60,7 +80,7 @@ func (c *Client) run(ctx context.Context, all []*request, send func(context.Cont
 	var todo []*request
 	for _, r := range all {
 		if r.err == nil {
-			if err := c.ownLink(r.url); err != nil {
+			if err := c.mayGo(r); err != nil {
 				r.err = fmt.Errorf("%s: %w", r.op, err)
 				continue
 			}
@@ -79,11 +99,22 @@ func (c *Client) run(ctx context.Context, all []*request, send func(context.Cont
 }
 
 // do is run for one request that goes alone.
-func (c *Client) do(ctx context.Context, r request) error {
-	c.run(ctx, []*request{&r}, func(ctx context.Context, _ []*request) {
-		r.err = c.attempt(ctx, &r, 1)
+func (c *Client) do(ctx context.Context, r request) error { return c.doThis(ctx, &r) }
+
+// doThis is do for those that want more of the request than its error.
+func (c *Client) doThis(ctx context.Context, r *request) error {
+	c.run(ctx, []*request{r}, func(ctx context.Context, _ []*request) {
+		r.err = c.attempt(ctx, r, 1)
 	})
 	return r.err
+}
+
+// mayGo refuses a request that would carry something elsewhere than it belongs.
+func (c *Client) mayGo(r *request) error {
+	if r.upload != "" {
+		return c.uploadLink(r.url)
+	}
+	return c.ownLink(r.url)
 }
 
 // again returns those of the requests just sent that are to be sent once more, in their order, when it is time to: at
@@ -203,14 +234,29 @@ func (c *Client) attempt(ctx context.Context, r *request, weight int64) error {
 	if err := c.Gate.enter(ctx, r.op, weight, orDefault(c.MaxWait, defaultMaxWait)); err != nil {
 		return err
 	}
-	defer c.Gate.leave(weight)
-
-	token, err := c.Tokens.Token(ctx)
-	if err != nil {
-		return err
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(orDefault(c.Timeout, defaultTimeout), func() { cancel(context.DeadlineExceeded) })
+	done := func() {
+		late.Stop()
+		cancel(nil)
+		c.Gate.leave(weight)
 	}
-	ctx, cancel := context.WithTimeout(ctx, orDefault(c.Timeout, defaultTimeout))
-	defer cancel()
+	defer func() {
+		if r.opened == nil {
+			done()
+			return
+		}
+		late.Stop()
+		r.opened.Body = &openBody{r.opened.Body, sync.OnceFunc(done)}
+	}()
+
+	token := ""
+	if r.upload == "" {
+		var err error
+		if token, err = c.Tokens.Token(ctx); err != nil {
+			return err
+		}
+	}
 	var conn connecting
 	req, err := c.httpRequest(httptrace.WithClientTrace(ctx, conn.trace()), r, token)
 	if err != nil {
@@ -221,10 +267,15 @@ func (c *Client) attempt(ctx context.Context, r *request, weight int64) error {
 	}
 	r.token = token
 	began := time.Now()
-	status, header, answer, err := c.exchange(req)
+	status, header, answer, err := c.exchange(req, r)
 	e := &Error{Op: r.op, Status: status, ClientRequestID: req.Header.Get("Client-Request-Id"), RequestID: header.Get("Request-Id")}
 	switch {
+	case r.opened != nil:
+		e = nil
 	case err != nil:
+		if context.Cause(ctx) == context.DeadlineExceeded {
+			err = context.DeadlineExceeded
+		}
 		e.Status, e.garbled, e.unsent = 0, true, conn.failed(err)
 		e.Message, e.obstacle = connectionTrouble(err)
 	case len(answer) > maxBody:
@@ -253,8 +304,12 @@ func (c *Client) httpRequest(ctx context.Context, r *request, token string) (*ht
 	if err != nil {
 		return nil, fmt.Errorf("%s: the address is not a URL", r.op)
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Accept", "application/json")
+	if r.upload == "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if !r.open {
+		req.Header.Set("Accept", "application/json")
+	}
 	req.Header.Set("User-Agent", orDefault(c.UserAgent, "outbridge"))
 	req.Header.Set("Client-Request-Id", uuid.NewString())
 	for name, value := range r.header() {
@@ -272,17 +327,25 @@ func (r *request) header() map[string]string {
 	if r.ifMatch != "" {
 		h["If-Match"] = r.ifMatch
 	}
-	if r.body != nil {
+	switch {
+	case r.body == nil:
+	case r.upload != "":
+		h["Content-Type"], h["Content-Range"] = "application/octet-stream", r.upload
+	default:
 		h["Content-Type"] = "application/json"
 	}
 	return h
 }
 
-// exchange sends req and reads up to maxBody+1 bytes of the answer.
-func (c *Client) exchange(req *http.Request) (int, http.Header, []byte, error) {
+// exchange sends req and reads up to maxBody+1 bytes of the answer, of a good one to r.open none.
+func (c *Client) exchange(req *http.Request, r *request) (int, http.Header, []byte, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return 0, nil, nil, err
+	}
+	if r.open && resp.StatusCode == http.StatusOK {
+		r.opened = resp
+		return resp.StatusCode, resp.Header, nil, nil
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
@@ -295,6 +358,7 @@ func (r *request) read(e *Error, header http.Header, body []byte) *Error {
 		e.read(header, body)
 		return e
 	}
+	r.answer = header
 	if err := r.decode(bytes.TrimPrefix(body, utf8BOM)); err != nil {
 		e.garbled, e.Message, e.obstacle = true, oneLine(err.Error()), obstacle(e.Status, body)
 		return e

@@ -158,7 +158,8 @@ func Schema() int64 {
 
 // Restore puts a copy of the backup from in the place of the database at path, which nobody may serve meanwhile, and
 // returns where the database that was there lies now, "" if there was none. The backup is checked first. Every calendar
-// gets a new epoch: its revs begin again from an earlier one, so what clients know of later ones must not count.
+// gets a new epoch: its revs begin again from an earlier one, so what clients know of later ones must not count. Writes that were
+// under way then are not taken up again.
 func Restore(ctx context.Context, from, path string) (aside string, err error) {
 	if _, err := Check(ctx, from); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
@@ -172,7 +173,7 @@ func Restore(ctx context.Context, from, path string) (aside string, err error) {
 	if err := vacuumInto(ctx, from, part.Name()); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
 	}
-	if err := newEpochs(ctx, part.Name()); err != nil {
+	if err := beginAgain(ctx, part.Name()); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
 	}
 	if err := part.Sync(); err != nil {
@@ -196,7 +197,8 @@ func Restore(ctx context.Context, from, path string) (aside string, err error) {
 	return aside, syncDir(path)
 }
 
-func newEpochs(ctx context.Context, path string) error {
+// beginAgain makes a restored database one that clients do not take for the one that they knew, and that repeats no write.
+func beginAgain(ctx context.Context, path string) error {
 	db, err := openFile(path, "rw")
 	if err != nil {
 		return err
@@ -206,6 +208,19 @@ func newEpochs(ctx context.Context, path string) error {
 	rand.Read(seed)
 	// The id keeps the epochs of two calendars apart.
 	_, err = db.ExecContext(ctx, `UPDATE calendar SET epoch = ? || 'c' || id`, hex.EncodeToString(seed))
+	if err != nil {
+		return err
+	}
+	return endIntents(ctx, db)
+}
+
+// endIntents ends what was not done when a backup was made: it may have been since, and nobody is to be mailed twice.
+func endIntents(ctx context.Context, db *sql.DB) error {
+	var kept bool
+	err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'intent')`).Scan(&kept)
+	if err == nil && kept {
+		_, err = db.ExecContext(ctx, `UPDATE intent SET state = ? WHERE state = ?`, bridge.IntentUnknown, bridge.IntentOpen)
+	}
 	return err
 }
 

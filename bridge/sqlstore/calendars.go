@@ -16,14 +16,15 @@ import (
 
 const calendarColumns = `id, account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position,
 	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, way, audited, audit_found, audit_again, audit_due,
-	rendering, epoch, rev, modified`
+	rendering, written, fenced, versioned, epoch, rev, modified`
 
 func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var c bridge.Calendar
 	var graphID string
 	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, unixTime{&c.Window.Start}, unixTime{&c.Window.End}, unixTime{&c.Checked},
-		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Rendering, &c.Epoch, &c.Rev, unixTime{&c.Modified})
+		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Rendering,
+		&c.Written, unixTime{&c.Fenced}, &c.Versioned, &c.Epoch, &c.Rev, unixTime{&c.Modified})
 	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
 	return c, err
 }
@@ -219,12 +220,16 @@ func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, f bridge.Fau
 func (s *Store) Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error) {
 	var c bridge.Counts
 	err := s.read.row(ctx, `
-		SELECT (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind IN ('single', 'master', 'orphan')),
-		       (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind = 'master'),
+		WITH unread AS (SELECT id FROM series INDEXED BY series_unread WHERE calendar_id = ?1 AND unread = 1),
+			unmastered AS (SELECT count(*) AS n FROM unread WHERE EXISTS (SELECT 1 FROM event WHERE calendar_id = ?1 AND series = unread.id)
+				AND NOT EXISTS (SELECT 1 FROM event WHERE calendar_id = ?1 AND event.id = unread.id))
+		SELECT (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind IN ('single', 'master', 'orphan')) + (SELECT n FROM unmastered),
+		       (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind = 'master') + (SELECT n FROM unmastered),
 		       (SELECT count(*) FROM object WHERE calendar_id = ?1 AND deleted = 0),
 		       (SELECT coalesce(sum(loss_count), 0) FROM series WHERE calendar_id = ?1),
-		       (SELECT count(*) FROM series WHERE calendar_id = ?1 AND losses LIKE '%"field":"recurrence"%')`, id).
-		Scan(&c.Events, &c.Series, &c.Objects, &c.Losses, &c.Adjusted)
+		       (SELECT count(*) FROM series WHERE calendar_id = ?1 AND losses LIKE '%"field":"recurrence"%'),
+		       (SELECT count(*) FROM unread)`, id).
+		Scan(&c.Events, &c.Series, &c.Objects, &c.Losses, &c.Adjusted, &c.Unread)
 	if err != nil {
 		return c, fmt.Errorf("counts: %w", err)
 	}

@@ -133,14 +133,30 @@ func (s *Store) Marked(ctx context.Context, id bridge.CalendarID, stage int, aft
 		SELECT id, stage, listed, unread FROM series INDEXED BY series_stage
 		WHERE calendar_id = ? AND stage = ? AND stage > 0 AND id > ? ORDER BY id LIMIT ?`,
 		id, stage, after, limit)
-	list, err := collect(rows, err, func(r *sql.Rows) (m bridge.Mark, err error) {
-		err = r.Scan(&m.Series, &m.Stage, &m.Complete, &m.Unread)
-		return m, err
-	})
+	list, err := collect(rows, err, scanMark)
 	if err != nil {
 		return nil, fmt.Errorf("list marked series: %w", err)
 	}
 	return list, nil
+}
+
+func scanMark(r *sql.Rows) (m bridge.Mark, err error) {
+	err = r.Scan(&m.Series, &m.Stage, &m.Complete, &m.Unread)
+	return m, err
+}
+
+func (s *Store) MarksOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Mark, error) {
+	rows, err := s.read.query(ctx, `
+		SELECT id, stage, listed, unread FROM series WHERE calendar_id = ? AND id IN (SELECT value FROM json_each(?))`, id, ids(series))
+	list, err := collect(rows, err, scanMark)
+	if err != nil {
+		return nil, fmt.Errorf("find marks: %w", err)
+	}
+	all := make(map[graph.EventID]bridge.Mark, len(list))
+	for _, m := range list {
+		all[m.Series] = m
+	}
+	return all, nil
 }
 
 func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int) (int, error) {
@@ -156,7 +172,7 @@ func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int
 func (s *Store) Unread(ctx context.Context, id bridge.CalendarID, after graph.EventID, limit int) ([]graph.EventID, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT id FROM series INDEXED BY series_unread WHERE calendar_id = ?1 AND unread = 1 AND stage = 0 AND id > ?2
-		  AND EXISTS (SELECT 1 FROM event WHERE event.calendar_id = ?1 AND event.id = series.id AND kind = 'master')
+		  AND EXISTS (SELECT 1 FROM event WHERE event.calendar_id = ?1 AND event.series = series.id AND kind IN ('master', 'occurrence', 'exception'))
 		ORDER BY id LIMIT ?3`, id, after, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
 		err = r.Scan(&id)

@@ -61,6 +61,35 @@ func (s *Store) Past(ctx context.Context, id bridge.CalendarID, series graph.Eve
 	return p, nil
 }
 
+func (s *Store) Copied(ctx context.Context, id bridge.AccountID) (map[string]bridge.Past, error) {
+	// Which they are, an index tells alone.
+	rows, err := s.read.query(ctx, `
+		WITH own AS (SELECT id FROM calendar WHERE account_id = ?1),
+			copied AS (SELECT uid FROM (
+				SELECT uid FROM object WHERE calendar_id IN (SELECT id FROM own) UNION ALL SELECT uid FROM past WHERE account_id = ?1)
+				GROUP BY uid HAVING count(*) > 1)
+		SELECT uid, max(sequence), max(stamp) FROM (
+			SELECT o.uid, o.sequence, o.stamp FROM copied CROSS JOIN own CROSS JOIN object o ON o.calendar_id = own.id AND o.uid = copied.uid
+			UNION ALL SELECT past.uid, sequence, stamp FROM copied CROSS JOIN past ON account_id = ?1 AND past.uid = copied.uid)
+		GROUP BY uid`, id)
+	type one struct {
+		uid string
+		bridge.Past
+	}
+	list, err := collect(rows, err, func(r *sql.Rows) (o one, err error) {
+		err = r.Scan(&o.uid, &o.Sequence, unixTime{&o.Stamp})
+		return o, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find copies: %w", err)
+	}
+	all := make(map[string]bridge.Past, len(list))
+	for _, o := range list {
+		all[o.uid] = o.Past
+	}
+	return all, nil
+}
+
 func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph.EventID, uid string) (bool, error) {
 	var taken bool
 	err := s.read.row(ctx, `
@@ -94,17 +123,18 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 			if err != nil {
 				return err
 			}
-			o := d.Object
-			if o == nil {
-				continue
-			}
-			_, err = t.exec(ctx, `
+			for _, o := range []*bridge.Object{d.Left, d.Object} {
+				if o == nil {
+					continue
+				}
+				_, err = t.exec(ctx, `
 				INSERT OR REPLACE INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted, len(o.Data),
-				notNil(o.Data))
-			if err != nil {
-				return err
+					id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted, len(o.Data),
+					notNil(o.Data))
+				if err != nil {
+					return err
+				}
 			}
 		}
 		// A series without rows has nothing left to say.
@@ -166,6 +196,10 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 		if n == 0 {
 			return nil
 		}
+		var versioned bool
+		if err := t.row(ctx, `SELECT versioned FROM calendar WHERE id = ?`, id).Scan(&versioned); err != nil {
+			return err
+		}
 		for done, after := int64(0), ""; done < n; {
 			// One statement keeps what it replaces until it ends, and its rows while it sorts them.
 			var upTo string
@@ -175,6 +209,12 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 				id, ids(series), at.Unix(), after, publishStep).Scan(&upTo, &m)
 			if err != nil {
 				return err
+			}
+			if versioned {
+				names := `SELECT name FROM staged WHERE ` + which + ` AND name > ?4 AND name <= ?5`
+				if err := keepVersions(ctx, t, names, []any{id, ids(series), at.Unix(), after, upTo}, at); err != nil {
+					return err
+				}
 			}
 			_, err = t.exec(ctx, `
 				INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
@@ -204,6 +244,20 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 	return changed, removed, nil
 }
 
+const (
+	objectColumns  = `calendar_id, name, rev, series, uid, etag, sequence, stamp, modified, first_start, last_end, size, deleted`
+	versionColumns = `calendar_id, name, rev, series, uid, etag, sequence, stamp, modified, first_start, last_end, size, 0`
+)
+
+func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
+	into := []any{&o.Calendar, &o.Name, &o.Rev, &o.Series, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.Modified},
+		unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Deleted}
+	if withData {
+		into = append(into, &o.Data)
+	}
+	return o, row.Scan(into...)
+}
+
 const listColumns = `name, etag, rev, modified, first_start, last_end, deleted, size`
 
 func scanObject(row scanner, withData bool) (bridge.Object, error) {
@@ -216,8 +270,8 @@ func scanObject(row scanner, withData bool) (bridge.Object, error) {
 }
 
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
-	o, err := scanObject(s.read.row(ctx, `
-		SELECT `+listColumns+`, data FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`, id, name), true)
+	o, err := scanWhole(s.read.row(ctx, `
+		SELECT `+objectColumns+`, data FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`, id, name), true)
 	if err != nil {
 		return o, fmt.Errorf("object %s: %w", name, notFound(err))
 	}

@@ -64,6 +64,8 @@ var _ interface {
 	bridge.AdministratorStore
 	bridge.PageStore
 	bridge.TicketStore
+	bridge.WriteStore
+	bridge.WrittenStore
 } = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program

@@ -62,6 +62,8 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 				one.Level, one.Word = "wait", "First sync"
 			case !c.Lacks().IsZero():
 				one.Level, one.Word, v.incomplete = "wait", "Incomplete", true
+			case one.Unread > 0:
+				one.Level, one.Word = "wait", "Outlook does not show every event"
 			}
 			v.Calendars = append(v.Calendars, one)
 		}

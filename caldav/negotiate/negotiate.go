@@ -16,8 +16,12 @@ type Tags []string
 
 // IfMatch reads the header of that name; nil where it is not there or empty. One that has something else than tags is a
 // condition that nothing meets: its client means to change a state that it knows, and must not overwrite another.
-func IfMatch(h http.Header) Tags {
-	fields := h["If-Match"]
+func IfMatch(h http.Header) Tags { return required(h["If-Match"]) }
+
+// Required reads another header that is a condition as If-Match is; its name is in canonical form.
+func Required(h http.Header, name string) Tags { return required(h[name]) }
+
+func required(fields []string) Tags {
 	tags := readTags(fields)
 	if tags == nil && strings.TrimSpace(strings.Join(fields, "")) != "" {
 		return Tags{noTag}
@@ -46,6 +50,22 @@ func (t Tags) Has(etag string) bool {
 		}
 		return true
 	})
+}
+
+// Bare is the list without the suffixes of content codings. It is nil where the list is.
+func (t Tags) Bare() []string {
+	if t == nil {
+		return nil
+	}
+	bare := make([]string, len(t))
+	for i, tag := range t {
+		coded := true
+		for coded {
+			tag, coded = uncoded(tag)
+		}
+		bare[i] = tag
+	}
+	return bare
 }
 
 // codingSuffixes are what servers append to the tag of an answer that is compressed: Apache "-gzip" and "-br", Caddy

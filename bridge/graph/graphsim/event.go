@@ -33,6 +33,8 @@ type Event struct {
 	Response      string             // the owner's answer; "": organizer, none (an appointment) or notResponded
 	ResponseTime  time.Time          // zero: 0001-01-01T00:00:00Z, as it is most often
 	HideAttendees bool
+	NoResponse    bool // responseRequested is false
+	NoProposals   bool // allowNewTimeProposals is false
 
 	ShowAs          string // "": busy, or free for an all-day event
 	Sensitivity     string // "": normal
@@ -45,6 +47,9 @@ type Event struct {
 	JoinURL         string // a Teams meeting
 	ICalUID         string // of an invitation that came from elsewhere; "": a global object id
 	TransactionID   string
+
+	// Properties are the singleValueExtendedProperties, by their ids ("String {…} Name …").
+	Properties map[string]string
 
 	// Extra holds properties that are set verbatim over the generated JSON: odd values, nil for null.
 	// Occurrences and new exceptions take over those of their master, except those that say what it is
@@ -61,6 +66,7 @@ func (e Event) clone() Event {
 	e.Attendees = slices.Clone(e.Attendees)
 	e.Categories = slices.Clone(e.Categories)
 	e.Extra = maps.Clone(e.Extra)
+	e.Properties = maps.Clone(e.Properties)
 	if e.Recurrence != nil {
 		r := *e.Recurrence
 		r.Pattern.DaysOfWeek = slices.Clone(r.Pattern.DaysOfWeek)
@@ -115,8 +121,22 @@ type item struct {
 	cancelled  map[time.Time]bool
 	created    time.Time
 	modified   time.Time
-	version    uint64 // of the last change
+	version    uint64                     // of the last change
+	quiet      uint64                     // changes of the change key that no delta tells of
+	own        map[time.Time]stamp        // of exceptions
+	files      map[time.Time][]attachment // of the event, and of its exceptions by their days
+	sent       bool                       // invitations to it have been mailed
+	theirs     *Event                     // what the organizer last sent; nil: it was not an invitation
 }
+
+// A stamp says when an exception was last changed.
+type stamp struct {
+	version  uint64
+	modified time.Time
+}
+
+// key is what the change key is of.
+func (x *item) key() uint64 { return x.version + x.quiet<<40 }
 
 // A view is what Graph shows of one event at one moment. It stays as it is when the event is edited.
 type view struct {
@@ -149,8 +169,14 @@ func (x *item) set(e Event) error {
 	}
 	if reflect.DeepEqual(old.times(), e.times()) {
 		x.ev = e
+		x.flow(old)
 		return nil
 	}
+	return x.reset(e)
+}
+
+// reset takes over an event with its times.
+func (x *item) reset(e Event) error {
 	var series *expansion
 	if e.Recurrence != nil {
 		series = newExpansion(newRule(*e.Recurrence, e.Start, x.cal.mailbox.server.Skip29))
@@ -161,9 +187,32 @@ func (x *item) set(e Event) error {
 		e.moveTo(first)
 	}
 	x.ev, x.loc, x.series = e, x.cal.mailbox.zoneOf(e), series
-	x.exceptions, x.cancelled = map[time.Time]Event{}, map[time.Time]bool{}
+	x.exceptions, x.cancelled, x.own = map[time.Time]Event{}, map[time.Time]bool{}, map[time.Time]stamp{}
+	x.files = map[time.Time][]attachment{{}: x.files[time.Time{}]}
 	x.gen++
 	return nil
+}
+
+// flow gives exceptions what has changed of the master, but for what they have otherwise themselves.
+func (x *item) flow(old Event) {
+	was, is := reflect.ValueOf(old), reflect.ValueOf(x.ev)
+	for day, e := range x.exceptions {
+		e, changed := e.clone(), false
+		v := reflect.ValueOf(&e).Elem()
+		for i := range v.NumField() {
+			switch name := v.Type().Field(i).Name; {
+			case name == "Start", name == "End", name == "Zone", name == "EndZone", name == "RealZone", name == "AllDay", name == "Recurrence", name == "Extra":
+			case reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()):
+			case reflect.DeepEqual(v.Field(i).Interface(), was.Field(i).Interface()):
+				v.Field(i).Set(is.Field(i))
+				changed = true
+			}
+		}
+		if changed {
+			x.exceptions[day] = e.clone()
+			delete(x.own, day)
+		}
+	}
 }
 
 // moveTo puts the event on another day.
@@ -180,7 +229,7 @@ func (e Event) times() Event {
 
 // self is the view of the single event or master.
 func (x *item) self() view {
-	v := view{ref: x.ref, kind: graph.SingleInstance, ev: x.ev, created: x.created, modified: x.modified, version: x.version}
+	v := view{ref: x.ref, kind: graph.SingleInstance, ev: x.ev, created: x.created, modified: x.modified, version: x.key()}
 	if x.series != nil {
 		v.kind = graph.SeriesMaster
 	}
@@ -198,13 +247,16 @@ func (x *item) occurrence(day time.Time) (view, bool) {
 }
 
 func (x *item) instance(day time.Time) view {
-	v := view{kind: graph.Occurrence, master: x.ref, day: day, created: x.created, modified: x.modified, version: x.version}
+	v := view{kind: graph.Occurrence, master: x.ref, day: day, created: x.created, modified: x.modified, version: x.key()}
 	start := onDate(day, x.ev.Start)
 	v.ref = x.ref
 	v.orig = instant(start, x.loc)
 	loc := x.loc
 	if e, ok := x.exceptions[day]; ok {
 		v.kind, v.ev = graph.Exception, e
+		if own, ok := x.own[day]; ok {
+			v.version, v.modified = own.version, own.modified
+		}
 		loc = x.cal.mailbox.zoneOf(e)
 	} else {
 		v.ev = x.ev
@@ -270,17 +322,17 @@ func (x *item) exceptionDraft(day time.Time) Event {
 }
 
 // crosses tells whether an occurrence, moved to e, would reach or pass one of its neighbours: Exchange answers
-// ErrorOccurrenceCrossingBoundary then.
-func (x *item) crosses(day time.Time, e Event) bool {
-	before, after := x.neighbours(day)
+// ErrorOccurrenceCrossingBoundary then. deleted: those that were deleted count too.
+func (x *item) crosses(day time.Time, e Event, deleted bool) bool {
+	before, after := x.neighbours(day, deleted)
 	return before != nil && (!date(e.Start).After(date(before.Start)) || e.Start.Before(before.End)) ||
 		after != nil && (!date(e.Start).Before(date(after.Start)) || e.End.After(after.Start))
 }
 
-// neighbours are the surviving occurrences before and after the one of day; nil: none.
-func (x *item) neighbours(day time.Time) (before, after *Event) {
+// neighbours are the occurrences before and after the one of day, deleted ones too or not; nil: none.
+func (x *item) neighbours(day time.Time, deleted bool) (before, after *Event) {
 	for _, d := range slices.Backward(x.series.upTo(day.AddDate(0, 0, -1))) {
-		if !x.cancelled[d] {
+		if deleted || !x.cancelled[d] {
 			e := x.instance(d).ev
 			before = &e
 			break
@@ -289,7 +341,7 @@ func (x *item) neighbours(day time.Time) (before, after *Event) {
 	for years := 1; years <= 128; years *= 2 {
 		dates := x.series.upTo(day.AddDate(years, 0, 0))
 		for _, d := range dates {
-			if d.After(day) && !x.cancelled[d] {
+			if d.After(day) && (deleted || !x.cancelled[d]) {
 				e := x.instance(d).ev
 				return before, &e
 			}

@@ -84,6 +84,8 @@ func (a response) encode() (body []byte, contentType string) {
 		return nil, ""
 	case []byte:
 		return b, "application/json"
+	case content:
+		return b, a.header.Get("Content-Type")
 	}
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
@@ -251,11 +253,14 @@ func (s *Server) serve(c *call) response {
 	if len(c.seg) > 0 && c.user == "" && strings.EqualFold(c.seg[0], "subscriptions") {
 		return c.subscriptions(c.seg[1:])
 	}
+	stale := s.Stale != nil && c.r.Method == http.MethodGet && s.Stale(c.r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := c.readPrefer(); a != nil {
 		return *a
 	}
+	s.settle()
+	defer c.stale(stale)()
 	a := c.route()
 	if len(c.prefer.applied) > 0 && a.status < 300 {
 		a = a.with("Preference-Applied", strings.Join(c.prefer.applied, ", "))

@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -101,6 +102,12 @@ type Server struct {
 	NoCalendarLink       bool     // no GET of one event says so
 	AppMailboxes         []string // addresses that an app may read in its own name (ApplicationAccessPolicy), others are answered 403; nil: all
 
+	Writing Writing // what becomes of writes
+
+	// Stale is asked before each GET is served: true shows it the mailbox as it was before the last write through Graph, as long as
+	// nothing else has happened since. It is called concurrently.
+	Stale func(r *http.Request) bool
+
 	// Webhooks sends notifications and validation requests; nil: http.DefaultTransport, without redirects.
 	Webhooks *http.Client
 	// InsecureWebhooks allows notification URLs of the form http:// at the loopback addresses.
@@ -124,6 +131,10 @@ type Server struct {
 	requests   []Request
 	violations []string
 	concurrent int
+	mails      []Mail
+	told       map[string]string // what each has last been told of each thing
+	touches    []touch
+	uploads    map[string]*upload
 }
 
 // A Fault is an answer that replaces the one of the service, or what happens to it on its way.
@@ -211,6 +222,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}
+	if token, ok := strings.CutPrefix(r.URL.Path, uploadPath); ok {
+		s.serveUpload(w, r, token, fault)
+		return
+	}
 	if path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/v1.0/"); ok {
 		s.serveGraph(w, r, path, fault)
 		return
@@ -265,6 +280,9 @@ func (a response) write(w http.ResponseWriter) {
 	}
 	if w.Header().Get("Content-Type") == "" && contentType != "" {
 		w.Header().Set("Content-Type", contentType)
+	}
+	if _, file := a.body.(content); file {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(a.status)
 	w.Write(body)

@@ -97,13 +97,15 @@ func (c *call) listEvents(of string, views []view) response {
 			return c.fail(400, "ErrorInvalidUrlQuery", err.Error())
 		}
 	}
+	expand, _ := queryValue(c.query, "$expand")
+	property, expand := expandedProperty(expand)
 	for _, name := range []string{"$search", "$expand"} {
-		if _, ok := queryValue(c.query, name); ok {
+		if _, ok := queryValue(c.query, name); ok && (name == "$search" || expand != "") {
 			return c.fail(400, "ErrorInvalidUrlQuery", fmt.Sprintf("The query parameter '%s' is not supported here.", name))
 		}
 	}
 	return cut(c, of+sel.context(), views, func(v view) map[string]any {
-		return c.render(v, shape{list: true, view: strings.HasPrefix(of, "/calendarView"), sel: sel})
+		return c.render(v, shape{list: true, view: strings.HasPrefix(of, "/calendarView"), sel: sel, property: property})
 	})
 }
 
@@ -153,6 +155,13 @@ var filterTerm = regexp.MustCompile(`(?i)^\s*([a-z/]+)\s+(eq|ge|gt|le|lt)\s+('(?
 // may want to.
 func (c *call) filter(text string) (func(view) bool, error) {
 	var tests []func(view) bool
+	if m := propertyFilter.FindStringSubmatch(text); m != nil {
+		id, value := strings.ReplaceAll(m[1], "''", "'"), strings.ReplaceAll(m[2], "''", "'")
+		return func(v view) bool {
+			have, ok := v.ev.property(id)
+			return ok && strings.EqualFold(have, value)
+		}, nil
+	}
 	for _, term := range splitAnd(text) {
 		m := filterTerm.FindStringSubmatch(term)
 		if m == nil {
@@ -206,6 +215,20 @@ func (c *call) filter(text string) (func(view) bool, error) {
 		}
 		return true
 	}, nil
+}
+
+// propertyFilter is a filter on an extended property (learn.microsoft.com/graph/api/singlevaluelegacyextendedproperty-get).
+var propertyFilter = regexp.MustCompile(`^\s*singleValueExtendedProperties/[Aa]ny\(ep:\s*ep/id eq '((?:[^']|'')*)' and ep/value eq '((?:[^']|'')*)'\)\s*$`)
+
+var propertyExpansion = regexp.MustCompile(`,?singleValueExtendedProperties\(\$filter=id eq '((?:[^']|'')*)'\)`)
+
+// expandedProperty takes the extended property out of a $expand.
+func expandedProperty(expand string) (id, rest string) {
+	m := propertyExpansion.FindStringSubmatch(expand)
+	if m == nil {
+		return "", expand
+	}
+	return strings.ReplaceAll(m[1], "''", "'"), strings.Trim(strings.Replace(expand, m[0], "", 1), ",")
 }
 
 var andWord = regexp.MustCompile(`(?i)\s+and\s+`)

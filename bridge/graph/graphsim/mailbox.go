@@ -28,10 +28,13 @@ type Mailbox struct {
 	tag      string // part of every id
 	filler   string
 	cals     []*Calendar      // the default one first
-	made     int              // calendars ever made
+	numbers  int              // calendars ever made
 	items    []*item          // by number - 1; nil: deleted
 	groups   []*CalendarGroup // the standard one first
 	colors   []category
+	deleted  map[int]time.Time      // when events went to the deleted items, by number
+	made     map[string]transaction // by transactionId
+	last     *moment                // before the last write through Graph; nil: there was another change since
 	inflight int
 	pause    pause
 }
@@ -48,6 +51,8 @@ type Calendar struct {
 	canEdit bool
 	group   *CalendarGroup
 	shared  map[*Mailbox]bool // whose owners may read it
+	editors map[*Mailbox]bool // and those of them that may write
+	private bool              // others are not shown private events
 	sharer  *Mailbox          // who has shared it into this mailbox; nil: it is the mailbox's own
 	removed bool
 	items   map[int]*item
@@ -127,8 +132,8 @@ func (m *Mailbox) AddCalendar(name, hexColor string) *Calendar {
 }
 
 func (m *Mailbox) addCalendar(name, hexColor string, group *CalendarGroup) *Calendar {
-	m.made++
-	c := &Calendar{mailbox: m, n: m.made, name: name, hex: hexColor, canEdit: true, group: group, items: map[int]*item{}}
+	m.numbers++
+	c := &Calendar{mailbox: m, n: m.numbers, name: name, hex: hexColor, canEdit: true, group: group, items: map[int]*item{}}
 	c.id = calendarID(m, c.n)
 	m.cals = append(m.cals, c)
 	return c
@@ -138,9 +143,14 @@ func (m *Mailbox) addCalendar(name, hexColor string, group *CalendarGroup) *Cale
 func (m *Mailbox) RemoveCalendar(c *Calendar) {
 	m.server.mu.Lock()
 	defer m.server.mu.Unlock()
+	m.drop(c)
+}
+
+// drop deletes a calendar, and reports whether it could: the default one stays.
+func (m *Mailbox) drop(c *Calendar) bool {
 	i := slices.Index(m.cals, c)
 	if i < 1 {
-		return
+		return false
 	}
 	m.cals = slices.Delete(m.cals, i, i+1)
 	c.removed = true
@@ -149,6 +159,7 @@ func (m *Mailbox) RemoveCalendar(c *Calendar) {
 		m.items[n-1] = nil
 	}
 	clear(c.items)
+	return true
 }
 
 // AddCategory adds a master category; the colour is "none" or "preset0" to "preset24".
@@ -213,6 +224,7 @@ func (s *Server) bump(x *item) {
 	s.version++
 	x.version, x.cal.version = s.version, s.version
 	x.modified = s.now().UTC()
+	x.cal.mailbox.last = nil
 }
 
 // find looks an event up by either of its ids or by an OID. Of an occurrence or exception it also returns the
@@ -275,7 +287,27 @@ func (c *Calendar) Change(id graph.EventID, edit func(*Event)) error {
 	if err != nil {
 		return err
 	}
-	return x.edit(day, edit)
+	return x.revise(day, edit)
+}
+
+// revise is an edit of a person's: Outlook mails what it mails.
+func (x *item) revise(day time.Time, edit func(*Event)) error {
+	before := x.at(day)
+	if err := x.edit(day, edit); err != nil {
+		return err
+	}
+	if x.sent {
+		x.announce(day, before, x.at(day), true, nil, "")
+	}
+	return nil
+}
+
+// at is the event or its occurrence of a day, as it is now.
+func (x *item) at(day time.Time) Event {
+	if day.IsZero() {
+		return x.ev
+	}
+	return x.instance(day).ev
 }
 
 func (x *item) edit(day time.Time, edit func(*Event)) error {
@@ -291,13 +323,19 @@ func (x *item) edit(day time.Time, edit func(*Event)) error {
 		e = e.clone()
 		e.Recurrence = nil
 		e.normalize()
-		if x.crosses(day, e) {
+		if x.crosses(day, e, false) {
 			return ErrCrossing
 		}
-		x.exceptions[day] = e
+		x.setException(day, e)
 	}
 	x.update()
 	return nil
+}
+
+func (x *item) setException(day time.Time, e Event) {
+	x.exceptions[day] = e
+	s := x.cal.mailbox.server
+	x.own[day] = stamp{s.version + 1, s.now().UTC()} // of the update that follows
 }
 
 // update makes a new version of an item and tells the subscribers.
@@ -309,17 +347,18 @@ func (x *item) update() {
 // ChangeOccurrence edits one occurrence, named by its original date (yyyy-mm-dd in the series' zone), which
 // makes it an exception. It must not reach or pass the occurrences before and after it: ErrCrossing.
 func (c *Calendar) ChangeOccurrence(master graph.EventID, day string, edit func(*Event)) error {
-	return c.onOccurrence(master, day, func(x *item, d time.Time) error { return x.edit(d, edit) })
+	return c.onOccurrence(master, day, func(x *item, d time.Time) error { return x.revise(d, edit) })
 }
 
 // CancelOccurrence removes one occurrence as its organizer or attendee does: it goes to cancelledOccurrences,
 // and a delta shows no tombstone for it.
 func (c *Calendar) CancelOccurrence(master graph.EventID, day string) error {
-	return c.onOccurrence(master, day, func(x *item, d time.Time) error { x.cancel(d); return nil })
+	return c.onOccurrence(master, day, func(x *item, d time.Time) error { x.discard(d); return nil })
 }
 
 func (x *item) cancel(day time.Time) {
 	delete(x.exceptions, day)
+	delete(x.own, day)
 	x.cancelled[day] = true
 	x.update()
 }
@@ -365,8 +404,16 @@ func (c *Calendar) Delete(id graph.EventID) error {
 	if err != nil {
 		return err
 	}
-	x.remove(day)
+	x.discard(day)
 	return nil
+}
+
+// discard is a person's removal.
+func (x *item) discard(day time.Time) {
+	if x.sent {
+		x.cal.mailbox.server.mail(x, day, MailCancellation, addresses(x.at(day).Attendees), "")
+	}
+	x.remove(day)
 }
 
 func (x *item) remove(day time.Time) {
@@ -410,8 +457,22 @@ func (c *Calendar) Move(id graph.EventID, to *Calendar) error {
 
 // Respond sets the owner's answer to an event, a series or one occurrence: none, organizer,
 // tentativelyAccepted, accepted, declined or notResponded.
+// An organizer on this server is told.
 func (c *Calendar) Respond(id graph.EventID, response string) error {
-	return c.Change(id, func(e *Event) { e.answer(response, c.mailbox.server.now()) })
+	s := c.mailbox.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x, day, err := c.in(id)
+	if err != nil {
+		return err
+	}
+	if err := x.edit(day, func(e *Event) { e.answer(response, s.now()) }); err != nil {
+		return err
+	}
+	if x.theirs != nil {
+		s.reply(x, day, response, "")
+	}
+	return nil
 }
 
 func (e *Event) answer(response string, at time.Time) {
@@ -454,6 +515,7 @@ func (c *Calendar) Instances(from, to time.Time) []Instance {
 	s := c.mailbox.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.settle()
 	var all []Instance
 	wide := window{from.AddDate(0, 0, -2), to.AddDate(0, 0, 2)}
 	for _, x := range c.items {

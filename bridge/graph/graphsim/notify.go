@@ -105,7 +105,7 @@ func (s *Server) notify(x *item, change string) {
 		path := "Users/" + sub.mailbox.userID() + "/Events/" + id
 		data := map[string]any{"@odata.type": "#Microsoft.Graph.Event", "@odata.id": path, "id": id}
 		if change != "deleted" {
-			data["@odata.etag"] = `W/"` + changeKey(sub.mailbox, x.version) + `"`
+			data["@odata.etag"] = `W/"` + changeKey(sub.mailbox, x.key()) + `"`
 		}
 		n := sub.notification()
 		n["changeType"], n["resource"], n["resourceData"] = change, path, data

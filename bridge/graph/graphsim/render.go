@@ -18,6 +18,8 @@ type shape struct {
 	view   bool      // calendarView, whose $select cannot name the dates of creation and change
 	delta  bool      // a delta
 	sel    selection // nil: all
+
+	property string // the id of an extended property that is expanded; "": none
 }
 
 const (
@@ -27,13 +29,13 @@ const (
 
 // render makes the JSON of an event.
 func (c *call) render(v view, sh shape) map[string]any {
-	m, e, imm := v.cal.mailbox, v.ev, c.prefer.immutable
+	m, owner, e, imm := v.cal.mailbox, v.cal.owner(), v.ev, c.prefer.immutable
 	id := v.id(imm)
-	own := e.Organizer.Address == "" || strings.EqualFold(e.Organizer.Address, m.address)
+	own := e.organizedBy(owner)
 	key := changeKey(m, v.version)
 	organizer := e.Organizer
 	if organizer == (graph.EmailAddress{}) {
-		organizer = graph.EmailAddress{Name: m.name, Address: m.address}
+		organizer = graph.EmailAddress{Name: owner.name, Address: owner.address}
 	}
 	zoneName := cmp.Or(e.Zone, m.zone)
 	j := map[string]any{
@@ -57,15 +59,15 @@ func (c *call) render(v view, sh shape) map[string]any {
 		"isAllDay":                   e.AllDay,
 		"isCancelled":                e.Cancelled,
 		"isOrganizer":                own,
-		"responseRequested":          true,
+		"responseRequested":          !e.NoResponse,
 		"seriesMasterId":             nil,
-		"showAs":                     cmp.Or(e.ShowAs, map[bool]string{true: "free", false: "busy"}[e.AllDay]),
+		"showAs":                     e.showAs(),
 		"type":                       v.kind,
 		"webLink":                    "https://outlook.office365.com/owa/?itemid=" + url.QueryEscape(string(v.id(false))) + "&exvsurl=1&path=/calendar/item",
 		"onlineMeetingUrl":           nil,
 		"isOnlineMeeting":            e.JoinURL != "",
 		"onlineMeetingProvider":      "unknown",
-		"allowNewTimeProposals":      true,
+		"allowNewTimeProposals":      !e.NoProposals,
 		"occurrenceId":               nil,
 		"isDraft":                    e.Draft,
 		"hideAttendees":              e.HideAttendees,
@@ -75,7 +77,7 @@ func (c *call) render(v view, sh shape) map[string]any {
 		"body":                       c.bodyJSON(e.Body),
 		"start":                      c.timeJSON(v.start, e.Start, e.AllDay),
 		"end":                        c.timeJSON(v.end, e.End, e.AllDay),
-		"attendees":                  attendees(m, e, organizer, own),
+		"attendees":                  attendees(owner, e, organizer, own),
 		"organizer":                  map[string]any{"emailAddress": addressJSON(organizer)},
 	}
 	j["location"], j["locations"] = locations(e.Location)
@@ -108,6 +110,17 @@ func (c *call) render(v view, sh shape) map[string]any {
 	for _, name := range c.server.Unknown {
 		delete(j, name)
 	}
+	if c.blanks(v.cal, e) {
+		for name, blank := range map[string]any{"subject": "", "body": c.bodyJSON(""), "bodyPreview": "", "categories": []string{}, "attendees": []any{}, "hasAttachments": false} {
+			j[name] = blank
+		}
+		j["location"], j["locations"] = locations("")
+	}
+	if sh.property != "" {
+		if value, ok := e.property(sh.property); ok {
+			j["singleValueExtendedProperties"] = []any{map[string]any{"id": sh.property, "value": value}}
+		}
+	}
 	if sh.delta {
 		j["@odata.type"] = "#microsoft.graph.event"
 		if v.kind == graph.Occurrence {
@@ -117,7 +130,7 @@ func (c *call) render(v view, sh shape) map[string]any {
 	if sh.sel != nil {
 		for name := range j {
 			unselectable := sh.view && (name == "createdDateTime" || name == "lastModifiedDateTime")
-			if !strings.HasPrefix(name, "@") && name != "id" && !(sh.delta && name == "type") && (!sh.sel.has(name) || unselectable) {
+			if !strings.HasPrefix(name, "@") && name != "id" && name != "singleValueExtendedProperties" && !(sh.delta && name == "type") && (!sh.sel.has(name) || unselectable) {
 				delete(j, name)
 			}
 		}
@@ -164,6 +177,10 @@ func (c *call) timeJSON(t, day time.Time, allDay bool) map[string]any {
 			"timeZone": c.prefer.zone}
 	}
 	return map[string]any{"dateTime": shown.Format(graphTime), "timeZone": c.prefer.zone}
+}
+
+func (e Event) showAs() string {
+	return cmp.Or(e.ShowAs, map[bool]string{true: "free", false: "busy"}[e.AllDay])
 }
 
 func ownResponse(e Event, own bool) string {
@@ -279,10 +296,15 @@ func (c *call) bodyJSON(body string) map[string]any {
 	if c.prefer.text {
 		return map[string]any{"contentType": "text", "content": plainText(body)}
 	}
+	return map[string]any{"contentType": "html", "content": wholeHTML(body)}
+}
+
+// wholeHTML is a body as it is told.
+func wholeHTML(body string) string {
 	if body != "" && !strings.Contains(strings.ToLower(body), "<html") {
 		body = "<html>\r\n<head>\r\n<meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">\r\n</head>\r\n<body>\r\n" + body + "\r\n</body>\r\n</html>\r\n"
 	}
-	return map[string]any{"contentType": "html", "content": body}
+	return body
 }
 
 var (

@@ -1,7 +1,10 @@
 package graphsim
 
 import (
+	"cmp"
+	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -27,9 +30,80 @@ func (c *call) calendarsAsJSON(of *CalendarGroup) []map[string]any {
 func (c *call) calendarAsJSON(cal *Calendar) map[string]any {
 	body := cal.asJSON()
 	if c.guest() {
-		body["canEdit"], body["canShare"] = false, false
+		body["canEdit"], body["canShare"] = cal.canEdit && cal.editors[c.token.mailbox], false
 	}
+	body["canViewPrivateItems"] = !cal.private || !c.foreign(cal)
 	return body
+}
+
+func (c *call) oneCalendar(cal *Calendar, status int) response {
+	body := c.calendarAsJSON(cal)
+	body["@odata.context"] = c.context("/calendars/$entity")
+	return response{status: status, body: body}
+}
+
+// calendarEdit is the body of a POST or PATCH of a calendar.
+type calendarEdit struct{ Name, Color string }
+
+func (c *call) readCalendar(except *Calendar) (calendarEdit, *response) {
+	var edit calendarEdit
+	refuse := func(status int, code, message string) (calendarEdit, *response) {
+		a := c.fail(status, code, message)
+		return edit, &a
+	}
+	if err := json.Unmarshal(c.body, &edit); err != nil {
+		return refuse(400, "BadRequest", "Unable to read JSON request payload.")
+	}
+	if c.guest() || !c.allowed("Calendars.ReadWrite") {
+		return refuse(403, "", "")
+	}
+	for _, cal := range c.mailbox.cals {
+		if cal != except && strings.EqualFold(cal.name, edit.Name) {
+			return refuse(409, "ErrorFolderExists", "A folder with the specified name already exists.")
+		}
+	}
+	return edit, nil
+}
+
+func (c *call) createCalendar() response {
+	edit, refused := c.readCalendar(nil)
+	switch {
+	case refused != nil:
+		return *refused
+	case edit.Name == "":
+		return c.fail(400, "ErrorInvalidRequest", "Your request can't be completed. A calendar needs a name.")
+	}
+	cal := c.mailbox.addCalendar(edit.Name, "", c.mailbox.groups[0])
+	cal.paint(edit.Color)
+	return c.oneCalendar(cal, http.StatusCreated)
+}
+
+func (c *call) changeCalendar(cal *Calendar) response {
+	if c.r.Method == http.MethodDelete {
+		switch {
+		case c.guest() || !c.allowed("Calendars.ReadWrite"):
+			return c.fail(403, "", "")
+		case !c.mailbox.drop(cal):
+			return c.fail(400, "ErrorInvalidRequest", "Your request can't be completed. The default calendar can't be deleted.")
+		}
+		return response{status: http.StatusNoContent}
+	}
+	edit, refused := c.readCalendar(cal)
+	if refused != nil {
+		return *refused
+	}
+	cal.name = cmp.Or(edit.Name, cal.name)
+	cal.paint(edit.Color)
+	return c.oneCalendar(cal, http.StatusOK)
+}
+
+// paint sets one of the colours that have names.
+func (c *Calendar) paint(color string) {
+	for hex, name := range calendarColors {
+		if name == color {
+			c.hex = hex
+		}
+	}
 }
 
 func (c *Calendar) asJSON() map[string]any {

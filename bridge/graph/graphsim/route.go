@@ -77,6 +77,9 @@ func (c *call) get(serve func() response, scopes ...string) response {
 
 func (c *call) calendars(rest []string) response {
 	if len(rest) == 0 {
+		if c.r.Method == http.MethodPost {
+			return c.createCalendar()
+		}
 		if c.r.Method != http.MethodGet {
 			return c.notImplemented()
 		}
@@ -127,13 +130,16 @@ func (c *call) inCalendar(cal *Calendar, rest []string) response {
 		return c.fail(403, "", "")
 	}
 	if len(rest) == 0 {
-		return c.get(func() response {
-			body := c.calendarAsJSON(cal)
-			body["@odata.context"] = c.context("/calendars/$entity")
-			return response{status: 200, body: body}
-		})
+		switch c.r.Method {
+		case http.MethodPatch, http.MethodDelete:
+			return c.changeCalendar(cal)
+		}
+		return c.get(func() response { return c.oneCalendar(cal, http.StatusOK) })
 	}
 	name := strings.ToLower(rest[0])
+	if name == "getschedule" && len(rest) == 1 && c.r.Method == http.MethodPost {
+		return c.getSchedule()
+	}
 	if len(rest) > 1 && strings.EqualFold(rest[len(rest)-1], "delta") {
 		switch {
 		case len(rest) == 2 && name == "calendarview" && c.r.Method == http.MethodGet:
@@ -242,10 +248,16 @@ func (c *call) event(cal *Calendar, id string, rest []string) response {
 	switch {
 	case errors.Is(err, errMalformedID):
 		return c.fail(400, "ErrorInvalidIdMalformed", "Id is malformed.")
+	case err != nil && c.r.Method == http.MethodDelete && len(rest) == 0 && !c.server.Writing.GoneAtOnce && c.mailbox.isDeleted(id, c.server.now()):
+		return c.fail(400, "", "")
 	case err != nil || !c.sees(x.cal) || c.hides(x, day):
 		return c.fail(404, "", "")
 	case cal == nil && x.cal.sharer != nil, cal != nil && x.cal != cal && (!c.server.EventsAnywhere || x.cal.sharer != nil || cal.sharer != nil):
 		return c.fail(404, "", "")
+	case len(rest) > 0 && strings.EqualFold(rest[0], "attachments"):
+		return c.attachments(x, day, rest[1:])
+	case c.r.Method != http.MethodGet && len(rest) < 2 && c.server.Writing.NoOccurrenceIDs && strings.HasPrefix(id, "OID."):
+		return c.fail(400, "ErrorInvalidIdMalformed", "Id is malformed.")
 	case c.r.Method != http.MethodGet && len(rest) < 2:
 		return c.changeEvent(x, day, strings.Join(rest, ""))
 	case c.r.Method != http.MethodGet:
@@ -278,8 +290,6 @@ func (c *call) event(cal *Calendar, id string, rest []string) response {
 			c.prefer.pageSize = c.server.ExceptionPage
 		}
 		return c.listEvents("/events('"+url.PathEscape(id)+"')/exceptionOccurrences", x.exceptionViews())
-	case "attachments":
-		return c.list("/events('"+url.PathEscape(id)+"')/attachments", nil)
 	}
 	return c.unknownSegment(rest[0])
 }
@@ -292,6 +302,7 @@ func (c *call) getEvent(x *item, day time.Time) response {
 	}
 	expand, _ := queryValue(c.query, "$expand")
 	expanded := false
+	property, expand := expandedProperty(expand)
 	for name := range strings.SplitSeq(expand, ",") {
 		switch name, _, _ = strings.Cut(strings.TrimSpace(name), "("); {
 		case name == "":
@@ -306,7 +317,7 @@ func (c *call) getEvent(x *item, day time.Time) response {
 	if !day.IsZero() {
 		v = x.instance(day)
 	}
-	body := c.render(v, shape{single: true, sel: sel})
+	body := c.render(v, shape{single: true, sel: sel, property: property})
 	if sel != nil && sel.has("cancelledOccurrences") {
 		list := []string{}
 		if v.kind == graph.SeriesMaster {

@@ -44,8 +44,27 @@ func (c *Calendar) Share(with *Mailbox) {
 	})
 }
 
+// ShareToEdit lets the owner of another mailbox read and change the calendar, with a token that has Calendars.ReadWrite.Shared.
+func (c *Calendar) ShareToEdit(with *Mailbox) {
+	c.Share(with)
+	c.alter(func() {
+		if c.editors == nil {
+			c.editors = map[*Mailbox]bool{}
+		}
+		c.editors[with] = true
+	})
+}
+
 // Unshare takes it back.
-func (c *Calendar) Unshare(with *Mailbox) { c.alter(func() { delete(c.shared, with) }) }
+func (c *Calendar) Unshare(with *Mailbox) {
+	c.alter(func() {
+		delete(c.shared, with)
+		delete(c.editors, with)
+	})
+}
+
+// SetPrivate makes the calendar show its private events to others as blank ones, which they can overwrite all the same.
+func (c *Calendar) SetPrivate(private bool) { c.alter(func() { c.private = private }) }
 
 // AddSharedCalendar makes a calendar that somebody else owns and has shared into the mailbox, where it is one of
 // /me/calendars. Its events are at the path of the calendar only: /me/events answers 404 for them.
@@ -89,6 +108,14 @@ func (m *Mailbox) sharesWith(other *Mailbox) bool {
 func (s *Server) appMayRead(m *Mailbox) bool {
 	return s.AppMailboxes == nil || slices.ContainsFunc(s.AppMailboxes, func(a string) bool { return strings.EqualFold(a, m.address) })
 }
+
+// blanks tells whether the caller sees nothing of an event but when it is.
+func (c *call) blanks(cal *Calendar, e Event) bool {
+	return cal.private && c.foreign(cal) && (e.Sensitivity == "private" || e.Sensitivity == "confidential")
+}
+
+// foreign tells whether the calendar is somebody else's for the caller.
+func (c *call) foreign(cal *Calendar) bool { return c.guest() || cal.sharer != nil }
 
 // guest tells whether a person asks for somebody else's mailbox.
 func (c *call) guest() bool { return c.token.mailbox != nil && c.mailbox != c.token.mailbox }

@@ -2,10 +2,10 @@ package graphsim
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,10 +39,16 @@ func (c *call) refuse(err error) response {
 
 // mayWrite tells whether the token and the calendar allow changes.
 func (c *call) mayWrite(cal *Calendar) bool {
-	return cal.canEdit && !c.guest() && c.allowed("Calendars.ReadWrite", "Calendars.ReadWrite.Shared")
+	switch {
+	case !cal.canEdit || c.guest() && !cal.editors[c.token.mailbox]:
+		return false
+	case c.foreign(cal):
+		return c.allowed("Calendars.ReadWrite.Shared")
+	}
+	return c.allowed("Calendars.ReadWrite", "Calendars.ReadWrite.Shared")
 }
 
-// createEvent is POST …/events. A transactionId that is known answers with its event, and makes no second one.
+// createEvent is POST …/events. A transactionId makes one event only.
 func (c *call) createEvent(cal *Calendar) response {
 	if !c.mayWrite(cal) {
 		return c.fail(403, "", "")
@@ -51,7 +57,7 @@ func (c *call) createEvent(cal *Calendar) response {
 	e := Event{ReminderMinutes: &reminder, Zone: "UTC"}
 	props, err := c.properties()
 	if err == nil {
-		err = apply(props, &e, true)
+		err = c.mailbox.apply(props, &e, true)
 	}
 	if err == nil {
 		err = check(e, c.mailbox)
@@ -62,13 +68,58 @@ func (c *call) createEvent(cal *Calendar) response {
 	if err != nil {
 		return c.refuse(err)
 	}
-	for _, x := range cal.sorted() {
-		if e.TransactionID != "" && x.ev.TransactionID == e.TransactionID {
-			return c.written(x, time.Time{}, http.StatusCreated)
-		}
+	if e.TransactionID == "" {
+		c.server.violation("POST of an event without a transactionId")
+	} else if t, used := c.mailbox.made[e.TransactionID]; used {
+		return c.duplicate(t)
 	}
-	return c.written(cal.create(e), time.Time{}, http.StatusCreated)
+	c.checkRecurrence(props)
+	before := cal.before(nil)
+	x := cal.create(e)
+	before.x, before.state = x, x.copied()
+	c.wrote(x, before)
+	if e.TransactionID != "" {
+		if c.mailbox.made == nil {
+			c.mailbox.made = map[string]transaction{}
+		}
+		c.mailbox.made[e.TransactionID] = transaction{x.n, string(c.body)}
+	}
+	c.server.mail(x, noDay, MailInvitation, addresses(e.Attendees), c.name())
+	return c.written(x, noDay, http.StatusCreated)
 }
+
+// duplicate answers a transactionId that was used.
+func (c *call) duplicate(t transaction) response {
+	if t.body != string(c.body) {
+		c.server.violation("a transactionId for another event than the one that it has made")
+	}
+	status, x := http.StatusBadRequest, c.mailbox.items[t.n-1]
+	switch c.server.Writing.Duplicates {
+	case DuplicateAsIfMade:
+		if x != nil {
+			return c.written(x, noDay, http.StatusCreated)
+		}
+	case DuplicateConflict:
+		status = http.StatusConflict
+	}
+	a := c.fail(status, "ErrorDuplicateTransactionId", duplicateTransaction)
+	if x != nil && c.server.Writing.Duplicates != DuplicateUnnamed {
+		a.body.(map[string]any)["error"].(map[string]any)["@event.existingEventId"] = x.id(c.prefer.immutable)
+	}
+	return a
+}
+
+// wrote takes note of a write, for what still shows the state before, and of what happens after it.
+func (c *call) wrote(x *item, before *moment) {
+	x.cal.mailbox.last = before
+	c.server.touchLater(x)
+}
+
+// name is the request, for the ledger.
+func (c *call) name() string { return c.r.Method + " /v1.0/" + c.path }
+
+// noDay is the day of what is no occurrence.
+var noDay time.Time
 
 // written answers with the event as it is now.
 func (c *call) written(x *item, day time.Time, status int) response {
@@ -94,293 +145,184 @@ func (c *call) changeEvent(x *item, day time.Time, action string) response {
 		}
 		return c.act(x, day, strings.ToLower(action))
 	}
-	if match != "" && match != "*" && match != `W/"`+changeKey(c.mailbox, x.version)+`"` {
+	v := x.self()
+	if !day.IsZero() {
+		v = x.instance(day)
+	}
+	switch {
+	case match == "" && v.kind != graph.Occurrence && (c.r.Method == http.MethodPatch || c.r.Method == http.MethodDelete):
+		c.server.violation("%s of %q without If-Match", c.r.Method, v.ev.Subject)
+	case match != "" && match != "*" && match != `W/"`+changeKey(x.cal.mailbox, v.version)+`"`:
 		return c.fail(412, "", "")
 	}
 	switch c.r.Method {
 	case http.MethodDelete:
-		x.remove(day)
+		c.delete(x, day)
 		return response{status: http.StatusNoContent}
 	case http.MethodPatch:
-		props, err := c.properties()
-		if err != nil {
-			return c.refuse(err)
-		}
-		e := x.ev.clone()
-		if !day.IsZero() {
-			e = x.exceptionDraft(day)
-			if props["recurrence"] != nil {
-				return c.refuse(invalid("An occurrence has no recurrence."))
-			}
-		}
-		if err = apply(props, &e, false); err == nil {
-			err = check(e, c.mailbox)
-		}
-		if err == nil && props["recurrence"] != nil {
-			err = checkRange(e)
-		}
-		if err == nil {
-			err = x.edit(day, func(into *Event) { *into = e })
-		}
-		if err != nil {
-			return c.refuse(err)
-		}
-		return c.written(x, day, http.StatusOK)
+		return c.patch(x, day)
 	}
 	return c.fail(405, "", "")
 }
 
+// delete removes an event or an occurrence. The attendees of a meeting are told, if it is the owner's.
+func (c *call) delete(x *item, day time.Time) {
+	before, e := x.cal.before(x), x.at(day)
+	if e.organizedBy(x.cal.owner()) {
+		c.server.mail(x, day, MailCancellation, addresses(e.Attendees), c.name())
+	}
+	x.remove(day)
+	if day.IsZero() {
+		m := x.cal.mailbox
+		if m.deleted == nil {
+			m.deleted = map[int]time.Time{}
+		}
+		m.deleted[x.n] = c.server.now()
+		m.last = before
+		return
+	}
+	c.wrote(x, before)
+}
+
+// isDeleted tells whether an id is that of an event that lies in the deleted items.
+func (m *Mailbox) isDeleted(id string, now time.Time) bool {
+	p, ok := parseID(id)
+	at, gone := m.deleted[p.n]
+	return ok && gone && p.tag == m.tag && p.orig.IsZero() && now.Sub(at) < deletedFor
+}
+
+func (c *call) patch(x *item, day time.Time) response {
+	props, err := c.properties()
+	if err != nil {
+		return c.refuse(err)
+	}
+	before := x.ev.clone()
+	if !day.IsZero() {
+		before = x.exceptionDraft(day)
+		if props["recurrence"] != nil {
+			return c.refuse(invalid("An occurrence has no recurrence."))
+		}
+	}
+	e := before.clone()
+	if err = x.cal.mailbox.apply(props, &e, false); err == nil {
+		err = check(e, x.cal.mailbox)
+	}
+	if err == nil && props["recurrence"] != nil {
+		err = checkRange(e)
+	}
+	if err == nil && !day.IsZero() && x.crosses(day, e, !c.server.Writing.PassDeleted) {
+		err = ErrCrossing
+	}
+	if err != nil {
+		return c.refuse(err)
+	}
+	c.checkPatch(x, props, before)
+	past, exceptions := x.cal.before(x), slices.SortedFunc(maps.Keys(x.exceptions), time.Time.Compare)
+	if err := c.change(x, day, e, props); err != nil {
+		return c.refuse(err)
+	}
+	c.wrote(x, past)
+	if !day.IsZero() {
+		exceptions = nil
+	}
+	x.announce(day, before, x.at(day), visible(props), exceptions, c.name())
+	return c.written(x, day, http.StatusOK)
+}
+
+// change makes an event or occurrence what it is to be. A series whose times or recurrence are sent, changed or not, loses its exceptions
+// and cancellations, where Writing does not say otherwise.
+func (c *call) change(x *item, day time.Time, e Event, props map[string]json.RawMessage) error {
+	retimes := false
+	for name := range props {
+		retimes = retimes || slices.Contains([]string{"start", "end", "isallday", "recurrence"}, strings.ToLower(name))
+	}
+	if !day.IsZero() || x.series == nil || !retimes {
+		return x.edit(day, func(into *Event) { *into = e })
+	}
+	was := x.copied()
+	c.server.forgetOccurrences(x)
+	if err := x.set(e); err != nil {
+		return err
+	}
+	if x.gen == was.gen { // nothing differs
+		if err := x.reset(x.ev); err != nil {
+			return err
+		}
+	}
+	keep := c.server.Writing
+	for d, exception := range was.exceptions {
+		if keep.KeepExceptions && x.series != nil && x.series.has(d) {
+			x.exceptions[d] = exception
+			x.files[d] = was.files[d]
+		}
+	}
+	for d := range was.cancelled {
+		if keep.KeepCancellations && x.series != nil && x.series.has(d) {
+			x.cancelled[d] = true
+		}
+	}
+	x.update()
+	return nil
+}
+
+// visible tells whether attendees see anything of a change, but for who else attends.
+func visible(props map[string]json.RawMessage) bool {
+	for name := range props {
+		lower := strings.ToLower(name)
+		if lower != "attendees" && !strings.HasPrefix(name, "@") && !slices.Contains(silent, lower) && !slices.Contains(ignored, lower) {
+			return true
+		}
+	}
+	return false
+}
+
+// answer is the body of an action.
+type answer struct {
+	Comment         string
+	SendResponse    *bool
+	ProposedNewTime *struct{ Start, End graph.DateTimeTimeZone }
+}
+
 // act is accept, tentativelyAccept, decline or cancel, of the whole event or of one occurrence.
 func (c *call) act(x *item, day time.Time, action string) response {
-	e := x.ev
-	if !day.IsZero() {
-		e = x.instance(day).ev
+	var in answer
+	if len(bytes.TrimSpace(c.body)) > 0 {
+		if err := json.Unmarshal(c.body, &in); err != nil {
+			return c.fail(400, "BadRequest", "Unable to read JSON request payload.")
+		}
 	}
-	own := e.Organizer.Address == "" || strings.EqualFold(e.Organizer.Address, c.mailbox.address)
-	answer, isAnswer := map[string]string{"accept": "accepted", "tentativelyaccept": "tentativelyAccepted", "decline": "declined"}[action]
+	e := x.at(day)
+	own := e.organizedBy(x.cal.owner())
+	given, isAnswer := map[string]string{"accept": "accepted", "tentativelyaccept": "tentativelyAccepted", "decline": "declined"}[action]
+	told := in.SendResponse == nil || *in.SendResponse
 	switch {
+	case action == "permanentdelete":
+		c.server.violation("permanentDelete of %q", e.Subject)
+		c.delete(x, day)
+		return response{status: http.StatusNoContent}
 	case action != "cancel" && !isAnswer:
 		return c.unknownSegment(action)
 	case action == "cancel" && !own:
 		return c.fail(400, "ErrorInvalidRequest", "Your request can't be completed. You need to be an organizer to cancel a meeting.")
 	case isAnswer && own:
 		return c.fail(400, "ErrorInvalidRequest", "Your request can't be completed. You can't respond to this meeting because you're the meeting organizer.")
-	case action == "cancel" || action == "decline":
-		x.remove(day)
+	case in.ProposedNewTime != nil && (!told || e.NoProposals || action == "accept"):
+		return c.fail(400, "ErrorInvalidRequest", "Your request can't be completed. A new time cannot be proposed.")
+	case action == "cancel":
+		c.delete(x, day)
 		return response{status: http.StatusAccepted}
 	}
-	if err := x.edit(day, func(e *Event) { e.answer(answer, c.server.now()) }); err != nil {
+	if told {
+		c.server.reply(x, day, given, c.name())
+	}
+	if action == "decline" {
+		c.delete(x, day)
+		return response{status: http.StatusAccepted}
+	}
+	before := x.cal.before(x)
+	if err := x.edit(day, func(e *Event) { e.answer(given, c.server.now()) }); err != nil {
 		return c.refuse(err)
 	}
+	c.wrote(x, before)
 	return response{status: http.StatusAccepted}
-}
-
-// properties reads the body, property by property.
-func (c *call) properties() (map[string]json.RawMessage, error) {
-	var props map[string]json.RawMessage
-	if err := json.Unmarshal(c.body, &props); err != nil || props == nil {
-		return nil, &refusal{400, "BadRequest", "Unable to read JSON request payload. Please ensure Content-Type header is set and payload is of valid JSON format."}
-	}
-	return props, nil
-}
-
-// apply sets the properties of a POST or PATCH. Properties that a client cannot write are refused.
-func apply(props map[string]json.RawMessage, e *Event, create bool) error {
-	var start, end *graph.DateTimeTimeZone
-	var body *graph.ItemBody
-	var places []graph.Location
-	var place *graph.Location
-	var online bool
-	reminder, minutes := e.ReminderMinutes != nil, 15
-	if reminder {
-		minutes = *e.ReminderMinutes
-	}
-	into := map[string]any{
-		"subject": &e.Subject, "body": &body, "start": &start, "end": &end, "isallday": &e.AllDay, "location": &place, "locations": &places,
-		"attendees": &e.Attendees, "categories": &e.Categories, "importance": &e.Importance, "sensitivity": &e.Sensitivity, "showas": &e.ShowAs,
-		"isreminderon": &reminder, "reminderminutesbeforestart": &minutes, "recurrence": &e.Recurrence, "hideattendees": &e.HideAttendees,
-		"isonlinemeeting": &online, "transactionid": &e.TransactionID,
-		"responserequested": new(bool), "allownewtimeproposals": new(bool), "onlinemeetingprovider": new(string),
-	}
-	for name, raw := range props {
-		lower := strings.ToLower(name)
-		target, ok := into[lower]
-		switch {
-		case strings.HasPrefix(name, "@"):
-			continue
-		case !ok && eventProperties[lower]:
-			return &refusal{400, "ErrorInvalidPropertySet", fmt.Sprintf("Property '%s' is read-only and cannot be set.", name)}
-		case !ok:
-			return &refusal{400, "BadRequest", fmt.Sprintf("The property '%s' does not exist on type 'microsoft.graph.event'.", name)}
-		case lower == "transactionid" && !create:
-			return &refusal{400, "ErrorInvalidRequest", "Your request can't be completed. The transaction id cannot be changed."}
-		case lower == "recurrence":
-			e.Recurrence = nil // what is left out must not stay
-			if err := checkPattern(raw); err != nil {
-				return err
-			}
-		case lower == "attendees":
-			e.Attendees = nil
-		}
-		if err := json.Unmarshal(raw, target); err != nil {
-			return &refusal{400, "BadRequest", fmt.Sprintf("Cannot convert the value of property '%s' to its type.", name)}
-		}
-	}
-	if body != nil {
-		e.Body = body.Content
-		if strings.EqualFold(body.ContentType, "text") {
-			e.Body = textToHTML(body.Content)
-		}
-	}
-	if place != nil {
-		places = append([]graph.Location{*place}, places...)
-	}
-	var names []string
-	for _, p := range places {
-		if !slices.Contains(names, p.DisplayName) {
-			names = append(names, p.DisplayName)
-		}
-	}
-	if names != nil {
-		e.Location = strings.Join(names, "; ")
-	}
-	if online {
-		e.JoinURL = cmp.Or(e.JoinURL, "https://teams.microsoft.com/l/meetup-join/"+strings.ReplaceAll(guid(e.Subject), "-", ""))
-	}
-	e.ReminderMinutes = nil
-	if reminder {
-		e.ReminderMinutes = &minutes
-	}
-	for i, t := range []*graph.DateTimeTimeZone{start, end} {
-		if t == nil {
-			if create {
-				return invalid("Start and end are required.")
-			}
-			continue
-		}
-		if _, ok := zone(t.TimeZone); !ok {
-			return &refusal{400, "TimeZoneNotSupportedException", fmt.Sprintf("A valid TimeZone value must be specified. The following TimeZone value is not supported: '%s'.", t.TimeZone)}
-		}
-		w, err := time.Parse("2006-01-02T15:04:05.999999999", strings.TrimSuffix(t.DateTime, "Z"))
-		if err != nil {
-			return invalid("'%s' is no dateTime.", t.DateTime)
-		}
-		if i == 0 {
-			e.Start, e.Zone, e.EndZone, e.RealZone = w, t.TimeZone, "", ""
-			continue
-		}
-		// The end counts in the zone of the start, though it may have been given in another.
-		from, _ := zone(t.TimeZone)
-		if to, ok := zone(e.Zone); ok && t.TimeZone != e.Zone && !e.AllDay {
-			w = wall(instant(w, from), to)
-		}
-		e.End = w
-		if t.TimeZone != e.Zone {
-			e.EndZone = t.TimeZone
-		}
-	}
-	return nil
-}
-
-func textToHTML(text string) string {
-	r := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r\n", "<br>\r\n", "\n", "<br>\r\n")
-	return r.Replace(text)
-}
-
-// checkPattern refuses pattern properties with values that none of the types supports, as month 0 in a recurrence
-// that was read and is sent back.
-func checkPattern(raw json.RawMessage) error {
-	if bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
-		return nil
-	}
-	var r struct {
-		Pattern *struct {
-			Type                        string
-			Interval, Month, DayOfMonth *int
-			DaysOfWeek                  []string
-			FirstDayOfWeek, Index       *string
-		}
-		Range *graph.RecurrenceRange
-	}
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return &refusal{400, "BadRequest", "Cannot convert the value of property 'recurrence' to its type."}
-	}
-	p := r.Pattern
-	if p == nil || r.Range == nil {
-		return invalid("A recurrence needs a pattern and a range.")
-	}
-	needs := map[string]string{"daily": "", "weekly": "w", "absoluteMonthly": "d", "relativeMonthly": "w", "absoluteYearly": "dm", "relativeYearly": "wm"}
-	need, known := needs[p.Type]
-	switch {
-	case !known:
-		return invalid("Pattern type '%s'.", p.Type)
-	case p.Interval == nil || *p.Interval < 1 || *p.Interval > 999:
-		return invalid("Pattern interval.")
-	case p.Month != nil && (*p.Month < 1 || *p.Month > 12) || p.Month == nil && strings.Contains(need, "m"):
-		return invalid("Pattern month.")
-	case p.DayOfMonth != nil && (*p.DayOfMonth < 1 || *p.DayOfMonth > 31) || p.DayOfMonth == nil && strings.Contains(need, "d"):
-		return invalid("Pattern dayOfMonth.")
-	case len(p.DaysOfWeek) == 0 && strings.Contains(need, "w"):
-		return invalid("Pattern daysOfWeek.")
-	case p.Index != nil && !slices.Contains([]string{"first", "second", "third", "fourth", "last"}, *p.Index):
-		return invalid("Pattern index.")
-	}
-	days := p.DaysOfWeek
-	if p.FirstDayOfWeek != nil {
-		days = append(slices.Clone(days), *p.FirstDayOfWeek)
-	}
-	for _, d := range days {
-		if _, ok := weekdays[strings.ToLower(d)]; !ok {
-			return invalid("Day of the week '%s'.", d)
-		}
-	}
-	from, err := time.Parse(time.DateOnly, r.Range.StartDate)
-	if err != nil {
-		return &refusal{400, "ErrorRecurrenceEndDateTooBig", "Recurrence end date can not exceed Sep 1, 4500 00:00:00."}
-	}
-	switch r.Range.Type {
-	case "noEnd":
-	case "endDate":
-		if to, err := time.Parse(time.DateOnly, r.Range.EndDate); err != nil || to.Before(from) {
-			return invalid("Range endDate.")
-		}
-	case "numbered":
-		if n := r.Range.NumberOfOccurrences; n < 1 || n > 999 {
-			return invalid("Range numberOfOccurrences.")
-		}
-	default:
-		return invalid("Range type '%s'.", r.Range.Type)
-	}
-	return nil
-}
-
-// checkRange refuses a recurrence whose range does not begin on the date of the start. One that was stored may: its
-// event starts at its first occurrence.
-func checkRange(e Event) error {
-	if r := e.Recurrence; r != nil && r.Range.StartDate != e.Start.Format(time.DateOnly) {
-		return invalid("The startDate of the range is not the date of the start.")
-	}
-	return nil
-}
-
-// check refuses an event that Outlook cannot hold.
-func check(e Event, m *Mailbox) error {
-	for _, v := range []struct{ name, value, allowed string }{
-		{"showAs", e.ShowAs, "free tentative busy oof workingElsewhere unknown"},
-		{"sensitivity", e.Sensitivity, "normal personal private confidential"},
-		{"importance", e.Importance, "low normal high"},
-	} {
-		if v.value != "" && !slices.Contains(strings.Fields(v.allowed), v.value) {
-			return &refusal{400, "BadRequest", fmt.Sprintf("Requested value '%s' of property '%s' was not found.", v.value, v.name)}
-		}
-	}
-	if len(e.Attendees) > 500 {
-		return invalid("Too many attendees.")
-	}
-	if e.AllDay && (!e.Start.Equal(date(e.Start)) || !e.End.Equal(date(e.End)) || !e.End.After(e.Start) || e.EndZone != "") {
-		return &refusal{400, "ErrorInvalidRequest", "Your request can't be completed. An all-day event needs to start and end at midnight, in the same time zone, and to last a day at least."}
-	}
-	loc := m.zoneOf(e)
-	if instant(e.End, loc).Before(instant(e.Start, loc)) {
-		return invalid("The end is before the start.")
-	}
-	if e.Recurrence == nil {
-		return nil
-	}
-	x := newExpansion(newRule(*e.Recurrence, e.Start, m.server.Skip29))
-	first, ok := x.first()
-	if !ok {
-		return &refusal{400, "ErrorRecurrenceHasNoOccurrence", "The recurrence has no occurrence."}
-	}
-	for years := 1; years <= 32; years *= 2 {
-		if dates := x.upTo(first.AddDate(years, 0, 0)); len(dates) > 1 {
-			for i := range dates[1:min(len(dates), 60)] {
-				if e.End.Sub(e.Start) > dates[i+1].Sub(dates[i]) {
-					return &refusal{400, "ErrorOccurrenceTimeSpanTooBig", "The duration of an occurrence must be shorter than the time between occurrences."}
-				}
-			}
-			break
-		}
-	}
-	return nil
 }

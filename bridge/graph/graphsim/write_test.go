@@ -42,8 +42,9 @@ func TestCreate(t *testing.T) {
 		t.Errorf("%d %v", status, o)
 	}
 	again, status := w.send("POST", "me/events", lunch, "Prefer", immutable)
-	if status != 201 || again["id"] != o["id"] {
-		t.Errorf("the same transactionId: %d %v", status, again)
+	w.wantError(again, status, 400, "ErrorDuplicateTransactionId")
+	if again["error"].(object)["@event.existingEventId"] != o["id"] {
+		t.Errorf("the same transactionId: %v", again)
 	}
 	if i := w.cal.Instances(at("2026-03-01"), at("2026-04-01")); len(i) != 5 || i[0].Start.Format("15:04") != "20:00" || i[1].Start.Format("15:04") != "19:00" {
 		t.Errorf("%v", i)
