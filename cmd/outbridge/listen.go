@@ -44,8 +44,8 @@ func (p place) String() string {
 
 func parsePlace(text string) (place, error) {
 	if path, ok := strings.CutPrefix(text, unixPrefix); ok {
-		if strings.HasPrefix(path, "//") { // as in a URL
-			path = path[2:]
+		if rest, ok := strings.CutPrefix(path, "///"); ok { // as in a URL
+			path = "/" + rest
 		}
 		switch {
 		case path == "" || path[0] == '@' || strings.HasSuffix(path, "/"):
