@@ -43,7 +43,7 @@ func (r *rulePattern) refuse(name string) error {
 }
 
 func (r *rulePattern) read() ([]pattern, error) {
-	for name := range r.parts {
+	for _, name := range sortedKeys(r.parts) {
 		if !slices.Contains([]string{"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"}, name) {
 			return nil, r.refuse(name)
 		}
