@@ -40,6 +40,8 @@ type AccountStore interface {
 	AccountByID(ctx context.Context, id AccountID) (Account, error)
 	// SetSettings records the mailbox's own settings.
 	SetSettings(ctx context.Context, id AccountID, s Settings) error
+	// SetPolicy records what clients may do, as it was set on the pages.
+	SetPolicy(ctx context.Context, id AccountID, p Policy) error
 	// SetGrouped records when the account's calendar groups were read.
 	SetGrouped(ctx context.Context, id AccountID, at time.Time) error
 	// SetState records how the account fares.
@@ -188,8 +190,8 @@ type PasswordStore interface {
 	AddPassword(ctx context.Context, user, label string, at time.Time) (Password, string, error)
 	Passwords(ctx context.Context, user string) ([]Password, error)
 	RevokePassword(ctx context.Context, user string, id int64) error
-	// CheckPassword reports whether the password is one of user's. One row read.
-	CheckPassword(ctx context.Context, user, password string) (bool, error)
+	// CheckPassword reports whether the password is one of user's, and what it is for. One row read.
+	CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error)
 }
 
 // FeedStore keeps feeds by a keyed hash of their secrets.

@@ -11,9 +11,26 @@ import (
 // Policy is what clients may do to an account's calendars, and what may be mailed because of it. The zero value is
 // reading.
 type Policy struct {
-	Write          bool
-	Invitations    Invitations
-	OnlineMeetings bool // new meetings become online meetings
+	Write          bool        `json:"write,omitempty"`
+	Invitations    Invitations `json:"invitations,omitempty"`
+	OnlineMeetings bool        `json:"online_meetings,omitempty"` // new meetings become online meetings
+}
+
+// For is the policy for one of all the calendars of an account: not to write to one that Outlook lets nobody edit, nor to answer for
+// somebody else, since an answer from a calendar that is shared would go out in its owner's name.
+func (p Policy) For(c Calendar, all []Calendar) Policy {
+	if !p.Write || !c.CanEdit {
+		return Policy{}
+	}
+	if p.Invitations == InvitationsReplies && c.IsForeign(all) {
+		p.Invitations = InvitationsNever
+	}
+	return p
+}
+
+// Mails reports whether Outlook mails anybody because of a client's change.
+func (p Policy) Mails() bool {
+	return p.Write && (p.Invitations == InvitationsReplies || p.Invitations == InvitationsOutlook)
 }
 
 // Invitations is what Outlook may mail because of a client's change.
@@ -106,6 +123,12 @@ const (
 	VersionsFew = 8
 )
 
+// WriteHold is that clients' changes of an account wait until somebody has confirmed them, since too many of them mail.
+type WriteHold struct {
+	Since     time.Time // zero: they do not wait
+	Confirmed time.Time // when it was last ended; zero: never
+}
+
 // WriteStore keeps what clients have written. What it keeps of a calendar goes with that, but for intents. What says how series
 // look (names, overlays, fences) counts as a write to their mirror, so that nobody puts an older state over it.
 type WriteStore interface {
@@ -122,6 +145,9 @@ type WriteStore interface {
 	SameIntent(ctx context.Context, id CalendarID, name, bodyHash string, since time.Time) (Intent, error)
 	// MailsSince counts, of an account's intents that have changed since a time, those that mailed, and their recipients.
 	MailsSince(ctx context.Context, id AccountID, since time.Time) (operations, recipients int, err error)
+	// WriteHold tells whether an account's changes are stopped. SetWriteHold replaces that.
+	WriteHold(ctx context.Context, id AccountID) (WriteHold, error)
+	SetWriteHold(ctx context.Context, id AccountID, h WriteHold) error
 	// ForgetIntents drops the octets, bases and plans of intents that ended before a time, and whole ones before another. With
 	// them go versions and fences that are older than VersionAge and FenceAge were at the former.
 	ForgetIntents(ctx context.Context, octetsBefore, before time.Time) error

@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -201,24 +202,34 @@ func sameRecurrence(a, b *object) bool {
 	return true
 }
 
-// saysSame is whether two masters recur in the same words, in a zone that its name tells: most of what comes back does.
+// saysSame is whether two masters recur in the same words, in a zone that its name tells: nearly all of what comes back does,
+// and is not expanded for it.
 func (o *object) saysSame(b *object) bool {
-	for _, name := range []string{ical.PropDateTimeStart, ical.PropRecurrenceRule, ical.PropRecurrenceDates, "EXRULE"} {
-		x, y := o.master.Props.Values(name), b.master.Props.Values(name)
-		if !slices.EqualFunc(x, y, func(p, q ical.Prop) bool {
-			return p.Value == q.Value && p.Params.Get(ical.ParamTimezoneID) == q.Params.Get(ical.ParamTimezoneID)
-		}) {
+	for _, name := range []string{ical.PropDateTimeStart, ical.PropRecurrenceDates} {
+		same := slices.EqualFunc(o.master.Props.Values(name), b.master.Props.Values(name), func(p, q ical.Prop) bool {
+			x, y := p.Params.Get(ical.ParamTimezoneID), q.Params.Get(ical.ParamTimezoneID)
+			z, known := findZone(x)
+			other, alsoKnown := findZone(y)
+			return p.Value == q.Value && (x == "" && y == "" || known && alsoKnown && z.tzid == other.tzid)
+		})
+		if !same {
 			return false
 		}
-		for _, p := range x {
-			if tzid := p.Params.Get(ical.ParamTimezoneID); tzid != "" {
-				if _, ok := findZone(tzid); !ok {
-					return false
-				}
-			}
-		}
 	}
-	return len(o.master.Props.Values("EXRULE")) == 0
+	x, err1 := ruleParts(o.master)
+	y, err2 := ruleParts(b.master)
+	return err1 == nil && err2 == nil && maps.Equal(plainParts(x), plainParts(y))
+}
+
+// plainParts is a rule without what means nothing in it.
+func plainParts(parts map[string]string) map[string]string {
+	if parts["INTERVAL"] == "1" {
+		delete(parts, "INTERVAL")
+	}
+	if parts["FREQ"] != "WEEKLY" && parts["BYWEEKNO"] == "" || parts["FREQ"] == "WEEKLY" && parts["INTERVAL"] == "" {
+		delete(parts, "WKST")
+	}
+	return parts
 }
 
 // values are the values of the properties of a name.
@@ -262,6 +273,11 @@ func graphRecurrence(in *object, t graphTime, s Series, served *object) (*graph.
 	}
 	if parts["COUNT"] != "" && parts["UNTIL"] != "" {
 		return nil, refuse(RefusedObject, "The repetition has both a number of occurrences (COUNT) and an end (UNTIL). Choose one of them.")
+	}
+	for _, p := range in.master.Props.Values(ical.PropRecurrenceDates) {
+		if strings.Contains(p.Value, "/") {
+			return nil, refuse(RefusedObject, "The event has a date of its own length (RDATE with a period), which Outlook has not. Make an event of its own of it.")
+		}
 	}
 	candidates, unlike := patternsOf(parts, first)
 	set, err := in.recurrence(time.Time{})

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ func (r *rulePattern) refuse(name string) error {
 }
 
 func (r *rulePattern) read() ([]pattern, error) {
-	for _, name := range sortedKeys(r.parts) {
+	for _, name := range slices.Sorted(maps.Keys(r.parts)) {
 		if !slices.Contains([]string{"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"}, name) {
 			return nil, r.refuse(name)
 		}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,11 +26,7 @@ func ToICS(s Series) (*ical.Calendar, []Loss, error) {
 }
 
 func newConversion(s Series) *conversion {
-	uid := s.UID
-	if uid == "" {
-		uid = UID(s.Event)
-	}
-	return &conversion{Series: s, uid: uid, noted: map[Loss]bool{}, event: s.Event.ID}
+	return &conversion{Series: s, uid: cmp.Or(s.UID, UID(s.Event)), noted: map[Loss]bool{}, event: s.Event.ID}
 }
 
 func (c *conversion) convert() (*ical.Calendar, error) {

@@ -336,3 +336,6 @@ func GraphZone(name string) string {
 	}
 	return ""
 }
+
+// WindowsZone is the Windows name of the zone of an IANA name, "" where there is none: for a Graph that does not take the latter.
+func WindowsZone(name string) string { return ianaZones[name] }

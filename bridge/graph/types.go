@@ -33,6 +33,12 @@ type Calendar struct {
 	Default  bool         `json:"isDefaultCalendar"`
 	CanEdit  bool         `json:"canEdit"`
 	Owner    EmailAddress `json:"owner"`
+
+	// CanViewPrivate: private events are not blank. Writing to one that is blank would destroy it.
+	CanViewPrivate bool `json:"canViewPrivateItems"`
+	// OnlineMeetings is the provider of online meetings that are made here: unknown (none), teamsForBusiness, skypeForBusiness,
+	// skypeForConsumer; "" where Graph does not say.
+	OnlineMeetings string `json:"defaultOnlineMeetingProvider"`
 }
 
 // EmailAddress is the complex type "emailAddress". Either part may be empty, and the address may be no

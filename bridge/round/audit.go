@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"time"
 
@@ -102,14 +103,14 @@ func (r *calendarRound) audit(ctx context.Context) (found, again int, err error)
 }
 
 // auditDays compares some days, does something about what differs, and counts it.
-func (r *calendarRound) auditDays(ctx context.Context, days []time.Time, do func(context.Context, differences) error) (found int, err error) {
+func (r *calendarRound) auditDays(ctx context.Context, days []time.Time, do func(context.Context, *differences) error) (found int, err error) {
 	for _, day := range days {
 		var d differences
 		err := r.again(ctx, func(ctx context.Context) (err error) {
 			if d, err = (audit{r.mirror}).day(ctx, convert.Span{Start: day, End: day.Add(24 * time.Hour)}); err != nil {
 				return err
 			}
-			return do(ctx, d)
+			return do(ctx, &d)
 		})
 		if err != nil {
 			return found, err
@@ -215,7 +216,7 @@ func (a audit) day(ctx context.Context, day convert.Span) (d differences, err er
 }
 
 // doubt marks for reading whatever differs.
-func (a audit) doubt(ctx context.Context, d differences) error {
+func (a audit) doubt(ctx context.Context, d *differences) error {
 	p := newPage()
 	for id, row := range d.shown {
 		if have, known := d.have[id]; known {
@@ -233,7 +234,10 @@ func (a audit) doubt(ctx context.Context, d differences) error {
 }
 
 // insist makes the mirror what the view shows, without asking for anything by its id.
-func (a audit) insist(ctx context.Context, d differences) error {
+func (a audit) insist(ctx context.Context, d *differences) error {
+	if err := a.leaveLate(ctx, d); err != nil {
+		return err
+	}
 	var masters []graph.EventID
 	spans := map[graph.EventID]convert.Span{}
 	for id, row := range d.shown {
@@ -276,4 +280,22 @@ func (a audit) insist(ctx context.Context, d differences) error {
 		}
 	}
 	return a.write(ctx, p)
+}
+
+// leaveLate leaves out what was written to a moment ago: the view may not show it yet.
+func (a audit) leaveLate(ctx context.Context, d *differences) error {
+	var series []graph.EventID
+	for _, row := range d.shown {
+		series = append(series, row.Series)
+	}
+	for _, row := range d.ghost {
+		series = append(series, row.Series)
+	}
+	f, err := a.fences(ctx, series)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(d.shown, func(_ graph.EventID, row bridge.Row) bool { return f.isLate(row.Series) || f.isGone(row.Series) })
+	d.ghost = slices.DeleteFunc(d.ghost, func(row bridge.Row) bool { return f.isLate(row.Series) })
+	return nil
 }

@@ -112,13 +112,20 @@ func (b beyond) take(ctx context.Context, events []graph.Event) error {
 		if err != nil {
 			return err
 		}
+		fences, err := b.fencesOf(ctx, events, rows)
+		if err != nil {
+			return err
+		}
 		p := newPage()
 		for _, e := range events {
 			row := rowOf(e, b.cal.Round)
 			have, known := rows[e.ID]
+			older := fences.isOlder(e, have)
 			switch {
+			case older && !known:
+				p.askOf(row)
 			case known && e.Type == graph.SeriesMaster && row.Span.Start.Before(b.cal.Window.End):
-			case known && overtaken:
+			case known && (overtaken || older):
 				have.Round = row.Round
 				p.put(have)
 				p.askAgain(have)

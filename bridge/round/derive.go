@@ -27,7 +27,9 @@ type Deriver struct {
 	store    deriveStore
 	settings bridge.Settings
 	html     bool
-	staging  *sync.Mutex // held from a comparison with the objects that there are until its outcome is staged
+	policy   bridge.Policy // of this calendar
+	keepPast bool          // what a client has put before the window is served too
+	staging  *sync.Mutex   // held from a comparison with the objects that there are until its outcome is staged
 	now      func() time.Time
 	tell     func(phase string, done, total int)
 }
@@ -36,7 +38,9 @@ type deriveStore interface {
 	SeriesRows(ctx context.Context, id bridge.CalendarID, series graph.EventID) ([]bridge.Row, error)
 	Marked(ctx context.Context, id bridge.CalendarID, stage int, after graph.EventID, limit int) ([]bridge.Mark, error)
 	CountMarked(ctx context.Context, id bridge.CalendarID, stage int) (int, error)
+	MarksOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Mark, error)
 	bridge.StagingStore
+	bridge.WrittenStore
 }
 
 // Derive turns each series whose mirror rows are complete into its object, and stages what differs from before. With marks it
@@ -132,11 +136,15 @@ func (d *Deriver) stage(ctx context.Context, marks []bridge.Mark, unsettled bool
 // drafts makes the objects of some series, converting on all cores.
 func (d *Deriver) drafts(ctx context.Context, marks []bridge.Mark) ([]draft, error) {
 	drafts := make([]draft, len(marks))
+	kept, err := d.kept(ctx, seriesOf(marks))
+	if err != nil {
+		return nil, err
+	}
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, m := range marks {
 		g.Go(func() (err error) {
-			drafts[i], err = d.draft(ctx, m)
+			drafts[i], err = d.draft(ctx, m, kept.of(m.Series))
 			return err
 		})
 	}
@@ -148,10 +156,10 @@ func (d *Deriver) settle(ctx context.Context, drafts []draft, unsettled bool) er
 	d.staging.Lock()
 	defer d.staging.Unlock()
 	list := make([]bridge.Derived, len(drafts))
-	uids := map[string]bool{} // of these, which are not staged yet
+	have := taken{uids: map[string]bool{}, names: map[string]bool{}} // by these, which are not staged yet
 	for i, one := range drafts {
 		if one.object != nil {
-			if err := d.distinct(ctx, &one, uids); err != nil {
+			if err := d.distinct(ctx, &one, have); err != nil {
 				return err
 			}
 		}
@@ -161,38 +169,65 @@ func (d *Deriver) settle(ctx context.Context, drafts []draft, unsettled bool) er
 	return d.store.Stage(ctx, d.cal.ID, d.cal.Seq, list)
 }
 
+// taken are the UIDs and names of objects that are about to be staged.
+type taken struct{ uids, names map[string]bool }
+
 // distinct gives the object a UID of its own where another one of the calendar has it already: one UID, one resource
 // (RFC 4791 §4.1). A copy of an event within a calendar has the same iCalUId. At one href the UID never changes (§5.3.2): an object
-// keeps what it has, one that comes back takes a href where it had a UID that is free, or else a new one.
-func (d *Deriver) distinct(ctx context.Context, one *draft, uids map[string]bool) error {
+// keeps what it has, one that comes back takes a href where it had a UID that is free, or else a new one. What a client has made
+// has the href and the UID that this client gave it, in any case.
+func (d *Deriver) distinct(ctx context.Context, one *draft, have taken) error {
 	o := one.object
-	taken := func(uid string) (bool, error) {
-		if uids[uid] {
+	isTaken := func(uid string) (bool, error) {
+		if have.uids[uid] {
 			return true, nil
 		}
 		return d.store.UIDTaken(ctx, d.cal.ID, one.Series, uid)
 	}
-	defer func() { uids[o.UID] = true }()
+	defer func() { have.uids[o.UID], have.names[o.Name] = true, true }()
+	if one.name.Object != "" {
+		if held, err := d.isHeld(ctx, one, one.name.Object, have); err != nil {
+			return err
+		} else if !held {
+			return one.call(isTaken)
+		}
+		d.log.Warn("the name that a client gave an event is another one's", "series", one.Series)
+	}
 	if one.exists {
 		o.Name = one.have.Name
 		return one.rename(one.have.UID)
 	}
 	for _, was := range one.past.Removed {
-		if isTaken, err := taken(was.UID); err != nil {
+		if uidTaken, err := isTaken(was.UID); err != nil {
 			return err
-		} else if !isTaken {
+		} else if !uidTaken {
 			o.Name = was.Name
 			return one.rename(was.UID)
 		}
 	}
-	isTaken, err := taken(o.UID)
-	if err == nil && isTaken {
+	uidTaken, err := isTaken(o.UID)
+	if err == nil && uidTaken {
 		err = one.rename(ownUID(o.UID, one.Series))
 	}
-	if slices.ContainsFunc(one.past.Removed, func(was bridge.Object) bool { return was.Name == o.Name }) {
+	if err != nil {
+		return err
+	}
+	held := slices.ContainsFunc(one.past.Removed, func(was bridge.Object) bool { return was.Name == o.Name })
+	if !held && d.cal.Written { // a client may have made another event where this one was
+		held, err = d.isHeld(ctx, one, o.Name, have)
+	}
+	if held {
 		o.Name = shortHash(o.Name+"\x00"+o.UID, 32) + ".ics"
 	}
 	return err
+}
+
+// isHeld reports whether another series has an object of that name.
+func (d *Deriver) isHeld(ctx context.Context, one *draft, name string, have taken) (bool, error) {
+	if have.names[name] {
+		return true, nil
+	}
+	return d.store.NameTaken(ctx, d.cal.ID, one.Series, name)
 }
 
 // Publish shows what is staged: all of it, or that of some series only. changed counts objects, removed ones included.
@@ -206,6 +241,7 @@ func (d *Deriver) Publish(ctx context.Context, series ...graph.EventID) (changed
 // nothing is left of it.
 func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok bool, err error) {
 	s = d.newSeries()
+	defer func() { s.Scheduling = mails(d.policy, s.Event) }()
 	isMaster := false
 	for _, row := range rows {
 		switch row.Kind {
@@ -258,21 +294,32 @@ func (d *Deriver) newSeries() convert.Series {
 	return convert.Series{Window: d.cal.Window, Owner: d.cal.Owner, MailboxZone: d.settings.Zone, Colors: d.settings.Colors, HTML: d.html}
 }
 
-// rendering names everything beside the mirror that the octets of an object depend on.
+// rendering names everything beside the mirror, and what clients have written, that the octets of an object depend on.
 func (d *Deriver) rendering() string {
 	b, err := json.Marshal(d.settings) // keys in order
 	if err != nil {
 		panic(err) // strings always marshal
 	}
-	return fmt.Sprintf("%v html=%t settings=%s", convert.Version, d.html, shortHash(string(b), 16))
+	text := fmt.Sprintf("%v html=%t settings=%s", convert.Version, d.html, shortHash(string(b), 16))
+	if d.policy.Write {
+		text += " invitations=" + string(d.policy.Invitations)
+	}
+	return text
 }
 
 // rerender marks every series for conversion where the converter or an option has changed since.
 func (d *Deriver) rerender(ctx context.Context) error {
-	if d.cal.Rendering == d.rendering() {
-		return nil
+	if d.cal.Rendering != d.rendering() {
+		return d.markAll(ctx)
 	}
-	return d.markAll(ctx)
+	// Not before all is rendered for the first time: what clients had while they could only read is no base of a change.
+	if d.cal.Versioned != d.policy.Write {
+		if err := d.store.SetVersioned(ctx, d.cal.ID, d.policy.Write); err != nil {
+			return err
+		}
+		d.cal.Versioned = d.policy.Write
+	}
+	return nil
 }
 
 func (d *Deriver) markAll(ctx context.Context) error {

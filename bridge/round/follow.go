@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
@@ -194,16 +192,14 @@ func (f *follower) isForbidden(err error) bool {
 	return f.foreign && began && errors.As(err, &e) && e.Status == http.StatusForbidden
 }
 
-// isForeign reports whether a calendar of the account's is somebody else's.
-func isForeign(c bridge.Calendar, all []bridge.Calendar) bool {
-	i := slices.IndexFunc(all, func(c bridge.Calendar) bool { return c.Default })
-	return c.Mailbox != "" || i >= 0 && c.Owner != "" && !strings.EqualFold(c.Owner, all[i].Owner)
-}
-
 // record writes one page of events and tombstones. overtaken: somebody else has written since Graph gave it, so what the mirror
 // knows is not replaced but asked for again.
 func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.Cursor, overtaken bool) error {
 	rows, err := f.store.Rows(ctx, f.cal.ID, idsOf(events))
+	if err != nil {
+		return err
+	}
+	fences, err := f.fencesOf(ctx, events, rows)
 	if err != nil {
 		return err
 	}
@@ -221,9 +217,13 @@ func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.
 		case e.Removed != nil:
 			// A tombstone is a question: it also comes for events outside the window that were added or changed.
 			p.mark(e.ID, bridge.StageAsk)
-		case overtaken && known && have.Round < at.Round:
+		case !known && fences.isOlder(e, have):
+			p.askOf(rowOf(e, at.Round))
+		case (overtaken || fences.isOlder(e, have)) && known && have.Round < at.Round:
 			have.Round = at.Round
 			p.put(have)
+			p.askAgain(have)
+		case known && fences.isOlder(e, have): // this round has named it before
 			p.askAgain(have)
 		default:
 			row := rowOf(e, at.Round)

@@ -38,6 +38,8 @@ type Mailbox struct {
 	// Include and Exclude choose the mailbox's own calendars by their names in Outlook, whatever the case, "*" being
 	// any text. No Include is all.
 	Include, Exclude []string
+	// Policy is what clients may do to its calendars. The zero value is reading.
+	Policy bridge.Policy
 }
 
 // SharedMailbox is an account's way to the mailbox of somebody else.

@@ -96,6 +96,10 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 	if err != nil {
 		return err
 	}
+	fences, err := l.fencesOf(ctx, events, rows)
+	if err != nil {
+		return err
+	}
 	p := newPage()
 	var changed []graph.EventID
 	fresh := map[graph.EventID]graph.EventID{}
@@ -105,7 +109,11 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 			continue
 		}
 		row := rowOf(e, round)
-		if !known {
+		if row.IsInstance() && fences.isOlder(e, have) {
+			p.askOf(row)
+			continue
+		}
+		if !known && !fences.isGone(row.Series) {
 			fresh[e.ID] = row.Series
 		}
 		if row.Kind == bridge.KindOccurrence {
@@ -116,14 +124,17 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 	}
 	hidden := map[graph.EventID]convert.Span{}
 	for _, res := range l.graph.Events(ctx, l.cal.GraphID, changed) {
+		res.Event.ID = res.ID
 		switch {
+		case isHidden(res.Err) && fences.isGone(seriesIn(res.Event, rows[res.ID])): // and the listing does not know it yet
 		case isHidden(res.Err):
 			i := slices.IndexFunc(events, func(e graph.Event) bool { return e.ID == res.ID })
 			hidden[res.ID] = convert.SpanOf(events[i])
 		case res.Err != nil:
 			return res.Err
+		case fences.isOlder(res.Event, bridge.Row{}):
+			p.askOf(rowOf(res.Event, round))
 		default:
-			res.Event.ID = res.ID
 			p.take(rowOf(res.Event, round))
 		}
 	}

@@ -50,13 +50,18 @@ func (c *current) again(ctx context.Context, step func(context.Context) error) e
 // mirror is one calendar's mirror, and the way to what it mirrors.
 type mirror struct {
 	*current
-	store   bridge.MirrorStore
+	store   mirrorStore
 	graph   Graph
 	periods periods
 	now     func() time.Time
 	report  *bridge.CalendarReport // pages and items are counted there
 	tell    func(phase string, done, total int)
 	asked   map[bridge.CalendarID]bool // other calendars that were left something to ask for
+}
+
+type mirrorStore interface {
+	bridge.MirrorStore
+	Fences(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Fence, error)
 }
 
 // write writes a page and takes over what it changed.

@@ -76,6 +76,16 @@ func (p *mirrorPage) askAgain(r bridge.Row) {
 	}
 }
 
+// askOf has an event asked for that Graph has named and that is not taken as it was named: by its id, or what is of a series by
+// that.
+func (p *mirrorPage) askOf(r bridge.Row) {
+	if r.Kind == bridge.KindSingle {
+		p.mark(r.ID, bridge.StageAsk)
+	} else if p.marks[r.Series].Stage < bridge.StageRead {
+		p.marks[r.Series] = bridge.Mark{Series: r.Series, Stage: bridge.StageRead, Complete: true}
+	}
+}
+
 // doubt has a row that a listing does not name asked for again: an event by its id, an occurrence by its series.
 func (p *mirrorPage) doubt(r bridge.Row) {
 	if !r.IsInstance() {

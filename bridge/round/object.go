@@ -26,12 +26,14 @@ type draft struct {
 	exists  bool
 	failed  bool // it stays as it is
 	object  *bridge.Object
+	left    *bridge.Object // the tombstone of the name that it had
+	name    bridge.Name    // what a client has called it; Object "": no client has made it
 	content *ical.Calendar // of object
 }
 
 // draft makes the object of one series.
-func (d *Deriver) draft(ctx context.Context, m bridge.Mark) (one draft, err error) {
-	one.Series = m.Series
+func (d *Deriver) draft(ctx context.Context, m bridge.Mark, k keptOf) (one draft, err error) {
+	one.Series, one.name = m.Series, k.name
 	one.have, err = d.store.SeriesObject(ctx, d.cal.ID, m.Series)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return one, err
@@ -51,10 +53,11 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark) (one draft, err erro
 	if err != nil || !ok {
 		return one, err
 	}
+	k.into(&s)
 	past := func(uid string) (bridge.Past, error) {
 		return d.store.Past(ctx, d.cal.ID, m.Series, uid, ownUID(uid, m.Series))
 	}
-	if err := one.render(d.cal, s, past); err != nil {
+	if err := one.render(d.cal, s, d.keepPast, past); err != nil {
 		// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
 		d.log.Error("a series cannot be converted; its last good object is served", "series", m.Series, "err", err)
 		one.failed = true
@@ -64,8 +67,8 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark) (one draft, err erro
 }
 
 // render makes the object of a series; none where clients are to see none. past tells of earlier objects with a UID: SEQUENCE
-// never falls for one, wherever it was seen before.
-func (one *draft) render(c bridge.Calendar, s convert.Series, past func(uid string) (bridge.Past, error)) error {
+// never falls for one, wherever it was seen before. keepPast: also where it lies before the window.
+func (one *draft) render(c bridge.Calendar, s convert.Series, keepPast bool, past func(uid string) (bridge.Past, error)) error {
 	if one.exists {
 		s.Sequence, s.Modified = one.have.Sequence+1, one.have.Stamp.Add(time.Second)
 	}
@@ -94,7 +97,7 @@ func (one *draft) render(c bridge.Calendar, s convert.Series, past func(uid stri
 		return err
 	}
 	first, last := (&ics.Reader{Resolve: convert.Zone}).Bounds(cal)
-	if isPast(last, c.Window) && !(one.exists && isPast(one.have.Last, c.Window)) {
+	if !keepPast && isPast(last, c.Window) && !(one.exists && isPast(one.have.Last, c.Window)) {
 		one.Losses = nil
 		return nil
 	}
@@ -142,6 +145,32 @@ func (one *draft) rename(uid string) error {
 	return one.encode()
 }
 
+// call gives the object the name and the UID that a client chose for it. What has been published under another name before leaves
+// that.
+func (one *draft) call(isTaken func(uid string) (bool, error)) error {
+	o := one.object
+	o.Name = one.name.Object
+	if one.exists && one.have.Name == o.Name {
+		return one.rename(one.have.UID)
+	}
+	if one.exists {
+		left := one.have
+		left.Deleted, left.Data = true, nil
+		one.left = &left
+	}
+	if one.name.UID == "" {
+		one.name.UID = o.UID
+	}
+	uidTaken, err := isTaken(one.name.UID)
+	if err != nil {
+		return err
+	}
+	if uidTaken {
+		return one.rename(ownUID(one.name.UID, one.Series))
+	}
+	return one.rename(one.name.UID)
+}
+
 // outcome is what is to become of the series' object.
 func (one *draft) outcome() bridge.Derived {
 	switch {
@@ -150,8 +179,8 @@ func (one *draft) outcome() bridge.Derived {
 		gone := one.have
 		gone.Deleted, gone.Data = true, nil
 		one.Object = &gone
-	case one.object != nil && !(one.exists && sameButStamps(one.have.Data, one.object.Data)):
-		one.Object = one.object
+	case one.object != nil && (one.left != nil || !one.exists || !sameButStamps(one.have.Data, one.object.Data)):
+		one.Object, one.Left = one.object, one.left
 	}
 	return one.Derived
 }

@@ -132,7 +132,7 @@ func TestSaveDuringFirstRound(t *testing.T) {
 		Marks: []bridge.Mark{{Series: id, Stage: bridge.StageDerive}}}))
 	c, err := w.Store.Calendar(w.Ctx, 1)
 	w.Must(err)
-	d := w.Rounds.Deriver(w.Ctx, "alice", c, bridge.Settings{})
+	d := w.Rounds.Deriver(w.Ctx, w.Mailbox, c, nil, bridge.Settings{})
 	w.Must(d.Derive(w.Ctx, bridge.Mark{Series: id}))
 	if changed, _, err := d.Publish(w.Ctx, id); err != nil || changed != 1 {
 		t.Fatalf("%d objects published, %v", changed, err)
@@ -187,7 +187,7 @@ func TestStreamOfWrites(t *testing.T) {
 	c, err := w.Store.Calendar(w.Ctx, 1)
 	w.Must(err)
 	w.Must(w.Store.MarkAll(w.Ctx, c.ID, "test"))
-	w.Must(w.Rounds.Deriver(w.Ctx, "alice", c, bridge.Settings{}).Derive(w.Ctx))
+	w.Must(w.Rounds.Deriver(w.Ctx, w.Mailbox, c, nil, bridge.Settings{}).Derive(w.Ctx))
 	if n := store.stages.Load(); n != 2*pages {
 		t.Errorf("%d pages were written, want %d, each twice", n, pages)
 	}

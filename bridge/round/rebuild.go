@@ -10,12 +10,12 @@ import (
 	"outbridge/bridge/graph"
 )
 
-// Rebuild converts everything in an account's mirror again, without asking Graph, and publishes what comes out
+// Rebuild converts everything in a mailbox's mirror again, without asking Graph, and publishes what comes out
 // different.
-func (r *Runner) Rebuild(ctx context.Context, account string) (bridge.Report, error) {
+func (r *Runner) Rebuild(ctx context.Context, m Mailbox) (bridge.Report, error) {
 	begin := r.now()
-	report := bridge.Report{Account: account}
-	a, err := r.Store.Account(ctx, account)
+	report := bridge.Report{Account: m.Name}
+	a, err := r.Store.Account(ctx, m.Name)
 	if err != nil {
 		return report, err
 	}
@@ -25,7 +25,7 @@ func (r *Runner) Rebuild(ctx context.Context, account string) (bridge.Report, er
 	}
 	var errs error
 	for _, c := range cals {
-		one, err := r.rebuild(bridge.WithLogAttrs(ctx, slog.String("calendar", c.DisplayName)), account, c, a.Settings)
+		one, err := r.rebuild(bridge.WithLogAttrs(ctx, slog.String("calendar", c.DisplayName)), m, c, cals, a.Settings)
 		errs = errors.Join(errs, err)
 		report.Calendars = append(report.Calendars, one)
 	}
@@ -34,14 +34,14 @@ func (r *Runner) Rebuild(ctx context.Context, account string) (bridge.Report, er
 }
 
 // rebuild does one calendar. It waits for a round of it, so that it shows no half of one.
-func (r *Runner) rebuild(ctx context.Context, account string, c bridge.Calendar, s bridge.Settings) (report bridge.CalendarReport, err error) {
-	memory := r.memory.account(account).calendar(c)
+func (r *Runner) rebuild(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) (report bridge.CalendarReport, err error) {
+	memory := r.memory.account(m.Name).calendar(c)
 	memory.round.Lock()
 	defer memory.round.Unlock()
 	begin := r.now()
 	report = bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID}
 	if c.Phase != bridge.PhaseNew && c.Phase != bridge.PhaseOpening { // else its first round is to come, and shows it whole
-		d := r.Deriver(ctx, account, c, s)
+		d := r.Deriver(ctx, m, c, all, s)
 		if err = errors.Join(d.markAll(ctx), d.Derive(ctx)); err == nil {
 			report.Changed, report.Removed, err = d.Publish(ctx)
 		}
@@ -59,8 +59,9 @@ func (r *Runner) rebuild(ctx context.Context, account string, c bridge.Calendar,
 	return report, err
 }
 
-// SeriesOf is a series as the converter gets it, to explain what becomes of it.
-func (r *Runner) SeriesOf(ctx context.Context, id bridge.CalendarID, series graph.EventID) (convert.Series, error) {
+// SeriesOf is a series as the converter gets it where clients may do what the policy says: to explain what becomes of it, and to
+// work out what a client's change comes to.
+func (r *Runner) SeriesOf(ctx context.Context, p bridge.Policy, id bridge.CalendarID, series graph.EventID) (convert.Series, error) {
 	c, err := r.Store.Calendar(ctx, id)
 	if err != nil {
 		return convert.Series{}, err
@@ -69,11 +70,21 @@ func (r *Runner) SeriesOf(ctx context.Context, id bridge.CalendarID, series grap
 	if err != nil {
 		return convert.Series{}, err
 	}
+	all, err := r.Store.Calendars(ctx, c.Account)
+	if err != nil {
+		return convert.Series{}, err
+	}
 	rows, err := r.Store.SeriesRows(ctx, id, series)
 	if err != nil {
 		return convert.Series{}, err
 	}
-	s, ok, err := r.Deriver(ctx, a.Name, c, a.Settings).series(rows, true)
+	d := r.Deriver(ctx, Mailbox{Name: a.Name, Policy: p}, c, all, a.Settings)
+	kept, err := d.kept(ctx, []graph.EventID{series})
+	if err != nil {
+		return convert.Series{}, err
+	}
+	s, ok, err := d.series(rows, true)
+	kept.of(series).into(&s)
 	if err == nil && !ok {
 		err = bridge.ErrNotFound
 	}

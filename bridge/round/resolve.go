@@ -125,9 +125,16 @@ func (r *resolver) ask(ctx context.Context, marks []bridge.Mark, a *answers) err
 		return err
 	}
 	results := r.graph.Events(ctx, r.cal.GraphID, ids)
+	fences, err := r.fences(ctx, ids)
+	if err != nil {
+		return err
+	}
 	listed := r.listed(ctx, results, marks, rows)
 	r.siblings.look(ctx, slices.DeleteFunc(slices.Clone(results), func(res graph.Result) bool { return listed[res.ID] }))
 	for i, res := range results {
+		if r.isLate(a, fences, res, rows[res.ID], nil) {
+			continue
+		}
 		if err := r.answer(ctx, a, res, listed[res.ID], marks[i], rows[res.ID], elsewhere); err != nil {
 			a.open = errors.Join(a.open, err)
 		}
@@ -167,6 +174,21 @@ func (r *resolver) listed(ctx context.Context, results []graph.Result, marks []b
 		}
 	}
 	return listed
+}
+
+// isLate reports whether an answer is as the event was before the last write to it, and is not to be taken. It stays marked, to be
+// asked for in the next round; of what was deleted here nothing is left to ask for.
+func (r *resolver) isLate(a *answers, f fences, res graph.Result, have bridge.Row, rows []bridge.Row) bool {
+	res.Event.ID = res.ID
+	if res.Err != nil || have.IsInstance() || rowOf(res.Event, 0).IsInstance() || !f.isOlder(res.Event, bridge.Row{}) {
+		return false
+	}
+	r.log.Info("Graph answers with an event as it was before it was written to", "event", res.ID)
+	if f.isGone(res.ID) {
+		a.drop(res.ID, rows)
+		a.remove(res.ID)
+	}
+	return true
 }
 
 // errNotListed says that an event is neither to be had by its id nor named by a list: it is gone.
@@ -233,6 +255,10 @@ func (r *resolver) read(ctx context.Context, marks []bridge.Mark, a *answers) er
 	if err != nil {
 		return err
 	}
+	fences, err := r.fences(ctx, ids)
+	if err != nil {
+		return err
+	}
 	rows := map[graph.EventID][]bridge.Row{}
 	var refs []graph.MasterRef
 	for _, id := range ids {
@@ -250,6 +276,10 @@ func (r *resolver) read(ctx context.Context, marks []bridge.Mark, a *answers) er
 	}
 	r.siblings.look(ctx, doubtful)
 	for i, res := range results {
+		have, _ := masterRow(rows[res.ID])
+		if r.isLate(a, fences, res, have, rows[res.ID]) {
+			continue
+		}
 		if err := r.master(ctx, a, res, marks[i], rows[res.ID], elsewhere); err != nil {
 			a.open = errors.Join(a.open, err)
 		}

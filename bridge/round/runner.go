@@ -36,6 +36,7 @@ type Store interface {
 	bridge.MirrorStore
 	bridge.ProgressStore
 	bridge.StagingStore
+	bridge.WrittenStore
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 }
 
@@ -181,28 +182,29 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 				Done: done, Total: total})
 		}
 	}
-	one.deriver = r.Deriver(ctx, m.Name, c, s)
+	one.deriver = r.Deriver(ctx, m, c, all, s)
 	one.deriver.tell = tell
 	one.mirror = &mirror{
 		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: periods{r.History, r.Horizon}, now: r.now,
 		report: &one.report, tell: tell, asked: map[bridge.CalendarID]bool{},
 	}
-	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: isForeign(c, all)}
+	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: c.IsForeign(all)}
 	one.siblings = &siblings{graph: one.graph, cal: c, served: all}
 	one.resolver = &resolver{mirror: one.mirror, deriver: one.deriver, siblings: one.siblings, memory: one.memory,
 		foreign: one.follower.foreign, missed: map[graph.EventID]bool{}}
 	return one
 }
 
-// Deriver makes objects of a calendar of an account with those settings.
-func (r *Runner) Deriver(ctx context.Context, account string, c bridge.Calendar, s bridge.Settings) *Deriver {
-	log := r.log().With("account", account, "calendar", c.DisplayName)
+// Deriver makes objects of a calendar of a mailbox, one of all that the account serves, with those settings. It does not use the
+// way to Graph.
+func (r *Runner) Deriver(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *Deriver {
+	log := r.log().With("account", m.Name, "calendar", c.DisplayName)
 	for _, a := range bridge.LogAttrs(ctx) {
 		log = log.With(a)
 	}
 	return &Deriver{
-		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML,
-		staging: &r.memory.account(account).calendar(c).staging, now: r.now, tell: func(string, int, int) {},
+		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML, policy: m.Policy.For(c, all),
+		staging: &r.memory.account(m.Name).calendar(c).staging, now: r.now, tell: func(string, int, int) {},
 	}
 }
 

@@ -707,13 +707,13 @@ func TestRebuild(t *testing.T) {
 	cal.Create(weekly("Stand-up", 0, 8, "monday"))
 	w.Changes(2)
 	w.Sim.ResetRequests()
-	r, err := w.Rounds.Rebuild(w.Ctx, "alice")
+	r, err := w.Rounds.Rebuild(w.Ctx, w.Mailbox)
 	w.Must(err)
 	if r.Changed() != 0 {
 		t.Errorf("a rebuild of nothing new changed %d objects", r.Changed())
 	}
 	w.Rounds.HTML = true
-	r, err = w.Rounds.Rebuild(w.Ctx, "alice")
+	r, err = w.Rounds.Rebuild(w.Ctx, w.Mailbox)
 	w.Must(err)
 	if r.Changed() < 1 || len(w.Sim.Requests()) != 0 {
 		t.Errorf("the rebuild changed %d objects with %d requests", r.Changed(), len(w.Sim.Requests()))
@@ -745,7 +745,7 @@ func TestFindAndExplain(t *testing.T) {
 	}
 	found, err := w.Store.FindSeries(w.Ctx, "alice", string(series), 10)
 	w.Must(err)
-	s, err := w.Rounds.SeriesOf(w.Ctx, found[0].Calendar, found[0].Series)
+	s, err := w.Rounds.SeriesOf(w.Ctx, bridge.Policy{}, found[0].Calendar, found[0].Series)
 	w.Must(err)
 	var b strings.Builder
 	w.Must(convert.Explain(&b, s, false))

@@ -53,7 +53,7 @@ func (x *explainCmd) Run(e *env) error {
 }
 
 func (x *explainCmd) found(e *env, p *program, f bridge.Found) error {
-	s, err := p.rounds().SeriesOf(e.ctx, f.Calendar, f.Series)
+	s, err := p.rounds().SeriesOf(e.ctx, bridge.Policy{}, f.Calendar, f.Series)
 	if err != nil {
 		return err
 	}

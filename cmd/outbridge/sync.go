@@ -164,7 +164,7 @@ func (r *rebuildCmd) Run(e *env) error {
 		if r.Account != "" && a.Name != r.Account {
 			continue
 		}
-		report, err := b.Rebuild(e.ctx, a.Name)
+		report, err := b.Rebuild(e.ctx, round.Mailbox{Name: a.Name})
 		if errors.Is(err, bridge.ErrNotFound) {
 			continue // never synced: there is nothing to convert
 		}

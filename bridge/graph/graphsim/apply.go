@@ -28,7 +28,8 @@ var silent = []string{"isreminderon", "reminderminutesbeforestart", "categories"
 var ignored = []string{"organizer", "originalstarttimezone", "originalendtimezone"}
 
 // apply sets the properties of a POST or PATCH. Properties that a client cannot write are refused.
-func (s *Server) apply(props map[string]json.RawMessage, e *Event, create bool) error {
+func (m *Mailbox) apply(props map[string]json.RawMessage, e *Event, create bool) error {
+	s := m.server
 	old := e.clone()
 	var start, end *graph.DateTimeTimeZone
 	var body *graph.ItemBody
@@ -131,7 +132,7 @@ func (s *Server) apply(props map[string]json.RawMessage, e *Event, create bool) 
 		e.ReminderMinutes = &minutes
 	}
 	if start != nil && end == nil && !create {
-		defer e.leaveEnd(old, s.Writing.EndFollows)
+		defer m.leaveEnd(e, old)
 	}
 	for i, t := range []*graph.DateTimeTimeZone{start, end} {
 		if t == nil {
@@ -165,16 +166,12 @@ func (s *Server) apply(props map[string]json.RawMessage, e *Event, create bool) 
 }
 
 // leaveEnd says what becomes of the end where only the start is changed: it stays, or moves along.
-func (e *Event) leaveEnd(old Event, follows bool) {
-	if follows {
+func (m *Mailbox) leaveEnd(e *Event, old Event) {
+	if m.server.Writing.EndFollows {
 		e.End = e.Start.Add(old.End.Sub(old.Start))
 		return
 	}
-	was, ok1 := zone(old.Zone)
-	is, ok2 := zone(e.Zone)
-	if ok1 && ok2 {
-		e.End = wall(instant(old.End, was), is)
-	}
+	e.End = wall(instant(old.End, m.zoneOf(old)), m.zoneOf(*e))
 }
 
 func joinURL(of string) string {

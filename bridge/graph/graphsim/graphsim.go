@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -279,6 +280,9 @@ func (a response) write(w http.ResponseWriter) {
 	}
 	if w.Header().Get("Content-Type") == "" && contentType != "" {
 		w.Header().Set("Content-Type", contentType)
+	}
+	if _, file := a.body.(content); file {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(a.status)
 	w.Write(body)

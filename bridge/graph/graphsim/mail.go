@@ -1,6 +1,7 @@
 package graphsim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -50,11 +51,11 @@ func (s *Server) ResetMails() {
 
 // mail sends a message about an event or its occurrence of a day to some, and lets it arrive in the mailboxes that are on this server.
 func (s *Server) mail(x *item, day time.Time, kind string, to []string, call string) {
-	s.send1(x, day, kind, to, call, false)
+	s.sendMail(x, day, kind, to, call, false)
 }
 
-// send1 is mail; along: the message only goes with one about the series.
-func (s *Server) send1(x *item, day time.Time, kind string, to []string, call string, along bool) {
+// sendMail is mail; along: the message only goes with one about the series.
+func (s *Server) sendMail(x *item, day time.Time, kind string, to []string, call string, along bool) {
 	to = slices.Clone(to)
 	for i := range to {
 		to[i] = strings.ToLower(to[i])
@@ -70,9 +71,10 @@ func (s *Server) send1(x *item, day time.Time, kind string, to []string, call st
 	}
 	s.mails = append(s.mails, m)
 	for _, address := range to {
-		if !along {
-			s.noteMail(m, address, contents(x.at(day)))
+		if along {
+			continue // the series has arrived as a whole
 		}
+		s.noteMail(m, address, contents(x.at(day)))
 		box := s.mailbox(address)
 		switch {
 		case box == nil || box == x.cal.owner():
@@ -93,14 +95,24 @@ func (s *Server) noteMail(m Mail, to, contents string) {
 	now := m.Kind + m.Response + contents
 	last := s.told[thing]
 	invited := strings.HasPrefix(last, MailInvitation) || strings.HasPrefix(last, MailUpdate)
-	if last == now || m.Kind == MailUpdate && last == MailInvitation+contents || m.Kind == MailInvitation && invited ||
-		m.Kind == MailCancellation && strings.HasPrefix(last, MailCancellation) {
+	twice := last == now || m.Kind == MailUpdate && last == MailInvitation+contents || m.Kind == MailInvitation && invited ||
+		m.Kind == MailCancellation && strings.HasPrefix(last, MailCancellation)
+	if twice && m.Call != "" {
 		s.violation("a %s to %s for %q %s, who has been told (%s)", m.Kind, to, m.Subject, m.Occurrence, m.Call)
 	}
 	s.told[thing] = now
 	if m.Kind != MailReply {
 		// Whoever was told of something new may answer again.
 		delete(s.told, strings.Join([]string{m.ICalUID, m.Occurrence, to, m.Mailbox}, "|"))
+	}
+}
+
+// forgetOccurrences takes back what was told of single occurrences, since others take their place.
+func (s *Server) forgetOccurrences(x *item) {
+	for thing := range s.told {
+		if parts := strings.Split(thing, "|"); parts[0] == x.uid() && parts[1] != "" {
+			delete(s.told, thing)
+		}
 	}
 }
 
@@ -166,7 +178,7 @@ func (x *item) announce(day time.Time, before, after Event, visible bool, except
 	s.mail(x, day, MailInvitation, added, call)
 	if visible {
 		for _, d := range exceptions {
-			s.send1(x, d, MailUpdate, kept, call, true)
+			s.sendMail(x, d, MailUpdate, kept, call, true)
 		}
 	}
 }
@@ -202,9 +214,11 @@ func (m *Mailbox) receive(from *item, day time.Time) {
 	}
 	x := m.byUID(from.uid())
 	switch {
+	case x == from: // in a calendar that its owner has shared into this mailbox
+		return
 	case x == nil && !day.IsZero():
 		one := from.instance(day).ev.clone()
-		one.Organizer, one.ICalUID, one.Zone = e.Organizer, e.ICalUID, e.Zone
+		one.Organizer, one.ICalUID, one.Zone = e.Organizer, e.ICalUID, cmp.Or(one.Zone, e.Zone)
 		m.invited(one)
 		return
 	case x == nil:
@@ -218,7 +232,7 @@ func (m *Mailbox) receive(from *item, day time.Time) {
 	for _, d := range slices.SortedFunc(maps.Keys(from.exceptions), time.Time.Compare) {
 		if theirs := from.exceptions[d].clone(); (day.IsZero() || day.Equal(d)) && !x.cancelled[d] && x.series.has(d) {
 			mine := x.exceptionDraft(d)
-			theirs.Organizer, theirs.ICalUID, theirs.Zone = e.Organizer, e.ICalUID, e.Zone
+			theirs.Organizer, theirs.ICalUID, theirs.Zone = e.Organizer, e.ICalUID, cmp.Or(theirs.Zone, e.Zone)
 			x.setException(d, mine.asSent(theirs))
 			x.update()
 		}
@@ -260,7 +274,7 @@ func (e Event) asSent(theirs Event) Event {
 // receiveCancellation is one that arrives.
 func (m *Mailbox) receiveCancellation(from *item, day time.Time) {
 	x := m.byUID(from.uid())
-	if x == nil || !day.IsZero() && (x.series == nil || x.cancelled[day] || !x.series.has(day)) {
+	if x == nil || x == from || !day.IsZero() && (x.series == nil || x.cancelled[day] || !x.series.has(day)) {
 		return
 	}
 	_ = x.edit(day, func(e *Event) { // an occurrence that stays where it is crosses none

@@ -287,6 +287,11 @@ func (c *Calendar) Change(id graph.EventID, edit func(*Event)) error {
 	if err != nil {
 		return err
 	}
+	return x.revise(day, edit)
+}
+
+// revise is an edit of a person's: Outlook mails what it mails.
+func (x *item) revise(day time.Time, edit func(*Event)) error {
 	before := x.at(day)
 	if err := x.edit(day, edit); err != nil {
 		return err
@@ -342,13 +347,13 @@ func (x *item) update() {
 // ChangeOccurrence edits one occurrence, named by its original date (yyyy-mm-dd in the series' zone), which
 // makes it an exception. It must not reach or pass the occurrences before and after it: ErrCrossing.
 func (c *Calendar) ChangeOccurrence(master graph.EventID, day string, edit func(*Event)) error {
-	return c.onOccurrence(master, day, func(x *item, d time.Time) error { return x.edit(d, edit) })
+	return c.onOccurrence(master, day, func(x *item, d time.Time) error { return x.revise(d, edit) })
 }
 
 // CancelOccurrence removes one occurrence as its organizer or attendee does: it goes to cancelledOccurrences,
 // and a delta shows no tombstone for it.
 func (c *Calendar) CancelOccurrence(master graph.EventID, day string) error {
-	return c.onOccurrence(master, day, func(x *item, d time.Time) error { x.cancel(d); return nil })
+	return c.onOccurrence(master, day, func(x *item, d time.Time) error { x.discard(d); return nil })
 }
 
 func (x *item) cancel(day time.Time) {
@@ -399,11 +404,16 @@ func (c *Calendar) Delete(id graph.EventID) error {
 	if err != nil {
 		return err
 	}
+	x.discard(day)
+	return nil
+}
+
+// discard is a person's removal.
+func (x *item) discard(day time.Time) {
 	if x.sent {
-		s.mail(x, day, MailCancellation, addresses(x.at(day).Attendees), "")
+		x.cal.mailbox.server.mail(x, day, MailCancellation, addresses(x.at(day).Attendees), "")
 	}
 	x.remove(day)
-	return nil
 }
 
 func (x *item) remove(day time.Time) {

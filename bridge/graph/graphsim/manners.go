@@ -1,6 +1,7 @@
 package graphsim
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"reflect"
@@ -22,7 +23,7 @@ func (c *call) checkPatch(x *item, props map[string]json.RawMessage, before Even
 	changed := map[string]bool{}
 	for name, raw := range props {
 		one := before.clone()
-		if s.apply(map[string]json.RawMessage{name: raw}, &one, false) != nil || !sameEvent(one, before) {
+		if x.cal.mailbox.apply(map[string]json.RawMessage{name: raw}, &one, false) != nil || !sameEvent(one, before) {
 			changed[strings.ToLower(name)] = true
 		}
 	}
@@ -67,6 +68,7 @@ func sameEvent(a, b Event) bool {
 		*e = e.clone()
 		e.normalize()
 		e.Body = wholeHTML(e.Body)
+		e.ShowAs, e.Sensitivity, e.Importance = e.showAs(), cmp.Or(e.Sensitivity, "normal"), cmp.Or(e.Importance, "normal")
 	}
 	recurrence := func(e Event) map[string]any {
 		if e.Recurrence == nil {

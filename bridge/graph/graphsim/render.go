@@ -61,7 +61,7 @@ func (c *call) render(v view, sh shape) map[string]any {
 		"isOrganizer":                own,
 		"responseRequested":          !e.NoResponse,
 		"seriesMasterId":             nil,
-		"showAs":                     cmp.Or(e.ShowAs, map[bool]string{true: "free", false: "busy"}[e.AllDay]),
+		"showAs":                     e.showAs(),
 		"type":                       v.kind,
 		"webLink":                    "https://outlook.office365.com/owa/?itemid=" + url.QueryEscape(string(v.id(false))) + "&exvsurl=1&path=/calendar/item",
 		"onlineMeetingUrl":           nil,
@@ -177,6 +177,10 @@ func (c *call) timeJSON(t, day time.Time, allDay bool) map[string]any {
 			"timeZone": c.prefer.zone}
 	}
 	return map[string]any{"dateTime": shown.Format(graphTime), "timeZone": c.prefer.zone}
+}
+
+func (e Event) showAs() string {
+	return cmp.Or(e.ShowAs, map[bool]string{true: "free", false: "busy"}[e.AllDay])
 }
 
 func ownResponse(e Event, own bool) string {

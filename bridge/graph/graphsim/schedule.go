@@ -86,7 +86,7 @@ func (c *call) schedule(address string, w window, interval time.Duration) map[st
 	items := []map[string]any{}
 	open := m == c.token.mailbox || m.cals[0].shared[c.token.mailbox]
 	for _, v := range views {
-		showAs := cmp.Or(v.ev.ShowAs, map[bool]string{true: "free", false: "busy"}[v.ev.AllDay])
+		showAs := v.ev.showAs()
 		item := map[string]any{"status": showAs, "start": c.timeJSON(v.start, v.ev.Start, false), "end": c.timeJSON(v.end, v.ev.End, false)}
 		if private := v.ev.Sensitivity == "private"; open {
 			item["isPrivate"] = private

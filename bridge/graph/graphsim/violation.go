@@ -18,6 +18,17 @@ import (
 //   - a $batch of more than 20 parts;
 //   - a Prefer with a time zone that the service does not know;
 //   - a page of a delta without IdType="ImmutableId" where the first page had it, or the reverse.
+//
+// Of those who write also:
+//   - a PATCH or DELETE without If-Match, but of an occurrence that is no exception yet;
+//   - a POST of an event without a transactionId, and a transactionId for another body than before;
+//   - a PATCH with a property that does not change, where none changes that goes with it (times and recurrence, reminder, places);
+//   - one of start and end without the other;
+//   - a recurrence with properties that its type does not have, or in another zone than the start; a weekly one without firstDayOfWeek;
+//   - a body that takes the join information away from an online meeting;
+//   - a PATCH by an invitee of what is the organizer's, and of somebody else's private event;
+//   - a mail that tells somebody of the same thing again;
+//   - permanentDelete, and a token that is sent to an upload session.
 func (s *Server) Violations() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

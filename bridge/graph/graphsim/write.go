@@ -57,7 +57,7 @@ func (c *call) createEvent(cal *Calendar) response {
 	e := Event{ReminderMinutes: &reminder, Zone: "UTC"}
 	props, err := c.properties()
 	if err == nil {
-		err = c.server.apply(props, &e, true)
+		err = c.mailbox.apply(props, &e, true)
 	}
 	if err == nil {
 		err = check(e, c.mailbox)
@@ -204,7 +204,7 @@ func (c *call) patch(x *item, day time.Time) response {
 		}
 	}
 	e := before.clone()
-	if err = c.server.apply(props, &e, false); err == nil {
+	if err = x.cal.mailbox.apply(props, &e, false); err == nil {
 		err = check(e, x.cal.mailbox)
 	}
 	if err == nil && props["recurrence"] != nil {
@@ -240,6 +240,7 @@ func (c *call) change(x *item, day time.Time, e Event, props map[string]json.Raw
 		return x.edit(day, func(into *Event) { *into = e })
 	}
 	was := x.copied()
+	c.server.forgetOccurrences(x)
 	if err := x.set(e); err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func (w *World) authority() *graph.Authority {
 
 func (w *World) scopes() []string {
 	const origin = "http://outlook.test"
-	return append(graph.Scopes(origin), graph.SettingsScope(origin), graph.SharedScope(origin))
+	return append(graph.Scopes(origin), graph.SettingsScope(origin), graph.SharedScope(origin), graph.WriteScope(origin), graph.SharedWriteScope(origin))
 }
 
 // SignIn goes through the authorization code flow, which needs no waiting.
