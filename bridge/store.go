@@ -97,8 +97,8 @@ type MirrorStore interface {
 	MarksOf(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Mark, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
-	// Unread lists up to limit clean series with a master that are Unread, ordered by id, beginning after the id given ("" from
-	// the start).
+	// Unread lists up to limit clean series, other than single events, that are Unread, ordered by id, beginning after the id
+	// given ("" from the start).
 	Unread(ctx context.Context, id CalendarID, after graph.EventID, limit int) ([]graph.EventID, error)
 }
 
@@ -155,12 +155,14 @@ type Found struct {
 
 // Counts sums up one calendar.
 type Counts struct {
-	Events  int `json:"events"`  // single events, orphans and series masters of the mirror
-	Series  int `json:"series"`  // series masters of the mirror
+	Events  int `json:"events"`  // single events, orphans and series of the mirror
+	Series  int `json:"series"`  // series of the mirror
 	Objects int `json:"objects"` // objects that clients see
 	Losses  int `json:"losses"`  // recorded losses
 	// Adjusted counts the series whose rule alone does not give what Outlook shows.
 	Adjusted int `json:"adjusted"`
+	// Unread counts events and series that Graph lists and does not show by themselves.
+	Unread int `json:"unread"`
 }
 
 // ObjectStore reads the objects that clients see.

@@ -194,6 +194,9 @@ func (c calendarStatus) print(w io.Writer) {
 	if c.Lacks != nil {
 		fmt.Fprintf(w, "\tGraph does not list what begins after %s", c.Lacks.Local().Format(time.DateOnly))
 	}
+	if c.Unread > 0 {
+		fmt.Fprintf(w, "\tevents that Outlook lists and does not show: %d", c.Unread)
+	}
 	if c.Syncing {
 		fmt.Fprint(w, "\tfirst sync in progress")
 	}
@@ -254,6 +257,10 @@ func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.P
 		}
 		if cs.Counts, err = p.store.Counts(ctx, c.ID); err != nil {
 			return st, err
+		}
+		if cs.Unread > 0 && st.State.Code == bridge.StateOK {
+			st.State.Code, st.State.Sentence = "incomplete", "Some events are as Outlook lists them, which does not show them by themselves"
+			st.State.Action = "See `outbridge status --losses`; Outlook is asked for them again every hour"
 		}
 		if losses {
 			if cs.LossList, err = p.store.Losses(ctx, c.ID, maxLosses); err != nil {
