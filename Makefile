@@ -11,8 +11,9 @@ demo: ## a simulated Outlook mailbox behind the real bridge; no account needed
 	$(GO) run ./cmd/outbridge demo
 
 # The tag interop adds the tests with real clients (Thunderbird, evolution-data-server, vdirsyncer, khal, python3-caldav,
-# curl), with their engines (ical.js from npm, libical), with proxies (Caddy, nginx, Apache) and with shells. Last comes
-# the Debian package: built, installed, upgraded and removed. `go test ./...` without it needs nothing but Go.
+# curl), with their engines (ical.js from npm, libical, Ruby's icalendar), with proxies (Caddy, nginx, Apache) and with
+# shells. Last comes the Debian package: built, installed, upgraded and removed. `go test ./...` without it needs nothing
+# but Go.
 test: setup check
 	@echo "tests: they are built with the race detector first, which takes minutes the first time"
 	$(GO) tool gotestsum --format testname -- -race -tags interop -timeout 15m -parallel 4 ./...
@@ -21,7 +22,7 @@ test: setup check
 
 # Debian packages that the tests need, where they are missing. The race detector needs a C compiler.
 setup:
-	@.ci/packages gcc libc6-dev curl vdirsyncer khal python3-caldav nodejs npm libical-dev \
+	@.ci/packages gcc libc6-dev curl vdirsyncer khal python3-caldav nodejs npm libical-dev ruby-icalendar \
 		thunderbird evolution-data-server gir1.2-ecal-2.0 python3-gi dbus-daemon chromium \
 		nginx-light apache2-bin caddy zsh fish
 

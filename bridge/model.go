@@ -8,6 +8,7 @@ package bridge
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,10 @@ type Account struct {
 	Settings     Settings
 	Identity     Identity // who signed in; zero: nobody, or an app reads the mailbox
 	TokenVersion int64    // counts sign-ins and refreshes; 0: never signed in
+	// Granted are the permissions that Microsoft gave with the last token, separated by spaces; "": it has not said.
+	Granted string
+	// Policy is what was set on the pages; nil: nothing was.
+	Policy *Policy
 	// Added on a page, in place of the configuration. Mailbox is then the address that is read app-only, or "".
 	Added   bool
 	Mailbox string
@@ -117,6 +122,12 @@ type Calendar struct {
 	Epoch    string
 	Rev      int64
 	Modified time.Time // of the last publication
+}
+
+// IsForeign reports whether the calendar, one of all those of its account, is somebody else's.
+func (c Calendar) IsForeign(all []Calendar) bool {
+	i := slices.IndexFunc(all, func(c Calendar) bool { return c.Default })
+	return c.Mailbox != "" || i >= 0 && c.Owner != "" && !strings.EqualFold(c.Owner, all[i].Owner)
 }
 
 // Audit is when a calendar's mirror was held against Outlook's own view, and what came of it.

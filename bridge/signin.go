@@ -12,6 +12,8 @@ type Identity struct {
 	ID      string `json:"id"`      // Microsoft's object id, which stays when the address changes
 	Address string `json:"address"` // as a person reads it
 	Name    string `json:"name"`
+	// Aliases are further addresses of the mailbox, by which invitations may name it.
+	Aliases []string `json:"aliases,omitempty"`
 }
 
 // OtherMailboxError refuses a sign-in as somebody else than before: everything in the account would become another

@@ -40,6 +40,8 @@ type AccountStore interface {
 	AccountByID(ctx context.Context, id AccountID) (Account, error)
 	// SetSettings records the mailbox's own settings.
 	SetSettings(ctx context.Context, id AccountID, s Settings) error
+	// SetPolicy records what clients may do, as it was set on the pages.
+	SetPolicy(ctx context.Context, id AccountID, p Policy) error
 	// SetGrouped records when the account's calendar groups were read.
 	SetGrouped(ctx context.Context, id AccountID, at time.Time) error
 	// SetState records how the account fares.
@@ -95,8 +97,8 @@ type MirrorStore interface {
 	MarksOf(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Mark, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
-	// Unread lists up to limit clean series with a master that are Unread, ordered by id, beginning after the id given ("" from
-	// the start).
+	// Unread lists up to limit clean series, other than single events, that are Unread, ordered by id, beginning after the id
+	// given ("" from the start).
 	Unread(ctx context.Context, id CalendarID, after graph.EventID, limit int) ([]graph.EventID, error)
 }
 
@@ -153,12 +155,14 @@ type Found struct {
 
 // Counts sums up one calendar.
 type Counts struct {
-	Events  int `json:"events"`  // single events, orphans and series masters of the mirror
-	Series  int `json:"series"`  // series masters of the mirror
+	Events  int `json:"events"`  // single events, orphans and series of the mirror
+	Series  int `json:"series"`  // series of the mirror
 	Objects int `json:"objects"` // objects that clients see
 	Losses  int `json:"losses"`  // recorded losses
 	// Adjusted counts the series whose rule alone does not give what Outlook shows.
 	Adjusted int `json:"adjusted"`
+	// Unread counts events and series that Graph lists and does not show by themselves.
+	Unread int `json:"unread"`
 }
 
 // ObjectStore reads the objects that clients see.
@@ -188,8 +192,8 @@ type PasswordStore interface {
 	AddPassword(ctx context.Context, user, label string, at time.Time) (Password, string, error)
 	Passwords(ctx context.Context, user string) ([]Password, error)
 	RevokePassword(ctx context.Context, user string, id int64) error
-	// CheckPassword reports whether the password is one of user's. One row read.
-	CheckPassword(ctx context.Context, user, password string) (bool, error)
+	// CheckPassword reports whether the password is one of user's, and what it is for. One row read.
+	CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error)
 }
 
 // FeedStore keeps feeds by a keyed hash of their secrets.

@@ -11,9 +11,26 @@ import (
 // Policy is what clients may do to an account's calendars, and what may be mailed because of it. The zero value is
 // reading.
 type Policy struct {
-	Write          bool
-	Invitations    Invitations
-	OnlineMeetings bool // new meetings become online meetings
+	Write          bool        `json:"write,omitempty"`
+	Invitations    Invitations `json:"invitations,omitempty"`
+	OnlineMeetings bool        `json:"online_meetings,omitempty"` // new meetings become online meetings
+}
+
+// For is the policy for one of all the calendars of an account: not to write to one that Outlook lets nobody edit, nor to answer for
+// somebody else, since an answer from a calendar that is shared would go out in its owner's name.
+func (p Policy) For(c Calendar, all []Calendar) Policy {
+	if !p.Write || !c.CanEdit {
+		return Policy{}
+	}
+	if p.Invitations == InvitationsReplies && c.IsForeign(all) {
+		p.Invitations = InvitationsNever
+	}
+	return p
+}
+
+// Mails reports whether Outlook mails anybody because of a client's change.
+func (p Policy) Mails() bool {
+	return p.Write && (p.Invitations == InvitationsReplies || p.Invitations == InvitationsOutlook)
 }
 
 // Invitations is what Outlook may mail because of a client's change.

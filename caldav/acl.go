@@ -8,16 +8,23 @@ import "strings"
 const (
 	readPrivileges  = "read read-acl read-current-user-privilege-set"
 	eventPrivileges = "read C:read-free-busy read-acl read-current-user-privilege-set"
-	writePrivileges = "read C:read-free-busy write write-content write-properties bind unbind unlock read-acl read-current-user-privilege-set"
+	// What others may do by way of the boxes (RFC 6638 §6); the leaves are spelled out for those who look for them.
+	inboxPrivileges  = "read unbind C:schedule-deliver C:schedule-deliver-invite C:schedule-deliver-reply C:schedule-query-freebusy read-acl read-current-user-privilege-set"
+	outboxPrivileges = "read C:schedule-send C:schedule-send-invite C:schedule-send-reply C:schedule-send-freebusy read-acl read-current-user-privilege-set"
+	writePrivileges  = "read C:read-free-busy write write-content write-properties bind unbind unlock read-acl read-current-user-privilege-set"
 )
 
 // privileges are spelled out one by one: CalDav Synchronizer does not take "all" for anything, Mailspring looks
 // for "write" alone, and a home without "bind" hides DAVx5's button for a new calendar.
 func privileges(r *resource) []string {
 	switch {
+	case r.kind == kindInbox:
+		return strings.Fields(inboxPrivileges)
+	case r.kind == kindOutbox:
+		return strings.Fields(outboxPrivileges)
 	case r.kind&(kindCalendar|kindObject) == 0:
 		return strings.Fields(readPrivileges)
-	case r.cal.Writable:
+	case r.cal.Writable && !r.obj.ReadOnly:
 		return strings.Fields(writePrivileges)
 	}
 	return strings.Fields(eventPrivileges)
@@ -39,7 +46,7 @@ func accessList(x *exchange, r *resource) (bool, error) {
 }
 
 // supportedPrivileges is DAV:supported-privilege-set (RFC 3744 §5.3), a tree.
-func supportedPrivileges(x *exchange, _ *resource) (bool, error) {
+func supportedPrivileges(x *exchange, r *resource) (bool, error) {
 	tree := func(name, description string, inner ...func()) {
 		x.raw("<supported-privilege><privilege><" + name + "/></privilege>")
 		if name == "all" {
@@ -52,7 +59,20 @@ func supportedPrivileges(x *exchange, _ *resource) (bool, error) {
 		x.raw("</supported-privilege>")
 	}
 	leaf := func(name, description string) func() { return func() { tree(name, description) } }
-	tree("all", "Anything",
+	boxes := func() {}
+	switch r.kind {
+	case kindInbox:
+		boxes = func() {
+			tree("C:schedule-deliver", "Deliver scheduling messages", leaf("C:schedule-deliver-invite", "Deliver invitations"),
+				leaf("C:schedule-deliver-reply", "Deliver answers"), leaf("C:schedule-query-freebusy", "Ask for free-busy times"))
+		}
+	case kindOutbox:
+		boxes = func() {
+			tree("C:schedule-send", "Send scheduling messages", leaf("C:schedule-send-invite", "Send invitations"),
+				leaf("C:schedule-send-reply", "Send answers"), leaf("C:schedule-send-freebusy", "Send free-busy requests"))
+		}
+	}
+	tree("all", "Anything", boxes,
 		func() { tree("read", "Read", leaf("C:read-free-busy", "Read free-busy times")) },
 		func() {
 			tree("write", "Write", leaf("write-content", "Change events"), leaf("write-properties", "Change properties"),

@@ -154,6 +154,78 @@ func TestBoundsOfRequests(t *testing.T) {
 	}
 }
 
+// Writes are bounded as well, and those with files most of all.
+func TestBoundsOfWrites(t *testing.T) {
+	repeat := strings.Repeat
+	inline := func(octets int, more string) string {
+		return event("UID:dentist\nDTSTAMP:20260101T000000Z\nDTSTART:20260811T090000Z\n" + more + "ATTACH;ENCODING=BASE64;VALUE=BINARY:" + repeat("QUJD", octets/3))
+	}
+	folded := event("UID:dentist\nDTSTAMP:20260101T000000Z\nDTSTART:20260811T090000Z\nATTACH;ENCODING=BASE64;VALUE=BINARY:QUJD" + repeat("\n "+repeat("QUJD", 18), (25<<20-100)/54))
+	for name, tt := range map[string]struct {
+		method, path string
+		body         func() string
+		status       int
+	}{
+		"a file inside":           {"PUT", dentist, func() string { return inline(25<<20-100, "") }, 507},
+		"a file inside, folded":   {"PUT", dentist, func() string { return folded }, 507},
+		"a file inside, and text": {"PUT", dentist, func() string { return inline(20<<20, repeat("A:\n", 1<<20)) }, 403},
+		"larger than a file":      {"PUT", dentist, func() string { return inline(30<<20, "") }, 403},
+		"no file":                 {"PUT", dentist, func() string { return event("UID:a\n" + repeat("A:\n", 10<<20)) }, 403},
+		"no file, long lines":     {"PUT", dentist, func() string { return event("UID:a\nDESCRIPTION:" + repeat("a", 30<<20)) }, 403},
+		"lines":                   {"PUT", dentist, func() string { return event("UID:a\n" + repeat("A:\n", 200_000)) }, 507},
+		"parameters":              {"PUT", dentist, func() string { return event("UID:a\n" + repeat("A;A=;B=,,,,,,,,,,,:\n", 30_000)) }, 507},
+		"components":              {"PUT", dentist, func() string { return event("UID:a\n" + repeat("BEGIN:A\nEND:A\n", 40_000)) }, 507},
+		"UTF-16":                  {"PUT", dentist, func() string { return "\xff\xfe" + repeat("\xac\x20", 400_000) }, 403},
+		"UTF-16, more":            {"PUT", dentist, func() string { return "\xff\xfe" + repeat("\xac\x20", 4<<20) }, 403},
+		"a file":                  {"POST", dentist + "?action=attachment-add", func() string { return repeat("x", 25<<20) }, 507},
+		"a larger file":           {"POST", dentist + "?action=attachment-add", func() string { return repeat("x", 30<<20) }, 403},
+		"a query":                 {"POST", dentist + "?action=attachment-add&" + repeat("a&", 100_000), func() string { return "" }, 403},
+		"a free-busy request": {"POST", outbox, func() string {
+			return busyRequest(week + repeat("A:\n", 60_000) + "ORGANIZER:mailto:alice@example.com\nATTENDEE:mailto:bob@example.com")
+		}, 200},
+		"many are asked about": {"POST", outbox, func() string {
+			return busyRequest(week + "ORGANIZER:mailto:alice@example.com" + repeat("\nATTENDEE:mailto:bob@example.com", 8_000))
+		}, 403},
+		"a long destination": {"MOVE", dentist, func() string { return "" }, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := writable()
+			m.refuse, m.forget = caldav.ErrFull, true // what the backend takes is its own
+			s := serveHandler(t, &caldav.Handler{Backend: m, Log: slog.New(slog.DiscardHandler)})
+			var mu sync.Mutex
+			var statuses []int
+			body := tt.body()
+			before := peak(func() {})
+			most := peak(func() {
+				var all sync.WaitGroup
+				for range atOnce {
+					all.Go(func() {
+						req, _ := http.NewRequest(tt.method, s.url+tt.path, strings.NewReader(body))
+						req.SetBasicAuth("alice", "secret")
+						resp, err := s.client.Do(req)
+						if err != nil { // the connection is closed on a client that goes on sending
+							return
+						}
+						_, _ = io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+						mu.Lock()
+						defer mu.Unlock()
+						statuses = append(statuses, resp.StatusCode)
+					})
+				}
+				all.Wait()
+			})
+			most -= min(most, before)
+			if most > maxPeak {
+				t.Errorf("%d MiB at most", most>>20)
+			}
+			if slices.ContainsFunc(statuses, func(status int) bool { return status != tt.status }) || len(statuses) == 0 && tt.status != 403 {
+				t.Errorf("%v, want %d", statuses, tt.status)
+			}
+		})
+	}
+}
+
 // An object that is larger than one may be put is served as it is, and not taken apart.
 func TestOversizedObject(t *testing.T) {
 	m := fixture()

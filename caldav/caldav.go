@@ -1,15 +1,18 @@
-// Package caldav is a CalDAV server (RFC 4791, with RFC 4918, 3744, 5397, 5689, 6578 and 7809 as far as clients
-// use them) over a Backend. It knows the protocol and what each client makes of it, and nothing of where
+// Package caldav is a CalDAV server (RFC 4791, with RFC 4918, 3744, 5397, 5689, 6578, 6638, 7809, 8144 and 8607 as far as
+// clients use them) over a Backend. It knows the protocol and what each client makes of it, and nothing of where
 // calendars come from.
 //
 // Invariants:
-//   - The tree is fixed: /dav/principals/USER/, /dav/calendars/USER/CALENDAR/NAME. A collection's href ends in a
-//     slash, every href is a path of unreserved characters, and there is one calendar home.
+//   - The tree is fixed: /dav/principals/USER/, below it inbox/ and outbox/, /dav/calendars/USER/CALENDAR/NAME, and files
+//     at /dav/att/ID. A collection's href ends in a slash, every href is a path of unreserved characters, and there is one
+//     calendar home.
 //   - Nothing is said to a request without the right password, OPTIONS included, and nothing of another user to
 //     anybody.
 //   - Reports stream: memory does not grow with the answer, and stored octets go out as they are. An object is
 //     parsed only where a client asks for something inside it that its bounds do not settle.
 //   - An answer that cannot be finished is broken off, never closed as though it were all.
+//   - A write is refused before the backend hears of it only for what it is, never for what is there: that is the backend's
+//     to judge. A refusal is a 403 with a precondition and a sentence, and no fault that a client would try again.
 //   - What cannot be judged is shown: an object with a recurrence that is not understood matches every range.
 package caldav
 
@@ -128,10 +131,11 @@ type Backend interface {
 	Calendars(ctx context.Context, p Principal) ([]Calendar, error)
 	// Calendar finds one by its path segment, or ErrNotFound. One row read: it answers an idle poll.
 	Calendar(ctx context.Context, p Principal, name string) (Calendar, error)
-	// Object finds one by its path segment, with its data, or ErrNotFound.
+	// Object finds one by its path segment, with its data, or ErrNotFound. One that was written under another name than it has
+	// is found by either; its Name is the one that it has.
 	Object(ctx context.Context, c Calendar, name string) (Object, error)
 	// Objects yields the objects that q selects in an order that is stable while nothing changes. It may yield
-	// more than the time bounds of q select, never less.
+	// more than the time bounds of q select, never less. Of Names, an object has the name that it was asked for by.
 	Objects(ctx context.Context, c Calendar, q Query) iter.Seq2[Object, error]
 	// Changes yields objects (without data) and tombstones that changed after since, in rev order, each name once
 	// in its latest state. ErrTokenGone when since is of another epoch, too old, or ahead of the calendar.

@@ -10,9 +10,9 @@ import (
 // Dead properties (RFC 4918 §4): what a client keeps on a collection and this server does not know.
 
 const (
-	kindDead          = kindPrincipal | kindHome | kindCalendar
-	maxDeadProperties = 100     // of one resource
-	maxStored         = 1 << 20 // octets of all that is kept of one
+	kindDead          = kindPrincipal | kindHome | kindCalendar | kindInbox // where Apple's clients keep an availability
+	maxDeadProperties = 100                                                 // of one resource
+	maxStored         = 1 << 20                                             // octets of all that is kept of one
 )
 
 // deadValue is an element as it is stored: the attributes, a '>', and the content. It declares every namespace that

@@ -177,7 +177,7 @@ func (x *exchange) fail(err error) {
 	}
 	x.h.log().Log(x.ctx, level, "request refused", "method", x.req.Method, "path", x.req.URL.Path, "status", se.status, "err", err)
 	h := x.rw.Header()
-	for _, k := range []string{"ETag", "Last-Modified", "Schedule-Tag", "Preference-Applied", "Content-Type"} {
+	for _, k := range []string{"ETag", "Last-Modified", "Schedule-Tag", "Preference-Applied", "Content-Type", "Content-Disposition", "Content-Length"} {
 		h.Del(k)
 	}
 	switch x.status = se.status; x.status {

@@ -114,12 +114,8 @@ func mergeBusy(l []busyPeriod) []busyPeriod {
 
 // writeBusy appends the answer line by line; all its lines are short.
 func (x *exchange) writeBusy(r ics.Span, busy []busyPeriod) error {
-	now := time.Now
-	if x.h.Now != nil {
-		now = x.h.Now
-	}
 	stamp := func(name string, t time.Time) { x.raw(name + t.UTC().Format(ics.UTCForm)) }
-	stamp("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//outbridge//CalDAV//EN\r\nBEGIN:VFREEBUSY\r\nDTSTAMP:", now())
+	stamp("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//outbridge//CalDAV//EN\r\nBEGIN:VFREEBUSY\r\nDTSTAMP:", x.h.now())
 	stamp("\r\nDTSTART:", r.Start)
 	stamp("\r\nDTEND:", r.End)
 	for _, p := range busy {

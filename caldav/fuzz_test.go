@@ -32,7 +32,7 @@ func checkAnswer(t *testing.T, method, path, depth, body string) {
 	}
 }
 
-func checkOne(t *testing.T, h *caldav.Handler, req *http.Request) {
+func checkOne(t *testing.T, h *caldav.Handler, req *http.Request) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
@@ -48,6 +48,7 @@ func checkOne(t *testing.T, h *caldav.Handler, req *http.Request) {
 			t.Fatalf("%v in\n%s", err, w.Body)
 		}
 	}
+	return w
 }
 
 func FuzzXML(f *testing.F) {

@@ -22,6 +22,9 @@ type Handler struct {
 	Log *slog.Logger
 	// Refused is told of every sign-in that the Backend refuses, with the user that was tried. Default: nobody is.
 	Refused func(r *http.Request, user string)
+	// RefusedWrite is told of every PUT to a writable calendar that is refused for what was sent, before the Backend hears of
+	// it, with the sentence that the client gets. Default: nobody is.
+	RefusedWrite func(ctx context.Context, c Calendar, name string, r WriteRequest, sentence string)
 	// Realm is shown by clients that ask for a password. Default: "CalDAV".
 	Realm string
 	// Now is the clock for DTSTAMP in free-busy answers. Default: time.Now.
@@ -76,8 +79,9 @@ type exchange struct {
 	zone      floating            // that the request names
 	floating  map[string]floating // by calendar, once it has been asked for
 	turnsHeld []func()
-	missed    int // octets of names that were answered as not there
-	expanded  int // octets that were made of recurrences
+	boxes     *Scheduling // once it has been asked for
+	missed    int         // octets of names that were answered as not there
+	expanded  int         // octets that were made of recurrences
 }
 
 // ServeHTTP implements http.Handler. Where an answer has begun and cannot be finished, it breaks the connection
@@ -143,6 +147,9 @@ func (x *exchange) serve() error {
 	if id, ok := strings.CutPrefix(path, registrationPath); ok {
 		return x.registration(id)
 	}
+	if id, ok := strings.CutPrefix(path, attachmentsPath); ok {
+		return x.attachment(id)
+	}
 	if x.target, err = parsePath(path); err != nil {
 		if r.Method == http.MethodPut {
 			return x.refusedName(path, err)
@@ -153,7 +160,7 @@ func (x *exchange) serve() error {
 		return ErrNotFound
 	}
 	x.stored, _ = x.h.Backend.(PropertyStore)
-	if err := x.announcePush(); err != nil {
+	if err := x.announce(); err != nil {
 		return err
 	}
 	if c := r.Header.Get("Content-Encoding"); c != "" && !strings.EqualFold(c, "identity") {
@@ -251,6 +258,12 @@ func (x *exchange) options() error {
 		if c.Writable {
 			allow = allowWrite
 		}
+		if c.Attachments && x.target.kind == kindObject {
+			allow += ", POST"
+		}
+	}
+	if x.target.kind == kindOutbox {
+		allow += ", POST"
 	}
 	x.rw.Header().Set("Allow", allow)
 	return nil
@@ -258,7 +271,52 @@ func (x *exchange) options() error {
 
 // calendar looks up the calendar of the request path.
 func (x *exchange) calendar() (Calendar, error) {
-	return x.h.Backend.Calendar(x.ctx, x.principal, x.target.calendar)
+	c, err := x.h.Backend.Calendar(x.ctx, x.principal, x.target.calendar)
+	x.announceMore(c.Schedules, c.Attachments)
+	return c, err
+}
+
+// announce says in the DAV header what there is at the request path beyond davTokens. For calendars, and what is in them, the
+// rest is said once they have been looked up; for the collections above them, of which clients ask as well, it is what the
+// principal has at all. A box that is not there is ErrNotFound.
+func (x *exchange) announce() error {
+	switch k := x.target.kind; {
+	case k == kindCalendar:
+		key, err := x.pushKey()
+		if key != nil {
+			x.addToken("webdav-push")
+		}
+		return err
+	case k == kindObject:
+		return nil
+	}
+	s, err := x.scheduling()
+	if err != nil {
+		return err
+	}
+	if x.target.kind&kindBoxes != 0 && !s.Boxes {
+		return ErrNotFound
+	}
+	limits, err := x.attachmentLimits()
+	x.announceMore(s.Boxes, limits != AttachmentLimits{})
+	return err
+}
+
+// announceMore adds the tokens of RFC 6638 §2, with the one that it had as a draft, which Evolution looks for, and of RFC 8607
+// §3.1.
+func (x *exchange) announceMore(schedules, attachments bool) {
+	if schedules {
+		x.addToken("calendar-auto-schedule, calendar-schedule")
+	}
+	if attachments {
+		x.addToken("calendar-managed-attachments")
+	}
+}
+
+func (x *exchange) addToken(token string) {
+	if h := x.rw.Header(); h.Get("DAV") != "" && !strings.Contains(h.Get("DAV"), token) {
+		h.Set("DAV", h.Get("DAV")+", "+token)
+	}
 }
 
 func (h *Handler) log() *slog.Logger {

@@ -32,7 +32,7 @@ type memory struct {
 	fail      error // what every call after Login returns
 	calls     map[string]int
 	yieldFail error // what Objects yields after its first element
-	writes           // see writer_test.go
+	writes          // see writer_test.go
 }
 
 type memoryCalendar struct {
@@ -152,7 +152,8 @@ func (m *memory) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 		var l []caldav.Object
 		if len(q.Names) > 0 {
 			for _, n := range q.Names {
-				if o, ok := m.find(c.Name).objects[n]; ok {
+				if o, ok := m.object(c.Name, n); ok {
+					o.Name = n
 					l = append(l, o)
 				}
 			}

@@ -16,8 +16,11 @@ const (
 	kindHome // a principal's calendar home (RFC 4791 §6.2.1)
 	kindCalendar
 	kindObject
+	kindInbox  // a principal's scheduling inbox (RFC 6638 §2.2)
+	kindOutbox // and outbox (§2.1)
 
-	kindAny = kindRoot | kindPrincipals | kindPrincipal | kindHome | kindCalendar | kindObject
+	kindBoxes = kindInbox | kindOutbox
+	kindAny   = kindRoot | kindPrincipals | kindPrincipal | kindHome | kindCalendar | kindObject | kindBoxes
 )
 
 const (
@@ -36,6 +39,8 @@ type target struct {
 }
 
 func principalHref(user string) string { return principalsPath + escapeSegment(user) + "/" }
+func inboxHref(user string) string     { return principalHref(user) + "inbox/" }
+func outboxHref(user string) string    { return principalHref(user) + "outbox/" }
 func homeHref(user string) string      { return calendarsPath + escapeSegment(user) + "/" }
 func calendarHref(user, calendar string) string {
 	return homeHref(user) + escapeSegment(calendar) + "/"
@@ -93,6 +98,10 @@ func parsePath(escaped string) (target, error) {
 		return target{kind: kindPrincipals, href: principalsPath}, nil
 	case len(seg) == 3 && seg[1] == "principals":
 		return target{kind: kindPrincipal, user: seg[2], href: principalHref(seg[2])}, nil
+	case len(seg) == 4 && seg[1] == "principals" && seg[3] == "inbox":
+		return target{kind: kindInbox, user: seg[2], href: inboxHref(seg[2])}, nil
+	case len(seg) == 4 && seg[1] == "principals" && seg[3] == "outbox":
+		return target{kind: kindOutbox, user: seg[2], href: outboxHref(seg[2])}, nil
 	case seg[1] != "calendars":
 		return target{}, ErrNotFound
 	case len(seg) == 2:

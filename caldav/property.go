@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/xml"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -17,8 +18,8 @@ import (
 )
 
 // PropertyStore keeps what clients set by PROPPATCH, for each principal apart. A Backend may implement it; without
-// it nothing can be set. Path is the escaped URL path of a principal, a home or a calendar as it stands in a DAV:href
-// of the collection; values are opaque to the store. It is called concurrently, and SetProperties sets and removes all or
+// it nothing can be set. Path is the escaped URL path of a principal, its inbox, a home or a calendar as it stands in a
+// DAV:href of the collection; values are opaque to the store. It is called concurrently, and SetProperties sets and removes all or
 // nothing. Whoever removes a calendar removes what is kept under its path.
 type PropertyStore interface {
 	Properties(ctx context.Context, p Principal, path string) (map[xml.Name]string, error)
@@ -78,10 +79,10 @@ func propertyTable() map[xml.Name]*property {
 		dav("inherited-acl-set"):          {kinds: kindAny, value: empty},
 		dav("supported-privilege-set"):    {kinds: kindAny, value: supportedPrivileges},
 		dav("alternate-URI-set"):          {kinds: kindPrincipal, value: empty},
-		dav("owner"): {kinds: kindHome | kindCalendar | kindObject, href: func(x *exchange, r *resource) string {
+		dav("owner"): {kinds: kindHome | kindCalendar | kindObject | kindBoxes, href: func(x *exchange, r *resource) string {
 			return principalHref(cmp.Or(r.cal.Owner, x.principal.Name))
 		}},
-		dav("sync-token"):       {kinds: kindHome | kindCalendar, value: syncToken},
+		dav("sync-token"):       {kinds: kindHome | kindCalendar | kindInbox, value: syncToken},
 		dav("group-membership"): {kinds: kindPrincipal, value: empty},
 		dav("getetag"): {kinds: kindCalendar | kindObject, all: true, value: func(x *exchange, r *resource) (bool, error) {
 			x.text(entityTag(r))
@@ -105,14 +106,14 @@ func propertyTable() map[xml.Name]*property {
 		caldav("calendar-timezone-id"): {kinds: kindCalendar, settable: kindCalendar, value: storedOr(caldav("calendar-timezone-id"), func(x *exchange, r *resource) string {
 			return r.cal.TimeZone
 		})},
-		caldav("supported-calendar-component-set"): {kinds: kindCalendar, value: constant(`<C:comp name="VEVENT"/>`)},
+		caldav("supported-calendar-component-set"): {kinds: kindCalendar | kindInbox, value: constant(`<C:comp name="VEVENT"/>`)},
 		caldav("supported-calendar-component-sets"): {kinds: kindHome, value: constant(
 			`<C:supported-calendar-component-set><C:comp name="VEVENT"/></C:supported-calendar-component-set>`)},
-		caldav("supported-calendar-data"): {kinds: kindCalendar, value: constant(`<C:calendar-data content-type="text/calendar" version="2.0"/>`)},
+		caldav("supported-calendar-data"): {kinds: kindCalendar | kindBoxes, value: constant(`<C:calendar-data content-type="text/calendar" version="2.0"/>`)},
 		caldav("supported-collation-set"): {kinds: kindCalendar, value: constant(
 			`<C:supported-collation>i;ascii-casemap</C:supported-collation><C:supported-collation>i;octet</C:supported-collation>` +
 				`<C:supported-collation>i;unicode-casemap</C:supported-collation>`)},
-		caldav("max-resource-size"): {kinds: kindCalendar, value: constant(strconv.Itoa(maxObjectSize))},
+		caldav("max-resource-size"): {kinds: kindCalendar | kindBoxes, value: constant(strconv.Itoa(maxObjectSize))},
 		caldav("schedule-calendar-transp"): {kinds: kindCalendar, settable: kindCalendar, value: func(x *exchange, r *resource) (bool, error) {
 			v, _, err := x.storedValue(r, caldav("schedule-calendar-transp"))
 			x.raw("<C:" + cmp.Or(v, "opaque") + "/>")
@@ -122,7 +123,38 @@ func propertyTable() map[xml.Name]*property {
 		caldav("default-alarm-vevent-datetime"): {kinds: kindHome | kindCalendar, settable: kindHome | kindCalendar, value: onlyStored(caldav("default-alarm-vevent-datetime"))},
 		caldav("calendar-data"):                 {kinds: kindObject, value: calendarData},
 
-		cs("getctag"):                  {kinds: kindHome | kindCalendar, all: true, value: syncToken},
+		caldav("schedule-inbox-URL"):  {kinds: kindPrincipal, value: boxURL(inboxHref)},
+		caldav("schedule-outbox-URL"): {kinds: kindPrincipal, value: boxURL(outboxHref)},
+		caldav("calendar-user-type"): {kinds: kindPrincipal, value: func(x *exchange, _ *resource) (bool, error) {
+			s, err := x.scheduling()
+			x.raw("INDIVIDUAL")
+			return s.Boxes, err
+		}},
+		caldav("schedule-default-calendar-URL"): {kinds: kindInbox, value: defaultCalendarURL},
+		caldav("schedule-tag"): {kinds: kindObject, value: func(x *exchange, r *resource) (bool, error) {
+			if r.cal.Schedules && r.obj.Data == nil { // a listing has no tag: it takes the octets
+				o, err := x.h.Backend.Object(x.ctx, r.cal, r.obj.Name)
+				if err != nil && !errors.Is(err, ErrNotFound) {
+					return false, err
+				}
+				r.obj.ScheduleTag = o.ScheduleTag
+			}
+			x.text(`"` + r.obj.ScheduleTag + `"`)
+			return r.obj.ScheduleTag != "", nil
+		}},
+		caldav("managed-attachments-server-URL"): {kinds: kindHome, value: attachmentProperty(func(x *exchange, _ AttachmentLimits) {
+			x.raw("<href>")
+			x.text(x.origin() + "/")
+			x.raw("</href>")
+		})},
+		caldav("max-attachment-size"): {kinds: kindHome | kindCalendar, value: attachmentProperty(func(x *exchange, l AttachmentLimits) {
+			x.raw(strconv.FormatInt(min(l.Octets, maxAttachment), 10))
+		})},
+		caldav("max-attachments-per-resource"): {kinds: kindHome | kindCalendar, value: attachmentProperty(func(x *exchange, l AttachmentLimits) {
+			x.raw(strconv.Itoa(l.Files))
+		})},
+
+		cs("getctag"):                  {kinds: kindHome | kindCalendar | kindInbox, all: true, value: syncToken},
 		cs("calendar-proxy-read-for"):  {kinds: kindPrincipal, value: empty},
 		cs("calendar-proxy-write-for"): {kinds: kindPrincipal, value: empty},
 
@@ -189,6 +221,10 @@ func resourceType(x *exchange, r *resource) (bool, error) {
 		x.raw("<collection/><principal/>")
 	case kindCalendar:
 		x.raw("<collection/><C:calendar/>")
+	case kindInbox:
+		x.raw("<collection/><C:schedule-inbox/>")
+	case kindOutbox:
+		x.raw("<collection/><C:schedule-outbox/>")
 	default:
 		x.raw("<collection/>")
 	}
@@ -205,6 +241,10 @@ func displayName(x *exchange, r *resource) (bool, error) {
 		x.text(cmp.Or(x.principal.DisplayName, x.principal.Name))
 	case kindPrincipals:
 		x.raw("Principals")
+	case kindInbox:
+		x.raw("Inbox")
+	case kindOutbox:
+		x.raw("Outbox")
 	default:
 		x.raw("Calendars")
 	}
@@ -233,7 +273,14 @@ func userAddresses(x *exchange, _ *resource) (bool, error) {
 		x.text((&url.URL{Scheme: "mailto", Opaque: mailtoEscapes.Replace(a)}).String())
 		x.raw("</href>")
 	}
-	return len(list) > 0, err
+	if len(list) == 0 || err != nil {
+		return false, err
+	}
+	s, err := x.scheduling()
+	if s.Boxes { // Apple's clients name an organizer by it
+		x.raw("<href>" + principalHref(x.principal.Name) + "</href>")
+	}
+	return true, err
 }
 
 // mailtoEscapes are for what an address may have and a mailto URL may not (RFC 6068 §2).
@@ -256,6 +303,8 @@ func supportedReports(x *exchange, r *resource) (bool, error) {
 	switch r.kind {
 	case kindCalendar:
 		reports = "sync-collection C:free-busy-query " + objects + "principal-match " + all
+	case kindInbox:
+		reports = "sync-collection " + objects + reports
 	case kindHome:
 		// macOS synchronizes no calendar by token whose home does not list sync-collection.
 		reports = "sync-collection C:free-busy-query " + objects + reports
@@ -269,8 +318,12 @@ func supportedReports(x *exchange, r *resource) (bool, error) {
 }
 
 func syncToken(x *exchange, r *resource) (bool, error) {
-	if r.kind == kindCalendar {
+	switch r.kind {
+	case kindCalendar:
 		x.text(r.cal.Token.String())
+		return true, nil
+	case kindInbox:
+		x.raw(inboxToken.String())
 		return true, nil
 	}
 	cals, err := x.homeCalendars(r)
@@ -387,6 +440,9 @@ func calendarState(c Calendar) (v [6]byte) {
 		strconv.Itoa(c.Order), strconv.FormatBool(c.Writable)} {
 		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))
 		h.Write([]byte(s))
+	}
+	if c.Schedules || c.Attachments { // else as it always was, and nobody has to list the home anew
+		_ = binary.Write(h, binary.BigEndian, []bool{c.Schedules, c.Attachments})
 	}
 	copy(v[:], h.Sum(nil))
 	return

@@ -94,20 +94,14 @@ func (x *exchange) pushKey() ([]byte, error) {
 	return x.push.PushKey(x.ctx)
 }
 
-// announcePush adds the token to the DAV header of a calendar that takes subscriptions.
-func (x *exchange) announcePush() error {
-	if x.target.kind != kindCalendar {
-		return nil
-	}
-	key, err := x.pushKey()
-	if key != nil && x.req.Method != "REPORT" {
-		x.rw.Header().Set("DAV", davTokens+", webdav-push")
-	}
-	return err
-}
-
-// post answers POST, which is for subscriptions alone.
+// post answers POST: of a free-busy request, of a file, or of a subscription.
 func (x *exchange) post() error {
+	if x.target.kind == kindOutbox {
+		return x.askBusy()
+	}
+	if x.target.kind == kindObject && x.req.URL.Query().Has("action") {
+		return x.changeAttachment()
+	}
 	if x.push == nil {
 		return x.refuseWrite()
 	}

@@ -76,33 +76,65 @@ func (x *exchange) put() error {
 	if err != nil {
 		return err
 	}
-	// Only a media type that means something else is believed.
-	t, params, err := mime.ParseMediaType(x.req.Header.Get("Content-Type"))
-	if err == nil && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
-		return forbidden(SupportedCalendarData).because("Only events in the format iCalendar (text/calendar) are kept here.")
-	}
-	sent, err := x.objectBody(c)
+	r, sent, err := x.putRequest(c)
 	if err != nil {
+		var se *statusError
+		if tell := x.h.RefusedWrite; tell != nil && errors.As(err, &se) && se.status == http.StatusForbidden {
+			tell(x.ctx, c, x.target.object, x.writeRequest(), se.sentence)
+		}
 		return err
 	}
-	octets, ok := toUTF8(sent, params["charset"])
-	if !ok {
-		return forbidden(ValidCalendarData).because("The text of the event is in a character encoding that is not understood. Send it as UTF-8.")
-	}
-	cal, err := ics.Decode(octets)
-	if err != nil {
-		return forbidden(ValidCalendarData).because("What was sent is not iCalendar that can be read.")
-	}
-	uid, err := checkObject(cal)
-	if err != nil {
-		return err
-	}
-	r := PutRequest{WriteRequest: x.writeRequest(), Octets: octets, Data: cal, UID: uid}
 	done, err := w.Put(x.ctx, c, x.target.object, r)
 	if err != nil {
 		return x.unmet(c, err)
 	}
 	return x.written(c, x.target.object, done, sent)
+}
+
+// putRequest reads a PUT, and returns its body as it was sent, too.
+func (x *exchange) putRequest(c Calendar) (r PutRequest, sent []byte, err error) {
+	// Only a media type that means something else is believed.
+	t, params, err := mime.ParseMediaType(x.req.Header.Get("Content-Type"))
+	if err == nil && strings.Contains(t, "/") && t != "text/calendar" && t != "text/plain" && t != "application/octet-stream" {
+		return r, nil, forbidden(SupportedCalendarData).because("Only events in the format iCalendar (text/calendar) are kept here.")
+	}
+	if x.req.Header.Get("Content-Range") != "" { // RFC 9110 §14.5
+		return r, nil, badRequest("a part of an event cannot be sent")
+	}
+	sent, err = x.objectBody(c)
+	if err != nil {
+		return r, nil, err
+	}
+	octets, ok := toUTF8(sent, params["charset"])
+	if !ok {
+		return r, nil, forbidden(ValidCalendarData).because("The text of the event is in a character encoding that is not understood. Send it as UTF-8.")
+	}
+	if len(octets) > maxObjectSize && withoutFiles(octets) > maxObjectSize {
+		return r, nil, errTooLarge
+	}
+	cal, err := ics.Decode(octets)
+	if err != nil {
+		return r, nil, forbidden(ValidCalendarData).because("What was sent is not iCalendar that can be read.")
+	}
+	if manyCalendars(octets) {
+		return r, nil, forbidden(ValidCalendarObject).because("One event has to be sent at a time, in one VCALENDAR.")
+	}
+	uid, err := checkObject(cal)
+	if err != nil {
+		return r, nil, err
+	}
+	return PutRequest{WriteRequest: x.writeRequest(), Octets: octets, Data: cal, UID: uid}, sent, nil
+}
+
+// manyCalendars reports whether there is more than the one VCALENDAR, which ics.Decode leaves out.
+func manyCalendars(octets []byte) bool {
+	n := 0
+	for l := range ics.Lines(octets) {
+		if len(l) < 100 && string(l.Name()) == "BEGIN" && strings.EqualFold(string(bytes.TrimSpace(l.Value())), ical.CompCalendar) {
+			n++
+		}
+	}
+	return n > 1
 }
 
 // checkObject holds an object to RFC 4791 §4.1, and returns its UID.
@@ -141,12 +173,12 @@ func (x *exchange) written(c Calendar, name string, done Written, sent []byte) e
 		x.status = http.StatusCreated
 	}
 	o := done.Object
-	href := calendarHref(x.principal.Name, c.Name) + escapeSegment(o.Name)
-	if o.Name != "" && o.Name != name {
-		h.Set("Location", href)
-	}
 	if o.Deleted || o.Name == "" {
 		return nil
+	}
+	href := calendarHref(x.principal.Name, c.Name) + escapeSegment(o.Name)
+	if o.Name != name {
+		h.Set("Location", href)
 	}
 	x.scheduleTag(o)
 	if sent != nil && bytes.Equal(o.Data, sent) {
@@ -212,10 +244,23 @@ func (x *exchange) refusedName(path string, err error) error {
 	return err
 }
 
+var errTooLarge = forbidden(MaxResourceSize).because("An event may have at most 1 MiB.")
+
+// withoutFiles is how many octets an object has beside the files inside it: a line that is read takes many times its octets,
+// all but the long ones.
+func withoutFiles(octets []byte) (n int) {
+	for l := range ics.Lines(octets) {
+		if len(l) < 1<<10 || string(l.Name()) != ical.PropAttach {
+			n += len(l)
+		}
+	}
+	return n
+}
+
 // objectBody reads the body of a PUT. One that is large waits for its turn, and one that is larger than an event may be is
 // read only where it can be that of an event with a file inside.
 func (x *exchange) objectBody(c Calendar) ([]byte, error) {
-	limit, tooLarge := int64(maxObjectSize), forbidden(MaxResourceSize).because("An event may have at most 1 MiB.")
+	limit, tooLarge := int64(maxObjectSize), errTooLarge
 	if _, ok := x.h.Backend.(AttachmentBackend); ok && c.Attachments {
 		limit, tooLarge = maxInline, forbidden(MaxAttachmentSize).because("The files of an event may have at most 25 MiB.")
 	}

@@ -14,9 +14,9 @@ var reports = map[xml.Name]struct {
 	kinds  kind
 	answer func(*exchange, *node, *resource) error
 }{
-	dav("sync-collection"):               {kindCalendar | kindHome, (*exchange).sync},
-	caldav("calendar-multiget"):          {kindCalendar | kindHome | kindObject, (*exchange).multiget},
-	caldav("calendar-query"):             {kindCalendar | kindHome | kindObject, (*exchange).query},
+	dav("sync-collection"):               {kindCalendar | kindHome | kindInbox, (*exchange).sync},
+	caldav("calendar-multiget"):          {kindCalendar | kindHome | kindObject | kindInbox, (*exchange).multiget},
+	caldav("calendar-query"):             {kindCalendar | kindHome | kindObject | kindInbox, (*exchange).query},
 	caldav("free-busy-query"):            {kindCalendar | kindHome, (*exchange).freeBusy},
 	dav("expand-property"):               {kindAny, (*exchange).expandProperty},
 	dav("acl-principal-prop-set"):        {kindAny, (*exchange).aclPrincipals},
@@ -50,9 +50,13 @@ func (x *exchange) report() error {
 }
 
 // calendarsIn lists the calendars that a query of r goes over (RFC 4791 §7.8): r itself, or those of a home where
-// the Depth header reaches them.
+// the Depth header reaches them. An inbox has none.
 func (x *exchange) calendarsIn(r *resource) ([]*resource, error) {
-	if r.kind != kindHome {
+	switch r.kind {
+	case kindHome:
+	case kindInbox:
+		return nil, nil
+	default:
 		return []*resource{r}, nil
 	}
 	cals, err := x.homeCalendars(r)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"outbridge/caldav"
 )
@@ -25,7 +26,9 @@ import (
 // Between "P: begin" and "P: N requests, M octets" are N requests whose answers, headers and all, have at most M octets,
 // and not less than nine tenths of it: docs/clients.md tells of an idle poll in these figures.
 //
-// "B: publish CALENDAR NAME" and "B: remove CALENDAR NAME" change the backend between steps; "--" starts a comment.
+// "B: publish CALENDAR NAME" and "B: remove CALENDAR NAME" change the backend between steps, "B: writable" makes the calendar
+// private one that mails and keeps files, and "B: refuse CONDITION" has every write refused with a precondition, or by a
+// status, until "B: refuse nothing"; "--" starts a comment. "~ NAME Header" makes $NAME the value of a header.
 func TestClients(t *testing.T) {
 	files, err := filepath.Glob("testdata/clients/*.txt")
 	if err != nil || len(files) == 0 {
@@ -69,6 +72,13 @@ func (p *player) play(t *testing.T, lines []string) {
 				p.m.publish(f[2], f[3], event("UID:"+f[3]+"\nDTSTAMP:20260101T000000Z\nDTSTART:20260901T100000Z\nDURATION:PT1H\nSUMMARY:"+strconv.Itoa(i)))
 			case "remove":
 				p.m.remove(f[2], f[3])
+			case "writable":
+				p.m.writable()
+			case "refuse":
+				p.m.refuse = refusals[f[2]]
+				if p.m.refuse == nil && f[2] != "nothing" {
+					t.Fatalf("line %d: %s", i+1, line)
+				}
 			default:
 				t.Fatalf("line %d: %s", i+1, line)
 			}
@@ -115,6 +125,17 @@ func (p *player) play(t *testing.T, lines []string) {
 	}
 }
 
+// refusals are what "B: refuse" knows.
+var refusals = map[string]error{
+	"412":                            caldav.ErrPrecondition,
+	"503":                            &caldav.Refused{Err: caldav.ErrUnavailable, Sentence: "Outlook does not answer.", RetryAfter: 10 * time.Second},
+	"need-privileges":                &caldav.Refused{Sentence: "This event cannot be changed."},
+	"valid-calendar-object-resource": &caldav.Refused{Condition: caldav.ValidCalendarObject, Sentence: "Outlook cannot restore a deleted occurrence."},
+	"allowed-attendee":               &caldav.Refused{Condition: caldav.AllowedAttendeeChange, Sentence: "Only the organizer can move this meeting."},
+	"allowed-organizer":              &caldav.Refused{Condition: caldav.AllowedOrganizerChange, Sentence: "Saving this would send mail."},
+	"no-uid-conflict":                &caldav.Refused{Condition: caldav.NoUIDConflict, Sentence: "The event is in another calendar.", Calendar: "work", Object: "single.ics"},
+}
+
 func (p *player) expand(s string) string {
 	for name, v := range p.vars {
 		s = strings.ReplaceAll(s, "$"+name, v)
@@ -139,6 +160,11 @@ func (p *player) check(t *testing.T, n int, line string) {
 		count, text, _ := strings.Cut(rest, " ")
 		if got := strconv.Itoa(strings.Count(body, squeeze(text))); got != count {
 			t.Errorf("line %d: %s times %s in\n%s", n, got, text, body)
+		}
+	case "~":
+		name, header, _ := strings.Cut(rest, " ")
+		if p.vars[name] = p.last.Header.Get(header); p.vars[name] == "" {
+			t.Fatalf("line %d: no %s in %v", n, header, p.last.Header)
 		}
 	case "=":
 		name, re, _ := strings.Cut(rest, " ")

@@ -61,8 +61,11 @@ func parseSync(n *node) (*syncRequest, error) {
 
 // sync answers DAV:sync-collection.
 func (x *exchange) sync(n *node, r *resource) error {
-	if r.kind == kindHome {
+	switch r.kind {
+	case kindHome:
 		return x.syncHome(n, r)
+	case kindInbox:
+		return x.syncInbox(n)
 	}
 	return x.syncCalendar(n, r)
 }

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"outbridge/caldav"
 	"outbridge/caldav/ics"
@@ -24,11 +25,13 @@ type writes struct {
 	aliases  map[string]string // names that clients have for objects, by "calendar/name"
 	refuse   error             // what every write returns
 	asSent   bool              // octets are kept as they are sent
-	last     any               // the request of the last write
+	last     any               // the request of the last write, unless forget
+	forget   bool
 
-	boxes bool // there are an inbox and an outbox
-	busy  map[string]caldav.Busy
-	asked caldav.BusyQuery
+	addresses []string
+	boxes     bool // there are an inbox and an outbox
+	busy      map[string]caldav.Busy
+	asked     caldav.BusyQuery
 
 	files map[string]file // by id
 }
@@ -44,22 +47,57 @@ var (
 	_ caldav.AttachmentBackend = (*memory)(nil)
 )
 
-var organizer = regexp.MustCompile(`(?m)^ORGANIZER`)
+var (
+	organizer = regexp.MustCompile(`(?m)^ORGANIZER`)
+	answers   = regexp.MustCompile(`;PARTSTAT=[A-Z-]+|;RSVP=[A-Z]+`)
+)
 
 // scheduleTag is of what an organizer decides: not of answers, nor of alarms.
 func scheduleTag(data string) string {
 	if !organizer.MatchString(data) {
 		return ""
 	}
-	data = regexp.MustCompile(`;PARTSTAT=[A-Z-]+|;RSVP=[A-Z]+`).ReplaceAllString(data, "")
-	data = regexp.MustCompile(`(?m)^X-[^\n]*\n`).ReplaceAllString(data, "")
-	sum := sha256.Sum256(ics.Without([]byte(data), "VALARM"))
-	return hex.EncodeToString(sum[:6])
+	hash := sha256.New()
+	for l := range ics.Lines(ics.Without([]byte(data), "VALARM")) {
+		if !bytes.HasPrefix(l.Name(), []byte("X-")) {
+			hash.Write(answers.ReplaceAll(l.Text(), nil))
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:6])
+}
+
+func (m *memory) Addresses(context.Context, caldav.Principal) ([]string, error) {
+	return m.addresses, nil
+}
+
+// writable is the fixture with what there is for writing: the calendar private mails and keeps files.
+func writable() *memory {
+	m := fixture()
+	m.writable()
+	return m
+}
+
+func (m *memory) writable() {
+	c := m.find("private")
+	c.Schedules, c.Attachments = true, true
+	m.boxes = true
+	m.addresses = []string{"alice@example.com", "alias@example.org"}
+	m.busy = map[string]caldav.Busy{
+		"alice@example.com": {},
+		"bob@example.com": {Periods: []caldav.BusyPeriod{
+			{Start: time.Date(2026, 8, 11, 12, 0, 0, 0, time.UTC), End: time.Date(2026, 8, 11, 13, 0, 0, 0, time.UTC), Type: caldav.Tentatively},
+			{Start: time.Date(2026, 8, 9, 22, 0, 0, 0, time.UTC), End: time.Date(2026, 8, 10, 9, 0, 0, 0, time.UTC)},
+			{Start: time.Date(2026, 8, 20, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 8, 21, 0, 0, 0, 0, time.UTC), Type: caldav.Away},
+		}},
+	}
 }
 
 // object finds one by its name or an alias.
 func (m *memory) object(calendar, name string) (caldav.Object, bool) {
-	o, ok := m.find(calendar).objects[cmp.Or(m.aliases[calendar+"/"+name], name)]
+	if len(m.aliases) > 0 {
+		name = cmp.Or(m.aliases[calendar+"/"+name], name)
+	}
+	o, ok := m.find(calendar).objects[name]
 	return o, ok && !o.Deleted
 }
 
@@ -68,7 +106,9 @@ func (m *memory) begins(c caldav.Calendar, name string, r any, match caldav.Matc
 	if err := m.begin("write"); err != nil {
 		return nil, err
 	}
-	m.last = r
+	if !m.forget {
+		m.last = r
+	}
 	if m.refuse != nil {
 		return nil, m.refuse
 	}
@@ -159,9 +199,6 @@ func (m *memory) Move(_ context.Context, c caldav.Calendar, name string, to cald
 }
 
 func (m *memory) Copy(_ context.Context, c caldav.Calendar, name string, to caldav.Destination, r caldav.WriteRequest) (caldav.Written, error) {
-	if to.Calendar.Name == c.Name {
-		return caldav.Written{}, &caldav.Refused{Condition: caldav.NoUIDConflict, Sentence: "A calendar has an event once.", Object: name}
-	}
 	return m.transfer(c, name, to, r, false)
 }
 
@@ -179,6 +216,8 @@ func (m *memory) transfer(c caldav.Calendar, name string, to caldav.Destination,
 		return caldav.Written{}, caldav.ErrPrecondition
 	case taken && there.ReadOnly:
 		return caldav.Written{}, caldav.ErrForbidden
+	case !moves && to.Calendar.Name == c.Name:
+		return caldav.Written{}, &caldav.Refused{Condition: caldav.NoUIDConflict, Sentence: "A calendar has an event once.", Object: name}
 	}
 	if moves {
 		m.remove(c.Name, now.Name)
@@ -210,7 +249,16 @@ func (m *memory) FreeBusy(_ context.Context, _ caldav.Principal, q caldav.BusyQu
 	return l, m.fail
 }
 
-func (m *memory) AttachmentLimits() (int64, int) { return 25 << 20, 3 }
+func (m *memory) AttachmentLimits(context.Context, caldav.Principal) (caldav.AttachmentLimits, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.calendars {
+		if c.Attachments {
+			return caldav.AttachmentLimits{Octets: 25 << 20, Files: 3}, m.fail
+		}
+	}
+	return caldav.AttachmentLimits{}, m.fail
+}
 
 func (m *memory) OpenAttachment(_ context.Context, _ caldav.Principal, id string) (caldav.AttachmentFile, error) {
 	m.mu.Lock()

@@ -176,8 +176,9 @@ const (
 // AttachmentBackend is a Backend that keeps files of events (RFC 8607). A Backend may implement it; which calendars have
 // them is Calendar.Attachments. Objects link to a file by the path that AttachmentPath gives, at the origin that clients use.
 type AttachmentBackend interface {
-	// AttachmentLimits are how many octets a file may have and how many files an object may have.
-	AttachmentLimits() (octets int64, files int)
+	// AttachmentLimits bound what a principal can add; the zero value is where there are no files at all. It costs about as
+	// much as a Calendar.
+	AttachmentLimits(ctx context.Context, p Principal) (AttachmentLimits, error)
 	// OpenAttachment is the file of an id, of the principal's, or ErrNotFound.
 	OpenAttachment(ctx context.Context, p Principal, id string) (AttachmentFile, error)
 	// AddAttachment adds a file to an object and says how it is known from then on. Of a series, rids are the occurrences that
@@ -189,11 +190,17 @@ type AttachmentBackend interface {
 	RemoveAttachment(ctx context.Context, c Calendar, name string, rids []string, managedID string, r WriteRequest) (Written, error)
 }
 
+// AttachmentLimits are what is told of as max-attachment-size and max-attachments-per-resource (RFC 8607 §6).
+type AttachmentLimits struct {
+	Octets int64 // of a file; more than 25 MiB is never passed on
+	Files  int   // of an object
+}
+
 // AttachmentFile is a file that is read. Whoever gets it closes Body.
 type AttachmentFile struct {
 	Name string // as people see it; "" is not known
 	Type string // media type; "" is not known
-	Size int64  // octets; -1 is not known
+	Size int64  // octets, exactly; -1 is not known
 	Body io.ReadCloser
 }
 

@@ -285,11 +285,68 @@ func (c *conversion) spell(m *master, why string) plan {
 		}
 	}
 	p.notes = []string{fmt.Sprintf("%s; only those of %s are shown, one by one.", why, c.Window.describe())}
-	if rule := fittingRule(starts); rule != "" && len(starts) > 1 {
-		// Some readers (node-ical) know no RDATE.
-		p.rule, p.times = rule, nil
-		p.about = "what Outlook lists, by a rule that gives just that"
-		p.notes[0] = fmt.Sprintf("%s; only those of %s are shown.", why, c.Window.describe())
+	// Some readers know no RDATE (node-ical, Outlook), so it is a rule where that can be.
+	if q, ok := c.ruled(m, p, starts, listed); ok {
+		q.notes = []string{fmt.Sprintf("%s; only those of %s are shown.", why, c.Window.describe())}
+		return q
 	}
 	return p
+}
+
+// maxFitOctets bounds what moved instances take: each is the event once more.
+const maxFitOctets = 64 << 10
+
+// ruled is p, which lists instances at some clock times, by a rule that gives just these; ok is false where there is none.
+func (c *conversion) ruled(m *master, p plan, starts []time.Time, listed map[time.Time]Occurrence) (q plan, ok bool) {
+	fixed := map[time.Time]bool{}
+	for _, t := range starts {
+		if _, plain := listed[t]; !plain {
+			fixed[t] = true // an override is of this date
+		}
+	}
+	f, ok := fitting(starts, fixed)
+	if !ok || len(f.moved)*sizeOf(m.comp) > maxFitOctets {
+		return q, false
+	}
+	q = plan{when: p.when, moved: map[time.Time]Occurrence{}, gone: map[time.Time]bool{}, about: "what Outlook lists, by a rule that gives just that"}
+	if p.when.turned() {
+		if q.lead = f.pattern.lead(p.when, false); q.lead == nil {
+			return q, false
+		}
+	}
+	q.rule = f.rule(len(q.lead))
+	for _, t := range f.gone {
+		q.gone[t] = true
+	}
+	for civil, o := range p.moved { // those that readers differ in, at their places
+		if f.kept[civil] {
+			q.moved[civil] = o
+		}
+	}
+	for from, to := range f.moved {
+		q.moved[from] = listed[to]
+	}
+	q.dates = func(yield func(time.Time) bool) {
+		for _, t := range f.dates {
+			if !yield(dateOf(t)) {
+				return
+			}
+		}
+	}
+	// It has to be just what the list is.
+	if len(c.Occurrences) == 0 {
+		return q, len(f.gone)+len(f.moved) == 0
+	}
+	span := Span{c.Occurrences[0].Start, c.Occurrences[0].Start}
+	for _, o := range c.Occurrences {
+		if o.Start.Before(span.Start) {
+			span.Start = o.Start
+		}
+		if o.Start.After(span.End) {
+			span.End = o.Start
+		}
+	}
+	span = Span{span.Start.Add(-day), span.End.Add(day)}
+	d, err := c.compare(m, q, span, c.Occurrences)
+	return q, err == nil && d.none()
 }

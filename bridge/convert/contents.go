@@ -12,7 +12,7 @@ import (
 
 // Limits of an object that a client writes.
 const (
-	maxObject    = 1 << 20 // octets, without what is attached
+	maxWritten   = 1 << 20 // octets, without what is attached
 	maxAttendees = 500     // of an event (learn.microsoft.com/graph/api/resources/event)
 )
 
@@ -100,8 +100,8 @@ func checkObject(cal *ical.Calendar) (events []*ical.Component, err error) {
 	return events, nil
 }
 
-// sizeOf is about how many octets a component has, without what is attached to it.
-func sizeOf(c *ical.Component) int {
+// writtenSize is about how many octets a component has, without what is attached to it.
+func writtenSize(c *ical.Component) int {
 	n := 0
 	for name, props := range c.Props {
 		if name == ical.PropAttach {
@@ -112,7 +112,7 @@ func sizeOf(c *ical.Component) int {
 		}
 	}
 	for _, child := range c.Children {
-		n += sizeOf(child)
+		n += writtenSize(child)
 	}
 	return n
 }

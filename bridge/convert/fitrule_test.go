@@ -36,13 +36,65 @@ func TestFittingRule(t *testing.T) {
 		{at("2026-07-01"), ""},
 		{append(at("2026-07-01"), at("2026-07-02")[0].Add(time.Hour)), ""},
 	} {
-		got := fittingRule(tc.starts)
+		f, ok := fitting(tc.starts, nil)
+		got := ""
+		if ok && f.price == 0 {
+			got = f.rule(0)
+		}
 		// The order of the parts, and WKST, are the affair of pattern.rule.
 		for part := range strings.SplitSeq(tc.rule, ";") {
 			if !strings.Contains(got, part) || (tc.rule == "") != (got == "") {
 				t.Errorf("%v: %q, want %q", tc.starts, got, tc.rule)
 				break
 			}
+		}
+	}
+}
+
+// Gaps of a rule are left out, and instances beside it are moved.
+func TestFittingWithGaps(t *testing.T) {
+	day := func(n int) time.Time { return date(2026, 7, 1).AddDate(0, 0, n).Add(10 * time.Hour) } // a Wednesday
+	lunar := []time.Time{}
+	for i := range 12 {
+		lunar = append(lunar, day(i*59/2))
+	}
+	for name, tc := range map[string]struct {
+		starts      []time.Time
+		gone, moved int
+	}{
+		"daily with gaps":    {[]time.Time{day(0), day(1), day(2), day(4), day(5), day(8), day(9)}, 1, 0},
+		"weekly with a gap":  {[]time.Time{day(0), day(7), day(14), day(28), day(35)}, 1, 0},
+		"two days with gaps": {[]time.Time{day(0), day(2), day(9), day(14), day(16), day(21), day(28), day(30)}, 2, 0},
+		"weekly, one moved":  {[]time.Time{day(0), day(14), day(28), day(41), day(56), day(70), day(84), day(98), day(112), day(126)}, 0, 1},
+		"one later that day": {[]time.Time{day(0), day(7).Add(time.Hour), day(14), day(21), day(28)}, 0, 1},
+		"lunar":              {lunar, 0, 10},
+	} {
+		f, ok := fitting(tc.starts, nil)
+		if !ok || len(f.gone) != tc.gone || len(f.moved) != tc.moved {
+			t.Errorf("%s: %s, %d left out, %d moved", name, f.rule(0), len(f.gone), len(f.moved))
+		}
+		// Whatever it is, it gives just these.
+		got := map[time.Time]bool{}
+		for _, at := range f.dates {
+			if to, moved := f.moved[at]; moved {
+				got[to] = true
+			} else if f.kept[at] {
+				got[at] = true
+			}
+		}
+		for _, at := range tc.starts {
+			if !got[at] {
+				t.Errorf("%s: %s is missing", name, at)
+			}
+		}
+		if len(got) != len(tc.starts) || len(f.dates) != len(tc.starts)+len(f.gone) {
+			t.Errorf("%s: %d instances of %d dates", name, len(got), len(f.dates))
+		}
+	}
+	for i, at := range lunar[1:] {
+		f, ok := fitting(lunar, map[time.Time]bool{at: true})
+		if ok && !f.kept[at] {
+			t.Errorf("the date of override %d is moved", i)
 		}
 	}
 }

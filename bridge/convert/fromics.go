@@ -110,7 +110,7 @@ func (d *differ) read() (err error) {
 	if d.now.master == nil {
 		return fmt.Errorf("the object as it is served has no event but occurrences")
 	}
-	if size := sizeOf(d.New.Component); size > maxObject && size > 2*sizeOf(d.Current.Component) {
+	if size := writtenSize(d.New.Component); size > maxWritten && size > 2*writtenSize(d.Current.Component) {
 		return errTooLarge
 	}
 	return d.align()
@@ -266,7 +266,7 @@ func (d *differ) create() (Plan, error) {
 	if d.want, err = readContents(d.New, d.Series, nil); err != nil {
 		return Plan{}, err
 	}
-	if sizeOf(d.New.Component) > maxObject {
+	if writtenSize(d.New.Component) > maxWritten {
 		return Plan{}, errTooLarge
 	}
 	if err := d.sameOrganizer(); err != nil {

@@ -140,7 +140,9 @@ type simEdit struct {
 	do   func(t *rapid.T, cal *ical.Calendar)
 }
 
-func veventsOf(cal *ical.Calendar) []*ical.Component { return ics.Children(cal.Component, ical.CompEvent) }
+func veventsOf(cal *ical.Calendar) []*ical.Component {
+	return ics.Children(cal.Component, ical.CompEvent)
+}
 
 func put(c *ical.Component, name, value string) {
 	p := ical.NewProp(name)
@@ -149,7 +151,9 @@ func put(c *ical.Component, name, value string) {
 }
 
 // pick is one of the components.
-func pick(t *rapid.T, cal *ical.Calendar) *ical.Component { return rapid.SampledFrom(veventsOf(cal)).Draw(t, "component") }
+func pick(t *rapid.T, cal *ical.Calendar) *ical.Component {
+	return rapid.SampledFrom(veventsOf(cal)).Draw(t, "component")
+}
 
 // shift moves the times of a component.
 func shift(c *ical.Component, by time.Duration, names ...string) {

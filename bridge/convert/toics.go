@@ -41,6 +41,7 @@ func (c *conversion) convert() (*ical.Calendar, error) {
 	if err := convert(); err != nil {
 		return nil, err
 	}
+	c.shrink()
 	return c.calendar(), nil
 }
 

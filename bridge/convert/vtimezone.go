@@ -33,6 +33,9 @@ type run struct {
 	first, last onset
 	years       int
 	fit         fit
+	all         []onset
+	gaps        bool // years in which its rule has no day are left out
+	sure        bool // of one with gaps: a rule, and not an accident
 }
 
 // vtimezone is the VTIMEZONE of z for an object that lives from first to last (zero: without end). It is made of
@@ -40,16 +43,25 @@ type run struct {
 // within it. There are no RDATEs and no offsets with seconds: Outlook refuses both.
 //
 // Some readers need each part to have begun before any time that they ask for (Ruby's icalendar compares the last onsets of
-// all). Where yearly rules alone are right in the object's own life they are taken, though a year around it they are not.
+// all). Where yearly rules alone are right in the object's own life they are taken, though a year around it they are not;
+// else what begins later gets an onset from before, which a later one there makes void.
 func vtimezone(z zone, first, last time.Time) *ical.Component {
 	c := ical.NewComponent(ical.CompTimezone)
 	add(c, ical.PropTimezoneID, z.tzid)
-	var late bool
-	if c.Children, late = observances(z, first, last); late && !last.IsZero() {
-		if parts := rulesFor(z, first.UTC(), last.UTC()); parts != nil {
-			c.Children = parts
+	parts, late := observances(z, first, last, ordinary)
+	if late && !last.IsZero() {
+		if plain := rulesFor(z, first.UTC(), last.UTC()); plain != nil {
+			parts, late = plain, false
 		}
 	}
+	for _, how := range []form{begun, held} {
+		if late {
+			if early, still := observances(z, first, last, how); !still {
+				parts, late = early, false
+			}
+		}
+	}
+	c.Children = parts
 	slices.SortStableFunc(c.Children, func(a, b *ical.Component) int {
 		return strings.Compare(a.Props.Get(ical.PropDateTimeStart).Value, b.Props.Get(ical.PropDateTimeStart).Value)
 	})
@@ -86,7 +98,7 @@ func rulesFor(z zone, first, last time.Time) []*ical.Component {
 		}
 		var parts []*ical.Component
 		for _, r := range runs {
-			rule := r.fit.rule()
+			rule := r.rule()
 			parts = append(parts, observance(r.first, rule.in(base, r.first.wall()), "FREQ=YEARLY;"+rule.String()))
 		}
 		return parts
@@ -106,7 +118,7 @@ func saysRight(z zone, runs []run, first, last time.Time, lead time.Duration, in
 	}
 	var made []change
 	for _, r := range runs {
-		rule := r.fit.rule()
+		rule := r.rule()
 		for year := first.Year() - 1; year <= last.Year()+1; year++ {
 			made = append(made, change{rule.in(year, r.first.wall()).Add(-r.first.from), r.first.to})
 		}
@@ -146,11 +158,22 @@ func saysRight(z zone, runs []run, first, last time.Time, lead time.Duration, in
 	return true
 }
 
-// observances are the parts of a VTIMEZONE that is right from a year before first to a year after last, and whether one of
-// them begins after first.
-func observances(z zone, first, last time.Time) (parts []*ical.Component, late bool) {
+// form is how a VTIMEZONE is made.
+type form int
+
+const (
+	ordinary form = iota // right from a year before the object on
+	begun                // right from the object on, and parts that would begin later are begun before it, where that can be done
+	held                 // as begun, with a part that begins just before the object and changes nothing
+)
+
+// observances are the parts of a VTIMEZONE that is right to a year after last, and whether one of them begins after first.
+func observances(z zone, first, last time.Time, how form) (parts []*ical.Component, late bool) {
 	// A year more at both ends shows a reader the ordinary rules even of an event that lives for an hour.
 	begin := first.UTC().AddDate(-1, 0, 0)
+	if how != ordinary {
+		begin = dateOf(first.UTC()).AddDate(0, 0, -2)
+	}
 	if begin.Year() < 1 {
 		begin = date(1, 1, 1)
 	}
@@ -162,30 +185,39 @@ func observances(z zone, first, last time.Time) (parts []*ical.Component, late b
 	base := min(1970, begin.Year())
 
 	list := onsets(z, begin, horizon)
-	if len(list) == 0 || list[0].at.After(begin) {
+	if len(list) == 0 || list[0].at.After(begin) || how == held {
 		name, offset := begin.In(z.loc).Zone()
-		o := minutes(offset)
-		list = append([]onset{{at: date(base, 1, 1), from: o, to: o, name: name}}, list...)
+		o := onset{at: date(base, 1, 1), from: minutes(offset), to: minutes(offset), name: name}
+		if len(list) > 0 && !list[0].at.After(begin) {
+			o.daylight, list = list[0].daylight, list[1:]
+		}
+		if how == held {
+			o.at = begin.Add(-o.from)
+		}
+		list = append([]onset{o}, list...)
 	}
 	lead := list[0] // in force at begin
-	runs := findRuns(list)
+	runs := join(findRuns(list))
 	if !last.IsZero() {
 		end := last.UTC().AddDate(1, 0, 0)
 		runs = slices.DeleteFunc(runs, func(r run) bool { return r.first.at.After(end) })
 	}
 	for _, r := range runs {
 		o, start, rule := r.first, r.first.wall(), ""
+		if how != ordinary && o.at.After(begin) {
+			early := r.begunBefore(z, lead.at, last, base, horizon)
+			parts = append(parts, early...)
+			late = late || early == nil
+			continue
+		}
 		if r.years > 1 {
-			yearly := r.fit.rule()
+			yearly := r.rule()
 			// The rule may be said to hold from the base on if that adds nothing after the onset that is in force
 			// at begin.
-			if !yearly.in(start.Year()-1, start).Add(-o.from).After(lead.at) {
-				start = yearly.in(base, start)
+			if !yearly.before(start).Add(-o.from).After(lead.at) {
+				start = yearly.after(base, start)
 			}
-			rule = "FREQ=YEARLY;" + yearly.String()
-			if r.last.at.Year() < horizon {
-				rule += ";UNTIL=" + r.last.at.UTC().Format(ics.UTCForm)
-			}
+			rule = "FREQ=YEARLY;" + yearly.String() + r.until(horizon)
 		} else if len(runs) == 1 {
 			o.from, start = o.to, date(base, 1, 1) // nothing but one offset
 		}
@@ -193,6 +225,113 @@ func observances(z zone, first, last time.Time) (parts []*ical.Component, late b
 		late = late || start.Add(-o.from).After(first)
 	}
 	return parts, late
+}
+
+// until ends the rule of a run, unless the zone follows it for good.
+func (r run) until(horizon int) string {
+	if r.endless(horizon) {
+		return ""
+	}
+	return untilText(r.last)
+}
+
+// untilText ends a rule with o. Ruby's icalendar takes both the clock time and UNTIL for UTC, so UNTIL is the later one.
+func untilText(o onset) string {
+	end := o.at.UTC()
+	if w := o.wall(); w.After(end) {
+		end = w
+	}
+	return ";UNTIL=" + end.Format(ics.UTCForm)
+}
+
+// maxBegun bounds the parts that a rule without end is made of, to have begun before it does.
+const maxBegun = 8
+
+// covered is for how many years at least these parts say it.
+const covered = 100
+
+// begunBefore are parts that say what r does up to the year after last (zero: for good), each of which has an onset before lead,
+// when what is in force as the object begins came into force: the rule itself, where what it adds in between changes nothing;
+// rules with an INTERVAL that skips the years in between. nil where that takes too many.
+func (r run) begunBefore(z zone, lead, last time.Time, base, horizon int) (parts []*ical.Component) {
+	o, rule := r.first, r.rule()
+	clock := o.wall()
+	say := func(from, every, to int) {
+		text := "FREQ=YEARLY;"
+		if every > 1 {
+			text += fmt.Sprintf("INTERVAL=%d;", every)
+		}
+		text += rule.String()
+		if to > 0 {
+			text += untilText(onset{at: rule.in(to, clock).Add(-o.from), from: o.from})
+		}
+		parts = append(parts, observance(o, rule.in(from, clock), text))
+	}
+	old, harmless := clock, true // old: the last time of the rule before lead
+	for {
+		if old.Year() < 300 {
+			return nil // INTERVALs reach back twice covered
+		}
+		old = rule.before(old)
+		at := old.Add(-o.from)
+		if at.Before(lead) {
+			break
+		}
+		_, offset := at.In(z.loc).Zone()
+		harmless = harmless && minutes(offset) == o.to
+	}
+	begins, ends, skipped, endless := clock.Year(), r.last.wall().Year(), clock.Year()-old.Year(), r.endless(horizon)
+	switch {
+	case harmless:
+		from := old.Year()
+		if r.years > 1 {
+			from = min(from, rule.after(base, clock).Year())
+		}
+		to := ends
+		if endless {
+			to = 0
+		}
+		say(from, 1, to)
+	case r.gaps && endless && last.IsZero():
+		return nil
+	case r.gaps:
+		for _, o := range r.all {
+			if last.IsZero() || o.at.Before(last.AddDate(1, 0, 0)) {
+				one := newRun(o).begunBefore(z, lead, last, base, horizon)
+				if one == nil {
+					return nil
+				}
+				parts = append(parts, one...)
+			}
+		}
+	case !endless || !last.IsZero():
+		if !last.IsZero() {
+			ends = min(ends, max(begins, last.Year()+1))
+		}
+		done := map[int]bool{}
+		for y := begins; y <= ends; y++ {
+			if done[y] {
+				continue
+			}
+			to := y
+			for n := y; n <= ends; n += y - old.Year() {
+				done[n], to = true, n
+			}
+			say(old.Year(), y-old.Year(), to)
+		}
+	default:
+		// One rule has each year that is a multiple of the skipped ones from old on. Each of the others would meet a year in
+		// between; what has twice its INTERVAL need not, and has every other year, and so on.
+		say(old.Year(), skipped, 0)
+		for n := 1; n < skipped; n++ {
+			for every := 2 * skipped; n+every/2 < covered; every *= 2 {
+				if say(old.Year()+n-every/2, every, 0); len(parts) > maxBegun {
+					return nil
+				}
+			}
+		}
+	}
+	return parts
 }
 
 func observance(o onset, start time.Time, rule string) *ical.Component {
@@ -283,6 +422,10 @@ func findOnsets(loc *time.Location, begin, end time.Time) []onset {
 	return out
 }
 
+func newRun(o onset) run {
+	return run{first: o, last: o, years: 1, fit: newFit(o.wall()), all: []onset{o}}
+}
+
 // findRuns sorts onsets, which are in order, into runs, in the order of their first onsets.
 func findRuns(list []onset) []run {
 	var runs []run
@@ -296,14 +439,81 @@ next:
 				continue
 			}
 			if f, ok := r.fit.with(wall); ok {
-				r.last, r.fit = o, f
+				r.last, r.fit, r.all = o, f, append(r.all, o)
 				r.years++
 				continue next
 			}
 		}
-		runs = append(runs, run{first: o, last: o, years: 1, fit: newFit(wall)})
+		runs = append(runs, newRun(o))
 	}
 	return runs
+}
+
+// join joins runs that leave out years where these are the ones in which one rule has no day: the Friday after the last Thursday
+// of October, when Cairo's summer time ends, is one of October's last six days or, in years that have none of them, the first of
+// November.
+func join(runs []run) []run {
+	for i := 0; i < len(runs); i++ {
+		for j := i + 1; j < len(runs); j++ {
+			if both, ok := runs[i].with(runs[j]); ok {
+				runs[i], runs, j = both, slices.Delete(runs, j, j+1), i
+			}
+		}
+	}
+	for i := range runs {
+		runs[i].sure = slices.ContainsFunc(runs, func(r run) bool {
+			return r.first.from == runs[i].first.from && r.first.to == runs[i].first.to && len(r.all) >= 5
+		})
+	}
+	return runs
+}
+
+// with is r and a later run as one; ok is false where no rule has just the onsets of both.
+func (r run) with(later run) (both run, ok bool) {
+	a, b := r.first, later.first
+	if a.from != b.from || a.to != b.to || a.name != b.name || a.daylight != b.daylight {
+		return r, false
+	}
+	both = run{first: a, last: later.last, years: r.years + later.years, fit: r.fit, gaps: true, all: slices.Concat(r.all, later.all)}
+	slices.SortFunc(both.all, func(a, b onset) int { return a.at.Compare(b.at) })
+	both.first, both.last = both.all[0], both.all[len(both.all)-1]
+	for _, o := range later.all {
+		if both.fit, ok = both.fit.with(o.wall()); !ok || !both.fit.weekday {
+			return r, false
+		}
+	}
+	rule, n := both.rule(), 0
+	for year := both.first.wall().Year(); year <= both.last.wall().Year(); year++ {
+		at, hit := rule.on(year, a.wall())
+		if hit && (n == len(both.all) || !both.all[n].wall().Equal(at)) {
+			return r, false
+		}
+		if hit {
+			n++
+		}
+	}
+	return both, n == len(both.all)
+}
+
+// rule is the rule that gives just the clock times of r.
+func (r run) rule() yearly {
+	if r.gaps {
+		return yearly{month: r.fit.clock.Month(), weekday: r.fit.clock.Weekday(), from: r.fit.lo, to: r.fit.hi}
+	}
+	return r.fit.rule()
+}
+
+// endless is whether the zone follows the rule of r for good, as far as is looked.
+func (r run) endless(horizon int) bool {
+	if !r.gaps {
+		return r.years > 1 && r.last.at.Year() >= horizon
+	}
+	for year := r.last.wall().Year() + 1; r.sure && year <= horizon; year++ {
+		if _, hit := r.rule().on(year, r.first.wall()); hit {
+			return false
+		}
+	}
+	return r.sure
 }
 
 // yearly is a rule for one day a year.
@@ -311,7 +521,8 @@ type yearly struct {
 	month   time.Month
 	weekday time.Weekday
 	nth     int // the nth weekday, -1 for the last; 0: see from
-	from    int // the weekday on or after this day; 0: see day
+	from    int // the weekday from this day on; 0: see day
+	to      int // up to this day, in years that have it; 0: six days after from
 	day     int
 }
 
@@ -321,13 +532,44 @@ func (y yearly) String() string {
 	case y.nth != 0:
 		return s + ";BYDAY=" + strconv.Itoa(y.nth) + dayNames[y.weekday]
 	case y.from != 0:
-		days := make([]string, 7)
-		for i := range days {
-			days[i] = strconv.Itoa(y.from + i)
+		var days []string
+		for d := y.from; d <= y.lastDay(); d++ {
+			days = append(days, strconv.Itoa(d))
 		}
 		return s + ";BYMONTHDAY=" + strings.Join(days, ",") + ";BYDAY=" + dayNames[y.weekday]
 	}
 	return s + ";BYMONTHDAY=" + strconv.Itoa(y.day)
+}
+
+func (y yearly) lastDay() int {
+	if y.to == 0 {
+		return y.from + 6
+	}
+	return y.to
+}
+
+// on is in, and whether the rule has a day in that year.
+func (y yearly) on(year int, clock time.Time) (t time.Time, ok bool) {
+	t = y.in(year, clock)
+	return t, y.from == 0 || t.Month() == y.month && t.Day() <= y.lastDay()
+}
+
+// before is the last time of the rule in a year before that of clock.
+func (y yearly) before(clock time.Time) time.Time {
+	for year := clock.Year() - 1; ; year-- {
+		if t, ok := y.on(year, clock); ok {
+			return t
+		}
+	}
+}
+
+// after is the first time of the rule from the beginning of a year on, at the clock time of clock.
+func (y yearly) after(year int, clock time.Time) time.Time {
+	for ; ; year++ {
+		if t, ok := y.on(year, clock); ok {
+			return t
+		}
+	}
 }
 
 // in is the day of the rule in a year, at the clock time of clock.

@@ -49,13 +49,18 @@ func readVTimezone(t *testing.T, c *ical.Component, until int) zoneReader {
 		if parts["FREQ"] != "YEARLY" {
 			t.Fatalf("rule %s", rule.Value)
 		}
-		first := true
-		for y := start.Year(); y <= until; y++ {
+		first, interval := true, 1
+		if n := parts["INTERVAL"]; n != "" {
+			if interval, err = strconv.Atoi(n); err != nil || interval < 2 {
+				t.Fatalf("rule %s", rule.Value)
+			}
+		}
+		for y := start.Year(); y <= until; y += interval {
 			month, err := strconv.Atoi(parts["BYMONTH"])
 			if err != nil {
 				t.Fatalf("rule %s", rule.Value)
 			}
-			for d := time.Date(y, time.Month(month), 1, start.Hour(), start.Minute(), 0, 0, time.UTC); int(d.Month()) == month; d = d.AddDate(0, 0, 1) {
+			for d := time.Date(y, time.Month(month), 1, start.Hour(), start.Minute(), start.Second(), 0, time.UTC); int(d.Month()) == month; d = d.AddDate(0, 0, 1) {
 				if days := parts["BYMONTHDAY"]; days != "" && !slices.Contains(strings.Split(days, ","), strconv.Itoa(d.Day())) {
 					continue
 				}
@@ -133,6 +138,10 @@ func TestVTimezoneEqualsTzdata(t *testing.T) {
 		{date(2026, 2, 1), date(2026, 6, 1)},
 		{date(2010, 11, 20), date(2011, 10, 20)},
 		{date(2026, 1, 1), date(2028, 1, 1)},
+		{date(2004, 7, 1), date(2012, 1, 1)},
+		{date(2006, 11, 1), time.Time{}},
+		{date(2014, 10, 1), date(2026, 10, 1)},
+		{date(2022, 1, 5), time.Time{}},
 	}
 	for iana := range ianaZones {
 		z, ok := loadIANA(iana)
@@ -195,7 +204,10 @@ func TestVTimezoneIsCompact(t *testing.T) {
 		{"Europe/Berlin", date(2026, 7, 1), date(2026, 7, 1), 2},
 		{"Europe/Dublin", date(2026, 7, 1), time.Time{}, 2},
 		{"America/New_York", date(2009, 7, 1), time.Time{}, 2},
-		{"America/New_York", date(2005, 7, 1), time.Time{}, 4},
+		{"America/New_York", date(2003, 7, 1), time.Time{}, 4},
+		{"America/New_York", date(2005, 7, 1), time.Time{}, 10}, // the rule of 2007 is seven, which begin before
+		{"Africa/Cairo", date(2026, 7, 1), time.Time{}, 3},
+		{"America/Sao_Paulo", date(2018, 7, 1), time.Time{}, 2},
 		{"Australia/Lord_Howe", date(2020, 7, 1), time.Time{}, 2},
 		{"Antarctica/Troll", date(2020, 7, 1), time.Time{}, 2},
 		{"Asia/Tokyo", date(2020, 7, 1), time.Time{}, 1},
@@ -216,16 +228,20 @@ func TestVTimezoneIsCompact(t *testing.T) {
 	}
 }
 
-// For an object of some months, each part of a VTIMEZONE has begun before it, in every zone: Ruby's icalendar fails on a time
-// that is before one.
+// Each part of a VTIMEZONE has begun before the object, in every zone: Ruby's icalendar fails on a time that is before one. Where
+// the object has no end, and rules that the zone follows for good begin years after it, that takes too many parts.
 func TestVTimezoneBeginsBeforeTheObject(t *testing.T) {
+	lateForGood := []string{"Asia/Gaza", "Asia/Hebron", "America/Scoresbysund"} // their rules of today are of 2023 or later
 	for iana := range ianaZones {
 		z, ok := loadIANA(iana)
 		if !ok || z.utc() {
 			continue
 		}
 		for _, first := range []time.Time{date(1999, 12, 1), date(2006, 11, 1), date(2011, 12, 20), date(2014, 10, 1), date(2016, 3, 1), date(2022, 11, 3), date(2026, 2, 10), date(2027, 7, 1)} {
-			for _, last := range []time.Time{first, first.AddDate(0, 5, 0)} {
+			for _, last := range []time.Time{first, first.AddDate(0, 5, 0), first.AddDate(3, 0, 0), first.AddDate(12, 0, 0), {}} {
+				if last.IsZero() && (first.Year() < 2022 || slices.Contains(lateForGood, iana)) {
+					continue
+				}
 				for _, o := range vtimezone(z, first, last).Children {
 					start, err := time.Parse(ics.WallForm, o.Props.Get("DTSTART").Value)
 					if err != nil {
@@ -235,6 +251,35 @@ func TestVTimezoneBeginsBeforeTheObject(t *testing.T) {
 						t.Errorf("%s from %s to %s: a part begins %s", iana, first.Format(time.DateOnly), last.Format(time.DateOnly), start)
 					}
 				}
+			}
+		}
+	}
+}
+
+// The zones whose rules name a day that may lie in the month after, or leave out years, are right for good.
+func TestVTimezoneForGood(t *testing.T) {
+	for _, iana := range []string{"Africa/Cairo", "Europe/Berlin", "Asia/Jerusalem", "America/Santiago", "America/Nuuk", "America/New_York"} {
+		z, _ := loadIANA(iana)
+		for _, first := range []time.Time{date(2005, 7, 5), date(2022, 1, 5), date(2024, 11, 20), date(2026, 7, 1), date(2030, 12, 1)} {
+			r := readVTimezone(t, vtimezone(z, first, time.Time{}), 2081)
+			for at := first; at.Year() < 2080; at = at.AddDate(0, 0, 1) {
+				_, want := at.In(z.loc).Zone()
+				if got, ok := r.offset(at); !ok || got != want {
+					t.Errorf("%s from %s: at %s offset %d (%v), want %d", iana, first.Format(time.DateOnly), at, got, ok, want)
+					break
+				}
+			}
+		}
+	}
+}
+
+// A zone that follows the moon has no rule for good, not even where some of its changes look like one.
+func TestVTimezoneWithoutARule(t *testing.T) {
+	z, _ := loadIANA("Africa/Casablanca")
+	for year := 2015; year < 2036; year++ {
+		for _, o := range vtimezone(z, date(year, 7, 1), time.Time{}).Children {
+			if rule := o.Props.Get("RRULE"); rule != nil && !strings.Contains(rule.Value, "UNTIL") {
+				t.Errorf("%d: %s", year, rule.Value)
 			}
 		}
 	}

@@ -26,13 +26,15 @@ type Backend struct {
 	// Served reports whether the user's account is in the configuration, or was added on the pages; others are refused,
 	// whatever is stored of them. Nil: all are served.
 	Served func(user string) bool
+	// Policy is what clients may do to the calendars of an account as it is now. Nil: read them.
+	Policy func(bridge.Account) bridge.Policy
 }
 
 // Store is what clients see.
 type Store interface {
 	Account(ctx context.Context, name string) (bridge.Account, error)
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
-	CheckPassword(ctx context.Context, user, password string) (bool, error)
+	CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error)
 	bridge.ObjectStore
 	bridge.PropertyStore
 }
@@ -53,14 +55,14 @@ var (
 )
 
 func (b Backend) Login(ctx context.Context, user, password string) (caldav.Principal, error) {
-	ok, err := b.Store.CheckPassword(ctx, user, password)
+	label, ok, err := b.Store.CheckPassword(ctx, user, password)
 	if err != nil {
 		return caldav.Principal{}, err
 	}
 	if !ok || b.Served != nil && !b.Served(user) {
 		return caldav.Principal{}, caldav.ErrUnauthorized
 	}
-	return caldav.Principal{Name: user, DisplayName: user}, nil
+	return caldav.Principal{Name: user, DisplayName: user, Password: label}, nil
 }
 
 func (b Backend) Calendars(ctx context.Context, p caldav.Principal) ([]caldav.Calendar, error) {
@@ -77,7 +79,7 @@ func (b Backend) Calendars(ctx context.Context, p caldav.Principal) ([]caldav.Ca
 	}
 	cals := make([]caldav.Calendar, len(list))
 	for i, c := range list {
-		cals[i] = davCalendar(c, p, b.zoneOf(a))
+		cals[i] = b.calendar(c, p, a, list)
 	}
 	return cals, nil
 }
@@ -91,7 +93,13 @@ func (b Backend) Calendar(ctx context.Context, p caldav.Principal, name string) 
 	if err != nil {
 		return caldav.Calendar{}, davError(err)
 	}
-	return davCalendar(c, p, b.zoneOf(a)), nil
+	var all []bridge.Calendar
+	if b.policy(a).Invitations == bridge.InvitationsReplies {
+		if all, err = b.Store.Calendars(ctx, a.ID); err != nil {
+			return caldav.Calendar{}, err
+		}
+	}
+	return b.calendar(c, p, a, all), nil
 }
 
 // zoneOf is the IANA name of the mailbox's own time zone, "" where that is not known.
@@ -132,15 +140,28 @@ func (b Backend) Addresses(ctx context.Context, p caldav.Principal) ([]string, e
 		}
 	}
 	add(a.Identity.Address)
+	for _, alias := range a.Identity.Aliases {
+		add(alias)
+	}
 	add(a.Mailbox)
 	return found, nil
 }
 
-func davCalendar(c bridge.Calendar, p caldav.Principal, zone string) caldav.Calendar {
+// calendar is one of all those of an account.
+func (b Backend) calendar(c bridge.Calendar, p caldav.Principal, a bridge.Account, all []bridge.Calendar) caldav.Calendar {
+	policy := b.policy(a).For(c, all)
 	return caldav.Calendar{
-		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.ShownColor(), Order: c.Order, TimeZone: zone,
+		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.ShownColor(), Order: c.Order, TimeZone: b.zoneOf(a),
+		Writable: policy.Write, Schedules: policy.Mails(),
 		Token: caldav.Token{Epoch: c.Epoch, Rev: c.Rev}, Modified: c.Modified, Key: c.ID,
 	}
+}
+
+func (b Backend) policy(a bridge.Account) bridge.Policy {
+	if b.Policy == nil {
+		return bridge.Policy{}
+	}
+	return b.Policy(a)
 }
 
 func (b Backend) Object(ctx context.Context, c caldav.Calendar, name string) (caldav.Object, error) {

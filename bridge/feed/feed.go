@@ -30,7 +30,15 @@ type Store interface {
 	Account(ctx context.Context, name string) (bridge.Account, error)
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Feeds(ctx context.Context, user string) ([]bridge.Feed, error)
+	Lister
+}
+
+// Lister lists objects, and tells of copies among those of all calendars.
+type Lister interface {
 	bridge.ObjectLister
+	// Copied are the UIDs that several objects of the account have or have had, removed ones and those of removed calendars
+	// included, with the highest Sequence and the latest Stamp of each; Removed is empty.
+	Copied(ctx context.Context, id bridge.AccountID) (map[string]bridge.Past, error)
 }
 
 // Why a feed has no rendering.
@@ -44,7 +52,7 @@ var (
 )
 
 // format is part of every state: raise it when the same objects are to be rendered differently.
-const format = "3"
+const format = "4"
 
 // stale is how old the last good round of a calendar may be before the feed says so.
 const stale = 24 * time.Hour
@@ -182,7 +190,7 @@ func latest(a, b time.Time) time.Time {
 }
 
 // objects yields the octets of every object of the feed, as far as its options and its detail show them.
-func (r Rendering) objects(ctx context.Context, store bridge.ObjectLister) iter.Seq2[[]byte, error] {
+func (r Rendering) objects(ctx context.Context, store Lister) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		q := bridge.ObjectQuery{WithData: true}
 		if !r.window.Start.IsZero() {
@@ -196,7 +204,12 @@ func (r Rendering) objects(ctx context.Context, store bridge.ObjectLister) iter.
 			owners[cal.ID] = cal.Owner
 		}
 		shows := r.shows()
-		for o, err := range distinct(stored(ctx, store, r.cals, q)) {
+		copied, err := copies(ctx, store, r.cals)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for o, err := range distinct(stored(ctx, store, r.cals, q), copied) {
 			var data []byte
 			if err == nil {
 				shows.filter.Owner = owners[o.Calendar]
@@ -214,14 +227,27 @@ func (r Rendering) objects(ctx context.Context, store bridge.ObjectLister) iter.
 
 // Objects yields the octets of every object of some calendars, in a stable order and a few at a time, each with a UID
 // of its own. It stops after an error.
-func Objects(ctx context.Context, store bridge.ObjectLister, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
+func Objects(ctx context.Context, store Lister, cals []bridge.Calendar) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		for o, err := range distinct(stored(ctx, store, cals, bridge.ObjectQuery{WithData: true})) {
+		copied, err := copies(ctx, store, cals)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for o, err := range distinct(stored(ctx, store, cals, bridge.ObjectQuery{WithData: true}), copied) {
 			if !yield(o.Data, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// copies are the UIDs with which copies of an event in several calendars of the account are, or have been.
+func copies(ctx context.Context, store Lister, cals []bridge.Calendar) (map[string]bridge.Past, error) {
+	if len(cals) == 0 {
+		return nil, nil
+	}
+	return store.Copied(ctx, cals[0].Account) // all are of one account
 }
 
 func stored(ctx context.Context, store bridge.ObjectLister, cals []bridge.Calendar, q bridge.ObjectQuery) iter.Seq2[bridge.Object, error] {

@@ -34,6 +34,7 @@ type shelf struct {
 	read     int    // pages of objects
 	onRead   func() // called before a page is read
 	err      error  // of every call
+	copied   map[string]bridge.Past
 }
 
 func newShelf(t testing.TB) *shelf {
@@ -68,6 +69,10 @@ func (s *shelf) Objects(_ context.Context, id bridge.CalendarID, q bridge.Object
 }
 
 // put adds the feed or changes it.
+func (s *shelf) Copied(context.Context, bridge.AccountID) (map[string]bridge.Past, error) {
+	return s.copied, s.err
+}
+
 func (s *shelf) put(f bridge.Feed) bridge.Feed {
 	f.User, f.Detail, f.Created = "alice", cmp.Or(f.Detail, bridge.DetailFull), date(2026, 6, 2)
 	if f.Salt == nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Category is the resource "outlookCategory", one of the mailbox's master categories.
@@ -18,6 +20,25 @@ type User struct {
 	DisplayName       string `json:"displayName"`
 	Mail              string `json:"mail"`              // "" for some personal accounts
 	UserPrincipalName string `json:"userPrincipalName"` // an address as a rule
+	// ProxyAddresses are all addresses of the mailbox, as "SMTP:alice@contoso.com" the main one and "smtp:…" the others; none for
+	// personal accounts.
+	ProxyAddresses []string `json:"proxyAddresses"`
+}
+
+// Aliases are the further addresses by which mail reaches the user.
+func (u User) Aliases() []string {
+	var list []string
+	for _, proxy := range append(slices.Clone(u.ProxyAddresses), u.UserPrincipalName) {
+		kind, address, ok := strings.Cut(proxy, ":")
+		if !ok {
+			kind, address = "smtp", proxy
+		}
+		same := func(s string) bool { return strings.EqualFold(s, address) }
+		if strings.EqualFold(kind, "smtp") && strings.Contains(address, "@") && !same(u.Address()) && !slices.ContainsFunc(list, same) {
+			list = append(list, address)
+		}
+	}
+	return list
 }
 
 // Address is what a person knows the user by.
@@ -26,7 +47,7 @@ func (u User) Address() string { return orDefault(u.Mail, u.UserPrincipalName) }
 // Me reads who signed in (learn.microsoft.com/graph/api/user-get), with a delegated token.
 func (c *Client) Me(ctx context.Context) (User, error) {
 	var u User
-	err := c.do(ctx, request{op: "read who signed in", method: "GET", url: c.BaseURL + "/me?$select=id,displayName,mail,userPrincipalName", decode: func(b []byte) error {
+	err := c.do(ctx, request{op: "read who signed in", method: "GET", url: c.BaseURL + "/me?$select=id,displayName,mail,userPrincipalName,proxyAddresses", decode: func(b []byte) error {
 		if err := readItem(b, &u); err != nil {
 			return fmt.Errorf("the answer is not a user: %w", err)
 		}

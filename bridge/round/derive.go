@@ -237,11 +237,12 @@ func (d *Deriver) Publish(ctx context.Context, series ...graph.EventID) (changed
 	return d.store.Publish(ctx, d.cal.ID, d.now(), series...)
 }
 
-// series reads a series from its rows. complete: these are all that Outlook shows of it in the window. ok is false where
-// nothing is left of it.
-func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok bool, err error) {
+// series reads a series from its rows. Complete: these are all that Outlook shows of it in the window. Unread: there need be no
+// master among them. ok is false where nothing is left of it.
+func (d *Deriver) series(rows []bridge.Row, m bridge.Mark) (s convert.Series, ok bool, err error) {
 	s = d.newSeries()
 	defer func() { s.Scheduling = mails(d.policy, s.Event) }()
+	complete := m.Complete
 	isMaster := false
 	for _, row := range rows {
 		switch row.Kind {
@@ -250,6 +251,12 @@ func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok
 				return s, false, err
 			}
 			ok, isMaster = true, row.Kind == bridge.KindMaster
+		}
+	}
+	if !ok && m.Unread {
+		s.Event, ok, err = unmastered(m.Series, rows)
+		if isMaster = ok; err != nil {
+			return s, false, err
 		}
 	}
 	if s.Event.Recurrence == nil && !isMaster {
@@ -262,6 +269,26 @@ func (d *Deriver) series(rows []bridge.Row, complete bool) (s convert.Series, ok
 	}
 	s.Exceptions, err = untold(s.Event, rows)
 	return s, ok, err
+}
+
+// unmastered is what the first of some occurrences says of their series, which Graph does not show.
+func unmastered(series graph.EventID, rows []bridge.Row) (e graph.Event, ok bool, err error) {
+	var first bridge.Row
+	for _, row := range rows {
+		if !row.IsInstance() {
+			continue
+		}
+		plain, was := row.Kind == bridge.KindOccurrence, first.Kind == bridge.KindOccurrence
+		if first.ID == "" || plain && !was || plain == was && row.Span.Start.Before(first.Span.Start) {
+			first = row
+		}
+	}
+	if first.ID == "" {
+		return e, false, nil
+	}
+	e, err = eventOf(first)
+	e.ID, e.Type, e.SeriesMasterID, e.OccurrenceID = series, graph.SeriesMaster, "", ""
+	return e, err == nil, err
 }
 
 // occurrences are the instances among the rows of a series. That one is all day is its master's to say, or its own where

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
@@ -192,12 +190,6 @@ func (f *follower) isForbidden(err error) bool {
 	var e *graph.Error
 	began := f.report.Pages > 0 || f.cal.Phase != bridge.PhaseNew
 	return f.foreign && began && errors.As(err, &e) && e.Status == http.StatusForbidden
-}
-
-// isForeign reports whether a calendar of the account's is somebody else's.
-func isForeign(c bridge.Calendar, all []bridge.Calendar) bool {
-	i := slices.IndexFunc(all, func(c bridge.Calendar) bool { return c.Default })
-	return c.Mailbox != "" || i >= 0 && c.Owner != "" && !strings.EqualFold(c.Owner, all[i].Owner)
 }
 
 // record writes one page of events and tombstones. overtaken: somebody else has written since Graph gave it, so what the mirror

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outbridge/bridge/dav"
+	"outbridge/bridge/feed"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/caldav"
 )
@@ -159,4 +160,85 @@ func TestUIDOfHref(t *testing.T) {
 	if len(ids.shown) != 2 {
 		t.Errorf("%d UIDs, want 2", len(ids.shown))
 	}
+}
+
+// TestFeedOfCopies: a feed shows copies of an event in several calendars, each with a UID of its own. Whichever of them changes,
+// goes or comes back, SEQUENCE, LAST-MODIFIED and DTSTAMP never fall for a UID.
+func TestFeedOfCopies(t *testing.T) {
+	w, a, b, private := three(t, func(*graphsim.Server) {})
+	highest := map[string]int{}
+	latest := map[string]string{}
+	look := func(step string, want int) {
+		t.Helper()
+		account, err := w.Store.Account(w.Ctx, "alice")
+		w.Must(err)
+		cals, err := w.Store.Calendars(w.Ctx, account.ID)
+		w.Must(err)
+		n := 0
+		for data, err := range feed.Objects(w.Ctx, w.Store, cals) {
+			w.Must(err)
+			n++
+			uid, now := "", map[string]string{}
+			sequence := -1
+			for line := range strings.SplitSeq(strings.ReplaceAll(string(data), "\r\n ", ""), "\r\n") {
+				switch name, value, _ := strings.Cut(line, ":"); name {
+				case "UID":
+					uid = value
+				case "SEQUENCE":
+					sequence, err = strconv.Atoi(value)
+					w.Must(err)
+				case "LAST-MODIFIED", "DTSTAMP":
+					now[name] = value
+				}
+			}
+			if was, known := highest[uid]; known && sequence < was {
+				t.Errorf("%s: %s: SEQUENCE %d after %d", step, uid, sequence, was)
+			}
+			highest[uid] = sequence
+			for name, value := range now {
+				if was := latest[uid+name]; value < was {
+					t.Errorf("%s: %s: %s %s after %s", step, uid, name, value, was)
+				}
+				latest[uid+name] = value
+			}
+		}
+		if n != want {
+			t.Errorf("%s: %d objects, want %d", step, n, want)
+		}
+	}
+	copyOf := func(n int) graphsim.Event {
+		e := meeting(fmt.Sprint("Copy ", n), 2+n, 9)
+		e.ICalUID = "040000008200E00074C5B7101A82E00800000000AAAA"
+		return e
+	}
+	two := b.Create(copyOf(2))
+	w.Changes(1)
+	one := a.Create(copyOf(1))
+	w.Changes(1)
+	look("made", 2)
+	for n := range 5 {
+		w.Must(a.Change(one, func(e *graphsim.Event) { e.Location = fmt.Sprint("Room ", n) }))
+		w.Changes(1)
+		look("changed", 2)
+	}
+	for range 2 {
+		w.Must(a.Move(one, private))
+		w.Round()
+		look("the first is gone", 1)
+		w.Must(private.Move(one, a))
+		w.Changes(1)
+		look("the first is back", 2)
+	}
+	w.Must(b.Change(two, func(e *graphsim.Event) { e.Location = "Roof" }))
+	w.Changes(1)
+	look("the second has changed", 2)
+	w.Must(a.Delete(one))
+	w.Changes(1)
+	look("the first is deleted", 1)
+	w.Must(b.Delete(two))
+	w.Changes(1)
+	look("both are deleted", 0)
+	a.Create(copyOf(3))
+	w.Changes(1)
+	look("another one is there", 1)
 }

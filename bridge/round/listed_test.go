@@ -162,6 +162,80 @@ func TestHiddenAfterTrouble(t *testing.T) {
 	w.Changes(0)
 }
 
+// TestMasterUnlisted: where Graph allows no delta its lists name occurrences and no masters. A series whose master cannot be read is
+// one object from what is listed, with a loss, and the same object when its master can be read.
+func TestMasterUnlisted(t *testing.T) {
+	for _, status := range []int{404, 403, 400} {
+		for _, whole := range []bool{false, true} { // its occurrences are not to be had by their ids either
+			t.Run(fmt.Sprint(status, " whole=", whole), func(t *testing.T) {
+				w := newWorld(t, func(s *graphsim.Server) { s.DelegatedDeltaDenied = true })
+				cal := w.sharedInto()
+				cal.Create(meeting("Other", 1, 9))
+				w.Changes(1)
+				e := weekly("Stand-up", -7, 8, "monday", "thursday")
+				e.Recurrence.Range = graph.RecurrenceRange{Type: "numbered", NumberOfOccurrences: 8}
+				series := cal.Create(e)
+				w.Must(cal.ChangeOccurrence(series, day(7), func(e *graphsim.Event) { e.Subject, e.Location = "Special", "Roof" }))
+				w.hide(series, status)
+				if whole {
+					w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+						if strings.Contains(r.URL.Path, "/events/") {
+							return &graphsim.Fault{Status: status}
+						}
+						return nil
+					}
+				}
+				ids := w.identities()
+				count := func() (c bridge.Counts) {
+					t.Helper()
+					cals, err := w.Store.Calendars(w.Ctx, 1)
+					w.Must(err)
+					c, err = w.Store.Counts(w.Ctx, cals[len(cals)-1].ID)
+					w.Must(err)
+					return c
+				}
+				look := func(losses bool) {
+					t.Helper()
+					w.try()
+					w.Round()
+					w.Round()
+					ids.look()
+					if len(ids.shown) != 2 || len(ids.uids) != 2 {
+						t.Errorf("%d objects, %d hrefs so far, want 2", len(ids.shown), len(ids.uids))
+					}
+					if c := count(); c.Losses > 0 != losses || c.Unread > 0 != losses || c.Events != 2 || c.Series != 1 {
+						t.Errorf("counts %+v", c)
+					}
+				}
+				look(true)
+				w.Object("Stand-up", "Special", "LOCATION:Roof")
+				w.Must(cal.CancelOccurrence(series, day(10)))
+				look(true)
+				w.Must(cal.Change(series, func(e *graphsim.Event) { e.Subject = "Sit-down" }))
+				look(true)
+				w.Rounds.HTML = true
+				look(true)
+				w.Crash()
+				look(true)
+				w.Changes(0)
+				w.Sim.Fault = nil
+				w.Pass(time.Hour)
+				look(false)
+				w.Object("Sit-down", "RRULE:")
+				w.hide(series, status)
+				w.Must(cal.Delete(series))
+				w.try()
+				w.Round()
+				w.Object("Other")
+				w.Changes(0)
+				if c := count(); c.Losses+c.Unread > 0 {
+					t.Errorf("counts %+v of what is gone", c)
+				}
+			})
+		}
+	}
+}
+
 // TestPrivateInShared: private events of somebody else's calendar are listed, and not to be had by their ids.
 func TestPrivateInShared(t *testing.T) {
 	for _, into := range []bool{false, true} {

@@ -105,10 +105,11 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 	fresh := map[graph.EventID]graph.EventID{}
 	for _, e := range events {
 		have, known := rows[e.ID]
-		if known && sameVersion(e, have) {
+		row := rowOf(e, round)
+		single := have.Kind == bridge.KindOrphan && row.Kind != have.Kind // an occurrence that was an event of its own
+		if known && sameVersion(e, have) && !single {
 			continue
 		}
-		row := rowOf(e, round)
 		if row.IsInstance() && fences.isOlder(e, have) {
 			p.askOf(row)
 			continue
@@ -118,6 +119,9 @@ func (l listing) compare(ctx context.Context, events []graph.Event, round int64)
 		}
 		if row.Kind == bridge.KindOccurrence {
 			p.take(row) // a listing tells all of an occurrence
+			if single {
+				p.mark(row.ID, bridge.StageDerive)
+			}
 		} else {
 			changed = append(changed, e.ID)
 		}

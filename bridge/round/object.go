@@ -49,7 +49,7 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark, k keptOf) (one draft
 				Reason: "Outlook lists it and does not show it by itself; what its list does not tell is missing."})
 		}()
 	}
-	s, ok, err := d.series(rows, m.Complete)
+	s, ok, err := d.series(rows, m)
 	if err != nil || !ok {
 		return one, err
 	}
@@ -178,6 +178,8 @@ func (one *draft) outcome() bridge.Derived {
 	case one.object == nil && one.exists:
 		gone := one.have
 		gone.Deleted, gone.Data = true, nil
+		gone.Sequence++ // what is shown with its UID next is later
+		gone.Stamp = gone.Stamp.Add(time.Second)
 		one.Object = &gone
 	case one.object != nil && (one.left != nil || !one.exists || !sameButStamps(one.have.Data, one.object.Data)):
 		one.Object, one.Left = one.object, one.left

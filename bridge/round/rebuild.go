@@ -83,7 +83,7 @@ func (r *Runner) SeriesOf(ctx context.Context, p bridge.Policy, id bridge.Calend
 	if err != nil {
 		return convert.Series{}, err
 	}
-	s, ok, err := d.series(rows, true)
+	s, ok, err := d.series(rows, bridge.Mark{Series: series, Complete: true, Unread: true})
 	kept.of(series).into(&s)
 	if err == nil && !ok {
 		err = bridge.ErrNotFound

@@ -268,6 +268,7 @@ func (r *resolver) read(ctx context.Context, marks []bridge.Mark, a *answers) er
 		refs = append(refs, graph.MasterRef{ID: id, Zone: zoneOfRows(rows[id])})
 	}
 	results := r.masters(ctx, refs)
+	r.unlisted(ctx, results, marks, rows)
 	var doubtful []graph.Result
 	for i, res := range results {
 		if !r.isNamed(marks[i], rows[res.ID]) {
@@ -285,6 +286,27 @@ func (r *resolver) read(ctx context.Context, marks []bridge.Mark, a *answers) er
 		}
 	}
 	return nil
+}
+
+// unlisted puts errNotListed in place of refusals of masters that have no occurrence left and that the list of the calendar's
+// events does not name either: where masters are in no delta, nothing else tells that they are gone.
+func (r *resolver) unlisted(ctx context.Context, results []graph.Result, marks []bridge.Mark, rows map[graph.EventID][]bridge.Row) {
+	if r.cal.Way != bridge.WayView {
+		return
+	}
+	masters := map[graph.EventID]bridge.Row{}
+	for id, list := range rows {
+		if row, known := masterRow(list); known && len(list) == 1 {
+			masters[id] = row
+		}
+	}
+	asked := slices.Clone(results)
+	r.listed(ctx, asked, marks, masters)
+	for i := range results {
+		if errors.Is(asked[i].Err, errNotListed) {
+			results[i].Err = errNotListed
+		}
+	}
 }
 
 // isNamed reports whether a listing has named a series, and nothing has taken that back since.
@@ -347,11 +369,11 @@ func (r *resolver) master(ctx context.Context, a *answers, res graph.Result, mar
 	switch {
 	case isHidden(res.Err) && known && (named || !isGone(res.Err)): // to deny access is not to say that it is gone
 		return r.hidden(a, res, mark, have, rows)
-	case isGone(res.Err) && known:
+	case isGone(res.Err) && known, errors.Is(res.Err, errNotListed):
 		a.drop(res.ID, rows)
 		return nil
 	case isHidden(res.Err) && !known:
-		return r.orphans(ctx, a, res.ID, rows, named)
+		return r.unmastered(ctx, a, res, rows, named)
 	case res.Err != nil:
 		if !graph.IsUnavailable(res.Err) && known {
 			r.refused = append(r.refused, res.ID)
@@ -404,49 +426,72 @@ func (r *resolver) hidden(a *answers, res graph.Result, mark bridge.Mark, have b
 	return nil
 }
 
-// orphans makes events of their own of occurrences whose master is not in the mailbox: whoever was invited to single
-// occurrences has just these. named: a listing has named them.
-func (r *resolver) orphans(ctx context.Context, a *answers, master graph.EventID, rows []bridge.Row, named bool) error {
-	a.mark(master, bridge.StageDerive)
+// unmastered takes that Graph shows nothing of the master of occurrences that it has named. Where there is none in the mailbox,
+// for whoever was invited to single occurrences has just these, they become events of their own. Where it is denied, or lies in
+// somebody else's calendar, of which masters are not listed, it may well be there: the series is what was listed of it, and its
+// master is asked for again. named: a listing has named the occurrences.
+func (r *resolver) unmastered(ctx context.Context, a *answers, master graph.Result, rows []bridge.Row, named bool) error {
+	a.mark(master.ID, bridge.StageDerive)
 	if len(rows) == 0 {
 		return nil
 	}
-	ids := make([]graph.EventID, len(rows))
-	for i, row := range rows {
-		ids[i] = row.ID
+	kept := !isGone(master.Err) || r.foreign || r.cal.Way == bridge.WayView
+	take := func(e graph.Event) {
+		row := rowOf(e, r.cal.Round)
+		if kept {
+			row.Series = master.ID
+			if !row.IsInstance() {
+				row.Kind = bridge.KindOccurrence
+			}
+			a.put(row)
+			return
+		}
+		row.Series, row.Kind = row.ID, bridge.KindOrphan
+		a.put(row)
+		a.mark(row.ID, bridge.StageDerive)
+	}
+	var ids []graph.EventID
+	spans := map[graph.EventID]convert.Span{}
+	for _, row := range rows {
+		spans[row.ID] = row.Span
+		if e, err := eventOf(row); err == nil && kept && e.ICalUID != "" {
+			continue // it is known in full already
+		}
+		ids = append(ids, row.ID) // in a delta, and in a view, an occurrence is a skeleton
+	}
+	if kept {
+		r.log.Warn("Graph lists occurrences and does not show their series; it is served as it was listed", "series", master.ID, "err", master.Err)
+		a.asListed(master.ID, true)
 	}
 	var failed error
 	hidden := map[graph.EventID]convert.Span{}
-	for i, res := range r.graph.Events(ctx, r.cal.GraphID, ids) { // in a delta an occurrence is a skeleton
+	for _, res := range r.graph.Events(ctx, r.cal.GraphID, ids) {
 		switch {
 		case isHidden(res.Err) && (named || !isGone(res.Err)):
-			hidden[res.ID] = rows[i].Span
+			hidden[res.ID] = spans[res.ID]
 			fallthrough
 		case isGone(res.Err):
 			a.remove(res.ID)
 			a.mark(res.ID, bridge.StageDerive)
 		case res.Err != nil:
 			failed = errors.Join(failed, res.Err)
-			a.mark(master, bridge.StageRead)
+			a.marks[master.ID] = bridge.Mark{Series: master.ID, Stage: bridge.StageRead, Complete: named, Unread: kept}
 		default:
-			row := rowOf(res.Event, r.cal.Round)
-			row.ID, row.Series, row.Kind = res.ID, res.ID, bridge.KindOrphan
-			a.put(row)
-			a.mark(res.ID, bridge.StageDerive)
+			res.Event.ID = res.ID
+			take(res.Event)
 		}
 	}
 	err := r.view(ctx, hidden, func(e graph.Event) {
-		row := rowOf(e, r.cal.Round)
-		row.Series, row.Kind = row.ID, bridge.KindOrphan
-		a.put(row)
-		a.asListed(row.ID, true)
+		if take(e); !kept {
+			a.asListed(e.ID, true)
+		}
 	})
 	if err != nil {
 		for id := range hidden { // they stay as they are until the view can be had
 			delete(a.gone, id)
 			delete(a.marks, id)
 		}
-		a.marks[master] = bridge.Mark{Series: master, Stage: bridge.StageRead, Complete: true}
+		a.marks[master.ID] = bridge.Mark{Series: master.ID, Stage: bridge.StageRead, Complete: true, Unread: kept}
 	}
 	return errors.Join(failed, err)
 }

@@ -188,7 +188,7 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: periods{r.History, r.Horizon}, now: r.now,
 		report: &one.report, tell: tell, asked: map[bridge.CalendarID]bool{},
 	}
-	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: isForeign(c, all)}
+	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: c.IsForeign(all)}
 	one.siblings = &siblings{graph: one.graph, cal: c, served: all}
 	one.resolver = &resolver{mirror: one.mirror, deriver: one.deriver, siblings: one.siblings, memory: one.memory,
 		foreign: one.follower.foreign, missed: map[graph.EventID]bool{}}
@@ -203,7 +203,7 @@ func (r *Runner) Deriver(ctx context.Context, m Mailbox, c bridge.Calendar, all 
 		log = log.With(a)
 	}
 	return &Deriver{
-		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML, policy: policyOf(m.Policy, c, all),
+		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML, policy: m.Policy.For(c, all),
 		staging: &r.memory.account(m.Name).calendar(c).staging, now: r.now, tell: func(string, int, int) {},
 	}
 }

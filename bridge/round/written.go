@@ -43,18 +43,6 @@ func (k kept) of(series graph.EventID) keptOf { return keptOf{k.names[series], k
 
 func (k keptOf) into(s *convert.Series) { s.UID, s.Overlay = k.name.UID, k.overlay }
 
-// policyOf is what clients may do to a calendar of an account: not to one that Outlook lets nobody edit. Nor does anybody answer
-// for somebody else: an answer from a calendar that is shared would go out in its owner's name.
-func policyOf(p bridge.Policy, c bridge.Calendar, all []bridge.Calendar) bridge.Policy {
-	if !p.Write || !c.CanEdit {
-		return bridge.Policy{}
-	}
-	if p.Invitations == bridge.InvitationsReplies && isForeign(c, all) {
-		p.Invitations = bridge.InvitationsNever
-	}
-	return p
-}
-
 // mails reports whether Outlook mails what clients change of an event. Of an invitation by somebody else that is the answer, of a
 // meeting of one's own invitations and cancellations. Where it does, a client must leave the mail to the server (RFC 6638 §7.1) and
 // may ask for an answer; where it does not, the client must do neither, for a change that would mail is refused.

@@ -56,20 +56,20 @@ func (s *Store) changeOne(ctx context.Context, query string, args ...any) error 
 
 type passwordKey struct{ user, hash string }
 
-func (s *Store) CheckPassword(ctx context.Context, user, password string) (bool, error) {
+func (s *Store) CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error) {
 	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
 	hash := s.key.digest("password", password)
-	ok, err := cached(ctx, s, passwordKey{user, string(hash)}, func() (ok bool, err error) {
-		err = s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM password WHERE hash = ? AND user = ?)`, hash, user).Scan(&ok)
-		if err == nil && !ok {
-			err = bridge.ErrNotFound
-		}
-		return ok, err
+	label, err = cached(ctx, s, passwordKey{user, string(hash)}, func() (label string, err error) {
+		err = s.read.row(ctx, `SELECT label FROM password WHERE hash = ? AND user = ?`, hash, user).Scan(&label)
+		return label, notFound(err)
 	})
-	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
-		return false, fmt.Errorf("check password: %w", err)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return "", false, nil
 	}
-	return ok, nil
+	if err != nil {
+		return "", false, fmt.Errorf("check password: %w", err)
+	}
+	return label, true, nil
 }
 
 // feedJSON are the columns of a feed that are JSON.

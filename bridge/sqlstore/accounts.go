@@ -46,20 +46,24 @@ func (s *Store) AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Ac
 }
 
 const selectAccount = `
-	SELECT id, name, origin = 'page', mailbox, token_version, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id),
+	SELECT id, name, origin = 'page', mailbox, token_version, granted, policy, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id),
 		(SELECT value FROM meta WHERE key = 'account/' || account.id || '/identity')
 	FROM account`
 
 func scanAccount(row scanner) (a bridge.Account, err error) {
-	var state, settings string
+	var state, settings, policy string
 	var version int64
 	var identity []byte
-	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &state, &version, &settings, unixTime{&a.Grouped}, unixTime{&a.LastGood}, &identity)
+	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &a.Granted, &policy, &state, &version, &settings, unixTime{&a.Grouped}, unixTime{&a.LastGood}, &identity)
 	if err != nil {
 		return a, err
 	}
 	if identity != nil {
 		err = json.Unmarshal(identity, &a.Identity)
+	}
+	if policy != "" {
+		a.Policy = new(bridge.Policy)
+		err = errors.Join(err, json.Unmarshal([]byte(policy), a.Policy))
 	}
 	var stateErr error
 	a.State, stateErr = readState(state)
@@ -74,6 +78,17 @@ func (s *Store) SetSettings(ctx context.Context, id bridge.AccountID, set bridge
 	}
 	if _, err := s.write.exec(ctx, `UPDATE account SET settings = ? WHERE id = ?`, string(b), id); err != nil {
 		return fmt.Errorf("set account settings: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) SetPolicy(ctx context.Context, id bridge.AccountID, p bridge.Policy) error {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if _, err := s.write.exec(ctx, `UPDATE account SET policy = ? WHERE id = ?`, string(b), id); err != nil {
+		return fmt.Errorf("set account policy: %w", err)
 	}
 	return nil
 }
@@ -148,14 +163,15 @@ func (t tokens) SaveToken(ctx context.Context, old, tok *oauth2.Token) error {
 				return err
 			}
 		}
-		return t.put(ctx, w, plain)
+		return t.put(ctx, w, plain, tok)
 	})
 }
 
-// put stores a token, JSON.
-func (t tokens) put(ctx context.Context, w tx, plain []byte) error {
-	_, err := w.exec(ctx, `UPDATE account SET token = ?, token_version = token_version + 1 WHERE id = ?`,
-		t.s.key.sealed(plain, t.row()), t.id)
+// put stores a token, plain being its JSON, and which permissions came with it, where the answer said so (RFC 6749 §5.1).
+func (t tokens) put(ctx context.Context, w tx, plain []byte, tok *oauth2.Token) error {
+	granted, _ := tok.Extra("scope").(string)
+	_, err := w.exec(ctx, `UPDATE account SET token = ?, token_version = token_version + 1, granted = coalesce(nullif(?, ''), granted) WHERE id = ?`,
+		t.s.key.sealed(plain, t.row()), granted, t.id)
 	if err != nil {
 		return fmt.Errorf("save token: %w", err)
 	}

@@ -220,12 +220,16 @@ func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, f bridge.Fau
 func (s *Store) Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error) {
 	var c bridge.Counts
 	err := s.read.row(ctx, `
-		SELECT (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind IN ('single', 'master', 'orphan')),
-		       (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind = 'master'),
+		WITH unread AS (SELECT id FROM series INDEXED BY series_unread WHERE calendar_id = ?1 AND unread = 1),
+			unmastered AS (SELECT count(*) AS n FROM unread WHERE EXISTS (SELECT 1 FROM event WHERE calendar_id = ?1 AND series = unread.id)
+				AND NOT EXISTS (SELECT 1 FROM event WHERE calendar_id = ?1 AND event.id = unread.id))
+		SELECT (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind IN ('single', 'master', 'orphan')) + (SELECT n FROM unmastered),
+		       (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind = 'master') + (SELECT n FROM unmastered),
 		       (SELECT count(*) FROM object WHERE calendar_id = ?1 AND deleted = 0),
 		       (SELECT coalesce(sum(loss_count), 0) FROM series WHERE calendar_id = ?1),
-		       (SELECT count(*) FROM series WHERE calendar_id = ?1 AND losses LIKE '%"field":"recurrence"%')`, id).
-		Scan(&c.Events, &c.Series, &c.Objects, &c.Losses, &c.Adjusted)
+		       (SELECT count(*) FROM series WHERE calendar_id = ?1 AND losses LIKE '%"field":"recurrence"%'),
+		       (SELECT count(*) FROM unread)`, id).
+		Scan(&c.Events, &c.Series, &c.Objects, &c.Losses, &c.Adjusted, &c.Unread)
 	if err != nil {
 		return c, fmt.Errorf("counts: %w", err)
 	}

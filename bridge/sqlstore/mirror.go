@@ -172,7 +172,7 @@ func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int
 func (s *Store) Unread(ctx context.Context, id bridge.CalendarID, after graph.EventID, limit int) ([]graph.EventID, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT id FROM series INDEXED BY series_unread WHERE calendar_id = ?1 AND unread = 1 AND stage = 0 AND id > ?2
-		  AND EXISTS (SELECT 1 FROM event WHERE event.calendar_id = ?1 AND event.id = series.id AND kind = 'master')
+		  AND EXISTS (SELECT 1 FROM event WHERE event.calendar_id = ?1 AND event.series = series.id AND kind IN ('master', 'occurrence', 'exception'))
 		ORDER BY id LIMIT ?3`, id, after, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
 		err = r.Scan(&id)

@@ -61,6 +61,35 @@ func (s *Store) Past(ctx context.Context, id bridge.CalendarID, series graph.Eve
 	return p, nil
 }
 
+func (s *Store) Copied(ctx context.Context, id bridge.AccountID) (map[string]bridge.Past, error) {
+	// Which they are, an index tells alone.
+	rows, err := s.read.query(ctx, `
+		WITH own AS (SELECT id FROM calendar WHERE account_id = ?1),
+			copied AS (SELECT uid FROM (
+				SELECT uid FROM object WHERE calendar_id IN (SELECT id FROM own) UNION ALL SELECT uid FROM past WHERE account_id = ?1)
+				GROUP BY uid HAVING count(*) > 1)
+		SELECT uid, max(sequence), max(stamp) FROM (
+			SELECT o.uid, o.sequence, o.stamp FROM copied CROSS JOIN own CROSS JOIN object o ON o.calendar_id = own.id AND o.uid = copied.uid
+			UNION ALL SELECT past.uid, sequence, stamp FROM copied CROSS JOIN past ON account_id = ?1 AND past.uid = copied.uid)
+		GROUP BY uid`, id)
+	type one struct {
+		uid string
+		bridge.Past
+	}
+	list, err := collect(rows, err, func(r *sql.Rows) (o one, err error) {
+		err = r.Scan(&o.uid, &o.Sequence, unixTime{&o.Stamp})
+		return o, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find copies: %w", err)
+	}
+	all := make(map[string]bridge.Past, len(list))
+	for _, o := range list {
+		all[o.uid] = o.Past
+	}
+	return all, nil
+}
+
 func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph.EventID, uid string) (bool, error) {
 	var taken bool
 	err := s.read.row(ctx, `

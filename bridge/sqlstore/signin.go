@@ -30,7 +30,7 @@ func (s *Store) SaveSignIn(ctx context.Context, id bridge.AccountID, who bridge.
 	}
 	t := tokens{s, id}
 	err = s.write.transact(ctx, func(w tx) error {
-		if err := t.put(ctx, w, plain); err != nil {
+		if err := t.put(ctx, w, plain, token); err != nil {
 			return err
 		}
 		_, err := w.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, identityKey(id), identity)

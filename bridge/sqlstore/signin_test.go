@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,7 +20,7 @@ import (
 func TestSignIn(t *testing.T) {
 	s := open(t)
 	a := must(s.EnsureAccount(t.Context(), "alice"))(t)
-	if a.Identity != (bridge.Identity{}) {
+	if !reflect.DeepEqual(a.Identity, bridge.Identity{}) {
 		t.Errorf("identity %+v before anybody signed in", a.Identity)
 	}
 	alice, boss := bridge.Identity{ID: "1", Address: "alice@contoso.example", Name: "Alice"}, bridge.Identity{ID: "2", Address: "boss@contoso.example"}
@@ -39,16 +40,16 @@ func TestSignIn(t *testing.T) {
 		after := must(s.Account(t.Context(), "alice"))(t)
 		tok := must(s.Tokens(a.ID).LoadToken(t.Context()))(t)
 		if step.refused {
-			if _, ok := err.(*bridge.OtherMailboxError); !ok || after.Identity != a.Identity || after.TokenVersion != a.TokenVersion {
+			if _, ok := err.(*bridge.OtherMailboxError); !ok || !reflect.DeepEqual(after.Identity, a.Identity) || after.TokenVersion != a.TokenVersion {
 				t.Errorf("step %d: %v, then %+v", i, err, after)
 			}
 			continue
 		}
-		if err != nil || after.Identity != step.who || after.TokenVersion != a.TokenVersion+1 || tok.RefreshToken != fmt.Sprint("token ", i) {
+		if err != nil || !reflect.DeepEqual(after.Identity, step.who) || after.TokenVersion != a.TokenVersion+1 || tok.RefreshToken != fmt.Sprint("token ", i) {
 			t.Errorf("step %d: %v, then %+v with %q", i, err, after, tok.RefreshToken)
 		}
 	}
-	if other := must(s.EnsureAccount(t.Context(), "bob"))(t); other.Identity != (bridge.Identity{}) {
+	if other := must(s.EnsureAccount(t.Context(), "bob"))(t); !reflect.DeepEqual(other.Identity, bridge.Identity{}) {
 		t.Errorf("another account has the identity %+v", other.Identity)
 	}
 }

@@ -58,6 +58,8 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 				one.Level, one.Word = "bad", "Last sync failed"
 			case c.Good.IsZero():
 				one.Level, one.Word = "wait", "First sync"
+			case one.Unread > 0:
+				one.Level, one.Word = "wait", "Outlook does not show every event"
 			}
 			v.Calendars = append(v.Calendars, one)
 		}

@@ -21,6 +21,8 @@ type Accounts interface {
 	Add(ctx context.Context, name, mailbox string) error
 	// Remove removes the account and everything stored for it.
 	Remove(ctx context.Context, name string) error
+	// SetPolicy sets what calendar programs may change, unless the configuration file says it.
+	SetPolicy(ctx context.Context, name string, p bridge.Policy) error
 	// Nudge starts a round of the account now.
 	Nudge(name string)
 	Pulse(name string) bridge.Pulse
@@ -44,6 +46,10 @@ type Account struct {
 	Name       string
 	Mailbox    string // an address: app-only; "": that of the person who signs in
 	Configured bool   // in the configuration file, so the pages cannot remove it
+
+	Policy           bridge.Policy // what calendar programs may change
+	PolicyConfigured bool          // by the configuration file
+	WriteDenied      bool          // the sign-in does not allow what Policy does
 }
 
 // App is the app registration at Microsoft.

@@ -61,19 +61,20 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 // loadTemplates parses each page together with the layout and the templates that pages share.
 func (h *Handler) loadTemplates() map[string]*template.Template {
 	base := template.Must(template.New("").Funcs(template.FuncMap{
-		"ago":    func(t time.Time) string { return ago(h.now(), t) },
-		"in":     func(t time.Time) string { return until(h.now(), t) },
-		"clock":  clock,
-		"count":  count,
-		"asset":  func(name string) string { return name + "?" + h.assets[name].tag },
-		"qr":     qrSVG,
-		"origin": h.origin,
-		"path":   url.PathEscape,
-		"host":   func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
-		"fault":  faultText,
-		"dict":   dict,
-		"link":   link,
-		"pick":   pick,
+		"writeState": writeState,
+		"ago":        func(t time.Time) string { return ago(h.now(), t) },
+		"in":         func(t time.Time) string { return until(h.now(), t) },
+		"clock":      clock,
+		"count":      count,
+		"asset":      func(name string) string { return name + "?" + h.assets[name].tag },
+		"qr":         qrSVG,
+		"origin":     h.origin,
+		"path":       url.PathEscape,
+		"host":       func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
+		"fault":      faultText,
+		"dict":       dict,
+		"link":       link,
+		"pick":       pick,
 	}).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/month-week.html"))
 	all := map[string]*template.Template{}
 	names, err := fs.Glob(files, "pages/*.html")

@@ -84,7 +84,11 @@ func (a *accountsAt) List(ctx context.Context) ([]web.Account, error) {
 	list, err := a.store.AddedAccounts(ctx)
 	all := []web.Account{{Name: "alice", Configured: true}}
 	for _, one := range list {
-		all = append(all, web.Account{Name: one.Name, Mailbox: one.Mailbox})
+		account := web.Account{Name: one.Name, Mailbox: one.Mailbox}
+		if one.Policy != nil {
+			account.Policy = *one.Policy
+		}
+		all = append(all, account)
 	}
 	return all, err
 }
@@ -99,6 +103,17 @@ func (a *accountsAt) Add(ctx context.Context, name, mailbox string) error {
 
 func (a *accountsAt) Remove(ctx context.Context, name string) error {
 	return a.store.RemoveAccount(ctx, name)
+}
+
+func (a *accountsAt) SetPolicy(ctx context.Context, name string, p bridge.Policy) error {
+	if name == "alice" {
+		return &web.Problem{Sentence: "It is in the configuration file.", Action: "Change it there."}
+	}
+	row, err := a.store.EnsureAccount(ctx, name)
+	if err != nil {
+		return err
+	}
+	return a.store.SetPolicy(ctx, row.ID, p)
 }
 
 func (a *accountsAt) Nudge(name string) {

@@ -209,5 +209,6 @@ var notices = map[string]string{
 	"session":   "That browser has been signed out.",
 	"revoked":   "App password revoked. Devices that used it can no longer connect.",
 	"feed":      "Feed changed. Its address is still the same.",
+	"policy":    "Saved.",
 	"unfed":     "Feed removed. Its address no longer works.",
 }

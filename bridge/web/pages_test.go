@@ -49,7 +49,7 @@ func TestProfileOnce(t *testing.T) {
 	if secret == nil || !strings.Contains(got.body, "<string>calendar.example.com</string>") {
 		t.Fatalf("profile:\n%s", got.body)
 	}
-	if ok, err := d.store.CheckPassword(t.Context(), "alice", secret[1]); !ok || err != nil || len(passwords()) != 1 {
+	if _, ok, err := d.store.CheckPassword(t.Context(), "alice", secret[1]); !ok || err != nil || len(passwords()) != 1 {
 		t.Errorf("the password of the profile: %v, %v", ok, err)
 	}
 	late := link()
@@ -77,7 +77,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 		return found[1]
 	}
 	password := shown(p.post("/accounts/alice/passwords", "label", "  laptop \n two\x00"))
-	if ok, err := d.store.CheckPassword(t.Context(), "alice", password); !ok || err != nil {
+	if _, ok, err := d.store.CheckPassword(t.Context(), "alice", password); !ok || err != nil {
 		t.Errorf("the app password: %v, %v", ok, err)
 	}
 	feed := shown(p.post("/accounts/alice/feeds", "detail", "full", "which", "all"))

@@ -61,6 +61,8 @@ func (h *Handler) pages() {
 		"POST /accounts/{user}/feeds/{id}":            changeFeed,
 		"POST /accounts/{user}/feeds/{id}/rotate":     rotateFeed,
 		"POST /accounts/{user}/feeds/{id}/remove":     removeFeed,
+		"GET /accounts/{user}/changes":                changes,
+		"POST /accounts/{user}/changes":               setPolicy,
 		"GET /accounts/{user}/connect":                connect,
 		"POST /accounts/{user}/profile":               makeProfile,
 		"GET /calendars/{user}":                       calendarPage,

@@ -27,6 +27,7 @@ type Store interface {
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error)
+	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
 	bridge.ObjectLister
 	AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error)
 	Passwords(ctx context.Context, user string) ([]bridge.Password, error)

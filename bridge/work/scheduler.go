@@ -37,6 +37,7 @@ type Subscriptions interface {
 type Mailbox struct {
 	round.Mailbox
 	Subscriptions Subscriptions
+	AppOnly       bool // an app reads it in its own name
 }
 
 // Scheduler runs a worker for each mailbox, which does its rounds one after another. All fields are set before the first call.
@@ -52,6 +53,8 @@ type Scheduler struct {
 	// SafetyNet is the time between rounds while Graph tells of changes by itself; 0: 15 minutes.
 	SafetyNet time.Duration
 
+	// Before is called before each round of an account, for what is to be done first. Nil: nothing is.
+	Before func(ctx context.Context, account string) error
 	// Removed is called when a mailbox is no longer polled. Nil: not called.
 	Removed func(account string)
 	Now     func() time.Time // nil: time.Now
@@ -114,6 +117,18 @@ func (s *Scheduler) Remove(name string) {
 	if s.Removed != nil {
 		s.Removed(name)
 	}
+}
+
+// Mailbox is that of an account; false where it has none.
+func (s *Scheduler) Mailbox(account string) (Mailbox, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.Mailboxes {
+		if m.Name == account {
+			return m, true
+		}
+	}
+	return Mailbox{}, false
 }
 
 // start is called with the lock held, while Run runs. The worker begins after the delay.

@@ -73,6 +73,11 @@ func (w *worker) round(ctx context.Context, nudged bool) {
 	w.tried = w.s.now()
 	w.listener.keep(ctx)
 	w.note(func(p *bridge.Pulse) { p.Busy = true })
+	if w.s.Before != nil {
+		if err := w.s.Before(ctx, w.mailbox.Name); err != nil && ctx.Err() == nil {
+			w.log.Warn("what goes before a round failed", "err", err)
+		}
+	}
 	report, err := w.s.Rounds.Round(ctx, w.mailbox.Mailbox)
 	w.note(func(p *bridge.Pulse) {
 		if p.Busy = false; err == nil {

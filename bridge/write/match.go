@@ -20,7 +20,7 @@ import (
 type Match struct {
 	IfMatch       []string
 	IfNoneMatch   []string
-	IfScheduleTag string // "": not asked for
+	IfScheduleTag []string // nil: not asked for
 }
 
 // base holds a request against the object that there is, and finds the one that the client had. nil where the client did not say.
@@ -29,8 +29,8 @@ func (w *Writer) base(ctx context.Context, m Match, t target, own []string) ([]b
 	if t.exists && !t.byUID && (slices.Contains(m.IfNoneMatch, "*") || slices.Contains(m.IfNoneMatch, t.object.ETag)) {
 		return nil, ErrPrecondition
 	}
-	if m.IfScheduleTag != "" {
-		if !t.exists || m.IfScheduleTag != ScheduleTag(t.object.Data) {
+	if m.IfScheduleTag != nil {
+		if !t.exists || !slices.Contains(m.IfScheduleTag, ScheduleTag(t.object.Data)) && !slices.Contains(m.IfScheduleTag, "*") {
 			return nil, ErrPrecondition
 		}
 		return nil, nil

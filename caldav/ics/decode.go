@@ -35,7 +35,7 @@ func decode(data []byte) (*ical.Component, error) {
 	var open []*ical.Component // VCALENDAR and what is within it, the innermost last
 	var cal *ical.Component    // once it has ended
 	for l := range Lines(data) {
-		text := string(l.Text())
+		text := l.string()
 		if !isPlain(text) && !utf8.ValidString(text) {
 			return nil, errors.New("not UTF-8")
 		}

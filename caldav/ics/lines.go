@@ -57,6 +57,22 @@ func (l Line) Text() []byte {
 	return text
 }
 
+// string is Text in memory of its own.
+func (l Line) string() string {
+	first, rest, folded := bytes.Cut(l, []byte("\n"))
+	first = bytes.TrimSuffix(first, []byte("\r"))
+	if !folded || len(rest) == 0 {
+		return string(first)
+	}
+	var text strings.Builder
+	text.Grow(len(l))
+	text.Write(first)
+	for line := range bytes.Lines(rest) {
+		text.Write(bytes.TrimRight(line[1:], "\r\n"))
+	}
+	return text.String()
+}
+
 // Name is the name of the property, in upper case.
 func (l Line) Name() []byte {
 	lower := false

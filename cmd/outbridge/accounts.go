@@ -31,15 +31,32 @@ type webAccounts struct {
 
 var _ web.Accounts = (*webAccounts)(nil)
 
-func (a *webAccounts) List(context.Context) ([]web.Account, error) {
+func (a *webAccounts) List(ctx context.Context) ([]web.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []web.Account
 	for _, one := range a.p.accounts {
-		list = append(list, web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.p.added[one.Name]})
+		row, err := a.p.store.Account(ctx, one.Name)
+		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+			return nil, err
+		}
+		policy := one.policy(row)
+		list = append(list, web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.p.added[one.Name],
+			Policy: policy, PolicyConfigured: one.Access != "", WriteDenied: policy.Write && !a.p.conf.mayWrite(one, row)})
 	}
 	slices.SortFunc(list, func(x, y web.Account) int { return strings.Compare(x.Name, y.Name) })
 	return list, nil
+}
+
+// policy is what clients may do to the calendars of an account as it is now.
+func (a *webAccounts) policy(row bridge.Account) bridge.Policy {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one, err := a.p.account(row.Name)
+	if err != nil {
+		return bridge.Policy{}
+	}
+	return a.p.policy(one, row)
 }
 
 // served reports whether there is an account of that name. One that has left the configuration stays in the database.
@@ -70,7 +87,7 @@ func (a *webAccounts) Add(ctx context.Context, name, mailbox string) error {
 	if a.p.registration.ClientID == "" {
 		return errNoAppYet
 	}
-	one := accountConfig{Name: name, Mailbox: mailbox, Access: "read"}
+	one := accountConfig{Name: name, Mailbox: mailbox}
 	if _, err := a.p.store.AddAccount(ctx, name, mailbox); errors.Is(err, bridge.ErrExists) {
 		return &web.Problem{Sentence: "There is already an account with this name.", Action: "Choose another name."}
 	} else if err != nil {
@@ -98,6 +115,35 @@ func (a *webAccounts) Remove(ctx context.Context, name string) error {
 	}
 	a.p.removeAccount(name)
 	a.p.log.Info("account removed", "account", name)
+	return nil
+}
+
+func (a *webAccounts) SetPolicy(ctx context.Context, name string, policy bridge.Policy) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one, err := a.p.account(name)
+	if err != nil {
+		return bridge.ErrNotFound
+	}
+	if one.Access != "" {
+		return &web.Problem{Sentence: "What calendar programs may change is set in the configuration file.", Action: "Change access there, then restart the bridge."}
+	}
+	row, err := a.p.store.EnsureAccount(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := a.p.store.SetPolicy(ctx, row.ID, policy); err != nil {
+		return err
+	}
+	a.p.log.Info("what clients may change was set", "account", name, "write", policy.Write, "invitations", policy.Invitations, "online_meetings", policy.OnlineMeetings)
+	if a.p.registration.ClientID == "" {
+		return nil // the account begins with the registration
+	}
+	m, err := a.p.mailbox(ctx, one)
+	if err != nil {
+		return err
+	}
+	a.work.Add(m)
 	return nil
 }
 
@@ -142,7 +188,7 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
 	if !tenantForm.MatchString(r.Tenant) {
 		return &web.Problem{Sentence: "This is not a tenant.", Action: "Enter common, organizations, consumers, or the ID or domain of your organization."}
 	}
-	authority, err := a.p.conf.authority(r, a.p.conf.scopes(accountConfig{}))
+	authority, err := a.p.conf.authority(r, a.p.conf.scopes(accountConfig{}, bridge.Policy{}))
 	if err != nil {
 		return err
 	}
@@ -187,7 +233,7 @@ func (a *webAccounts) authority(ctx context.Context, account string) (*graph.Aut
 	if err != nil {
 		return nil, "", bridge.ErrNotFound
 	}
-	authority, err := a.p.conf.authority(a.p.registration, a.p.conf.scopes(one))
+	authority, err := a.p.conf.authority(a.p.registration, a.p.conf.scopes(one, one.policy(row)))
 	return authority, row.State.Claims, err
 }
 

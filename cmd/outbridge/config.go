@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,9 +90,13 @@ type syncConfig struct {
 }
 
 type accountConfig struct {
-	Name    string   `toml:"name"`
-	Mailbox string   `toml:"mailbox"`
-	Access  string   `toml:"access"`
+	Name    string `toml:"name"`
+	Mailbox string `toml:"mailbox"`
+	Access  string `toml:"access"`
+
+	Invitations    string `toml:"invitations"`
+	OnlineMeetings string `toml:"online_meetings"`
+
 	Include []string `toml:"include"`
 	Exclude []string `toml:"exclude"`
 	Shared  []string `toml:"shared"`
@@ -385,10 +390,12 @@ func (c *config) checkAccounts() error {
 			return fmt.Errorf("account %d: name = %q: use lower-case letters, digits, dots, dashes and underscores", i+1, a.Name)
 		case seen[a.Name]:
 			return fmt.Errorf("two accounts have the name %q", a.Name)
-		case a.Access == "read-write":
-			return fmt.Errorf(`account %s: access = "read-write" is not supported yet: use "read"`, a.Name)
-		case a.Access != "" && a.Access != "read":
-			return fmt.Errorf(`account %s: access = %q: it must be "read"`, a.Name, a.Access)
+		case !slices.Contains(accessValues, a.Access):
+			return fmt.Errorf(`account %s: access = %q: it must be "read" or "read-write"`, a.Name, a.Access)
+		case !slices.Contains(invitationValues, a.Invitations):
+			return fmt.Errorf(`account %s: invitations = %q: it must be "never", "replies" or "outlook"`, a.Name, a.Invitations)
+		case !slices.Contains(onlineValues, a.OnlineMeetings):
+			return fmt.Errorf(`account %s: online_meetings = %q: it must be "never" or "meetings"`, a.Name, a.OnlineMeetings)
 		case a.Mailbox != "" && c.Microsoft.ClientSecretFile == "" && c.Microsoft.CertificateFile == "":
 			return fmt.Errorf("account %s: mailbox is for app-only access, which needs microsoft.client_secret_file or microsoft.certificate_file; leave mailbox empty to sign in as a person", a.Name)
 		}

@@ -17,17 +17,17 @@ import (
 var imports = map[string][]string{
 	// The only wiring: it may know everything, and nothing knows it.
 	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/feed", "bridge/graph", "bridge/graph/graphsim", "bridge/push",
-		"bridge/round", "bridge/sqlstore", "bridge/web", "bridge/work", "caldav", "caldav/ics"},
+		"bridge/round", "bridge/sqlstore", "bridge/web", "bridge/work", "bridge/write", "caldav", "caldav/ics"},
 	// Of rounds, push and the rest it knows interfaces of its own. The month and the week of a calendar are stored objects,
 	// expanded. A feed answers conditional requests as an object does.
 	"bridge/web": {"bridge", "bridge/feed", "caldav/ics", "caldav/negotiate"},
 	// A feed is made of stored objects: read, reduced, and written again with the time zones that they name.
 	"bridge/feed": {"bridge", "bridge/convert", "caldav/ics"},
-	"bridge/dav":  {"bridge", "caldav"},
+	"bridge/dav":  {"bridge", "bridge/convert", "bridge/write", "caldav"}, // of convert the kinds of refusals
 	// It plans, carries out and reads back what clients write: the words of all three, and octets to compare.
 	"bridge/write": {"bridge", "bridge/convert", "bridge/graph", "bridge/round", "caldav/ics"},
 	"bridge/push":  {"bridge", "caldav"},
-	"bridge/work": {"bridge", "bridge/graph", "bridge/round"},
+	"bridge/work":  {"bridge", "bridge/graph", "bridge/round"},
 	// What tests of several rooms drive; no program has it.
 	"bridge/round/roundtest": {"bridge", "bridge/convert", "bridge/dav", "bridge/graph", "bridge/graph/graphsim", "bridge/round", "bridge/sqlstore", "caldav", "caldav/ics"},
 	"bridge/round":           {"bridge", "bridge/convert", "bridge/graph", "caldav/ics"},

@@ -45,17 +45,18 @@ func (l *loginCmd) Run(e *env) error {
 	if account.Mailbox != "" {
 		return fmt.Errorf("account %s is app-only (it has a mailbox in the configuration): it needs no sign-in, run `outbridge sync`", account.Name)
 	}
-	authority, err := c.authority(p.registration, c.scopes(account))
+	row, err := p.store.Account(e.ctx, account.Name)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return err
+	}
+	policy := account.policy(row)
+	authority, err := c.authority(p.registration, c.scopes(account, policy))
 	if err != nil {
 		return err
 	}
 	teller := &waitTeller{w: io.Discard} // until there is a code, nothing is tried again
 	authority.HTTP = &http.Client{Transport: teller}
 	p.graph.http.Transport = &waitTeller{base: p.graph.http.Transport, w: e.stderr}
-	row, err := p.store.Account(e.ctx, account.Name)
-	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
-		return err
-	}
 	var who bridge.Identity
 	waiting := func() {}
 	keep := func(ctx context.Context, token *oauth2.Token) (err error) {
@@ -92,6 +93,13 @@ func (l *loginCmd) Run(e *env) error {
 		names = append(names, cal.Name)
 	}
 	fmt.Fprintf(e.stdout, "Signed in as %s. Calendars: %s.\n", who.Address, strings.Join(names, ", "))
+	if row, err = p.store.Account(e.ctx, account.Name); err != nil || !policy.Write {
+		return err
+	}
+	if !c.mayWrite(account, row) {
+		return fmt.Errorf("signed in, but Microsoft did not grant Calendars.ReadWrite, so clients cannot change anything: add that permission to the app registration, and run `outbridge login %s` again", account.Name)
+	}
+	fmt.Fprintln(e.stdout, policyWords(policy))
 	return nil
 }
 
@@ -101,7 +109,11 @@ func (p *program) signIn(ctx context.Context, account string, show func(*graph.D
 	if err != nil {
 		return err
 	}
-	authority, err := p.conf.authority(p.registration, p.conf.scopes(a))
+	row, err := p.store.Account(ctx, account)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return err
+	}
+	authority, err := p.conf.authority(p.registration, p.conf.scopes(a, a.policy(row)))
 	if err != nil {
 		return err
 	}

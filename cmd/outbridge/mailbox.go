@@ -70,10 +70,16 @@ func (g *gates) of(address string) *graph.Gate {
 
 // scopes are the permissions that an account's person is asked for, and no more than the configuration needs. One that
 // is added later is asked for at the next sign-in; until then what needs it is denied, and the rest goes on.
-func (c *config) scopes(a accountConfig) []string {
+func (c *config) scopes(a accountConfig, p bridge.Policy) []string {
 	list := graph.Scopes(c.graphURL)
 	if len(a.Shared) > 0 {
 		list = append(list, graph.SharedScope(c.graphURL))
+	}
+	if p.Write {
+		list = append(list, graph.WriteScope(c.graphURL))
+		if len(a.Shared) > 0 {
+			list = append(list, graph.SharedWriteScope(c.graphURL))
+		}
 	}
 	if c.Sync.MailboxSettings {
 		list = append(list, graph.SettingsScope(c.graphURL))
@@ -137,15 +143,15 @@ func (p *program) mailboxes(ctx context.Context, only string) ([]work.Mailbox, e
 
 // mailbox makes the Graph clients of an account: its own, and one for each mailbox that is shared with it.
 func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, error) {
-	scopes := p.conf.scopes(a)
+	account, err := p.store.EnsureAccount(ctx, a.Name)
+	if err != nil {
+		return work.Mailbox{}, err
+	}
+	scopes := p.conf.scopes(a, a.policy(account))
 	if a.Mailbox != "" {
 		scopes = graph.AppScopes(p.conf.graphURL)
 	}
 	authority, err := p.conf.authority(p.registration, scopes)
-	if err != nil {
-		return work.Mailbox{}, err
-	}
-	account, err := p.store.EnsureAccount(ctx, a.Name)
 	if err != nil {
 		return work.Mailbox{}, err
 	}
@@ -156,7 +162,7 @@ func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, e
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: p.store.Tokens(account.ID), Log: g.Log}
 	}
 	g.Gate = p.graph.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))
-	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude}, Subscriptions: g}
+	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude, Policy: a.policy(account)}, Subscriptions: g, AppOnly: a.Mailbox != ""}
 	for _, address := range a.Shared {
 		// The account's sign-in, but the other mailbox's gate: Graph's limits are per mailbox.
 		other := p.client(a.Name, address)
@@ -174,7 +180,7 @@ func (p *program) keepSignIn(ctx context.Context, account string, token *oauth2.
 	if err != nil {
 		return bridge.Identity{}, err
 	}
-	who := bridge.Identity{ID: me.ID, Address: me.Address(), Name: me.DisplayName}
+	who := bridge.Identity{ID: me.ID, Address: me.Address(), Name: me.DisplayName, Aliases: me.Aliases()}
 	row, err := p.store.EnsureAccount(ctx, account)
 	if err != nil {
 		return who, err

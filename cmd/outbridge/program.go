@@ -160,7 +160,7 @@ func (p *program) adopt(ctx context.Context, store *sqlstore.Store) error {
 	}
 	for _, a := range list {
 		if _, err := p.account(a.Name); err != nil {
-			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox, Access: "read"})
+			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox})
 		}
 	}
 	return nil

@@ -22,6 +22,7 @@ import (
 	"outbridge/bridge/round"
 	"outbridge/bridge/web"
 	"outbridge/bridge/work"
+	"outbridge/bridge/write"
 	"outbridge/caldav"
 )
 
@@ -121,7 +122,9 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 	files := p.feedFiles()
 	files.Took, files.Log = p.metrics.Rendered, p.log
 	accounts := &webAccounts{work: scheduler, p: p}
-	front, err := p.handler(scheduler, accounts, pusher, files, setupCode)
+	writer := p.writer(scheduler)
+	defer writer.Close()
+	front, err := p.handler(scheduler, accounts, writer, pusher, files, setupCode)
 	if err != nil {
 		return err
 	}
@@ -191,13 +194,13 @@ func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
 }
 
 // handler serves DAV and everything else at one origin.
-func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
+func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, writer *write.Writer, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
 	c := p.conf
 	token, err := c.metricsToken()
 	if err != nil {
 		return nil, err
 	}
-	backend := dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served}
+	backend := &dav.Writing{Writer: writer, Backend: dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
 	if pusher != nil {
 		backend.Push = pusher
 	}

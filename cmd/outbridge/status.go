@@ -42,6 +42,7 @@ type accountStatus struct {
 	// Notifications is when the change notifications end, NotificationFault why there are none.
 	Notifications     *time.Time       `json:"notifications_until"`
 	NotificationFault string           `json:"notification_fault,omitempty"`
+	Writing           *writingStatus   `json:"writing,omitempty"` // nil: clients only read
 	Calendars         []calendarStatus `json:"calendars"`
 }
 
@@ -65,7 +66,7 @@ type calendarStatus struct {
 	Syncing   bool       `json:"syncing"`            // the first round is not complete
 	Error     string     `json:"error,omitempty"`
 	Mailbox   string     `json:"mailbox,omitempty"` // address of the other mailbox that it is read from
-	CanEdit   bool       `json:"can_edit"`          // in Outlook; clients cannot in any case
+	CanEdit   bool       `json:"can_edit"`          // in Outlook, by who signed in
 	Listed    bool       `json:"listed"`            // Graph allows no delta, so it is listed and compared, which takes more requests
 	Audited   *time.Time `json:"audited"`           // the last audit
 	Found     int        `json:"audit_differences"` // what it found and read again
@@ -166,6 +167,7 @@ func (a accountStatus) print(w io.Writer) {
 	case a.Notifications != nil:
 		fmt.Fprintf(w, "  notifications: until %s\n", localTime(*a.Notifications))
 	}
+	a.Writing.print(w)
 	if len(a.Calendars) > 0 {
 		fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tDIFFERENCES\tLAST GOOD SYNC\tCURSOR AGE\tAUDIT")
 	}
@@ -191,6 +193,9 @@ func (c calendarStatus) print(w io.Writer) {
 	}
 	if c.Lacks != nil {
 		fmt.Fprintf(w, "\tGraph does not list what begins after %s", c.Lacks.Local().Format(time.DateOnly))
+	}
+	if c.Unread > 0 {
+		fmt.Fprintf(w, "\tevents that Outlook lists and does not show: %d", c.Unread)
 	}
 	if c.Syncing {
 		fmt.Fprint(w, "\tfirst sync in progress")
@@ -226,6 +231,9 @@ func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.P
 	if st.NotificationFault = faultLine(sub.Fault, name); sub.GraphID != "" {
 		st.Notifications = known(sub.Expires)
 	}
+	if st.Writing, err = p.writingStatus(ctx, a); err != nil {
+		return st, err
+	}
 	cals, err := p.store.Calendars(ctx, a.ID)
 	if err != nil {
 		return st, err
@@ -249,6 +257,10 @@ func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.P
 		}
 		if cs.Counts, err = p.store.Counts(ctx, c.ID); err != nil {
 			return st, err
+		}
+		if cs.Unread > 0 && st.State.Code == bridge.StateOK {
+			st.State.Code, st.State.Sentence = "incomplete", "Some events are as Outlook lists them, which does not show them by themselves"
+			st.State.Action = "See `outbridge status --losses`; Outlook is asked for them again every hour"
 		}
 		if losses {
 			if cs.LossList, err = p.store.Losses(ctx, c.ID, maxLosses); err != nil {

@@ -1,0 +1,76 @@
+package web
+
+import (
+	"outbridge/bridge"
+)
+
+// maxWrites is how many of the latest changes the page shows.
+const maxWrites = 200
+
+// changes is the page about what calendar programs may change, and what they have changed.
+func changes(v *visit, a Account) error { return v.changesPage(a, nil) }
+
+func (v *visit) changesPage(a Account, trouble *Problem) error {
+	row, err := v.h.Store.Account(v.r.Context(), a.Name)
+	if err != nil {
+		return err
+	}
+	list, err := v.h.Store.Intents(v.r.Context(), row.ID, maxWrites)
+	if err != nil {
+		return err
+	}
+	cals, err := v.h.Store.Calendars(v.r.Context(), row.ID)
+	if err != nil {
+		return err
+	}
+	names := map[bridge.CalendarID]string{}
+	for _, c := range cals {
+		names[c.ID] = c.DisplayName
+	}
+	return v.render("changes", page{Title: a.Name, Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
+		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names}})
+}
+
+// policyChoice is a policy as the form has it: what may be mailed, or "read".
+func policyChoice(p bridge.Policy) string {
+	if !p.Write {
+		return "read"
+	}
+	return string(p.Invitations)
+}
+
+func setPolicy(v *visit, a Account) error {
+	var p bridge.Policy
+	switch choice := bridge.Invitations(v.r.PostFormValue("access")); choice {
+	case "read":
+	case bridge.InvitationsNever, bridge.InvitationsReplies, bridge.InvitationsOutlook:
+		p = bridge.Policy{Write: true, Invitations: choice, OnlineMeetings: choice == bridge.InvitationsOutlook && v.r.PostFormValue("online") == "on"}
+	default:
+		v.status = 400
+		return v.changesPage(a, &Problem{"Nothing was chosen.", "Choose what calendar programs may change."})
+	}
+	if err := v.h.Accounts.SetPolicy(v.r.Context(), a.Name, p); err != nil {
+		if problem, ok := problemOf(err); ok {
+			v.status = 400
+			return v.changesPage(a, problem)
+		}
+		return err
+	}
+	return v.redirect(accountPath(a.Name) + "/changes?done=policy")
+}
+
+// writeState is the state of a write in a word, and how it is shown.
+func writeState(i bridge.Intent) map[string]string {
+	level, word := "wait", "under way"
+	switch i.State {
+	case bridge.IntentDone:
+		level, word = "good", "done"
+	case bridge.IntentRefused:
+		level, word = "bad", "refused"
+	case bridge.IntentFailed:
+		level, word = "bad", "failed"
+	case bridge.IntentUnknown:
+		level, word = "bad", "perhaps done"
+	}
+	return map[string]string{"Level": level, "Word": word}
+}

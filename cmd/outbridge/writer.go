@@ -1,0 +1,77 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/work"
+	"outbridge/bridge/write"
+)
+
+// How long the octets of a client's write are kept after it has ended, and the record of it.
+const (
+	keepOctets = 24 * time.Hour
+	keepWrites = 400 * 24 * time.Hour
+)
+
+// writer carries out what clients write, through the mailboxes and the rounds of the scheduler.
+func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
+	w := &write.Writer{Store: p.store, Rounds: scheduler.Rounds, Log: p.log}
+	w.Mailbox = func(ctx context.Context, account string) (write.Mailbox, error) {
+		m, ok := scheduler.Mailbox(account)
+		if !ok {
+			return write.Mailbox{}, fmt.Errorf("account %s: %w", account, bridge.ErrNotFound)
+		}
+		return p.writable(ctx, m)
+	}
+	every := throttle(time.Hour)
+	scheduler.Before = func(ctx context.Context, account string) error {
+		if every() {
+			if err := p.store.ForgetIntents(ctx, time.Now().Add(-keepOctets), time.Now().Add(-keepWrites)); err != nil {
+				return err
+			}
+		}
+		return w.Recover(ctx, account)
+	}
+	return w
+}
+
+// writable is a mailbox with what its sign-in allows to be written.
+func (p *program) writable(ctx context.Context, m work.Mailbox) (write.Mailbox, error) {
+	row, err := p.store.Account(ctx, m.Name)
+	if err != nil {
+		return write.Mailbox{}, err
+	}
+	cals, err := p.store.Calendars(ctx, row.ID)
+	if err != nil {
+		return write.Mailbox{}, err
+	}
+	out := write.Mailbox{Mailbox: m.Mailbox}
+	if !p.conf.writeGranted(m.AppOnly, row) {
+		out.Policy = bridge.Policy{}
+	}
+	if out.Policy.OnlineMeetings {
+		out.OnlineMeetings = "teamsForBusiness"
+	}
+	add := func(address string) {
+		same := func(s string) bool { return strings.EqualFold(s, address) }
+		if address != "" && !slices.ContainsFunc(out.Addresses, same) {
+			out.Addresses = append(out.Addresses, address)
+		}
+	}
+	for _, c := range cals {
+		if c.Default && c.Mailbox == "" {
+			add(c.Owner)
+		}
+	}
+	add(cmp.Or(row.Identity.Address, row.Mailbox))
+	for _, alias := range row.Identity.Aliases {
+		add(alias)
+	}
+	return out, nil
+}
