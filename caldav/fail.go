@@ -59,7 +59,6 @@ var (
 	validTimezone      = Condition(caldav("valid-timezone"))
 
 	// RFC 6638 §5.2
-	supportedCollection    = Condition(caldav("supported-collection"))
 	validSchedulingMessage = Condition(caldav("valid-scheduling-message"))
 	validOrganizer         = Condition(caldav("valid-organizer"))
 

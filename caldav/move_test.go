@@ -17,8 +17,6 @@ func TestMove(t *testing.T) {
 		h := &caldav.Handler{Backend: m, Log: testLog(t), PublicURL: "https://calendar.example.com"}
 		return m, serveHandler(t, h)
 	}
-	_, s := world()
-	host := strings.TrimPrefix(s.url, "http://")
 	etag := func(m *memory) string { return m.find("private").objects["dentist.ics"].ETag }
 	m, _ := world()
 	tag := etag(m)
@@ -69,7 +67,7 @@ func TestMove(t *testing.T) {
 		{"copied into the same", "COPY", dentist, []string{"Destination: " + private + "a.ics"}, 403, "<C:no-uid-conflict><D:href>" + dentist + "</D:href>", "private/dentist.ics"},
 	} {
 		m, s := world()
-		host = strings.TrimPrefix(s.url, "http://")
+		host := strings.TrimPrefix(s.url, "http://")
 		for i, h := range tt.headers {
 			tt.headers[i] = strings.Replace(h, "$HOST", host, 1)
 		}
