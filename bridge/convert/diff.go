@@ -262,7 +262,9 @@ func undeletes(date string) error {
 }
 
 // declined is whether an occurrence is one that the owner has declined: Outlook has removed it, and the client may not know yet.
-func (d *differ) declined(c *ical.Component) bool { return d.role == invited && d.partStat(c, "") == "DECLINED" }
+func (d *differ) declined(c *ical.Component) bool {
+	return d.role == invited && d.partStat(c, "") == "DECLINED"
+}
 
 // excludes is whether the client wants no occurrence on a date. One that is both excluded and modified is modified, as programs
 // read it, unless the client has excluded it just now and left an old override behind.
