@@ -19,10 +19,9 @@ import (
 // world is a simulated Outlook with rounds and a Writer in front of it.
 type world struct {
 	*roundtest.World
-	writer    *write.Writer
-	published map[bridge.CalendarID]int
-	policy    bridge.Policy
-	wrap      func(write.Store) write.Store // of the store, for faults; nil: as it is
+	writer *write.Writer
+	policy bridge.Policy
+	wrap   func(write.Store) write.Store // of the store, for faults; nil: as it is
 }
 
 const alice = "alice@contoso.example"
