@@ -58,7 +58,7 @@ nothing else.
 	"feed change": `Only what a flag names changes. Subscribers see it when they next refresh.`,
 	"feed rotate": `Subscribers have to be given the new address.`,
 	"feed remove": `Subscribers keep what they have already loaded.`,
-	"export": `  outbridge export alice Work > work.ics`,
+	"export":      `  outbridge export alice Work > work.ics`,
 	"config check": `Names every problem that it can find, each with how to fix it, without contacting anyone or changing anything: unknown keys, wrong
 values, files that are missing or that anybody can read. The exit code is 1 if there is one. What only looks odd is a remark, which does
 not change the exit code. For what can only be seen from outside there is doctor.`,
@@ -73,8 +73,8 @@ database and the disk. The exit code is 1 if something is broken.`,
 	"backup": `The copy is what one moment held. It is useless without the key, which belongs somewhere else.
 
   outbridge backup /backup/outbridge-$(date +%F).db`,
-	"restore": `Stop the server first. Calendar apps compare everything with the restored state, and the next sync brings it up to date.`,
-	"version": `Also the commit, its date and the platform. outbridge --version is the same.`,
+	"restore":     `Stop the server first. Calendar apps compare everything with the restored state, and the next sync brings it up to date.`,
+	"version":     `Also the commit, its date and the platform. outbridge --version is the same.`,
 	"healthcheck": `The exit code is 0 if it answers that it is healthy.`,
 	"completion": `The first line of the script says where it belongs. For this shell alone:
 
