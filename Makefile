@@ -44,8 +44,9 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	$(GO) test -tags load -count 1 -timeout 60m -run 'TestLoad|TestCompare|TestServeMemory|TestScale' -v ./cmd/outbridge
 
-package: ## dist/outbridge_VERSION_ARCH.deb
-	packaging/build $(VERSION)
+package: ## dist/outbridge_VERSION_ARCH.deb and the like, for this machine's processor
+	@.ci/packages zip
+	packaging/dist $(VERSION) dist linux/$$($(GO) env GOARCH)
 
 generate:
 	$(GO) generate ./...

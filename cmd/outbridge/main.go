@@ -36,7 +36,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Keep calendars in sync, and serve CalDAV, feeds and the web pages."`
 	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft, with a device code or in a browser."`
 	Sync     syncCmd     `cmd:"" help:"Sync everything once, then exit."`
-	Status   statusCmd   `cmd:"" help:"Show the state of each account and calendar: what to fix, last good sync, events, differences."`
+	Status   statusCmd   `cmd:"" help:"Show the state of each account and calendar: what to fix, last sync, events, differences."`
 	Writes   writesCmd   `cmd:"" help:"List what calendar programs have changed, what was refused, and what was mailed."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Convert all stored events again, without contacting Microsoft."`
 	Explain  explainCmd  `cmd:"" help:"Show an event's Graph JSON, each decision of the conversion, and the iCalendar it became."`

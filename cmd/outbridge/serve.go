@@ -282,7 +282,7 @@ func (p *program) setupCode(ctx context.Context, w io.Writer) (string, error) {
 		p.log.Warn("this bridge is not set up yet", "page", page, "setup_code", code)
 		return code, nil
 	}
-	_, err = fmt.Fprintf(w, "\nTo set up this bridge, open %s\n(The setup code is %s.)\n\n", page, code)
+	_, err = fmt.Fprintf(w, "\nTo set up this bridge, open %s\n\n", page)
 	return code, err
 }
 
