@@ -51,7 +51,25 @@ func (b *Writing) Object(ctx context.Context, c caldav.Calendar, name string) (c
 		}
 		err = davError(err)
 	}
+	if err != nil {
+		return o, err
+	}
+	o.ReadOnly, err = b.isPrivate(ctx, c, o)
 	return b.tagged(c, o), err
+}
+
+// isPrivate reports whether an object is a private event of somebody else: it comes without what it says, so that whatever is
+// written to it would wipe that out.
+func (b *Writing) isPrivate(ctx context.Context, c caldav.Calendar, o caldav.Object) (bool, error) {
+	if !c.Writable || !bytes.Contains(o.Data, []byte("\nCLASS:PRIVATE")) && !bytes.Contains(o.Data, []byte("\nCLASS:CONFIDENTIAL")) {
+		return false, nil
+	}
+	cal, err := b.Store.UserCalendar(ctx, c.Owner, c.Name)
+	if err != nil {
+		return false, davError(err)
+	}
+	all, err := b.Store.Calendars(ctx, cal.Account)
+	return cal.IsForeign(all), err
 }
 
 func (b *Writing) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {
