@@ -16,9 +16,17 @@ func listed(a graph.Answer) ([]graph.Event, error) {
 	if !good(a) {
 		return nil, &refused{a}
 	}
-	var page struct{ Value []graph.Event }
-	err := json.Unmarshal(a.Body, &page)
-	return page.Value, err
+	var page struct{ Value []*graph.Event }
+	if err := json.Unmarshal(a.Body, &page); err != nil {
+		return nil, err
+	}
+	var list []graph.Event
+	for _, e := range page.Value {
+		if e != nil {
+			list = append(list, *e)
+		}
+	}
+	return list, nil
 }
 
 // page asks for the first page of a list over a time.

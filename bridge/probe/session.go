@@ -378,25 +378,37 @@ func (s *session) change(id graph.EventID, f fields) (graph.Event, error) {
 	return event(a)
 }
 
-// occurrences reads the occurrences of a series by the dates that they have in its zone.
+// occurrences reads the six occurrences of a new series by the dates that they have in its zone.
 func (s *session) occurrences(master graph.EventID, zone string) (map[string]graph.Event, error) {
-	query := fmt.Sprintf("/instances?startDateTime=%s&endDateTime=%s&$top=50", escape(s.base.AddDate(0, 0, -3).Format(time.RFC3339)), escape(s.base.AddDate(0, 0, 40).Format(time.RFC3339)))
-	a, err := s.get(master, query, zone)
-	if err != nil {
-		return nil, err
-	}
-	var page struct{ Value []graph.Event }
-	if !good(a) {
-		return nil, &refused{a}
-	}
-	if err := json.Unmarshal(a.Body, &page); err != nil {
-		return nil, err
-	}
+	list, err := s.instances(master, zone, s.base, 6)
 	all := map[string]graph.Event{}
-	for _, e := range page.Value {
+	for _, e := range list {
 		all[cmp.Or(graph.OccurrenceDate(e.OccurrenceID), e.Start.DateTime[:min(10, len(e.Start.DateTime))])] = e
 	}
-	return all, nil
+	return all, err
+}
+
+// instances reads the occurrences of a new series in the year after from, as soon as there are n.
+func (s *session) instances(master graph.EventID, zone string, from time.Time, n int) ([]graph.Event, error) {
+	query := fmt.Sprintf("/instances?startDateTime=%s&endDateTime=%s&$top=50", escape(from.AddDate(0, 0, -3).Format(time.RFC3339)), escape(from.AddDate(1, 0, 0).Format(time.RFC3339)))
+	seen := 0
+	for _, wait := range waits {
+		a, err := s.get(master, query, zone)
+		if err != nil {
+			return nil, err
+		}
+		list, err := listed(a)
+		if err != nil && a.Status != http.StatusNotFound {
+			return nil, err
+		}
+		if seen = len(list); seen >= n {
+			return list, nil
+		}
+		if err := sleep(s.ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("Microsoft Graph lists %d of the %d occurrences of a new series", seen, n)
 }
 
 // occurrence is the one of a day, counted from base.
