@@ -80,21 +80,23 @@ func (s *session) watchChanges(q *quiet) error {
 	if _, err := s.follow(); err != nil {
 		return err
 	}
-	events := map[string]graph.Event{}
+	events, ours := map[string]graph.Event{}, map[graph.EventID]bool{}
 	for _, id := range append(quietOrder, "touch") {
 		s.ids = nil
 		e, err := s.create(s.single(id).with(fields{"singleValueExtendedProperties": []fields{{"id": graph.PropertyObjectName, "value": "as made"}}}))
 		if err != nil {
 			return err
 		}
-		events[id], q.ids[id] = e, s.ids
+		events[id], q.ids[id], ours[e.ID] = e, s.ids, true
 	}
 	began := time.Now()
 	q.ids["latency"], q.ids["property-delta"] = q.ids[quietOrder[0]], q.ids[quietOrder[0]]
 	seen := map[graph.EventID]bool{}
 	note := func(changes []graph.Event) {
 		for _, e := range changes {
-			seen[e.ID] = true
+			if ours[e.ID] {
+				seen[e.ID] = true
+			}
 			if _, ok := e.Property(graph.PropertyObjectName); ok {
 				q.extra = true
 			}
