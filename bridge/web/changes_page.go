@@ -1,6 +1,8 @@
 package web
 
 import (
+	"errors"
+
 	"outbridge/bridge"
 )
 
@@ -11,21 +13,21 @@ const maxWrites = 200
 func changes(v *visit, a Account) error { return v.changesPage(a, nil) }
 
 func (v *visit) changesPage(a Account, trouble *Problem) error {
-	row, err := v.h.Store.Account(v.r.Context(), a.Name)
-	if err != nil {
-		return err
-	}
-	list, err := v.h.Store.Intents(v.r.Context(), row.ID, maxWrites)
-	if err != nil {
-		return err
-	}
-	cals, err := v.h.Store.Calendars(v.r.Context(), row.ID)
-	if err != nil {
-		return err
-	}
+	var list []bridge.Intent
 	names := map[bridge.CalendarID]string{}
-	for _, c := range cals {
-		names[c.ID] = c.DisplayName
+	row, err := v.h.Store.Account(v.r.Context(), a.Name)
+	if err == nil {
+		list, err = v.h.Store.Intents(v.r.Context(), row.ID, maxWrites)
+	}
+	if err == nil {
+		var cals []bridge.Calendar
+		cals, err = v.h.Store.Calendars(v.r.Context(), row.ID)
+		for _, c := range cals {
+			names[c.ID] = c.DisplayName
+		}
+	}
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) { // it has not met its first round
+		return err
 	}
 	return v.render("changes", page{Title: a.Name, Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
 		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names}})
@@ -58,6 +60,9 @@ func setPolicy(v *visit, a Account) error {
 	}
 	return v.redirect(accountPath(a.Name) + "/changes?done=policy")
 }
+
+// operations are those of an intent as people call them.
+var operations = map[string]string{bridge.IntentPut: "saved", bridge.IntentDelete: "deleted", bridge.IntentMove: "moved"}
 
 // writeState is the state of a write in a word, and how it is shown.
 func writeState(i bridge.Intent) map[string]string {

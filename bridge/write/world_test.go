@@ -2,6 +2,7 @@ package write_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,10 +19,9 @@ import (
 // world is a simulated Outlook with rounds and a Writer in front of it.
 type world struct {
 	*roundtest.World
-	writer    *write.Writer
-	published map[bridge.CalendarID]int
-	policy    bridge.Policy
-	wrap      func(write.Store) write.Store // of the store, for faults; nil: as it is
+	writer *write.Writer
+	policy bridge.Policy
+	wrap   func(write.Store) write.Store // of the store, for faults; nil: as it is
 }
 
 const alice = "alice@contoso.example"
@@ -203,4 +203,16 @@ func replace(o bridge.Object, pairs ...string) string {
 		panic(fmt.Sprintf("nothing to replace in\n%s", s))
 	}
 	return out
+}
+
+// dumpIntents logs what became of each request.
+func (w *world) dumpIntents() {
+	w.Helper()
+	for _, i := range w.intents() {
+		full, err := w.Store.SameIntent(w.Ctx, 1, i.Name, i.BodyHash, i.Created.AddDate(-1, 0, 0))
+		w.Must(err)
+		plan, err := json.Marshal(full.Plan)
+		w.Must(err)
+		w.Logf("intent %d %s %s step %d: %s %+v", full.ID, full.Name, full.State, full.Step, plan, full.Refusal)
+	}
 }
