@@ -9,10 +9,10 @@ import (
 // Learned is what a probe has found out about an account's mailbox, where nobody outside Microsoft can tell. Unknown is nil.
 type Learned struct {
 	At      time.Time `json:"at"`
-	Host    string    `json:"host"`    // of Graph
-	Kind    string    `json:"kind"`    // KindWork, KindPersonal, KindApp
-	Version string    `json:"version"` // of the bridge
-	Of      string    `json:"of"`      // whose mailbox it is: Identity.ID, or its address
+	Host    string    `json:"host"`         // of Graph
+	Kind    string    `json:"kind"`         // KindWork, KindPersonal, KindApp
+	Version string    `json:"version"`      // of the bridge
+	Of      string    `json:"of,omitempty"` // whose mailbox it is: Identity.ID, or its address
 
 	Asked      int `json:"asked"`
 	Differ     int `json:"differ"` // the answer is another than expected, and cared for
