@@ -145,7 +145,7 @@ func (p *program) probe(e *env, cmd *probeCmd, a accountConfig, row bridge.Accou
 		return probeReport{}, err
 	}
 	now := result.Learned
-	now.At, now.Host, now.Version, now.Kind, now.Of = time.Now().UTC().Truncate(time.Second), probe.Host(p.conf.graphURL), version(), kindOf(a, row), ownerOf(a, row)
+	now.At, now.Host, now.Version, now.Kind, now.Of = time.Now().UTC().Truncate(time.Second), probe.Host(p.conf.graphURL), version(), kindOf(a, row), probedMailbox(a, row)
 	before, err := p.learned(e.ctx, row)
 	if err != nil {
 		return probeReport{}, err
@@ -172,8 +172,8 @@ func kindOf(a accountConfig, row bridge.Account) string {
 	return bridge.KindPersonal
 }
 
-// ownerOf is whose mailbox something is known about.
-func ownerOf(a accountConfig, row bridge.Account) string { return cmp.Or(a.Mailbox, row.Identity.ID) }
+// probedMailbox is whose mailbox something is known about.
+func probedMailbox(a accountConfig, row bridge.Account) string { return cmp.Or(a.Mailbox, row.Identity.ID) }
 
 // learned is what a probe has found out about the mailbox that the account has now.
 func (p *program) learned(ctx context.Context, row bridge.Account) (bridge.Learned, error) {
@@ -182,7 +182,7 @@ func (p *program) learned(ctx context.Context, row bridge.Account) (bridge.Learn
 		return bridge.Learned{}, nil
 	}
 	l, err := p.store.Learned(ctx, row.ID)
-	if err != nil || !l.HoldsFor(ownerOf(a, row), probe.Host(p.conf.graphURL), time.Now()) {
+	if err != nil || !l.HoldsFor(probedMailbox(a, row), probe.Host(p.conf.graphURL), time.Now()) {
 		return bridge.Learned{}, err
 	}
 	return l, nil
