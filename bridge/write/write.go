@@ -68,6 +68,8 @@ type Mailbox struct {
 	Addresses []string // all of the mailbox, aliases included
 	// OnlineMeetings is the provider of new online meetings, where the policy has these.
 	OnlineMeetings string
+	// Learned is what a probe has found out about it. The zero value is that all is as hard as it can be.
+	Learned bridge.Learned
 }
 
 // Writer writes. All fields are set before the first call; its methods may be called concurrently.
