@@ -30,14 +30,16 @@ type Writer interface {
 	Copy(ctx context.Context, r write.Request) (write.Result, error)
 	// Object finds an object by any of its names.
 	Object(ctx context.Context, c bridge.CalendarID, name string) (bridge.Object, error)
+	FreeBusy(ctx context.Context, account string, q write.BusyQuery) ([]write.Availability, error)
 }
 
 var (
-	_ caldav.Backend        = (*Writing)(nil)
-	_ caldav.WriteBackend   = (*Writing)(nil)
-	_ caldav.PropertyStore  = (*Writing)(nil)
-	_ caldav.PushBackend    = (*Writing)(nil)
-	_ caldav.AddressBackend = (*Writing)(nil)
+	_ caldav.Backend         = (*Writing)(nil)
+	_ caldav.WriteBackend    = (*Writing)(nil)
+	_ caldav.PropertyStore   = (*Writing)(nil)
+	_ caldav.PushBackend     = (*Writing)(nil)
+	_ caldav.AddressBackend  = (*Writing)(nil)
+	_ caldav.ScheduleBackend = (*Writing)(nil)
 )
 
 func (b *Writing) Object(ctx context.Context, c caldav.Calendar, name string) (caldav.Object, error) {

@@ -49,6 +49,7 @@ type Store interface {
 	Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Calendar, error)
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error)
+	Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error)
 	SeriesObject(ctx context.Context, id bridge.CalendarID, series graph.EventID) (bridge.Object, error)
 	SeriesRows(ctx context.Context, id bridge.CalendarID, series graph.EventID) ([]bridge.Row, error)
 	MarksOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Mark, error)
@@ -88,6 +89,8 @@ type Writer struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 	series  keys
+
+	noSchedules sync.Map // time.Time by the name of an account: Graph is not asked for people's times before
 
 	forgetting sync.Mutex
 	forgot     time.Time
