@@ -183,6 +183,7 @@ type WriteStore interface {
 
 // WrittenStore is what rounds need to know of what clients have written.
 type WrittenStore interface {
+	Named(ctx context.Context, id CalendarID, object string) (Name, error)
 	Names(ctx context.Context, id CalendarID, series ...graph.EventID) ([]Name, error)
 	SetName(ctx context.Context, n Name) error
 	Fences(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Fence, error)

@@ -274,6 +274,11 @@ func graphRecurrence(in *object, t graphTime, s Series, served *object) (*graph.
 	if parts["COUNT"] != "" && parts["UNTIL"] != "" {
 		return nil, refuse(RefusedObject, "The repetition has both a number of occurrences (COUNT) and an end (UNTIL). Choose one of them.")
 	}
+	for _, p := range in.master.Props.Values(ical.PropRecurrenceDates) {
+		if strings.Contains(p.Value, "/") {
+			return nil, refuse(RefusedObject, "The event has a date of its own length (RDATE with a period), which Outlook has not. Make an event of its own of it.")
+		}
+	}
 	candidates, unlike := patternsOf(parts, first)
 	set, err := in.recurrence(time.Time{})
 	switch {

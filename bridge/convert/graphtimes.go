@@ -152,8 +152,15 @@ func (w *timeWriter) names() []string {
 func (w *timeWriter) timed(p *ical.Prop, start ics.Moment) (graphTime, error) {
 	series := recurs(w.comp)
 	z, name, err := w.zone(p, start, w.names())
+	inUTC := false
 	if err != nil {
-		return graphTime{}, err
+		// An offset that no zone keeps ("GMT-3:30") may be what the event has.
+		own, _ := findZone(w.event.OriginalStartTimeZone)
+		if its, ok := findZone(p.Params.Get(ical.ParamTimezoneID)); series || !ok || its.tzid != own.tzid {
+			return graphTime{}, err
+		}
+		z, name, inUTC = own, "UTC", true
+		w.note("originalStartTimeZone", fmt.Sprintf("Outlook does not take the time zone %q any more; the time is kept in UTC.", clip(w.event.OriginalStartTimeZone)))
 	}
 	if own := w.event.OriginalStartTimeZone; own != "" && name != own {
 		if _, known := findZone(own); !known {
@@ -194,8 +201,8 @@ func (w *timeWriter) timed(p *ical.Prop, start ics.Moment) (graphTime, error) {
 	if to.Before(from) || series && endWall.Before(wall) {
 		return graphTime{}, errEndsBefore
 	}
-	if !series && (turned(z, wall, from) || turned(endZone, endWall, to)) {
-		if !z.utc() || !endZone.utc() {
+	if inUTC || !series && (turned(z, wall, from) || turned(endZone, endWall, to)) {
+		if !inUTC && !(z.utc() && endZone.utc()) {
 			w.note("start", "The event begins or ends in an hour that the clock shows twice or not at all; its time is kept in UTC.")
 		}
 		wall, endWall, name, endName = from.UTC(), to.UTC(), "UTC", "UTC"
@@ -260,19 +267,26 @@ func (w *timeWriter) named(z zone, names []string) (zone, string, error) {
 	if !match.ok {
 		return zone{}, "", refuse(RefusedData, "Outlook does not have the time zone %q. Choose another one.", clip(z.tzid))
 	}
-	w.note("start", fmt.Sprintf("The time zone %q is not known to Outlook; %s is taken, whose clock is the same at the time of the event.", clip(z.tzid), match.zone.name()))
-	if z = match.zone; z.utc() {
-		return z, "UTC", nil
+	// A new spelling of a name (Europe/Kyiv) is no other zone.
+	if !sameClock(z.loc, match.zone.location(), date(1990, 1, 1), date(2037, 1, 1)) {
+		w.note("start", fmt.Sprintf("The time zone %q is not known to Outlook; %s is taken, whose clock is the same at the time of the event.", clip(z.tzid), match.zone.name()))
 	}
-	return z, z.tzid, nil
+	return w.named(match.zone, names) // which CLDR has
 }
 
-// sendable is whether Graph takes the name of a zone as it stands: those of Windows and the IANA names that CLDR has.
+// sendable is whether Graph takes a name of a zone that it has said itself as it stands: those of Windows and IANA's, not what
+// else mailboxes have.
 func sendable(name string) bool {
 	_, windows := windowsZones[name]
-	_, iana := ianaZones[name]
 	// Windows has these two; CLDR has not.
-	return windows || iana || name == "UTC" || name == "Kamchatka Standard Time" || name == "Mid-Atlantic Standard Time"
+	if windows || name == "UTC" || name == "Kamchatka Standard Time" || name == "Mid-Atlantic Standard Time" {
+		return true
+	}
+	if _, known := ianaZones[name]; known {
+		return true
+	}
+	z, ok := loadIANA(name)
+	return ok && !z.utc() && strings.Contains(name, "/")
 }
 
 // zoneNamed is the zone of a TZID, if its name tells it. loc is what the reader takes it for: for some short names that is
@@ -317,7 +331,7 @@ func (in *object) match(tzid string, loc *time.Location, names []string) matched
 	}
 	var candidates []zone
 	for _, n := range append(slices.Clone(names), slices.Sorted(maps.Keys(windowsZones))...) {
-		if z, ok := findZone(n); ok {
+		if z, ok := findZone(n); ok && (z.utc() || ianaZones[z.tzid] != "") {
 			candidates = append(candidates, z)
 		}
 	}

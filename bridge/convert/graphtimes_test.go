@@ -34,6 +34,7 @@ func TestGraphTimes(t *testing.T) {
 	odd := graph.Event{Type: graph.SingleInstance, OriginalStartTimeZone: "tzone://Microsoft/Custom", OriginalEndTimeZone: "tzone://Microsoft/Custom"}
 	shown := graph.Event{Type: graph.SingleInstance, OriginalStartTimeZone: "(UTC+01:00) Brussels, Copenhagen, Madrid, Paris"}
 	utc := graph.Event{Type: graph.SingleInstance, OriginalStartTimeZone: "tzone://Microsoft/Utc"}
+	kyiv := graph.Event{Type: graph.SingleInstance, OriginalStartTimeZone: "FLE Standard Time"}
 	for _, c := range []struct {
 		name, zones, event string
 		known              *graph.Event
@@ -93,7 +94,9 @@ func TestGraphTimes(t *testing.T) {
 			"2026-12-03T11:00:00 Romance Standard Time – 2026-12-03T11:45:00 Romance Standard Time", "Customized Time Zone"},
 		{"rules of a zone for a series", customBerlin, "DTSTART;TZID=Customized Time Zone:20261203T110000\nDURATION:PT45M\nRRULE:FREQ=DAILY", nil,
 			"2026-12-03T11:00:00 W. Europe Standard Time – 2026-12-03T11:45:00 W. Europe Standard Time", "Customized Time Zone"},
-		{"a new spelling", "", "DTSTART;TZID=Europe/Kyiv:20261203T110000\nDURATION:PT45M", nil, "2026-12-03T11:00:00 Europe/Kiev – 2026-12-03T11:45:00 Europe/Kiev", "Europe/Kyiv"},
+		{"a new spelling", "", "DTSTART;TZID=Europe/Kyiv:20261203T110000\nDURATION:PT45M", nil, "2026-12-03T11:00:00 Europe/Kiev – 2026-12-03T11:45:00 Europe/Kiev", ""},
+		{"a new spelling of the event's zone", "", "DTSTART;TZID=Europe/Kyiv:20261203T110000\nDURATION:PT45M", &kyiv,
+			"2026-12-03T11:00:00 FLE Standard Time – 2026-12-03T11:45:00 FLE Standard Time", ""},
 	} {
 		s := Series{MailboxZone: "W. Europe Standard Time"}
 		if c.known != nil {

@@ -119,7 +119,13 @@ func TestServedOccurrencesAreFound(t *testing.T) {
 			removed[date] = true
 		}
 		for _, e := range slices.Concat(s.Exceptions, s.Event.ExceptionOccurrences) {
-			if date := graph.OccurrenceDate(e.OccurrenceID); date != "" && !found[date] && !removed[date] && !s.removed()[date] {
+			date := graph.OccurrenceDate(e.OccurrenceID)
+			if date == "" || found[date] || removed[date] || s.removed()[date] {
+				continue
+			}
+			// One that is as the series has it is none to clients.
+			at, _ := time.Parse(time.DateOnly, date)
+			if _, err := occurrenceDate(ics.Moment{Wall: at, Date: true}, in, in); err != nil {
 				t.Errorf("the exception of %s is not found: %v", date, found)
 			}
 		}

@@ -192,6 +192,11 @@ func driveWrites(t *testing.T, cloud string, c *graph.Client, cal graph.Calendar
 	did("Create", err)
 	found, err := c.FindByProperty(ctx, cal, graph.PropertyClientUID, "it's me")
 	did("FindByProperty", err)
+	having, err := c.Having(ctx, cal, graph.PropertyClientUID)
+	did("Having", err)
+	if len(having) != len(found) {
+		t.Errorf("%d events have a property that %d have with one value", len(having), len(found))
+	}
 	if len(found) != 1 || found[0].ID != made.ID {
 		t.Errorf("found %v", found)
 	} else if v, ok := found[0].Property(graph.PropertyClientUID); !ok || v != "it's me" {
@@ -516,7 +521,7 @@ var filterNames = regexp.MustCompile(`^([A-Za-z/]+) (?:eq|ge) '([^']*)'$`)
 // The two forms in which an extended property is asked for (learn.microsoft.com/graph/api/singlevaluelegacyextendedproperty-get).
 var (
 	expandedProperty = regexp.MustCompile(`^(singleValueExtendedProperties)\(\$filter=id eq '[^']+'\)$`)
-	filterProperty   = regexp.MustCompile(`^(singleValueExtendedProperties)/Any\(ep: ep/id eq '[^']+' and ep/value eq '(?:[^']|'')+'\)$`)
+	filterProperty   = regexp.MustCompile(`^(singleValueExtendedProperties)/Any\(ep: ep/id eq '[^']+' and ep/value (?:eq '(?:[^']|'')+'|ne null)\)$`)
 )
 
 // action is whether a path ends with an action, and its parameters.

@@ -34,6 +34,15 @@ func (c *Client) FindByProperty(ctx context.Context, cal CalendarID, property, v
 	return list[Event](ctx, c, "look for an event", link)
 }
 
+// Having reads the single events and masters of a calendar that have an extended property, with it, and with times in UTC.
+func (c *Client) Having(ctx context.Context, cal CalendarID, property string) ([]Event, error) {
+	const has = "singleValueExtendedProperties"
+	filter := fmt.Sprintf("%s/Any(ep: ep/id eq %s and ep/value ne null)", has, literal(property))
+	link := fmt.Sprintf("%s%s?$filter=%s&$expand=%s&$top=%d", c.BaseURL, c.eventsPath(cal), escape(filter),
+		has+escape("($filter=id eq "+literal(property)+")"), c.pageSize())
+	return list[Event](ctx, c, "look for events that clients made", link)
+}
+
 // Property is the value of an extended property of an event that was asked for with it.
 func (e Event) Property(id string) (value string, ok bool) {
 	var has struct {

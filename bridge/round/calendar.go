@@ -15,6 +15,7 @@ type calendarRound struct {
 	*mirror
 	counts   func(context.Context, bridge.CalendarID) (bridge.Counts, error)
 	progress bridge.ProgressStore
+	written  bridge.WrittenStore
 	options  options
 	memory   *calendarMemory
 	follower *follower
@@ -68,6 +69,9 @@ func (r *calendarRound) run(ctx context.Context) error {
 	err := beyond{r.mirror, r.memory}.complete(ctx)
 	if errors.Is(err, bridge.ErrConflict) {
 		return err
+	}
+	if restoreErr := r.restoreNames(ctx); restoreErr != nil { // and what there is is shown; the next round looks for them
+		return errors.Join(err, restoreErr, r.settle(ctx))
 	}
 	if err := errors.Join(err, r.deriver.rerender(ctx), r.settle(ctx)); err != nil {
 		return err

@@ -157,6 +157,8 @@ func TestLatePages(t *testing.T) {
 	} {
 		for _, where := range []string{"page", "page and id", "audit", "listing"} {
 			t.Run(name+", "+where, func(t *testing.T) {
+				t.Parallel()
+				known := one.known
 				w, l, single, series := lateWorld(t)
 				id := single
 				if one.series {
@@ -170,8 +172,8 @@ func TestLatePages(t *testing.T) {
 				l.page, l.view = nil, nil
 				w.Must(one.do(w.Box.Calendar(), id))
 				w.fence(id)
-				one.known.Series = id
-				w.refresh(one.known)
+				known.Series = id
+				w.refresh(known)
 				w.Check()
 				rev := w.calendar().Rev
 				switch where {

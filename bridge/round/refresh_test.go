@@ -114,6 +114,7 @@ func TestRefresh(t *testing.T) {
 			},
 		} {
 			t.Run(name+" "+way, func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t, set)
 				writable(w)
 				w.Rounds.History = bridge.Period{Days: 30}
@@ -354,5 +355,44 @@ func BenchmarkShow(b *testing.B) {
 		n++
 		w.Must(w.Store.SetOverlay(w.Ctx, 1, id, overlay(fmt.Sprint("X-MOZ-LASTACK:", n))))
 		w.Must(w.Rounds.Show(w.Ctx, w.Mailbox, c, id))
+	}
+}
+
+// TestNamesFromMailbox: a new database learns from the mailbox what clients call the events that they have made.
+func TestNamesFromMailbox(t *testing.T) {
+	w := newWorld(t)
+	create := func(subject, object, uid string) graph.EventID {
+		t.Helper()
+		w.Pass(time.Second)
+		body := fmt.Sprintf(`{"subject":%q,"transactionId":%q,"isReminderOn":false,"start":{"dateTime":"2026-11-25T09:00:00","timeZone":"UTC"},"end":{"dateTime":"2026-11-25T10:00:00","timeZone":"UTC"},
+			"singleValueExtendedProperties":[{"id":%q,"value":%q},{"id":%q,"value":%q}]}`, subject, subject, graph.PropertyObjectName, object, graph.PropertyClientUID, uid)
+		e, err := w.Client.Create(w.Ctx, w.Box.Calendar().ID(), "UTC", []byte(body))
+		w.Must(err)
+		return e.ID
+	}
+	first := create("First", "mine.ics", "mine")
+	second := create("Copy", "mine.ics", "mine")
+	bad := create("Bad", "a/b.ics", "bad")
+	name := func(id graph.EventID) string {
+		t.Helper()
+		o, err := w.Store.SeriesObject(w.Ctx, 1, id)
+		w.Must(err)
+		return o.Name + " " + o.UID
+	}
+	w.Round() // of somebody who only reads
+	if name(first) == "mine.ics mine" {
+		t.Error("a calendar that is only read is searched for names")
+	}
+	writable(w)
+	w.Round()
+	if name(first) != "mine.ics mine" || strings.HasPrefix(name(second), "mine") || strings.HasPrefix(name(bad), "a/") {
+		t.Errorf("%s, %s, %s", name(first), name(second), name(bad))
+	}
+	before := len(w.Sim.Requests())
+	w.Changes(0)
+	for _, r := range w.Sim.Requests()[before:] {
+		if strings.Contains(r.Path, "singleValue") {
+			t.Errorf("names are looked for again: %s", r.Path)
+		}
 	}
 }

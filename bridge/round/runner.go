@@ -148,6 +148,7 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 		}
 	}
 	for i, one := range rounds {
+		one.report.Incomplete = !one.cal.Lacks().IsZero()
 		if one.report.Good = one.lastGood(); errs[i] == nil {
 			one.report.Good = r.now()
 		}
@@ -168,7 +169,7 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 // calendarRound is a round of one calendar, of all that the account serves.
 func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *calendarRound {
 	one := &calendarRound{
-		counts: r.Store.Counts, progress: r.Store, memory: r.memory.account(m.Name).calendar(c),
+		counts: r.Store.Counts, progress: r.Store, written: r.Store, memory: r.memory.account(m.Name).calendar(c),
 		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID},
 		options: options{checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
 			count: r.Count, published: r.Published},

@@ -133,7 +133,7 @@ func (e *edit) do(ctx context.Context) (Result, error) {
 			return result, err
 		}
 		// Another process, or an earlier run of this one, has left it open.
-		if err := w.resume(ctx, *waitFor); err != nil && !isAnswer(err) {
+		if err := w.takeOver(ctx, *waitFor); err != nil && !isAnswer(err) {
 			return Result{}, err
 		}
 	}
@@ -219,7 +219,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 		return Result{}, nil, err
 	}
 	handedOver, e.kept = true, true
-	result, err = e.w.begin(ctx, job, release)
+	result, err = e.w.begin(ctx, job.run, release)
 	return result, nil, err
 }
 
@@ -229,6 +229,9 @@ func (e *edit) fits(ctx context.Context, t target, j *job) error {
 		return nil
 	}
 	uid := uidOf(e.r.New)
+	if len(events(e.r.New)) == 0 {
+		return refuse(convert.RefusedComponent, "Outlook's calendars hold events only; keep tasks and journals elsewhere.")
+	}
 	if uid == "" {
 		return refuse(convert.RefusedData, "The event has no UID.")
 	}

@@ -153,7 +153,6 @@ var faults = map[string]func() *graphsim.Fault{
 	"429":             func() *graphsim.Fault { return &graphsim.Fault{Status: 429, RetryAfter: time.Second} },
 	"500":             func() *graphsim.Fault { return &graphsim.Fault{Status: 500, Code: "ErrorInternalServerError"} },
 	"503 and waiting": func() *graphsim.Fault { return &graphsim.Fault{Status: 503, RetryAfter: 2 * time.Second} },
-	"503":             func() *graphsim.Fault { return &graphsim.Fault{Status: 503} },
 }
 
 // TestFaults has the n-th request to Graph of each edit fail, for each n and each way to fail. In the end the edit is carried out once,
@@ -200,6 +199,7 @@ func TestFaults(t *testing.T) {
 // settled requires that an edit is carried out or refused, never half, and that all is quiet afterwards.
 func (w *world) settled(s scenario, err error, what string) {
 	w.Helper()
+	w.Pass(5 * time.Second)
 	w.Sim.Settle()
 	w.Round()
 	done := s.so(w)
@@ -213,7 +213,7 @@ func (w *world) settled(s scenario, err error, what string) {
 		w.dumpIntents()
 		w.Fatalf("%s: answered %v, done: %t, mailed %q, want %q", what, err, done, mails, s.mails)
 	}
-	w.quiet()
+	w.Changes(0)
 	if m := w.ledger(); len(m) > 0 {
 		w.Fatalf("%s: mailed afterwards %q", what, m)
 	}
@@ -297,6 +297,7 @@ func TestKills(t *testing.T) {
 					w.wrap = nil
 					w.kill()
 					w.recover()
+					w.Pass(5 * time.Second)
 					w.Sim.Settle()
 					w.Round()
 					done, mails := s.so(w), w.ledger()
@@ -304,7 +305,7 @@ func TestKills(t *testing.T) {
 						w.dumpIntents()
 						t.Fatalf("killed at write %d: done %t, mailed %q, want %q", n, done, mails, s.mails)
 					}
-					w.quiet()
+					w.Changes(0)
 					w.withoutViolations()
 					if over {
 						return

@@ -16,6 +16,20 @@ type held struct {
 	waiting int           // those that have it or wait for it
 }
 
+// try takes the key if nobody has it.
+func (k *keys) try(key string) (release func(), ok bool) {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	k.mu.Lock()
+	taken := k.held[key] != nil
+	k.mu.Unlock()
+	if taken {
+		return nil, false
+	}
+	release, err := k.lock(over, key)
+	return release, err == nil
+}
+
 // lock waits for the key; the context's error where it is over first. release gives it back.
 func (k *keys) lock(ctx context.Context, key string) (release func(), err error) {
 	k.mu.Lock()
@@ -38,9 +52,13 @@ func (k *keys) lock(ctx context.Context, key string) (release func(), err error)
 	}
 	select {
 	case h.turn <- struct{}{}:
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
+	default:
+		select {
+		case h.turn <- struct{}{}:
+		case <-ctx.Done():
+			leave()
+			return nil, ctx.Err()
+		}
 	}
 	var once sync.Once
 	return func() {

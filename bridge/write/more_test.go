@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ func TestKeptHere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.Round()
+	w.Round() // from here on earlier states are kept
 	o := w.mustPut("a.ics", event("a", "A", 1, 9, "BEGIN:VALARM", "ACTION:DISPLAY", "DESCRIPTION:x", "TRIGGER:-PT15M", "END:VALARM"), create)
 	w.Sim.ResetRequests()
 	tag := write.ScheduleTag(o.Data)
@@ -213,6 +215,61 @@ func (b between) SetName(ctx context.Context, n bridge.Name) error {
 	return b.Store.SetName(ctx, n)
 }
 
+// TestZone has Outlook refuse the IANA names of zones.
+func TestZone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Round()
+	w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if !isWrite(r) {
+			return nil
+		}
+		body, err := io.ReadAll(r.Body)
+		w.Must(err)
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		if strings.Contains(string(body), "Europe/") {
+			return &graphsim.Fault{Status: 400, Code: "TimeZoneNotSupportedException"}
+		}
+		return nil
+	}
+	o := w.mustPut("z.ics", calendar("UID:z", "DTSTAMP:20261101T000000Z", "SUMMARY:Z", "RRULE:FREQ=DAILY;COUNT=3",
+		"DTSTART;TZID=Europe/Vienna:20261124T090000", "DTEND;TZID=Europe/Vienna:20261124T100000"), create)
+	if !strings.Contains(string(o.Data), "20261124T090000") {
+		t.Errorf("%s", o.Data)
+	}
+	w.Check()
+	w.Sim.Fault = nil
+	w.quiet()
+	w.withoutViolations()
+}
+
+// TestTime measures what a client waits for where Graph takes a tenth of a second for an answer.
+func TestTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.Round()
+		w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+			if strings.HasPrefix(r.URL.Path, "/v1.0") && !strings.HasSuffix(r.URL.Path, "/$batch") {
+				return &graphsim.Fault{Delay: 100 * time.Millisecond}
+			}
+			return nil
+		}
+		began := time.Now()
+		var wait sync.WaitGroup
+		errs := make([]error, 10)
+		for i := range errs {
+			r := w.request(fmt.Sprint("e", i, ".ics"), event(fmt.Sprint("e", i), "E", i, 9), create)
+			wait.Go(func() { _, errs[i] = w.writer.Put(w.Ctx, r) })
+		}
+		wait.Wait()
+		w.Must(errors.Join(errs...))
+		if took := time.Since(began); took > 400*time.Millisecond {
+			t.Errorf("ten new events took %s", took)
+		}
+	})
+}
+
 func TestStale(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -302,6 +359,64 @@ func TestMove(t *testing.T) {
 	_ = o
 }
 
+// TestMoveKilled ends the program at each write to the store of a move.
+func TestMoveKilled(t *testing.T) {
+	t.Parallel()
+	for n := 1; n < 12; n++ {
+		w := newWorld(t)
+		w.Box.AddCalendar("Second", "")
+		w.Round()
+		list, err := w.Store.Calendars(w.Ctx, 1)
+		w.Must(err)
+		w.mustPut("s.ics", daily("s", "EXDATE:20261126T090000Z"), create)
+		left := n
+		w.wrap = func(s write.Store) write.Store { return killer{s, &left, true, func() {}} }
+		w.start()
+		r := w.request("s.ics", "", write.Match{})
+		r.To, r.ToName = list[len(list)-1], "there.ics"
+		_, err = w.writer.Move(w.Ctx, r)
+		if err == nil && left <= 0 {
+			t.Fatalf("write %d: killed, and answered", n)
+		}
+		w.wrap = nil
+		w.kill()
+		w.recover()
+		w.quiet()
+		o, err := w.Store.Object(w.Ctx, r.To.ID, "there.ics")
+		if err != nil || !strings.Contains(string(o.Data), "EXDATE:20261126T090000Z") || count(w) != 0 {
+			t.Fatalf("killed at write %d: %v, %d left", n, err, count(w))
+		}
+		w.withoutViolations()
+		if left > 0 {
+			return
+		}
+	}
+}
+
+// TestUndo deletes an event and puts it back, as programs do.
+func TestUndo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Round()
+	text := event("a", "A", 1, 9)
+	for range 3 {
+		o := w.mustPut("a.ics", text, create)
+		if o.UID != "a" {
+			t.Fatalf("the UID is %s", o.UID)
+		}
+		w.Pass(time.Second)
+		w.Must(w.remove("a.ics", ifMatch(o)))
+		w.Pass(time.Second)
+	}
+	w.mustPut("a.ics", text, create)
+	w.Check()
+	w.quiet()
+	if count(w) != 1 {
+		t.Errorf("%d objects", count(w))
+	}
+	w.withoutViolations()
+}
+
 func TestNoOccurrenceIDs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *graphsim.Server) { s.Writing.NoOccurrenceIDs = true })
@@ -360,5 +475,4 @@ func TestRefusalsAreKept(t *testing.T) {
 	if len(list) != 1 || list[0].State != bridge.IntentRefused || list[0].Refusal == nil || list[0].Summary != "Plan" {
 		t.Errorf("%+v", list)
 	}
-	_ = graph.Accept
 }

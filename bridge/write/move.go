@@ -151,7 +151,7 @@ func (w *Writer) transfer(ctx context.Context, r Request, operation string) (Res
 		return Result{}, err
 	}
 	handedOver, e.kept = true, true
-	result, err := w.begin(wait, j, release)
+	result, err := w.begin(wait, j.run, release)
 	return result, e.refused(ctx, err)
 }
 

@@ -73,6 +73,9 @@ func (j *job) finish(ctx context.Context, err error) (Result, error) {
 	busy := &Busy{After: retryAfter, Sentence: "Outlook cannot be reached at the moment; the change is made as soon as it can be."}
 	if err != nil && passes(err) && w.now().Sub(j.intent.Created) < expires {
 		log.Warn("a change waits for Outlook", "step", j.intent.Step, "of", len(j.intent.Plan.Steps), "err", err)
+		if err := j.save(ctx); err != nil {
+			return Result{}, err
+		}
 		return Result{}, busy
 	}
 	var backErr error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
@@ -18,49 +19,57 @@ func (w *Writer) Recover(ctx context.Context, account string) error {
 	if err != nil {
 		return ignoreNotFound(err)
 	}
-	if err := w.forget(ctx); err != nil {
-		return err
-	}
 	list, err := w.Store.OpenIntents(ctx, a.ID)
 	if err != nil {
 		return err
 	}
+	// Those that were tried last come last, so that one that never succeeds holds up no other.
+	slices.SortStableFunc(list, func(a, b bridge.Intent) int { return a.Changed.Compare(b.Changed) })
 	var errs []error
 	for _, i := range list {
-		release, err := w.series.lock(ctx, intentKey(i))
-		if err != nil {
-			return errors.Join(append(errs, err)...)
+		release, ok := w.series.try(intentKey(i))
+		if !ok {
+			continue // somebody is at it
 		}
-		// While the series was waited for somebody may have ended it.
-		still, err := w.stillOpen(ctx, i)
-		if err == nil && still != nil {
-			err = w.resume(ctx, *still)
-		}
+		err := w.again(ctx, i)
 		release()
 		var busy *Busy
-		if err != nil && !errors.As(err, &busy) && !isAnswer(err) {
-			errs = append(errs, fmt.Errorf("intent %d: %w", i.ID, err))
+		if errors.As(err, &busy) || ctx.Err() != nil {
+			break // as a rule it is no better with the others
 		}
-		if ctx.Err() != nil {
-			break
+		if err != nil && !isAnswer(err) {
+			errs = append(errs, fmt.Errorf("intent %d: %w", i.ID, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// forget drops old intents, once a day.
-func (w *Writer) forget(ctx context.Context) error {
-	now := w.now()
-	w.forgetting.Lock()
-	defer w.forgetting.Unlock()
-	if now.Sub(w.forgot) < replayable {
-		return nil
-	}
-	if err := w.Store.ForgetIntents(ctx, now.Add(-replayable), now.Add(-remembered)); err != nil {
+// again goes on with an intent, if it is still open.
+func (w *Writer) again(ctx context.Context, i bridge.Intent) error {
+	still, err := w.stillOpen(ctx, i)
+	if err != nil || still == nil {
 		return err
 	}
-	w.forgot = now
-	return nil
+	run, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	defer context.AfterFunc(w.life, cancel)()
+	_, err = w.resume(run, *still)
+	return err
+}
+
+// takeOver goes on with an intent that stands in the way of a request, which waits for it as long as ctx lasts.
+func (w *Writer) takeOver(ctx context.Context, i bridge.Intent) error {
+	release, err := w.series.lock(ctx, intentKey(i))
+	if err != nil {
+		return err
+	}
+	still, err := w.stillOpen(ctx, i)
+	if err != nil || still == nil {
+		release()
+		return err
+	}
+	_, err = w.begin(ctx, func(ctx context.Context) (Result, error) { return w.resume(ctx, *still) }, release)
+	return err
 }
 
 func intentKey(i bridge.Intent) string {
@@ -84,58 +93,51 @@ func (w *Writer) stillOpen(ctx context.Context, i bridge.Intent) (*bridge.Intent
 }
 
 // resume goes on with an open intent, whose series nobody else writes to.
-func (w *Writer) resume(ctx context.Context, i bridge.Intent) error {
+func (w *Writer) resume(ctx context.Context, i bridge.Intent) (Result, error) {
 	a, err := w.Store.AccountByID(ctx, i.Account)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	m, err := w.Mailbox(ctx, a.Name)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	c, err := w.Store.Calendar(ctx, i.Calendar)
 	if errors.Is(err, bridge.ErrNotFound) {
 		i.State, i.Changed = bridge.IntentFailed, w.now()
 		r := refuse(convert.RefusedReadOnly, "The calendar is not there any more.")
 		i.Refusal = &r.Refusal
-		return w.Store.SaveIntent(ctx, i)
+		return Result{}, w.Store.SaveIntent(ctx, i)
 	}
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	j := &job{w: w, m: m, account: a, cal: c, intent: i, client: i.Client, want: decoded(i.Octets), base: decoded(i.Base), conditional: true, recovering: i.Begun,
 		silent: i.Operation == bridge.IntentDelete && mails(i.Plan) == 0}
 	for _, s := range i.Plan.Steps {
 		j.created = j.created || s.Op == convert.OpCreate
 	}
-	run, cancel := context.WithTimeout(ctx, longest)
-	defer cancel()
-	stop := context.AfterFunc(w.life, cancel)
-	defer stop()
 	if err := mayWrite(m, c); err != nil {
-		_, err = j.finish(run, err)
-		return err
+		return j.finish(ctx, err)
 	}
-	if i.Series != "" {
-		if j.created {
-			if err := j.nameIt(run); err != nil {
-				return err
-			}
-		}
-		if err := j.load(run, i.Series); err != nil {
-			return err
-		}
-		next := i.Step
-		if i.Begun && next < len(i.Plan.Steps) && !isAction(i.Plan.Steps[next].Op) && i.Operation != bridge.IntentMove {
-			// What there is tells whether it was done.
-			if err := j.replan(run); err != nil {
-				_, err = j.finish(run, err)
-				return err
-			}
+	if i.Series == "" {
+		return j.run(ctx)
+	}
+	if j.created {
+		if err := j.nameIt(ctx); err != nil {
+			return Result{}, err
 		}
 	}
-	_, err = j.run(run)
-	return err
+	if err := j.load(ctx, i.Series); err != nil {
+		return Result{}, err
+	}
+	if i.Begun && i.Step < len(i.Plan.Steps) && !isAction(i.Plan.Steps[i.Step].Op) && i.Operation != bridge.IntentMove {
+		// What there is tells whether it was done.
+		if err := j.replan(ctx); err != nil {
+			return j.finish(ctx, err)
+		}
+	}
+	return j.run(ctx)
 }
 
 var _ Graph = (*graph.Client)(nil)

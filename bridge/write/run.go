@@ -33,9 +33,9 @@ var (
 	errUnknown = errors.New("it is not known whether Outlook has sent the mail")
 )
 
-// begin runs a job that is kept as an intent, and waits for it as long as ctx lasts. The job goes on without anybody who waits, and
-// releases the series at its end.
-func (w *Writer) begin(ctx context.Context, j *job, release func()) (Result, error) {
+// begin runs what is kept as an intent, and waits for it as long as ctx lasts. It goes on without anybody who waits, and releases the
+// series at its end.
+func (w *Writer) begin(ctx context.Context, work func(context.Context) (Result, error), release func()) (Result, error) {
 	type outcome struct {
 		Result
 		error
@@ -49,7 +49,7 @@ func (w *Writer) begin(ctx context.Context, j *job, release func()) (Result, err
 		defer release()
 		defer cancel()
 		defer stop()
-		result, err := j.run(run)
+		result, err := work(run)
 		done <- outcome{result, err}
 	}()
 	select {

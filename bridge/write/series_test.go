@@ -94,7 +94,6 @@ func TestSeriesMoves(t *testing.T) {
 	if !strings.Contains(text, "SUMMARY:Other") || !strings.Contains(text, "20261126T110000Z") {
 		t.Errorf("exceptions are lost:\n%s", text)
 	}
-	w.dumpIntents()
 	w.Check()
 	w.quiet()
 	w.withoutViolations()

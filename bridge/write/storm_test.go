@@ -239,7 +239,7 @@ func (s *storm) client(make func() (write.Request, string)) {
 	var asked atomic.Int64
 	switch trouble {
 	case 0, 1:
-		names := []string{"no answer", "a lost answer", "412", "409", "500", "503"}
+		names := []string{"no answer", "a lost answer", "412", "409", "500", "503 and waiting"}
 		f := faults[names[s.draw(len(names), "fault")]]
 		s.Sim.Fault = func(r *http.Request) *graphsim.Fault {
 			if strings.HasPrefix(r.URL.Path, "/v1.0") && !strings.HasSuffix(r.URL.Path, "/$batch") && asked.Add(1) == n {

@@ -2,6 +2,7 @@ package write_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -203,4 +204,16 @@ func replace(o bridge.Object, pairs ...string) string {
 		panic(fmt.Sprintf("nothing to replace in\n%s", s))
 	}
 	return out
+}
+
+// dumpIntents logs what became of each request.
+func (w *world) dumpIntents() {
+	w.Helper()
+	for _, i := range w.intents() {
+		full, err := w.Store.SameIntent(w.Ctx, 1, i.Name, i.BodyHash, i.Created.AddDate(-1, 0, 0))
+		w.Must(err)
+		plan, err := json.Marshal(full.Plan)
+		w.Must(err)
+		w.Logf("intent %d %s %s step %d: %s %+v", full.ID, full.Name, full.State, full.Step, plan, full.Refusal)
+	}
 }

@@ -35,8 +35,6 @@ const (
 	retryAfter = 10 * time.Second
 	// replayable is how long the same octets are taken for the same request.
 	replayable = 24 * time.Hour
-	// remembered is how long it can be looked up who changed what.
-	remembered = 180 * 24 * time.Hour
 	// expires is how long an intent that cannot go on is tried again.
 	expires = 24 * time.Hour
 )

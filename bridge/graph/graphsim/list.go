@@ -159,7 +159,7 @@ func (c *call) filter(text string) (func(view) bool, error) {
 		id, value := strings.ReplaceAll(m[1], "''", "'"), strings.ReplaceAll(m[2], "''", "'")
 		return func(v view) bool {
 			have, ok := v.ev.property(id)
-			return ok && strings.EqualFold(have, value)
+			return ok && (m[2] == "" && strings.Contains(text, "ne null") || strings.EqualFold(have, value))
 		}, nil
 	}
 	for _, term := range splitAnd(text) {
@@ -218,7 +218,7 @@ func (c *call) filter(text string) (func(view) bool, error) {
 }
 
 // propertyFilter is a filter on an extended property (learn.microsoft.com/graph/api/singlevaluelegacyextendedproperty-get).
-var propertyFilter = regexp.MustCompile(`^\s*singleValueExtendedProperties/[Aa]ny\(ep:\s*ep/id eq '((?:[^']|'')*)' and ep/value eq '((?:[^']|'')*)'\)\s*$`)
+var propertyFilter = regexp.MustCompile(`^\s*singleValueExtendedProperties/[Aa]ny\(ep:\s*ep/id eq '((?:[^']|'')*)' and (?:ep/value eq '((?:[^']|'')*)'|ep/value ne null)\)\s*$`)
 
 var propertyExpansion = regexp.MustCompile(`,?singleValueExtendedProperties\(\$filter=id eq '((?:[^']|'')*)'\)`)
 
