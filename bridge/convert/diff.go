@@ -40,7 +40,13 @@ func (d *differ) ownEvent() error {
 		}
 		d.master = after(d.Series.Event, f)
 	}
-	return d.occurrences()
+	if err := d.masterFiles(); err != nil {
+		return err
+	}
+	if err := d.occurrences(); err != nil {
+		return err
+	}
+	return d.occurrenceFiles()
 }
 
 // ownFields are the fields of one component that have changed, without its times.
@@ -262,7 +268,9 @@ func undeletes(date string) error {
 }
 
 // declined is whether an occurrence is one that the owner has declined: Outlook has removed it, and the client may not know yet.
-func (d *differ) declined(c *ical.Component) bool { return d.role == invited && d.partStat(c, "") == "DECLINED" }
+func (d *differ) declined(c *ical.Component) bool {
+	return d.role == invited && d.partStat(c, "") == "DECLINED"
+}
 
 // excludes is whether the client wants no occurrence on a date. One that is both excluded and modified is modified, as programs
 // read it, unless the client has excluded it just now and left an old override behind.
@@ -401,6 +409,9 @@ func (d *differ) invitation() error {
 	c := change{base: d.base.master, now: d.now.master, want: w.master, event: d.Series.Event, fresh: d.Base == nil}
 	op, err := d.answered(c)
 	if err != nil {
+		return err
+	}
+	if err := d.invitedFiles(); err != nil {
 		return err
 	}
 	if op == OpDecline {

@@ -26,6 +26,7 @@ type writing struct {
 	policy   bridge.Policy
 	writer   *write.Writer
 	handler  *caldav.Handler
+	user     string
 	password string
 }
 
@@ -38,13 +39,16 @@ func newWriting(t *testing.T, set ...func(*graphsim.Server)) *writing {
 	})
 	_, password, err := w.Store.AddPassword(w.Ctx, "alice", "phone", time.Now())
 	w.Must(err)
-	w.password = password
+	w.user, w.password = "alice", password
 	return w
 }
 
 // start puts a Writer and a Handler in front of what there is.
 func (w *writing) start() {
 	w.Rounds.Settings = true
+	w.Rounds.AttachmentURL = func(token, name string) string {
+		return "https://calendar.example" + caldav.AttachmentPath(token, name)
+	}
 	w.Mailbox.Policy = w.policy
 	w.writer = &write.Writer{Store: w.Store, Rounds: w.Rounds, Now: w.Now, Log: w.Log,
 		Mailbox: func(context.Context, string) (write.Mailbox, error) {
@@ -60,7 +64,7 @@ func (w *writing) start() {
 func (w *writing) do(method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	w.t.Helper()
 	r := httptest.NewRequestWithContext(w.Ctx, method, path, strings.NewReader(body))
-	r.SetBasicAuth("alice", w.password)
+	r.SetBasicAuth(w.user, w.password)
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}

@@ -22,6 +22,7 @@ type Graph interface {
 	Schedules(ctx context.Context, addresses []string, start, end time.Time, interval int) ([]graph.Schedule, error)
 	Attachments(ctx context.Context, cal graph.CalendarID, id graph.EventID) ([]graph.Attachment, error)
 	AddAttachment(ctx context.Context, cal graph.CalendarID, id graph.EventID, name, contentType string, size int64, body io.Reader) (graph.AttachmentID, error)
+	OpenAttachment(ctx context.Context, cal graph.CalendarID, id graph.EventID, attachment graph.AttachmentID) (graph.Content, error)
 	RemoveAttachment(ctx context.Context, cal graph.CalendarID, id graph.EventID, attachment graph.AttachmentID) error
 }
 

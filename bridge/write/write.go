@@ -42,6 +42,7 @@ const (
 // Store is what writing keeps and reads.
 type Store interface {
 	bridge.WriteStore
+	bridge.FileStore
 	Account(ctx context.Context, name string) (bridge.Account, error)
 	AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Account, error)
 	Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Calendar, error)
@@ -90,8 +91,6 @@ type Writer struct {
 
 	noSchedules sync.Map // time.Time by the name of an account: Graph is not asked for people's times before
 
-	forgetting sync.Mutex
-	forgot     time.Time
 }
 
 // Request is what a client asks for.
@@ -110,6 +109,10 @@ type Request struct {
 	// To is where Move and Copy put it.
 	To     bridge.Calendar
 	ToName string
+
+	// base is the object that New was made of, where that is the Writer's own doing: a change of its files. files are those.
+	base  []byte
+	files map[string][]byte
 }
 
 // Result is what came of a request.
