@@ -196,8 +196,11 @@ func (d *differ) filesOf(base, want *ical.Component, have []Attachment) (f fileD
 	if !carries {
 		carries = carrier(d.Client, propOf(d.New.Component, ical.PropProductID).Value)(ical.PropAttach)
 	}
+	sent := func(a Attachment) bool { // the file itself in place of the link to it
+		return a.Digest != "" && slices.ContainsFunc(want.Props[ical.PropAttach], func(p ical.Prop) bool { return p.Params.Get(digestParam) == a.Digest })
+	}
 	for _, a := range have {
-		if carries && d.Current != nil && names(base, a) && !names(want, a) {
+		if carries && d.Current != nil && names(base, a) && !names(want, a) && !sent(a) {
 			f.removed = append(f.removed, a)
 		}
 	}
@@ -207,9 +210,7 @@ func (d *differ) filesOf(base, want *ical.Component, have []Attachment) (f fileD
 		a := Attachment{Name: fileNameOf(p), Type: mediaTypeOf(p.Params.Get("FMTTYPE"))}
 		switch key := keyOf(p); {
 		case digest != "":
-			same := func(other Attachment) bool {
-				return other.Digest == digest && !seen(f.removed, func(r Attachment) bool { return r.ID == other.ID && r.ID != "" })
-			}
+			same := func(other Attachment) bool { return other.Digest == digest }
 			if seen(have, same) || seen(f.added, same) {
 				continue
 			}
