@@ -10,6 +10,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
 	"outbridge/bridge/write"
 	"outbridge/caldav"
 )
@@ -32,14 +33,22 @@ type Writer interface {
 	Object(ctx context.Context, c bridge.CalendarID, name string) (bridge.Object, error)
 	// Refuse keeps that a Put was refused before it came to the Writer.
 	Refuse(ctx context.Context, r write.Request, refusal convert.Refusal)
+	Attach(ctx context.Context, r write.Request, rids []string, f write.NewFile) (write.Result, string, error)
+	Reattach(ctx context.Context, r write.Request, key string, f write.NewFile) (write.Result, string, error)
+	Detach(ctx context.Context, r write.Request, rids []string, key string) (write.Result, error)
+	// OpenFile is a file of an event by what clients know it by.
+	OpenFile(ctx context.Context, account, key string) (bridge.File, graph.Content, error)
+	FreeBusy(ctx context.Context, account string, q write.BusyQuery) ([]write.Availability, error)
 }
 
 var (
-	_ caldav.Backend        = (*Writing)(nil)
-	_ caldav.WriteBackend   = (*Writing)(nil)
-	_ caldav.PropertyStore  = (*Writing)(nil)
-	_ caldav.PushBackend    = (*Writing)(nil)
-	_ caldav.AddressBackend = (*Writing)(nil)
+	_ caldav.Backend           = (*Writing)(nil)
+	_ caldav.WriteBackend      = (*Writing)(nil)
+	_ caldav.PropertyStore     = (*Writing)(nil)
+	_ caldav.PushBackend       = (*Writing)(nil)
+	_ caldav.AddressBackend    = (*Writing)(nil)
+	_ caldav.AttachmentBackend = (*Writing)(nil)
+	_ caldav.ScheduleBackend   = (*Writing)(nil)
 )
 
 func (b *Writing) Object(ctx context.Context, c caldav.Calendar, name string) (caldav.Object, error) {
@@ -231,6 +240,9 @@ var conditions = map[convert.RefusalKind]caldav.Condition{
 	convert.RefusedOrganizer:  caldav.AllowedOrganizerChange,
 	convert.RefusedAttendee:   caldav.AllowedAttendeeChange,
 	convert.RefusedOrganizers: caldav.SameOrganizer,
+	write.RefusedOccurrence:   caldav.ValidRecurrenceID,
+	write.RefusedFile:         caldav.ValidManagedID,
+	write.RefusedFiles:        caldav.MaxAttachmentsPerResource,
 }
 
 // refusal is an error of the Writer as package caldav answers it.

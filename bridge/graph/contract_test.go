@@ -235,6 +235,11 @@ func driveWrites(t *testing.T, cloud string, c *graph.Client, cal graph.Calendar
 	if len(files) == 2 != (large == nil) {
 		t.Errorf("attachments: %v", files)
 	}
+	for _, l := range c.AttachmentsOf(ctx, cal, []graph.EventID{made.ID, made.ID}) {
+		if did("AttachmentsOf", l.Err); len(l.Attachments) != len(files) {
+			t.Errorf("attachments in a batch: %v", l.Attachments)
+		}
+	}
 	file, err := c.OpenAttachment(ctx, cal, made.ID, small)
 	if did("OpenAttachment", err); err == nil {
 		if b, err := io.ReadAll(file); string(b) != "ABCD" || err != nil || file.Close() != nil {

@@ -42,11 +42,13 @@ const (
 // Store is what writing keeps and reads.
 type Store interface {
 	bridge.WriteStore
+	bridge.FileStore
 	Account(ctx context.Context, name string) (bridge.Account, error)
 	AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Account, error)
 	Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Calendar, error)
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error)
+	Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error)
 	SeriesObject(ctx context.Context, id bridge.CalendarID, series graph.EventID) (bridge.Object, error)
 	SeriesRows(ctx context.Context, id bridge.CalendarID, series graph.EventID) ([]bridge.Row, error)
 	MarksOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Mark, error)
@@ -88,6 +90,9 @@ type Writer struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 	series  keys
+
+	noSchedules sync.Map // time.Time by the name of an account: Graph is not asked for people's times before
+
 }
 
 // Request is what a client asks for.
@@ -106,6 +111,10 @@ type Request struct {
 	// To is where Move and Copy put it.
 	To     bridge.Calendar
 	ToName string
+
+	// base is the object that New was made of, where that is the Writer's own doing: a change of its files. files are those.
+	base  []byte
+	files map[string][]byte
 }
 
 // Result is what came of a request.
