@@ -297,6 +297,15 @@ func (p Period) Before(t time.Time) time.Time { return t.AddDate(0, -p.Months, -
 // ownColors are for calendars that have none.
 var ownColors = []string{"#0078d4", "#d83b01", "#107c10", "#8764b8", "#c19c00", "#038387"}
 
+// Lacks is the end of the window where Graph could not list what begins after it, so that the calendar may lack that; zero
+// where it lacks nothing.
+func (c Calendar) Lacks() time.Time {
+	if c.Pending == PendingSweepFirst || c.Pending == PendingBeyond {
+		return c.Window.End
+	}
+	return time.Time{}
+}
+
 // ShownColor is the colour ("#rrggbb") that a calendar has wherever it is shown: Outlook's or, where that is left to the
 // program ("auto"), one that it keeps and that tells it from its neighbours. The first of these is the default calendar's.
 func (c Calendar) ShownColor() string {

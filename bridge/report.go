@@ -33,6 +33,9 @@ type CalendarReport struct {
 	Seconds     float64 `json:"seconds"`
 	Fault       Fault   `json:"-"` // why it failed; zero: it did not
 
+	// Incomplete: Graph could not list what begins after the window; see Calendar.Lacks.
+	Incomplete bool `json:"incomplete,omitempty"`
+
 	ID   CalendarID `json:"-"`
 	Good time.Time  `json:"-"` // end of its last good round, this one included
 }

@@ -39,7 +39,7 @@ func privilegeSet(x *exchange, r *resource) (bool, error) {
 
 // accessList is DAV:acl (RFC 3744 §5.5): what the one principal may do.
 func accessList(x *exchange, r *resource) (bool, error) {
-	x.raw("<ace><principal><href>" + principalHref(x.principal.Name) + "</href></principal><grant>")
+	x.raw("<ace><principal><href>" + x.outside(principalHref(x.principal.Name)) + "</href></principal><grant>")
 	_, err := privilegeSet(x, r)
 	x.raw("</grant><protected/></ace>")
 	return true, err

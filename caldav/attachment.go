@@ -173,7 +173,7 @@ func (x *exchange) changeAttachment() error {
 	}
 	h := x.rw.Header()
 	h.Set("Cal-Managed-ID", done.ManagedID)
-	h.Set("Location", x.origin()+AttachmentPath(done.ID, r.Name))
+	h.Set("Location", x.origin()+x.outside(AttachmentPath(done.ID, r.Name)))
 	return nil
 }
 

@@ -162,7 +162,7 @@ func (x *exchange) answerToRefused(r *Refused) *statusError {
 		se.condition, se.lacks = r.Condition, privilege{}
 	}
 	if r.Object != "" {
-		se.href = calendarHref(x.principal.Name, cmp.Or(r.Calendar, x.target.calendar)) + escapeSegment(r.Object)
+		se.href = x.outside(calendarHref(x.principal.Name, cmp.Or(r.Calendar, x.target.calendar)) + escapeSegment(r.Object))
 	}
 	return &se
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -14,7 +15,7 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// Handler serves a Backend over CalDAV at root-relative paths. Its fields are not to be changed once it serves.
+// Handler serves a Backend over CalDAV at root-relative paths, or what clients take for paths below Prefix. Its fields are not to be changed once it serves.
 type Handler struct {
 	// Backend is where everything comes from. Required. It may also be a PropertyStore and a PushBackend.
 	Backend Backend
@@ -34,20 +35,27 @@ type Handler struct {
 	TimeZone func(iana string) []byte
 	// Zone finds the time zone of a TZID that is no IANA name, such as one of Windows. Default: there are none.
 	Zone func(tzid string) (*time.Location, bool)
+	// Export writes all objects of a calendar, each the octets of one, as one calendar, for GET of its collection. It may read
+	// them several times, and is not to hold them. Default: a line of text is the answer.
+	Export func(w io.Writer, objects func() iter.Seq2[[]byte, error]) error
 	// PublicURL is the origin that clients use, such as "https://calendar.example.com", for the answers that need a
 	// whole URL. Default: the request's own.
 	PublicURL string
+	// Prefix is the path before all of the server's own in the URLs that clients use, such as "/cal", without a slash at its end.
+	// Whoever passes a request on here takes it away; every href in an answer has it. Default: none.
+	Prefix string
 	// HTTPS reports whether a client speaks https, for its URL where there is no PublicURL. Default: whether the request
 	// came over TLS.
 	HTTPS func(*http.Request) bool
 	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
 	RetryAfter time.Duration
 
-	spans spanCache
-	once  sync.Once // makes those below
-	turns *turns
-	large *turns
-	huge  *turns
+	spans   spanCache
+	once    sync.Once // makes those below
+	turns   *turns
+	large   *turns
+	huge    *turns
+	exports *turns
 }
 
 // davTokens is the DAV header of every answer (RFC 4918 §10.1). Thunderbird throws the first token away.
@@ -135,7 +143,7 @@ func (x *exchange) serve() error {
 	}
 	if isWellKnown(r.URL.Path) && r.Method != http.MethodOptions {
 		// 307 is the one redirect that every client follows with its method kept.
-		x.rw.Header().Set("Location", rootPath)
+		x.rw.Header().Set("Location", x.outside(rootPath))
 		x.status = http.StatusTemporaryRedirect
 		return nil
 	}
@@ -197,6 +205,7 @@ func (h *Handler) turnsOf() *turns {
 	h.once.Do(func() {
 		h.turns = &turns{each: userTurns, all: allTurns}
 		h.large = &turns{each: userLargeTurns, all: allLargeTurns}
+		h.exports = &turns{each: userExports, all: allExports}
 		h.huge = &turns{each: allHugeTurns, all: allHugeTurns}
 	})
 	return h.turns
@@ -205,6 +214,11 @@ func (h *Handler) turnsOf() *turns {
 func (h *Handler) largeTurns() *turns {
 	h.turnsOf()
 	return h.large
+}
+
+func (h *Handler) exportTurns() *turns {
+	h.turnsOf()
+	return h.exports
 }
 
 func (h *Handler) hugeTurns() *turns {

@@ -62,7 +62,7 @@ func (x *exchange) destination() (to Destination, w WriteBackend, err error) {
 	if err != nil {
 		return to, nil, err
 	}
-	lacks := &statusError{status: http.StatusForbidden, condition: NeedPrivileges, lacks: privilege{parentHref(t.href), "bind"}}
+	lacks := &statusError{status: http.StatusForbidden, condition: NeedPrivileges, lacks: privilege{x.outside(parentHref(t.href)), "bind"}}
 	if t.kind != kindObject || t.user != x.principal.Name {
 		return to, nil, lacks
 	}
@@ -90,7 +90,7 @@ func (x *exchange) parseDestination(header string) (target, error) {
 	if u.Host != "" && !x.isOwnHost(u) {
 		return target{}, forbidden(ValidCalendarObject).because("An event can only be moved to a calendar of the same server.")
 	}
-	path := u.EscapedPath()
+	path := x.inside(u.EscapedPath())
 	t, err := parsePath(path)
 	switch {
 	case errors.Is(err, errMalformedPath):

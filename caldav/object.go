@@ -10,13 +10,16 @@ import (
 
 const objectType = "text/calendar; charset=utf-8; component=VEVENT"
 
-// get answers GET and HEAD: an object's stored octets, or a line of text for a person who opened a collection.
+// get answers GET and HEAD: an object's stored octets, all events of a calendar, or a line of text for a person who opened a collection.
 func (x *exchange) get() error {
 	r, err := x.resource()
 	if err != nil {
 		return err
 	}
 	h := x.rw.Header()
+	if r.kind == kindCalendar && x.h.Export != nil {
+		return x.export(r)
+	}
 	if r.kind != kindObject {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		x.raw("This is a CalDAV collection. Open it in a calendar program.\n")
@@ -56,6 +59,7 @@ func (x *exchange) refuseWrite() *statusError {
 	if lacks.name == "bind" || lacks.name == "unbind" {
 		lacks.href = parentHref(lacks.href)
 	}
+	lacks.href = x.outside(lacks.href)
 	return &statusError{status: http.StatusForbidden, condition: NeedPrivileges, lacks: lacks}
 }
 

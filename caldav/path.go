@@ -143,13 +143,25 @@ func badInSegment(r rune) bool {
 	return r == '/' || r == '\\' || r < 0x20 || r == 0x7f || r == '\uFFFD'
 }
 
-// parseHref reads a DAV:href that a client wrote: a path, or a whole URL whose scheme and host are taken for ours.
-func parseHref(href string) (target, error) {
+// outside is a path of ours as clients are told it.
+func (x *exchange) outside(href string) string { return x.h.Prefix + href }
+
+// inside is the reverse of outside, for an escaped path that a client wrote; one without the prefix is taken as it is.
+func (x *exchange) inside(path string) string {
+	if inside, ok := strings.CutPrefix(path, x.h.Prefix); ok && strings.HasPrefix(inside, "/") {
+		return inside
+	}
+	return path
+}
+
+// parseHref reads a DAV:href that a client wrote: a path, with the prefix or without, or a whole URL whose scheme and host are
+// taken for ours.
+func (x *exchange) parseHref(href string) (target, error) {
 	u, err := url.Parse(href)
 	if err != nil {
 		return target{}, badRequest("malformed href")
 	}
-	return parsePath(u.EscapedPath())
+	return parsePath(x.inside(u.EscapedPath()))
 }
 
 func isWellKnown(path string) bool {

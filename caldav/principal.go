@@ -60,7 +60,7 @@ func (x *exchange) expandProperty(n *node, r *resource) error {
 }
 
 func (x *exchange) expandedRow(props []expandedProp, r *resource) error {
-	x.raw("<response><href>" + r.href + "</href><propstat><prop>")
+	x.raw("<response><href>" + x.outside(r.href) + "</href><propstat><prop>")
 	var missing []*requestedProp
 	for i := range props {
 		p, inner := &props[i].requestedProp, props[i].inner

@@ -144,7 +144,7 @@ func propertyTable() map[xml.Name]*property {
 		}},
 		caldav("managed-attachments-server-URL"): {kinds: kindHome, value: attachmentProperty(func(x *exchange, _ AttachmentLimits) {
 			x.raw("<href>")
-			x.text(x.origin() + "/")
+			x.text(x.origin() + x.outside("/"))
 			x.raw("</href>")
 		})},
 		caldav("max-attachment-size"): {kinds: kindHome | kindCalendar, value: attachmentProperty(func(x *exchange, l AttachmentLimits) {
@@ -278,7 +278,7 @@ func userAddresses(x *exchange, _ *resource) (bool, error) {
 	}
 	s, err := x.scheduling()
 	if s.Boxes { // Apple's clients name an organizer by it
-		x.raw("<href>" + principalHref(x.principal.Name) + "</href>")
+		x.raw("<href>" + x.outside(principalHref(x.principal.Name)) + "</href>")
 	}
 	return true, err
 }

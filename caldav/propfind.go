@@ -122,6 +122,7 @@ func (x *exchange) row(r *resource, q *propRequest) error {
 		return err
 	}
 	x.raw("<response><href>")
+	x.raw(x.h.Prefix)
 	x.raw(r.href)
 	x.raw("</href><propstat><prop>")
 	var missing, tooMany []*requestedProp
@@ -173,7 +174,7 @@ func (x *exchange) property(r *resource, p *requestedProp, nameOnly bool) (bool,
 	ok := true
 	var err error
 	if p.known.href != nil {
-		x.raw("<href>" + p.known.href(x, r) + "</href>")
+		x.raw("<href>" + x.outside(p.known.href(x, r)) + "</href>")
 	} else {
 		ok, err = p.known.value(x, r)
 	}

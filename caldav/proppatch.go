@@ -85,7 +85,7 @@ func (x *exchange) proppatch() error {
 		return nil // 200 with no body (RFC 8144 §2.2)
 	}
 	x.beginMultistatus()
-	x.raw("<response><href>" + r.href + "</href>")
+	x.raw("<response><href>" + x.outside(r.href) + "</href>")
 	for _, t := range patches {
 		if !ok && t.status == statusOK {
 			t.status = "424 Failed Dependency"

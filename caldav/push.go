@@ -135,7 +135,7 @@ func (x *exchange) post() error {
 	if created {
 		x.status = http.StatusCreated
 	}
-	x.rw.Header().Set("Location", x.origin()+registrationPath+r.ID)
+	x.rw.Header().Set("Location", x.origin()+x.outside(registrationPath)+r.ID)
 	x.rw.Header().Set("Expires", r.Expires.UTC().Format(http.TimeFormat))
 	return nil
 }

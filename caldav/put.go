@@ -176,7 +176,7 @@ func (x *exchange) written(c Calendar, name string, done Written, sent []byte) e
 	if o.Deleted || o.Name == "" {
 		return nil
 	}
-	href := calendarHref(x.principal.Name, c.Name) + escapeSegment(o.Name)
+	href := x.outside(calendarHref(x.principal.Name, c.Name) + escapeSegment(o.Name))
 	if o.Name != name {
 		h.Set("Location", href)
 	}
@@ -215,7 +215,7 @@ func (x *exchange) unmet(c Calendar, err error) error {
 		return err
 	}
 	x.status = http.StatusPreconditionFailed
-	x.represent(calendarHref(x.principal.Name, c.Name)+escapeSegment(o.Name), o)
+	x.represent(x.outside(calendarHref(x.principal.Name, c.Name)+escapeSegment(o.Name)), o)
 	return nil
 }
 

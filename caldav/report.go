@@ -100,7 +100,7 @@ func (x *exchange) multiget(n *node, r *resource) error {
 			continue
 		}
 		seen[href] = true
-		t, err := parseHref(href)
+		t, err := x.parseHref(href)
 		cal := in[t.calendar]
 		if err != nil || t.kind != kindObject || t.user != x.target.user || cal == nil || r.kind == kindObject && t.href != r.href {
 			if err := x.statusRow(string(appendText(nil, href)), "404 Not Found", Condition{}); err != nil {
@@ -156,7 +156,7 @@ func (x *exchange) namedRows(r *resource, names []string, q *propRequest, report
 	}
 	for _, name := range names {
 		if report404 && absent[name] {
-			if err := x.statusRow(r.href+escapeSegment(name), "404 Not Found", Condition{}); err != nil {
+			if err := x.statusRow(x.outside(r.href)+escapeSegment(name), "404 Not Found", Condition{}); err != nil {
 				return err
 			}
 		}

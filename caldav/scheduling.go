@@ -44,7 +44,7 @@ func (x *exchange) scheduling() (Scheduling, error) {
 func boxURL(href func(user string) string) func(*exchange, *resource) (bool, error) {
 	return func(x *exchange, _ *resource) (bool, error) {
 		s, err := x.scheduling()
-		x.raw("<href>" + href(x.principal.Name) + "</href>")
+		x.raw("<href>" + x.outside(href(x.principal.Name)) + "</href>")
 		return s.Boxes, err
 	}
 }
@@ -52,7 +52,7 @@ func boxURL(href func(user string) string) func(*exchange, *resource) (bool, err
 // defaultCalendarURL is CALDAV:schedule-default-calendar-URL (RFC 6638 §9.2).
 func defaultCalendarURL(x *exchange, _ *resource) (bool, error) {
 	s, err := x.scheduling()
-	x.raw("<href>" + calendarHref(x.principal.Name, s.Default) + "</href>")
+	x.raw("<href>" + x.outside(calendarHref(x.principal.Name, s.Default)) + "</href>")
 	return s.Default != "", err
 }
 
@@ -152,7 +152,7 @@ func (x *exchange) userAddress(s string, own []string) string {
 	if a := mailAddress(s); a != "" {
 		return a
 	}
-	t, err := parseHref(strings.TrimSpace(s))
+	t, err := x.parseHref(strings.TrimSpace(s))
 	if err == nil && t.kind == kindPrincipal && t.user == x.principal.Name && len(own) > 0 {
 		return own[0]
 	}

@@ -179,7 +179,7 @@ func (x *exchange) syncChanges(r *resource, s *syncRequest) (string, error) {
 		rev = o.Rev
 		switch {
 		case o.Deleted:
-			err = x.statusRow(r.href+escapeSegment(o.Name), "404 Not Found", Condition{})
+			err = x.statusRow(x.outside(r.href)+escapeSegment(o.Name), "404 Not Found", Condition{})
 		case x.data == nil:
 			err = x.row(objectResource(r, o), s.props)
 		default:
@@ -204,7 +204,7 @@ func (x *exchange) syncChanges(r *resource, s *syncRequest) (string, error) {
 
 // truncated appends the row that tells a client to ask again (RFC 6578 §3.6).
 func (x *exchange) truncated(r *resource) error {
-	return x.statusRow(r.href, "507 Insufficient Storage", matchesWithinLimits)
+	return x.statusRow(x.outside(r.href), "507 Insufficient Storage", matchesWithinLimits)
 }
 
 // syncHome answers DAV:sync-collection on a home: the calendars that changed in any way, for macOS, which asks

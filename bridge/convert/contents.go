@@ -146,7 +146,7 @@ func (o *contents) index(strict, lenient bool, others ...*contents) error {
 		date, err := occurrenceDate(m, o.object, among...)
 		switch {
 		case err == nil:
-		case !strict:
+		case !strict || slices.ContainsFunc(others, func(other *contents) bool { return other.parts[o.date(m)] != nil }):
 			date = o.date(m)
 		case lenient || o.master != nil && o.reader.Instant(m).Before(o.first.Start):
 			// Evolution copies all overrides into both of the series that it makes of one.

@@ -136,6 +136,9 @@ func (d *differ) occurrences() error {
 		if len(f) == 0 {
 			continue
 		}
+		if d.now != nil && d.now.excluded[date] {
+			return undeletes(date)
+		}
 		for _, call := range f.calls() {
 			d.steps = append(d.steps, Step{Op: OpUpdate, Occurrence: date, ID: d.exceptions[date].ID, Fields: call.json(), Mails: d.updateMails(e, call)})
 		}
@@ -226,6 +229,7 @@ func (d *differ) dates() (dateSets, error) {
 			asked[date] = true
 		}
 	}
+	rescheduled := d.now != nil && !sameSchedule(d.now, d.want)
 	hits, err := d.want.hitsOn(sortedKeys(asked))
 	if err != nil {
 		return s, err
@@ -237,8 +241,10 @@ func (d *differ) dates() (dateSets, error) {
 		case !hits[date] && part && !had(date) && !d.Repair:
 			return s, refuse(RefusedObject, "The series has no occurrence on %s that could be changed.", dayText(date))
 		case part && wasGone(date), !part && !gone && wasGone(date) && hits[date] && !d.shifted(date):
-			return s, refuse(RefusedObject, "Outlook cannot restore a deleted occurrence (%s). Make a new event for that day.", dayText(date))
-		case part && !hits[date]:
+			if !d.Repair && !(part && d.declined(d.want.parts[date])) {
+				return s, undeletes(date)
+			}
+		case part && !hits[date] && rescheduled:
 			d.note("recurrence", "The series has no occurrence on "+dayText(date)+" any more; the change of it is gone.")
 		case part:
 			s.changed = append(s.changed, date)
@@ -249,6 +255,15 @@ func (d *differ) dates() (dateSets, error) {
 		}
 	}
 	return s, nil
+}
+
+func undeletes(date string) error {
+	return refuse(RefusedObject, "Outlook cannot restore a deleted occurrence (%s). Make a new event for that day.", dayText(date))
+}
+
+// declined is whether an occurrence is one that the owner has declined: Outlook has removed it, and the client may not know yet.
+func (d *differ) declined(c *ical.Component) bool {
+	return d.role == invited && d.partStat(c, "") == "DECLINED"
 }
 
 // excludes is whether the client wants no occurrence on a date. One that is both excluded and modified is modified, as programs

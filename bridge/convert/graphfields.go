@@ -216,7 +216,7 @@ func showsFree(showAs string) bool { return showAs == "free" || showAs == "worki
 
 // showAs follows what the client has changed of TRANSP, X-MICROSOFT-CDO-BUSYSTATUS and, in an event of one's own, STATUS: what
 // it has not leaves a value as it is that only Outlook knows. Of an invitation the answer decides whether it is tentative:
-// clients keep a STATUS and a busy status from before they answered.
+// clients keep a STATUS and a busy status from before they answered, and one that did not have the event knows nothing of it.
 func (d *differ) showAs(c change, f fields, invited, answered bool) {
 	is := strings.ToLower(c.event.ShowAs)
 	if is == "" || is == "unknown" {
@@ -234,7 +234,7 @@ func (d *differ) showAs(c change, f fields, invited, answered bool) {
 		}
 	}
 	if invited {
-		if !flipped && (answered || is == "tentative" && want == "busy") {
+		if c.fresh || !flipped && (answered || is == "tentative" && want == "busy") {
 			return
 		}
 	} else if status, ok := edited(c, func(c *ical.Component) string { return wordOf(c, ical.PropStatus) }, equal); ok {

@@ -215,11 +215,11 @@ var simEdits = []simEdit{
 		}
 	}},
 	{"uninvite", func(t *rapid.T, cal *ical.Calendar) {
-		c := pick(t, cal)
+		c := veventsOf(cal)[0]
 		c.Props["ATTENDEE"] = slices.DeleteFunc(c.Props["ATTENDEE"], func(p ical.Prop) bool { return strings.Contains(p.Value, "ada@") })
 	}},
 	{"invite", func(t *rapid.T, cal *ical.Calendar) {
-		c := pick(t, cal)
+		c := veventsOf(cal)[0]
 		put(c, "ORGANIZER", "mailto:alice@contoso.example")
 		p := ical.NewProp("ATTENDEE")
 		p.Value = "mailto:cy@example.org"
@@ -238,27 +238,16 @@ var simEdits = []simEdit{
 		}
 	}},
 	{"change one", func(t *rapid.T, cal *ical.Calendar) {
-		i, ok := occurrenceOf(t, cal)
-		if !ok {
+		before := len(cal.Children)
+		change(t, cal)
+		if len(cal.Children) == before {
 			return
 		}
-		c := *i.Event
-		c.Props = ical.Props{}
-		for name, props := range i.Event.Props {
-			if name != "RRULE" && name != "EXDATE" && name != "RDATE" {
-				c.Props[name] = slices.Clone(props)
-			}
-		}
-		by := i.Clock.Wall.Sub(firstWall(t, cal))
-		shift(&c, by, "DTSTART", "DTEND")
-		id := c.Props["DTSTART"][0]
-		id.Name = "RECURRENCE-ID"
-		c.Props["RECURRENCE-ID"] = []ical.Prop{id}
-		put(&c, "SUMMARY", "Changed")
+		c := cal.Children[before]
+		put(c, "SUMMARY", "Changed")
 		if rapid.Bool().Draw(t, "moved") {
-			shift(&c, 30*time.Minute, "DTSTART", "DTEND")
+			shift(c, 30*time.Minute, "DTSTART", "DTEND")
 		}
-		cal.Children = append(cal.Children, &c)
 	}},
 	{"revert one", func(t *rapid.T, cal *ical.Calendar) {
 		if list := veventsOf(cal); len(list) > 1 {
@@ -369,6 +358,93 @@ func TestPlansConverge(t *testing.T) {
 	})
 }
 
+// answerEdits are what a person does with an invitation.
+var answerEdits = []simEdit{
+	{"accept", func(t *rapid.T, cal *ical.Calendar) { answerIn(pick(t, cal), "ACCEPTED") }},
+	{"tentative", func(t *rapid.T, cal *ical.Calendar) { answerIn(pick(t, cal), "TENTATIVE") }},
+	{"decline", func(t *rapid.T, cal *ical.Calendar) { answerIn(pick(t, cal), "DECLINED") }},
+	{"accept all", func(t *rapid.T, cal *ical.Calendar) { answerIn(veventsOf(cal)[0], "ACCEPTED") }},
+	{"answer one", func(t *rapid.T, cal *ical.Calendar) {
+		before := len(cal.Children)
+		change(t, cal)
+		if len(cal.Children) > before {
+			answerIn(cal.Children[before], rapid.SampledFrom([]string{"ACCEPTED", "TENTATIVE", "DECLINED"}).Draw(t, "answer"))
+		}
+	}},
+	{"old text", func(t *rapid.T, cal *ical.Calendar) { put(pick(t, cal), "SUMMARY", "An old title") }},
+}
+
+func answerIn(c *ical.Component, partstat string) {
+	for i := range c.Props["ATTENDEE"] {
+		if p := &c.Props["ATTENDEE"][i]; strings.Contains(p.Value, "alice@") {
+			p.Params.Set("PARTSTAT", partstat)
+			delete(p.Params, "RSVP")
+		}
+	}
+	if partstat != "DECLINED" { // as Thunderbird does
+		put(c, "STATUS", map[string]string{"ACCEPTED": "CONFIRMED", "TENTATIVE": "TENTATIVE"}[partstat])
+	}
+}
+
+// change adds an override of some occurrence, as it is.
+func change(t *rapid.T, cal *ical.Calendar) {
+	i, ok := occurrenceOf(t, cal)
+	if !ok {
+		return
+	}
+	c := *i.Event
+	c.Props = ical.Props{}
+	for name, props := range i.Event.Props {
+		if name == "RRULE" || name == "EXDATE" || name == "RDATE" {
+			continue
+		}
+		for _, p := range props {
+			p.Params = maps.Clone(p.Params)
+			c.Props.Add(&p)
+		}
+	}
+	shift(&c, i.Clock.Wall.Sub(firstWall(t, cal)), "DTSTART", "DTEND")
+	id := c.Props["DTSTART"][0]
+	id.Name = "RECURRENCE-ID"
+	c.Props["RECURRENCE-ID"] = []ical.Prop{id}
+	cal.Children = append(cal.Children, &c)
+}
+
+// TestAnswersConverge is TestPlansConverge for invitations.
+func TestAnswersConverge(t *testing.T) {
+	t.Parallel()
+	own := slices.DeleteFunc(slices.Clone(simEdits), func(e simEdit) bool {
+		return !slices.Contains([]string{"free", "categories", "class", "alarm", "remove one"}, e.name)
+	})
+	edits := append(own, answerEdits...)
+	rapid.Check(t, func(t *rapid.T) {
+		o := newOffice(simNow)
+		e := drawEvent(t)
+		e.Organizer = graph.EmailAddress{Name: "Boss", Address: "boss@example.org"}
+		e.Attendees = append(e.Attendees, graph.Attendee{Type: "required", EmailAddress: graph.EmailAddress{Name: "Alice", Address: o.box.Address()}})
+		id := o.box.Receive(e)
+		for range rapid.IntRange(1, 3).Draw(t, "rounds") {
+			s, ok := o.series(t, id, e.Zone)
+			if !ok {
+				return
+			}
+			cal, _, err := convert.ToICS(s)
+			if err != nil {
+				return
+			}
+			want := clearCopy(t, cal)
+			edit := rapid.SampledFrom(edits).Draw(t, "edit")
+			edit.do(t, want)
+			if !o.settle(t, id, e.Zone, cal, want, []string{edit.name}) {
+				return
+			}
+		}
+		if v := o.sim.Violations(); len(v) > 0 {
+			t.Fatalf("%s", strings.Join(v, "\n"))
+		}
+	})
+}
+
 // settle carries out what a client wants, as often as the simulation forgets exceptions; false: the event is gone or refused.
 func (o *office) settle(t *rapid.T, id graph.EventID, zone string, base, want *ical.Calendar, names []string) bool {
 	resets, again := false, false
@@ -399,8 +475,8 @@ func (o *office) settle(t *rapid.T, id graph.EventID, zone string, base, want *i
 			}
 		}
 		for _, step := range plan.Steps {
-			if round == 0 && step.Occurrence == "" {
-				for _, name := range fieldNames(step) {
+			for _, name := range fieldNames(step) {
+				if round == 0 && step.Occurrence == "" {
 					ofSeries[name] = true
 				}
 			}
@@ -432,6 +508,10 @@ func (o *office) settle(t *rapid.T, id graph.EventID, zone string, base, want *i
 func fieldNames(s convert.Step) []string {
 	var f map[string]json.RawMessage
 	_ = json.Unmarshal(s.Fields, &f) // nil where the step has none
+	if f["reminderMinutesBeforeStart"] != nil {
+		f["isReminderOn"] = f["reminderMinutesBeforeStart"] // one of them says as much
+		delete(f, "reminderMinutesBeforeStart")
+	}
 	return slices.Collect(maps.Keys(f))
 }
 

@@ -2,16 +2,21 @@ package convert
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-ical"
 	"github.com/rogpeppe/go-internal/txtar"
+	"pgregory.net/rapid"
 
+	"outbridge/bridge/graph"
 	"outbridge/caldav/ics"
 )
 
@@ -245,9 +250,9 @@ func TestNoChange(t *testing.T) {
 	}
 }
 
-func noChange(t *testing.T, name string, s Series, served []byte, r saving, base bool) {
+func noChange(t rapid.TB, name string, s Series, served []byte, r saving, base bool) {
 	t.Helper()
-	cal := decode(t, served)
+	cal := readBack(t, served)
 	if r.do != nil {
 		r.do(cal)
 	}
@@ -258,18 +263,107 @@ func noChange(t *testing.T, name string, s Series, served []byte, r saving, base
 	if r.octets != nil {
 		octets = r.octets(octets)
 	}
-	e := Edit{Current: decode(t, served), New: decode(t, octets), Series: s, Addresses: []string{"me@contoso.example"}, Client: r.client}
+	e := Edit{Current: readBack(t, served), New: readBack(t, octets), Series: s, Addresses: []string{"me@contoso.example"}, Client: r.client}
 	if base {
-		e.Base = decode(t, served)
+		e.Base = readBack(t, served)
 	}
 	plan, losses, err := FromICS(e)
 	if err != nil {
-		t.Errorf("%s: %v", name, err)
+		t.Errorf("%s: %v\n%s", name, err, octets)
 	} else if len(plan.Steps) > 0 {
-		t.Errorf("%s: %s", name, stepsText(plan.Steps))
+		t.Errorf("%s: %s\n%s", name, stepsText(plan.Steps), octets)
 	} else if len(losses) > 0 {
-		t.Errorf("%s: losses %v", name, losses)
+		t.Errorf("%s: losses %v\n%s", name, losses, octets)
 	}
+}
+
+// TestNoChangeOfAny is TestNoChange for random events.
+func TestNoChangeOfAny(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s := drawAny(rt)
+		cal, _, err := ToICS(s)
+		if err != nil {
+			return // nothing is left of it
+		}
+		octets, err := ics.Append(nil, cal.Component)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		r := rapid.SampledFrom(savings).Draw(rt, "saving")
+		noChange(rt, r.name, s, octets, r, rapid.Bool().Draw(rt, "base"))
+	})
+}
+
+// drawAny is an event of any kind: alone or a series, of the mailbox's own or one that it is invited to.
+func drawAny(t *rapid.T) Series {
+	pick := func(name string, of ...string) string { return rapid.SampledFrom(of).Draw(t, name) }
+	zone := pick("zone", "W. Europe Standard Time", "Pacific Standard Time", "India Standard Time", "UTC", "AUS Eastern Standard Time", "Asia/Kathmandu")
+	start := date(2026, 1, 1).AddDate(0, 0, rapid.IntRange(0, 700).Draw(t, "day"))
+	end := start.AddDate(0, 0, rapid.IntRange(1, 3).Draw(t, "days"))
+	allDay := rapid.IntRange(0, 3).Draw(t, "allday") == 0
+	if !allDay {
+		start = start.Add(time.Duration(rapid.IntRange(0, 95).Draw(t, "clock")) * 15 * time.Minute)
+		end = start.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "quarters")) * 15 * time.Minute)
+	}
+	at := func(t time.Time) map[string]any {
+		return map[string]any{"dateTime": t.Format("2006-01-02T15:04:05"), "timeZone": zone}
+	}
+	e := map[string]any{"id": "M", "iCalUId": "uid", "type": "singleInstance", "subject": pick("subject", "", "Planning", "A, b; c\\n"),
+		"body":  map[string]any{"contentType": pick("type", "html", "text"), "content": pick("body", "", "<p>One</p><p>Two</p>", "One\n\n  Two\t3", "<a href='https://zoom.us/j/1'>Join</a>")},
+		"start": at(start), "end": at(end), "isAllDay": allDay, "originalStartTimeZone": zone, "originalEndTimeZone": zone,
+		"showAs": pick("showAs", "free", "tentative", "busy", "oof", "workingElsewhere", "unknown"), "sensitivity": pick("sensitivity", "normal", "personal", "private", "confidential"),
+		"importance": pick("importance", "low", "normal", "high"), "isReminderOn": rapid.Bool().Draw(t, "reminder"), "reminderMinutesBeforeStart": rapid.IntRange(-5, 3000).Draw(t, "minutes"),
+		"categories": rapid.SliceOfN(rapid.SampledFrom([]string{"A", "b, c", "Ümläut"}), 0, 3).Draw(t, "categories"),
+		"location":   map[string]any{"displayName": pick("location", "", "Room 5", "A; B")}, "isOrganizer": rapid.Bool().Draw(t, "organizer"),
+		"organizer":      map[string]any{"emailAddress": map[string]any{"address": pick("boss", "me@contoso.example", "boss@example.org")}},
+		"responseStatus": map[string]any{"response": pick("response", "none", "organizer", "accepted", "notResponded", "tentativelyAccepted")}}
+	var people []any
+	for _, address := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"me@contoso.example", "a@example.org", "B@example.org", "", "/o=x/cn=y"}), 0, 4, rapid.ID[string]).Draw(t, "people") {
+		people = append(people, map[string]any{"type": pick("kind", "required", "optional", "resource"), "emailAddress": map[string]any{"name": "N " + address, "address": address},
+			"status": map[string]any{"response": pick("status", "none", "accepted", "declined")}})
+	}
+	e["attendees"] = people
+	s := Series{MailboxZone: "W. Europe Standard Time", Owner: "me@contoso.example", Scheduling: rapid.Bool().Draw(t, "scheduling"), HTML: rapid.Bool().Draw(t, "html")}
+	read := func(m map[string]any) (out graph.Event) {
+		b, err := json.Marshal(m)
+		if err == nil {
+			err = out.UnmarshalJSON(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if rapid.Bool().Draw(t, "recurs") {
+		e["type"] = "seriesMaster"
+		e["recurrence"] = map[string]any{
+			"pattern": map[string]any{"type": pick("pattern", "daily", "weekly", "absoluteMonthly", "relativeMonthly", "absoluteYearly", "relativeYearly"), "interval": rapid.IntRange(1, 3).Draw(t, "interval"),
+				"daysOfWeek": []string{strings.ToLower(start.Weekday().String()), "friday"}, "firstDayOfWeek": pick("first", "sunday", "monday", "thursday"),
+				"index": pick("index", "first", "second", "last"), "dayOfMonth": start.Day(), "month": int(start.Month())},
+			"range": map[string]any{"type": pick("range", "noEnd", "numbered", "endDate"), "startDate": start.Format(time.DateOnly), "endDate": start.AddDate(0, rapid.IntRange(1, 30).Draw(t, "months"), 0).Format(time.DateOnly),
+				"numberOfOccurrences": rapid.IntRange(1, 30).Draw(t, "count"), "recurrenceTimeZone": zone}}
+		s.Cancelled = []string{"OID.M." + start.AddDate(0, 0, 7).Format(time.DateOnly)}
+		other := maps.Clone(e)
+		delete(other, "recurrence")
+		original := start.AddDate(0, 0, 14)
+		moved := time.Duration(rapid.IntRange(0, 5).Draw(t, "moved")) * time.Hour
+		if allDay {
+			moved = 0
+		}
+		other["id"], other["type"], other["seriesMasterId"], other["occurrenceId"] = "X", "exception", "M", "OID.M."+original.Format(time.DateOnly)
+		other["start"], other["end"], other["subject"] = at(original.Add(moved)), at(original.Add(moved+end.Sub(start))), pick("other", "Planning", "Other")
+		s.Exceptions = []graph.Event{read(other)}
+	}
+	s.Event = read(e)
+	return s
+}
+
+func readBack(t rapid.TB, octets []byte) *ical.Calendar {
+	cal, err := ics.Decode(octets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cal
 }
 
 func stepsText(steps []Step) string {

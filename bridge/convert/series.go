@@ -284,10 +284,11 @@ func (m *master) differs(o override) bool {
 	return !sameContent(o.comp, m.comp)
 }
 
-// stampNames are the properties that tell when a component was made and changed.
-var stampNames = []string{ical.PropDateTimeStamp, ical.PropCreated, ical.PropLastModified, ical.PropSequence}
+// stampNames are the properties that tell when a component was made and changed, and where Outlook's page of it is: an exception
+// has one of its own.
+var stampNames = []string{ical.PropDateTimeStamp, ical.PropCreated, ical.PropLastModified, ical.PropSequence, ical.PropURL}
 
-// sameContent is whether two components say the same, without when they were changed.
+// sameContent is whether two components say the same, without when they were changed and their addresses on the web.
 func sameContent(a, b *ical.Component) bool {
 	bare := func(c *ical.Component) ical.Props {
 		props := maps.Clone(c.Props)

@@ -30,6 +30,8 @@ type Writer interface {
 	Copy(ctx context.Context, r write.Request) (write.Result, error)
 	// Object finds an object by any of its names.
 	Object(ctx context.Context, c bridge.CalendarID, name string) (bridge.Object, error)
+	// Refuse keeps that a Put was refused before it came to the Writer.
+	Refuse(ctx context.Context, r write.Request, refusal convert.Refusal)
 }
 
 var (
@@ -244,4 +246,12 @@ func (b *Writing) nameOf(ctx context.Context, p caldav.Principal, id bridge.Cale
 		return ""
 	}
 	return list[i].Name
+}
+
+// Refuse keeps a PUT that was refused for what was sent; see caldav.Handler.
+func (b *Writing) Refuse(ctx context.Context, c caldav.Calendar, name string, r caldav.WriteRequest, sentence string) {
+	q, err := b.request(ctx, c, name, caldav.WriteRequest{Principal: r.Principal, Client: r.Client})
+	if err == nil {
+		b.Writer.Refuse(ctx, q, convert.Refusal{Kind: convert.RefusedData, Sentence: sentence})
+	}
 }

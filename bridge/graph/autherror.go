@@ -198,8 +198,8 @@ var reasonByNumber = map[int]Reason{
 	50155:   ReasonUnmanagedDevice,
 	50187:   ReasonUnmanagedDevice,
 	53000:   ReasonUnmanagedDevice,
-	530001:  ReasonUnmanagedDevice,
 	530002:  ReasonUnmanagedDevice,
+	530033:  ReasonUnmanagedDevice, // which a code cannot prove
 	530003:  ReasonUnmanagedDevice,
 	530004:  ReasonUnmanagedDevice,
 	700003:  ReasonUnmanagedDevice,
@@ -208,14 +208,12 @@ var reasonByNumber = map[int]Reason{
 	50127:   ReasonAppNotApproved,
 	53002:   ReasonAppNotApproved,
 	53005:   ReasonAppNotApproved,
-	53006:   ReasonAppNotApproved,
 	53009:   ReasonAppNotApproved,
 	50131:   ReasonConditionalAccess,
 	53003:   ReasonConditionalAccess,
 	53010:   ReasonConditionalAccess,
 	530031:  ReasonConditionalAccess,
 	530032:  ReasonConditionalAccess,
-	530033:  ReasonConditionalAccess,
 	530035:  ReasonConditionalAccess,
 	530036:  ReasonConditionalAccess,
 	53004:   ReasonAccountRisk,
@@ -490,7 +488,7 @@ func reasonAt(op string, r Reason, clear bool) Reason {
 				return ReasonRestarted
 			}
 			return ReasonRefused
-		case ReasonInteraction:
+		case ReasonInteraction, ReasonDeclined: // access_denied is also what a policy says that has a number
 			if !clear {
 				return ReasonRefused
 			}

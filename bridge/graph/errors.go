@@ -317,6 +317,16 @@ func Obstacle(err error) Reason {
 	return ""
 }
 
+// ObstacleTo is Obstacle for a request that was not sent by a Client or an Authority: err is its error, or nil, and status and
+// body are its answer.
+func ObstacleTo(err error, status int, body []byte) Reason {
+	if err != nil {
+		_, between := connectionTrouble(err)
+		return between
+	}
+	return obstacle(status, body)
+}
+
 // obstacle is what an answer shows that is not Microsoft's own.
 func obstacle(status int, body []byte) Reason {
 	page := bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM)), []byte("<"))

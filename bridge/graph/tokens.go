@@ -90,6 +90,9 @@ func (s *DelegatedTokens) Token(ctx context.Context) (string, error) {
 // Invalidate drops an access token that Graph has refused.
 func (s *DelegatedTokens) Invalidate(token string) { s.cache.invalidate(token) }
 
+// Reload has the next Token look at the store first: somebody has signed in anew, and the permissions may be others.
+func (s *DelegatedTokens) Reload() { s.cache.set(nil) }
+
 // renew takes the stored access token if another process has renewed it, and otherwise spends the refresh token.
 func (s *DelegatedTokens) renew(ctx context.Context) (*oauth2.Token, error) {
 	stored, unlock, err := s.alone(ctx)

@@ -148,6 +148,7 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 		}
 	}
 	for i, one := range rounds {
+		one.report.Incomplete = !one.cal.Lacks().IsZero()
 		if one.report.Good = one.lastGood(); errs[i] == nil {
 			one.report.Good = r.now()
 		}

@@ -23,6 +23,8 @@ type accountStatus struct {
 	Zone      string
 	Who       string // the address of the person who signed in; "" if nobody has
 	Calendars []calendarStatus
+
+	incomplete bool // a calendar lacks what begins after its window
 }
 
 // calendarStatus is a calendar and the state that it is in.
@@ -58,6 +60,8 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 				one.Level, one.Word = "bad", "Last sync failed"
 			case c.Good.IsZero():
 				one.Level, one.Word = "wait", "First sync"
+			case !c.Lacks().IsZero():
+				one.Level, one.Word, v.incomplete = "wait", "Incomplete", true
 			case one.Unread > 0:
 				one.Level, one.Word = "wait", "Outlook does not show every event"
 			}
@@ -74,6 +78,11 @@ func (v *accountStatus) judge(version int64) {
 	switch v.State.Code {
 	case bridge.StateOK:
 		v.Level, v.Word = "good", "In sync with Outlook"
+		if v.incomplete {
+			v.Level, v.Word = "wait", "Incomplete"
+			v.Sentence = "Microsoft does not list the later events of a calendar, so some of them may be missing."
+			v.Advice = "There is nothing to do: the bridge tries again every hour."
+		}
 	case bridge.StateNew, "":
 		v.Level, v.Word = "wait", "First sync"
 		v.Sentence, v.Advice = "The first sync is in progress.", ""

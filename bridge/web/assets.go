@@ -66,9 +66,10 @@ func (h *Handler) loadTemplates() map[string]*template.Template {
 		"in":         func(t time.Time) string { return until(h.now(), t) },
 		"clock":      clock,
 		"count":      count,
-		"asset":      func(name string) string { return name + "?" + h.assets[name].tag },
+		"asset":      func(name string) string { return h.base() + name + "?" + h.assets[name].tag },
 		"qr":         qrSVG,
-		"origin":     h.origin,
+		"base":       h.base,
+		"address":    h.address,
 		"path":       url.PathEscape,
 		"host":       func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
 		"fault":      faultText,
@@ -88,4 +89,16 @@ func (h *Handler) loadTemplates() map[string]*template.Template {
 	return all
 }
 
-func (h *Handler) origin() string { return strings.TrimSuffix(h.PublicURL, "/") }
+// address is public_url without a slash at its end; origin and base are its two parts.
+func (h *Handler) address() string { return strings.TrimSuffix(h.PublicURL, "/") }
+
+func (h *Handler) origin() string {
+	origin, _ := splitAddress(h.PublicURL)
+	return origin
+}
+
+// base is the path before all paths of the bridge, as browsers see them; "" for none. Templates write it before each link.
+func (h *Handler) base() string {
+	_, base := splitAddress(h.PublicURL)
+	return base
+}

@@ -25,7 +25,7 @@ func (v *visit) connectPage(a Account, link string) error {
 		first = status.Calendars[0].Name
 	}
 	return v.render("connect", page{Title: "Connect a calendar app", Account: &a, Tab: "connect", Script: true, Data: map[string]any{
-		"User": a.Name, "HTTPS": strings.HasPrefix(v.h.PublicURL, "https://"), "DAVx5": davx5Link(v.h.origin(), a.Name),
+		"User": a.Name, "HTTPS": strings.HasPrefix(v.h.PublicURL, "https://"), "DAVx5": davx5Link(v.h.address(), a.Name),
 		"Calendars": status.Calendars, "First": first, "Profile": link, "Life": int(profileLife / time.Minute)}})
 }
 
@@ -39,7 +39,7 @@ func makeProfile(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	return v.connectPage(a, v.h.origin()+"/profile/"+secret+".mobileconfig")
+	return v.connectPage(a, v.h.address()+"/profile/"+secret+".mobileconfig")
 }
 
 // takeProfile serves a configuration profile, once. It needs no session, since the link is opened on a phone.
@@ -65,7 +65,7 @@ func takeProfile(v *visit) error {
 	if err != nil {
 		return err
 	}
-	data, err := mobileconfig(v.h.origin(), t.User, password)
+	data, err := mobileconfig(v.h.address(), t.User, password)
 	if err != nil {
 		return err
 	}

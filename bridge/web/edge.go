@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -47,7 +48,7 @@ type Edge struct {
 	DAV       func(*http.Request) bool // reports whether a request is CalDAV; nil: no request is
 	Proxies   Proxies
 	SafeNets  []netip.Prefix // nobody can listen between these clients and the bridge, so that they need no TLS
-	PublicURL string         // origin that clients use
+	PublicURL string         // address that clients use; requests may come with its path or, from a proxy that takes it away, without
 	Plain     bool           // accept passwords over plain http, because no real data is behind them
 	Metrics   *Metrics       // nil: nothing is counted
 	Log       *slog.Logger   // nil: slog.Default
@@ -58,6 +59,8 @@ type Edge struct {
 const hsts = "max-age=31536000"
 
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	origin, base := splitAddress(e.PublicURL)
+	r = below(base, r)
 	begin, part := time.Now(), e.part(r)
 	answer := &countedAnswer{ResponseWriter: w, status: http.StatusOK}
 	defer func() { e.Metrics.Served(part, knownMethod(r.Method), answer.status, time.Since(begin)) }()
@@ -65,7 +68,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		plainText(answer, http.StatusBadRequest, "The address has too many parameters.\n")
 		return
 	}
-	client := e.client(r)
+	client := e.client(r, origin)
 	if e.https(r) {
 		w.Header().Set("Strict-Transport-Security", hsts)
 	}
@@ -115,22 +118,24 @@ func (e *Edge) recovered(answer *countedAnswer, r *http.Request, part string) {
 	plainText(answer, http.StatusInternalServerError, "Something went wrong. The log has the details.\n")
 }
 
-// ToHTTPS redirects requests over plain http to the same path at an https origin. A request with a password is refused
+// ToHTTPS redirects requests over plain http to the same path at an https address, public_url. A request with a password is refused
 // instead: the password has already been sent in the clear, and a redirect would hide that it is sent so every time.
-func ToHTTPS(origin string) http.Handler {
+func ToHTTPS(address string) http.Handler {
+	origin, base := splitAddress(address)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
-			plainText(w, http.StatusForbidden, "Passwords are not accepted over plain http: use "+origin+", and replace the password that was just sent in the clear.\n")
+			plainText(w, http.StatusForbidden, "Passwords are not accepted over plain http: use "+origin+base+", and replace the password that was just sent in the clear.\n")
 			return
 		}
 		w.Header().Set("Connection", "close")
-		http.Redirect(w, r, origin+r.URL.RequestURI(), http.StatusPermanentRedirect)
+		w.Header().Set("Location", origin+base+below(base, r).URL.RequestURI())
+		w.WriteHeader(http.StatusPermanentRedirect)
 	})
 }
 
 // client decides who is asking. Headers of a proxy count if it is trusted or on this machine. A proxy here can only make a
 // request less safe, and whoever can forge its headers on this machine can do worse.
-func (e *Edge) client(r *http.Request) Client {
+func (e *Edge) client(r *http.Request, origin string) Client {
 	peer := peerOf(r)
 	trusted, here := e.Proxies.trust(peer), peer.IsLoopback()
 	c := Client{Addr: peer, Local: here && !e.Proxies.Any() && !forwarded(r.Header)}
@@ -142,7 +147,7 @@ func (e *Edge) client(r *http.Request) Client {
 		}
 	}
 	// A proxy that sends no X-Forwarded-Proto is taken to use the scheme of public_url.
-	public, isHTTPS := strings.CutPrefix(strings.TrimSuffix(e.PublicURL, "/"), "https://")
+	public, isHTTPS := strings.CutPrefix(origin, "https://")
 	c.HTTPS = r.TLS != nil || proto == "https" || isHTTPS && strings.EqualFold(public, r.Host)
 	switch {
 	case r.TLS != nil || proto == "https":
@@ -225,13 +230,23 @@ func forwarded(h http.Header) bool {
 	return false
 }
 
-// peerOf is the address at the other end of the connection; the zero Addr if that is not an IP address.
+// peerOf is the address at the other end of the connection; the zero Addr if that is not known. Who is at the other end of a Unix
+// socket is a program on this machine, as one at 127.0.0.1 is.
 func peerOf(r *http.Request) netip.Addr {
+	if atSocket(r) {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
 	a, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	return unmapped(a.Addr())
+}
+
+// atSocket reports whether a request has come through a Unix socket.
+func atSocket(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && local.Network() == "unix"
 }
 
 func unmapped(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

@@ -14,6 +14,7 @@ import (
 
 // feed serves /feeds/SECRET.ics. A reader that has the current version gets a 304, and nothing is rendered for it.
 func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
+	h.crossOriginHeaders(w.Header(), r)
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		// Thunderbird tries a PUT to find out whether it may write.
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
@@ -51,6 +52,7 @@ func (h *Handler) feed(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, "This feed is not ready yet: the first sync has not finished.")
 	case errors.Is(err, errReaders):
 		clear(w.Header())
+		h.crossOriginHeaders(w.Header(), r)
 		w.Header().Set("Retry-After", readerNextTime)
 		plainText(w, http.StatusServiceUnavailable, "This feed has too many readers at once.\n")
 	case r.Context().Err() == nil:
@@ -131,7 +133,7 @@ func validators(head http.Header, now feed.Rendering, as feed.Coding) {
 		tag += "-" + string(as)
 	}
 	head.Set("Cache-Control", "private, max-age=300")
-	head.Set("Vary", "Accept-Encoding")
+	head["Vary"] = append(head["Vary"], "Accept-Encoding")
 	head.Set("X-Robots-Tag", "noindex")
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("ETag", `"`+tag+`"`)

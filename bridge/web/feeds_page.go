@@ -163,7 +163,7 @@ func (v *visit) checkedFeed(a Account) (bridge.Feed, *Problem, error) {
 }
 
 func (h *Handler) linksOf(secret string, f bridge.Feed) *FeedLinks {
-	links := LinksOf(h.origin()+"/feeds/"+secret+".ics", cmp.Or(f.Name, f.User))
+	links := LinksOf(h.address()+"/feeds/"+secret+".ics", cmp.Or(f.Name, f.User))
 	return &links
 }
 

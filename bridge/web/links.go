@@ -74,8 +74,8 @@ func public(host string) bool {
 
 // davx5Link is a URL, for a link or a QR code, that opens the login of DAVx5 with server and user filled in
 // (AndroidManifest.xml of DAVx5). It cannot carry the password.
-func davx5Link(origin, user string) string {
-	u, err := url.Parse(origin)
+func davx5Link(address, user string) string {
+	u, err := url.Parse(address)
 	if err != nil {
 		return ""
 	}
@@ -83,7 +83,7 @@ func davx5Link(origin, user string) string {
 	if u.Scheme == "http" {
 		scheme = "caldav"
 	}
-	return (&url.URL{Scheme: scheme, User: url.User(user), Host: u.Host, Path: "/dav/"}).String()
+	return (&url.URL{Scheme: scheme, User: url.User(user), Host: u.Host, Path: strings.TrimSuffix(u.Path, "/") + "/dav/"}).String()
 }
 
 // hostPort is the host and port of an origin; port is "" if it is the default of the scheme.

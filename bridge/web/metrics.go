@@ -41,6 +41,7 @@ type Metrics struct {
 	tokenExpires *prometheus.GaugeVec // account
 	lastSuccess  *prometheus.GaugeVec // account, calendar
 	failed       *prometheus.GaugeVec
+	incomplete   *prometheus.GaugeVec
 	changed      *prometheus.CounterVec
 	removed      *prometheus.CounterVec
 	objects      *prometheus.GaugeVec
@@ -85,6 +86,7 @@ func NewMetrics(version string) *Metrics {
 	m.tokenExpires = gauge("access_token_expiry_timestamp_seconds", "When the account's access token expires. It is renewed a few minutes before: a time in the past means that renewing failed.", "account")
 	m.lastSuccess = gauge("calendar_last_success_timestamp_seconds", "End of the calendar's last good sync.", "account", "calendar")
 	m.failed = gauge("calendar_failed", "1 if the calendar's last sync failed.", "account", "calendar")
+	m.incomplete = gauge("calendar_incomplete", "1 if Microsoft Graph does not list what begins after the calendar's window, so that such events may be missing.", "account", "calendar")
 	m.changed = counter("changed_objects_total", "Objects that changed for clients, including removed ones.", "account", "calendar")
 	m.removed = counter("removed_objects_total", "Objects that were removed for clients.", "account", "calendar")
 	m.objects = gauge("calendar_objects", "Objects that clients see.", "account", "calendar")
@@ -192,6 +194,10 @@ func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
 		if c.Fault != (bridge.Fault{}) {
 			m.failed.WithLabelValues(labels...).Set(1)
 		}
+		m.incomplete.WithLabelValues(labels...).Set(0)
+		if c.Incomplete {
+			m.incomplete.WithLabelValues(labels...).Set(1)
+		}
 		if !c.Good.IsZero() {
 			m.lastSuccess.WithLabelValues(labels...).Set(float64(c.Good.Unix()))
 		}
@@ -222,7 +228,7 @@ func (m *Metrics) calendars(account string, list []bridge.CalendarReport) (fresh
 	}
 	for name := range m.known[account] {
 		if !now[name] {
-			for _, v := range []*prometheus.GaugeVec{m.lastSuccess, m.failed, m.objects, m.losses} {
+			for _, v := range []*prometheus.GaugeVec{m.lastSuccess, m.failed, m.incomplete, m.objects, m.losses} {
 				v.DeleteLabelValues(account, name)
 			}
 		}
@@ -239,7 +245,7 @@ func (m *Metrics) Forget(account string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.known, account)
-	for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.objects, m.losses} {
+	for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.incomplete, m.objects, m.losses} {
 		v.DeletePartialMatch(prometheus.Labels{"account": account})
 	}
 }

@@ -21,7 +21,7 @@ func (v *visit) callback() (redirect, register string) {
 	case err != nil:
 		return "", ""
 	case u.Scheme == "https":
-		return v.h.origin() + callbackPath, v.h.origin() + callbackPath
+		return v.h.address() + callbackPath, v.h.address() + callbackPath
 	case Loopback(u.Hostname()) && Loopback(hostName(v.r.Host)):
 		return strings.TrimSuffix("http://localhost:"+u.Port(), ":"), "http://localhost"
 	}
@@ -123,9 +123,9 @@ func signInBack(v *visit) error {
 	if !ok {
 		return lost
 	}
-	if !v.signedIn() && f.origin != originOf(v.r) {
-		// Microsoft only redirects to localhost; the browser may have its session at 127.0.0.1.
-		return v.redirect(f.origin + callbackPath + "?" + v.r.URL.RawQuery)
+	if !v.signedIn() && (f.origin != originOf(v.r) || v.h.base() != "" && v.r.URL.Path != callbackPath) {
+		// Microsoft only redirects to localhost, without a path; the browser may have its session at 127.0.0.1, or below one.
+		return v.redirect(f.origin + v.h.base() + callbackPath + "?" + v.r.URL.RawQuery)
 	}
 	if f.session != v.session.ID {
 		return lost

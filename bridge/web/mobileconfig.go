@@ -40,6 +40,8 @@ var profilePlist = template.Must(template.New("").Funcs(template.FuncMap{"x": fu
 			{{- if .Port}}
 			<key>CalDAVPort</key>
 			<integer>{{x .Port}}</integer>
+			{{- end}}
+			{{- if .Principal}}
 			<key>CalDAVPrincipalURL</key>
 			<string>{{x .Principal}}</string>
 			{{- end}}
@@ -81,12 +83,12 @@ var profilePlist = template.Must(template.New("").Funcs(template.FuncMap{"x": fu
 </plist>
 `))
 
-// mobileconfig is an Apple configuration profile, unsigned, that adds the CalDAV account of user at origin (public_url) to an
+// mobileconfig is an Apple configuration profile, unsigned, that adds the CalDAV account of user at address (public_url) to an
 // iPhone, iPad or Mac (Apple device management, com.apple.caldav.account). It is served as [mobileconfigType], as an
 // attachment. Without a password the device asks for it. Identifiers and UUIDs depend only on user and server, so that
 // installing it again updates the account instead of adding another.
-func mobileconfig(origin, user, password string) ([]byte, error) {
-	host, port, https, err := hostPort(origin)
+func mobileconfig(address, user, password string) ([]byte, error) {
+	host, port, https, err := hostPort(address)
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +101,15 @@ func mobileconfig(origin, user, password string) ([]byte, error) {
 	if https {
 		scheme = "https"
 	}
-	// At the default port, discovery by /.well-known/caldav is more reliable; another port has to be in both.
-	p.Principal = (&url.URL{Scheme: scheme, Host: at, Path: "/dav/principals/" + user + "/"}).String()
-	p.Identifier = "outbridge." + strings.NewReplacer(":", "-", "[", "", "]", "").Replace(at) + "." + user
-	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte(p.Principal))
+	_, base := splitAddress(address)
+	principal := (&url.URL{Scheme: scheme, Host: at, Path: base + "/dav/principals/" + user + "/"}).String()
+	// At the default port, discovery by /.well-known/caldav is more reliable; another port has to be in both. Below a path,
+	// /.well-known/caldav may be somebody else's.
+	if p.Port != "" || base != "" {
+		p.Principal = principal
+	}
+	p.Identifier = "outbridge." + strings.NewReplacer(":", "-", "[", "", "]", "", "/", "-").Replace(at+base) + "." + user
+	space := uuid.NewSHA1(uuid.NameSpaceURL, []byte(principal))
 	p.Account = strings.ToUpper(uuid.NewSHA1(space, []byte("caldav")).String())
 	p.Whole = strings.ToUpper(space.String())
 	var b bytes.Buffer

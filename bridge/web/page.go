@@ -61,7 +61,7 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 		v := &visit{h: h, w: w, r: r}
 		if !h.ourHost(r) {
 			v.fail(http.StatusMisdirectedRequest, &Problem{r.Host + " is not the address of this bridge.",
-				"Open " + h.origin() + ", or set public_url in the configuration to the address that you use."})
+				"Open " + h.address() + ", or set public_url in the configuration to the address that you use."})
 			return
 		}
 		if err := h.crossOrigin.Check(r); err != nil {
@@ -147,7 +147,7 @@ func (h *Handler) ourHost(r *http.Request) bool {
 		return true
 	}
 	at, err := netip.ParseAddrPort(local.String())
-	if err != nil || !at.Addr().Unmap().IsLoopback() {
+	if !atSocket(r) && (err != nil || !at.Addr().Unmap().IsLoopback()) {
 		return true
 	}
 	host := hostName(r.Host)
@@ -192,8 +192,11 @@ func (v *visit) fail(status int, p *Problem) {
 	}
 }
 
-// redirect sends the browser to another page.
+// redirect sends the browser to another page, by its path without the base, or to a whole address.
 func (v *visit) redirect(to string) error {
+	if strings.HasPrefix(to, "/") {
+		to = v.h.base() + to
+	}
 	v.w.Header().Set("Location", to)
 	v.w.WriteHeader(http.StatusSeeOther)
 	return nil

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -70,15 +71,18 @@ const (
 
 // cookieName has, over https, the prefix that keeps other hosts of the same domain from setting it (RFC 6265bis §4.1.3).
 func (v *visit) cookieName(name string) string {
-	if ClientOf(v.r).HTTPS {
-		return "__Host-" + name
+	switch {
+	case !ClientOf(v.r).HTTPS:
+		return name
+	case v.h.base() != "":
+		return "__Secure-" + name // the other is for the path / alone
 	}
-	return name
+	return "__Host-" + name
 }
 
 // setCookie gives the browser a cookie; the value "" removes it.
 func (v *visit) setCookie(name, value string, life time.Duration) {
-	c := &http.Cookie{Name: v.cookieName(name), Value: value, Path: "/", MaxAge: int(life / time.Second), HttpOnly: true,
+	c := &http.Cookie{Name: v.cookieName(name), Value: value, Path: cmp.Or(v.h.base(), "/"), MaxAge: int(life / time.Second), HttpOnly: true,
 		SameSite: http.SameSiteLaxMode, Secure: ClientOf(v.r).HTTPS}
 	if value == "" {
 		c.MaxAge = -1

@@ -15,6 +15,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"path"
 	"time"
 
 	"outbridge/bridge"
@@ -42,7 +43,7 @@ type Store interface {
 type Handler struct {
 	Store     Store
 	Feeds     *feed.Files // of the same Store
-	PublicURL string      // origin that clients use, as shown on the pages
+	PublicURL string      // address that clients use, as shown on the pages; it may have a path, which requests come without
 	Version   string
 	Accounts  Accounts         // nil: the front page is the only page
 	SetupCode string           // needed to set the administrator's password as long as there is none; "": it cannot be set
@@ -56,6 +57,8 @@ type Handler struct {
 	// others, whatever is stored of them. nil: all are served.
 	Served func(user string) bool
 
+	// FeedOrigins are the origins whose scripts may read feeds, in lower case, or "*" for all.
+	FeedOrigins []string
 	// Notify takes the notifications that Graph posts to /graph/notify, and must not block. nil: that URL does not exist.
 	Notify func([]bridge.Notification)
 	// Metrics are served at /metrics: to requests with MetricsToken or, if that is "", to this machine. nil: that URL does
@@ -92,7 +95,14 @@ func (h *Handler) Handler() http.Handler {
 	h.mux.HandleFunc("GET /readyz", h.ready)
 	h.mux.HandleFunc("GET /robots.txt", robots)
 	h.pages()
-	return h.mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux would redirect what is not clean, and does not know of the base.
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+			plainText(w, http.StatusNotFound, "There is no such page.\n")
+			return
+		}
+		h.mux.ServeHTTP(w, r)
+	})
 }
 
 func (h *Handler) now() time.Time {

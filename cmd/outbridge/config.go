@@ -27,12 +27,13 @@ import (
 
 // config is the configuration file. config.example.toml documents every key; a test keeps the two in sync.
 type config struct {
-	Listen    string `toml:"listen"`
-	PublicURL string `toml:"public_url"`
-	Database  string `toml:"database"`
-	KeyFile   string `toml:"key_file"`
-	LogFormat string `toml:"log_format"`
-	LogLevel  string `toml:"log_level"`
+	Listen     any    `toml:"listen"`
+	PublicURL  string `toml:"public_url"`
+	SocketMode string `toml:"socket_mode"`
+	Database   string `toml:"database"`
+	KeyFile    string `toml:"key_file"`
+	LogFormat  string `toml:"log_format"`
+	LogLevel   string `toml:"log_level"`
 
 	Push        bool `toml:"push"`
 	PushPrivate bool `toml:"push_private"`
@@ -40,6 +41,7 @@ type config struct {
 	TrustedProxy     any      `toml:"trusted_proxy"`
 	SafeNetworks     []string `toml:"safe_networks"`
 	MetricsTokenFile string   `toml:"metrics_token_file"`
+	FeedOrigins      []string `toml:"feed_origins"`
 
 	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
@@ -54,8 +56,10 @@ type config struct {
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
+	socketMode       fs.FileMode
 	proxies          web.Proxies
 	safe             []netip.Prefix
+	feedOrigins      []string
 
 	fromVariables    bool     // the environment has keys
 	unknownVariables []string // of the environment
@@ -104,8 +108,8 @@ type accountConfig struct {
 
 func defaultConfig() config {
 	return config{
-		Listen: "127.0.0.1:8080", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
-		TrustedProxy: false, SafeNetworks: []string{}, TLS: tlsConfig{Domains: []string{}},
+		Listen: defaultListen, SocketMode: "0660", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
+		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, TLS: tlsConfig{Domains: []string{}},
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
 	}
@@ -158,6 +162,7 @@ func (c *config) complete(dir string) (err error) {
 	if err := c.check(); err != nil {
 		return err
 	}
+	c.absolutePlaces(dir)
 	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
 		&c.MetricsTokenFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
 		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
@@ -290,10 +295,10 @@ var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // check says what is wrong and what to do about it, and parses the texts.
 func (c *config) check() (err error) {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen = %q is not an address: write it like 127.0.0.1:8080", c.Listen)
-	}
 	if err := c.TLS.check(); err != nil {
+		return err
+	}
+	if err := c.checkListen(); err != nil {
 		return err
 	}
 	if c.proxies, err = parseProxies(c.TrustedProxy); err != nil {
@@ -302,10 +307,13 @@ func (c *config) check() (err error) {
 	if c.safe, err = parseNetworks(c.SafeNetworks); err != nil {
 		return err
 	}
+	if c.feedOrigins, err = parseOrigins(c.FeedOrigins); err != nil {
+		return err
+	}
 	if c.PublicURL == "" {
 		c.PublicURL = c.ownURL()
 	}
-	if c.PublicURL, err = origin("public_url", c.PublicURL); err != nil {
+	if c.PublicURL, err = publicAddress(c.PublicURL); err != nil {
 		return err
 	}
 	if c.Database == "" || c.KeyFile == "" {
@@ -418,12 +426,63 @@ func origin(key, s string) (string, error) {
 	return u.String(), nil
 }
 
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*$`)
+
+// publicAddress checks public_url, which may have a path: the bridge is then below it, behind a proxy.
+func publicAddress(s string) (string, error) {
+	u, err := url.Parse(strings.TrimRight(s, "/"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("public_url = %q: write it like https://calendar.example.com, or https://example.com/outlook", s)
+	}
+	switch base := u.EscapedPath(); {
+	case !plainPath.MatchString(base) || strings.Contains(base+"/", "/./") || strings.Contains(base+"/", "/../"):
+		return "", fmt.Errorf("public_url = %q: its path may have letters, digits, dots, dashes and underscores: write it like https://example.com/outlook", s)
+	case web.OwnPath(base):
+		return "", fmt.Errorf("public_url = %q: the bridge has a path %s itself: choose another, like https://example.com/outlook", s, base)
+	}
+	return u.String(), nil
+}
+
+// publicOrigin is public_url without its path, and publicBase that path.
+func (c *config) publicOrigin() string { return strings.TrimSuffix(c.PublicURL, c.publicBase()) }
+
+func (c *config) publicBase() string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return u.EscapedPath()
+}
+
+// parseOrigins reads feed_origins: origins as browsers write them, or "*".
+func parseOrigins(list []string) (all []string, err error) {
+	for _, text := range list {
+		if text == "*" {
+			all = append(all, text)
+			continue
+		}
+		u, err := url.Parse(strings.ToLower(text))
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Contains(u.Host, "*") || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("feed_origins: %q is not an origin: write it like https://example.org, without a path, or * for every site", text)
+		}
+		// Browsers leave out the default port.
+		if port := u.Port(); port == "443" && u.Scheme == "https" || port == "80" && u.Scheme == "http" {
+			u.Host = strings.TrimSuffix(u.Host, ":"+port)
+		}
+		all = append(all, u.Scheme+"://"+u.Host)
+	}
+	return all, nil
+}
+
 // ownURL is the default of public_url.
 func (c *config) ownURL() string {
 	if len(c.TLS.Domains) > 0 {
 		return "https://" + c.TLS.Domains[0]
 	}
-	return c.scheme() + "://" + localAddress(c.Listen)
+	if at := c.firstAddress(); at != "" {
+		return c.scheme() + "://" + localAddress(at)
+	}
+	return "http://localhost" // a Unix socket, or systemd's, has no address that anybody could be told
 }
 
 // localAddress is the address at which this machine itself reaches a server that listens at the given one.

@@ -78,7 +78,7 @@ func (d *demoCmd) Run(e *env) (err error) {
 	if err := p.welcomeToDemo(e, report, dir); err != nil {
 		return err
 	}
-	return p.serve(e.ctx, mailboxes, l, "")
+	return p.serve(e.ctx, mailboxes, []net.Listener{l}, "")
 }
 
 // demoOutlook serves a simulated Outlook at its Addr, a free port of this machine.

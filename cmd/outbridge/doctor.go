@@ -16,7 +16,9 @@ import (
 	"github.com/gofrs/flock"
 
 	"outbridge/bridge"
+	"outbridge/bridge/graph"
 	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/web"
 )
 
 type doctorCmd struct {
@@ -98,7 +100,9 @@ func (cmd *doctorCmd) Run(e *env) error {
 		}
 		fmt.Fprintln(e.stdout, line)
 	}}
-	d.http = &http.Client{Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.OnProxyConnectResponse = graph.ProxyAnswer
+	d.http = &http.Client{Transport: transport, Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	d.examine(e, cmd.configFlag)
 	if e.ctx.Err() != nil {
 		return e.ctx.Err()
@@ -149,8 +153,8 @@ func (d *doctor) examine(e *env, f configFlag) {
 		defer d.p.store.Close()
 	}
 	d.app()
-	login, graph := d.login(), d.graph()
-	d.accounts(login && graph)
+	login, reachable := d.login(), d.graph()
+	d.accounts(login && reachable)
 	d.public()
 }
 
@@ -173,7 +177,7 @@ func (d *doctor) exposure() {
 		d.broken(check, "Set [tls], or trusted_proxy, or listen = \"127.0.0.1:8080\".", "%v", err)
 		return
 	}
-	d.ok(check, "%s, %s", d.c.Listen, d.c.scheme())
+	d.ok(check, "%s, %s", d.c.listenText(), d.c.scheme())
 }
 
 // app checks the app registration, and that there are accounts. Those of the web pages are in the database.
@@ -360,6 +364,25 @@ func (d *doctor) get(url string) (*http.Response, string, error) {
 	return resp, string(b), err
 }
 
+// between reports, as a finding, what stands between this machine and a service of Microsoft, where a request shows that.
+func (d *doctor) between(check, address string, resp *http.Response, body string, err error) bool {
+	status := 0
+	if resp != nil {
+		status = resp.StatusCode
+	}
+	reason := graph.ObstacleTo(err, status, []byte(body))
+	if reason == "" {
+		return false
+	}
+	words := web.WordsFor(bridge.Fault{Reason: bridge.Reason(reason)})
+	cause := fmt.Sprintf("its answer is %d", status)
+	if err != nil {
+		cause = err.Error()
+	}
+	d.broken(check, words.Fix+".", "%s cannot be reached: %s (%s)", address, strings.TrimSuffix(words.Sentence, "."), cause)
+	return true
+}
+
 // login asks the login service to describe the tenant, and reports whether it can be reached.
 func (d *doctor) login() bool {
 	const check = "login service"
@@ -368,6 +391,9 @@ func (d *doctor) login() bool {
 		tenant = "common"
 	}
 	resp, body, err := d.get(d.c.loginURL + "/" + tenant + "/v2.0/.well-known/openid-configuration")
+	if d.between(check, d.c.loginURL, resp, body, err) {
+		return false
+	}
 	if err != nil {
 		d.broken(check, "Check the network, DNS, and any firewall or proxy on the way out (HTTPS_PROXY is honoured).", "%s cannot be reached: %v", d.c.loginURL, err)
 		return false
@@ -399,7 +425,10 @@ const (
 // graph sends Graph a request, reports whether it can be reached, and compares the clocks.
 func (d *doctor) graph() bool {
 	begin := time.Now()
-	resp, _, err := d.get(d.c.graphURL + "/v1.0/")
+	resp, body, err := d.get(d.c.graphURL + "/v1.0/")
+	if d.between("Microsoft Graph", d.c.graphURL, resp, body, err) {
+		return false
+	}
 	if err != nil {
 		d.broken("Microsoft Graph", "Check the network, DNS, and any firewall or proxy on the way out (HTTPS_PROXY is honoured).", "%s cannot be reached: %v", d.c.graphURL, err)
 		return false

@@ -156,7 +156,7 @@ func (d *doctor) answers(u *url.URL) bool {
 	resp, body, err := d.get(d.c.PublicURL + "/healthz")
 	switch {
 	case err != nil:
-		d.broken(check, d.startIt("Check that public_url is the listen address, "+d.c.Listen+", or that of the proxy."), "nothing answers at %s: %v", d.c.PublicURL, err)
+		d.broken(check, d.startIt("Check that public_url is the listen address, "+d.c.listenText()+", or that of the proxy."), "nothing answers at %s: %v", d.c.PublicURL, err)
 		return false
 	case resp.StatusCode == 200 && body == "ok\n":
 		d.ok(check, "answers at %s", d.c.PublicURL)
@@ -164,9 +164,9 @@ func (d *doctor) answers(u *url.URL) bool {
 	case resp.StatusCode/100 == 3:
 		d.broken(check, "Set public_url to the address that it redirects to, and have the proxy pass on every path.", "%s redirects to %s", d.c.PublicURL+"/healthz", resp.Header.Get("Location"))
 	case resp.StatusCode == 502 || resp.StatusCode == 503 || resp.StatusCode == 504:
-		d.broken(check, d.startIt("Have the proxy pass requests to "+d.c.Listen+"."), "the proxy at %s cannot reach the bridge (%s)", d.c.PublicURL, resp.Status)
+		d.broken(check, d.startIt("Have the proxy pass requests to "+d.c.listenText()+"."), "the proxy at %s cannot reach the bridge (%s)", d.c.PublicURL, resp.Status)
 	default:
-		d.broken(check, d.startIt("Have the proxy pass every path to "+d.c.Listen+", or correct public_url."), "something else answers at %s (%s)", d.c.PublicURL, resp.Status)
+		d.broken(check, d.startIt("Have the proxy pass every path to "+d.c.listenText()+", or correct public_url."), "something else answers at %s (%s)", d.c.PublicURL, resp.Status)
 	}
 	return false
 }
@@ -248,7 +248,7 @@ func (d *doctor) wellKnown(user, password string) bool {
 		return true
 	case resp.StatusCode/100 == 3:
 		to, err := resp.Location()
-		if err == nil && to.Scheme+"://"+to.Host == d.c.PublicURL && strings.HasPrefix(to.Path, "/dav/") {
+		if err == nil && strings.HasPrefix(to.String(), d.c.PublicURL+"/dav/") {
 			return true
 		}
 		d.broken(check, "Have the proxy pass on /.well-known/caldav and its answer unchanged, with the Host header and X-Forwarded-Proto.", "/.well-known/caldav redirects to %s instead of %s/dav/", resp.Header.Get("Location"), d.c.PublicURL)
@@ -315,7 +315,7 @@ func (d *doctor) discover(user, password string) {
 
 // etag checks that the ETag of an event arrives: apps compare it with the one in a listing.
 func (d *doctor) etag(user, password, href string) bool {
-	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, d.c.PublicURL+(&url.URL{Path: href}).EscapedPath(), nil)
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, d.c.publicOrigin()+(&url.URL{Path: href}).EscapedPath(), nil)
 	if err != nil {
 		d.broken("discovery", "See the server log.", "%v", err)
 		return false

@@ -92,8 +92,13 @@ func setFromText(v reflect.Value, text string) error {
 			v.Set(reflect.ValueOf(on))
 			return nil
 		}
+		texts := commaList(text)
+		if len(texts) == 1 {
+			v.Set(reflect.ValueOf(texts[0]))
+			return nil
+		}
 		var list []any
-		for _, s := range commaList(text) {
+		for _, s := range texts {
 			list = append(list, s)
 		}
 		v.Set(reflect.ValueOf(list))

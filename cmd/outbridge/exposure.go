@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -62,17 +61,18 @@ func errProxies(v any) error {
 
 // checkExposed refuses to accept app passwords over plain http from other machines.
 func (c *config) checkExposed() error {
-	if c.TLS.on() || c.proxies.Any() || len(c.safe) > 0 {
-		return nil
-	}
-	host, _, err := net.SplitHostPort(c.Listen)
+	list, err := c.places()
 	if err != nil {
 		return err
 	}
-	if web.Loopback(host) {
-		return nil
+	for _, p := range list {
+		if p.network == "tcp" {
+			if err := c.exposedAt(p.at); err != nil {
+				return err
+			}
+		}
 	}
-	return fmt.Errorf("listen = %q would accept app passwords over plain http from other machines: set a certificate in [tls], or put a proxy with TLS in front and name it in trusted_proxy, or name networks where nobody else can listen in safe_networks, or listen on 127.0.0.1", c.Listen)
+	return nil
 }
 
 // metricsToken reads metrics_token_file; "" if there is none.

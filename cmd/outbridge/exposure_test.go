@@ -34,6 +34,17 @@ func TestTrustedProxyBad(t *testing.T) {
 	}
 }
 
+func TestFeedOrigins(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"*": "*", "https://Example.org": "https://example.org", "https://example.org:443/": "https://example.org", "http://a:8080": "http://a:8080",
+		"example.org": "", "https://example.org/x": "", "https://*.example.org": "", "ftp://a": "", "null": "", "": ""} {
+		got, err := parseOrigins([]string{text})
+		if (err == nil) != (want != "") || err == nil && got[0] != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+}
+
 func TestExposed(t *testing.T) {
 	t.Parallel()
 	for listen, open := range map[string]bool{

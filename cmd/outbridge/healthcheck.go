@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -21,12 +24,30 @@ func (h *healthcheckCmd) Run(e *env) error {
 		return err
 	}
 	if h.Listen != "" {
-		if c.Listen = h.Listen; c.check() != nil {
-			return usageError{fmt.Errorf("--listen %s is not an address: write it like 127.0.0.1:8080", h.Listen)}
+		if err := c.listenAt(h.Listen); err != nil {
+			return err
 		}
 	}
-	transport := &http.Transport{}
-	if c.TLS.on() {
+	list, err := c.places()
+	if err != nil {
+		return err
+	}
+	at := list[0]
+	for _, p := range list {
+		if at.network == "systemd" {
+			at = p
+		}
+	}
+	transport, address := &http.Transport{}, c.scheme()+"://"+localAddress(at.at)
+	switch {
+	case at.network == "systemd":
+		return errors.New("healthcheck: systemd has the address of the server: name it with --listen")
+	case at.network == "unix":
+		address = "http://localhost"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", at.at)
+		}
+	case c.TLS.on():
 		name := ""
 		if len(c.TLS.Domains) > 0 {
 			name = c.TLS.Domains[0]
@@ -35,7 +56,7 @@ func (h *healthcheckCmd) Run(e *env) error {
 		transport.TLSClientConfig = &tls.Config{ServerName: name, InsecureSkipVerify: true}
 	}
 	client := &http.Client{Timeout: 5 * time.Second, Transport: transport}
-	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, c.scheme()+"://"+localAddress(c.Listen)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, address+"/readyz", nil)
 	if err != nil {
 		return err
 	}
@@ -50,7 +71,7 @@ func (h *healthcheckCmd) Run(e *env) error {
 		if resp.StatusCode == http.StatusServiceUnavailable && len(b) > 0 {
 			why = strings.TrimSpace(string(b))
 		}
-		return fmt.Errorf("healthcheck: %s answers %s: %s", c.Listen, resp.Status, why)
+		return fmt.Errorf("healthcheck: %s answers %s: %s", at, resp.Status, why)
 	}
 	_, err = e.stdout.Write(b)
 	return err

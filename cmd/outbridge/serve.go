@@ -53,10 +53,11 @@ func (s *serveCmd) Run(e *env) error {
 		if c.PublicURL == c.ownURL() {
 			c.PublicURL = ""
 		}
-		if c.Listen = s.Listen; c.check() != nil {
-			return usageError{fmt.Errorf("--listen %s is not an address: write it like 127.0.0.1:8080", s.Listen)}
+		if err := c.listenAt(s.Listen); err != nil {
+			return err
 		}
 	}
+	s.activation(e, c)
 	if err := c.checkExposed(); err != nil {
 		return err
 	}
@@ -90,32 +91,61 @@ func (s *serveCmd) Run(e *env) error {
 			return err
 		}
 	}
-	l, err := net.Listen("tcp", c.Listen)
+	listeners, err := c.open()
 	if err != nil {
-		return fmt.Errorf("listen: %w: choose another listen address in the configuration, or with --listen", err)
+		return err
 	}
-	if strings.HasSuffix(c.Listen, ":0") && c.PublicURL == c.ownURL() {
-		c.Listen = l.Addr().String()
-		c.PublicURL = c.ownURL()
+	defer closeAll(listeners)
+	c.nowAt(listeners)
+	if c.PublicURL == "http://localhost" {
+		p.log.Warn("public_url is not set, so no address on the pages can be used: set it to that of the proxy in front")
 	}
 	code, err := p.setupCode(e.ctx, e.stderr)
 	if err != nil {
 		return err
 	}
-	p.log.Info("serving", "listen", c.scheme()+"://"+l.Addr().String(), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
-	return p.serve(e.ctx, mailboxes, l, code)
+	p.log.Info("serving", "listen", c.opened(listeners), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
+	return p.serve(e.ctx, mailboxes, listeners, code)
+}
+
+// activation uses the sockets that systemd has passed, if nobody has said where to listen.
+func (s *serveCmd) activation(e *env, c *config) {
+	if !activated() || strings.Contains(c.listenText(), "systemd") {
+		return
+	}
+	if s.Listen != "" || c.Listen != any(defaultListen) {
+		fmt.Fprintln(e.stderr, `outbridge: systemd has passed sockets, which are not used: set listen = "systemd" in the configuration`)
+		return
+	}
+	if c.PublicURL == c.ownURL() {
+		c.PublicURL = "http://localhost"
+	}
+	c.Listen = "systemd"
+}
+
+// nowAt is told where the listeners are. Where only they know a port, the default of public_url has it from them.
+func (c *config) nowAt(list []net.Listener) {
+	if at := c.firstAddress(); c.PublicURL != c.ownURL() || at != "" && !strings.HasSuffix(at, ":0") {
+		return
+	}
+	var places []place
+	for _, l := range list {
+		places = append(places, place{l.Addr().Network(), l.Addr().String()})
+	}
+	c.setPlaces(places)
+	c.PublicURL = c.ownURL()
 }
 
 // serve syncs and serves until ctx ends, then gives requests shutdownTime to finish. setupCode is for the first visit to
 // the web pages.
-func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Listener, setupCode string) error {
+func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners []net.Listener, setupCode string) error {
 	p.pulse = newPulseFile(p.conf, p.log)
 	scheduler := p.scheduler(mailboxes)
 	pusher := p.pusher(ctx)
 	if pusher != nil {
 		scheduler.Rounds.Published = pusher.Published
 	}
-	l, background, err := p.conf.secure(ctx, l, p.log)
+	listeners, background, err := p.conf.secure(ctx, listeners, p.log)
 	if err != nil {
 		return err
 	}
@@ -153,12 +183,14 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, l net.Lis
 	g.Go(func() error { return files.Run(ctx) })
 	g.Go(func() error { return background(ctx) })
 	g.Go(func() error { return watch(ctx, p.store, p.log) })
-	g.Go(func() error {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve: %w", err)
-		}
-		return nil
-	})
+	for _, l := range listeners {
+		g.Go(func() error {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve: %w", err)
+			}
+			return nil
+		})
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		p.log.Info("shutting down")
@@ -204,16 +236,16 @@ func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, writ
 	if pusher != nil {
 		backend.Push = pusher
 	}
-	dav := &caldav.Handler{Backend: backend, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone,
+	dav := &caldav.Handler{Backend: backend, RefusedWrite: backend.Refuse, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone, Export: feed.WriteCalendar,
 		HTTPS:   func(r *http.Request) bool { return web.ClientOf(r).HTTPS },
 		Refused: func(r *http.Request, user string) { web.RefusedSignIn(p.log, r, "dav", user) }}
-	if c.PublicURL != "http://"+c.Listen {
-		dav.PublicURL = c.PublicURL
+	if c.PublicURL != "http://"+c.listenText() {
+		dav.PublicURL, dav.Prefix = c.publicOrigin(), c.publicBase()
 	}
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
 		Accounts: accounts, Served: accounts.served, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
-		Disk: c.webDisk,
+		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 	}
 	if scheduler.NotifyURL != "" {
 		site.Notify = scheduler.Notify

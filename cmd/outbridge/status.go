@@ -245,8 +245,8 @@ func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.P
 			Mailbox: c.Mailbox, CanEdit: c.CanEdit, Listed: c.Way == bridge.WayView, Audited: known(c.Audit.At), Found: c.Audit.Found,
 			Again: c.Audit.Again,
 		}
-		if c.Pending == bridge.PendingSweepFirst || c.Pending == bridge.PendingBeyond {
-			cs.Lacks = known(c.Window.End)
+		if lacks := c.Lacks(); !lacks.IsZero() {
+			cs.Lacks = known(lacks)
 			if st.State.Code == bridge.StateOK {
 				st.State.Code, st.State.Sentence = "incomplete", "Not everything of its calendars can be listed"
 				st.State.Action = "Nothing is to be done: it is tried again every hour"

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -83,12 +84,12 @@ func (t *tlsConfig) directory() string {
 	return t.CA
 }
 
-// secure wraps l in TLS and returns what has to run next to it: the plain listener that answers the HTTP challenge and
+// secure wraps what listens in the network in TLS, and leaves Unix sockets as they are, and returns what has to run next to it: the plain listener that answers the HTTP challenge and
 // redirects everybody else to https. Without [tls] it changes nothing.
-func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (net.Listener, func(context.Context) error, error) {
+func (c *config) secure(ctx context.Context, list []net.Listener, log *slog.Logger) ([]net.Listener, func(context.Context) error, error) {
 	idle := func(context.Context) error { return nil }
 	if !c.TLS.on() {
-		return l, idle, nil
+		return list, idle, nil
 	}
 	var (
 		conf      *tls.Config
@@ -98,15 +99,21 @@ func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (
 	if c.TLS.CertFile != "" {
 		conf, c.certificate, err = fileTLS(c.TLS.CertFile, c.TLS.KeyFile, log)
 	} else {
-		conf, challenge, err = c.acme(ctx, l.Addr(), log)
+		conf, challenge, err = c.acme(ctx, list, log)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	conf.MinVersion = tls.VersionTLS12
 	conf.NextProtos = append([]string{"h2", "http/1.1"}, conf.NextProtos...)
+	list = slices.Clone(list)
+	for i, l := range list {
+		if l.Addr().Network() != "unix" {
+			list[i] = tls.NewListener(l, conf)
+		}
+	}
 	if c.TLS.HTTPListen == "" {
-		return tls.NewListener(l, conf), idle, nil
+		return list, idle, nil
 	}
 	plain, err := net.Listen("tcp", c.TLS.HTTPListen)
 	if err != nil {
@@ -117,7 +124,7 @@ func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (
 		Handler: challenge(web.ToHTTPS(c.PublicURL)), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10, ConnState: (&crowd{most: maxPlainConnections}).changed, ErrorLog: serverLog(log, time.Now),
 	}
-	return tls.NewListener(l, conf), func(ctx context.Context) error {
+	return list, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 		defer stop()
 		if err := srv.Serve(plain); !errors.Is(err, http.ErrServerClosed) {
@@ -128,8 +135,8 @@ func (c *config) secure(ctx context.Context, l net.Listener, log *slog.Logger) (
 }
 
 // acme obtains certificates for the domains in the background and renews them. They are in the folder "tls" next to the
-// database. Challenges are answered at l (TLS-ALPN-01) and at http_listen (HTTP-01).
-func (c *config) acme(ctx context.Context, at net.Addr, log *slog.Logger) (*tls.Config, func(http.Handler) http.Handler, error) {
+// database. Challenges are answered at the first address of the network (TLS-ALPN-01) and at http_listen (HTTP-01).
+func (c *config) acme(ctx context.Context, list []net.Listener, log *slog.Logger) (*tls.Config, func(http.Handler) http.Handler, error) {
 	quiet := zap.New(slogCore{log.With("part", "tls")})
 	var magic *certmagic.Config
 	cache := certmagic.NewCache(certmagic.CacheOptions{
@@ -141,10 +148,16 @@ func (c *config) acme(ctx context.Context, at net.Addr, log *slog.Logger) (*tls.
 		Storage: &certmagic.FileStorage{Path: filepath.Join(filepath.Dir(c.Database), "tls")},
 		Logger:  quiet,
 	})
+	at := ""
+	for _, l := range list {
+		if at == "" && l.Addr().Network() != "unix" {
+			at = l.Addr().String()
+		}
+	}
 	issuer := certmagic.ACMEIssuer{
 		CA: c.TLS.directory(), Email: c.TLS.Email, Agreed: true, Logger: quiet,
 		DisableHTTPChallenge: c.TLS.HTTPListen == "",
-		AltTLSALPNPort:       port(at.String()),
+		AltTLSALPNPort:       port(at),
 		AltHTTPPort:          port(c.TLS.HTTPListen),
 	}
 	if f := c.TLS.CARoots; f != "" {

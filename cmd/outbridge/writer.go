@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"outbridge/bridge"
+	"outbridge/bridge/graph"
 	"outbridge/bridge/work"
 	"outbridge/bridge/write"
 )
@@ -21,13 +23,21 @@ const (
 
 // writer carries out what clients write, through the mailboxes and the rounds of the scheduler.
 func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
+	signIns := new(signIns)
 	w := &write.Writer{Store: p.store, Rounds: scheduler.Rounds, Log: p.log}
 	w.Mailbox = func(ctx context.Context, account string) (write.Mailbox, error) {
 		m, ok := scheduler.Mailbox(account)
 		if !ok {
 			return write.Mailbox{}, fmt.Errorf("account %s: %w", account, bridge.ErrNotFound)
 		}
-		return p.writable(ctx, m)
+		row, err := p.store.Account(ctx, account)
+		if err != nil {
+			return write.Mailbox{}, err
+		}
+		if signIns.isNew(row) {
+			reloadToken(m)
+		}
+		return p.writable(ctx, m, row)
 	}
 	every := throttle(time.Hour)
 	scheduler.Before = func(ctx context.Context, account string) error {
@@ -41,12 +51,38 @@ func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
 	return w
 }
 
-// writable is a mailbox with what its sign-in allows to be written.
-func (p *program) writable(ctx context.Context, m work.Mailbox) (write.Mailbox, error) {
-	row, err := p.store.Account(ctx, m.Name)
-	if err != nil {
-		return write.Mailbox{}, err
+// signIns are the sign-ins that the tokens in use are of, by account.
+type signIns struct {
+	mu       sync.Mutex
+	versions map[string]int64
+}
+
+// isNew reports whether the account has another token than when it was last asked about. An access token that was got before a
+// sign-in that allows changes does not allow them, and is good for an hour.
+func (s *signIns) isNew(row bridge.Account) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.versions == nil {
+		s.versions = map[string]int64{}
 	}
+	before := s.versions[row.Name]
+	s.versions[row.Name] = row.TokenVersion
+	return before != row.TokenVersion
+}
+
+// reloadToken has the mailbox's client use the token that is stored.
+func reloadToken(m work.Mailbox) {
+	g, _ := m.Graph.(*graph.Client)
+	if g == nil {
+		return
+	}
+	if tokens, ok := g.Tokens.(*graph.DelegatedTokens); ok {
+		tokens.Reload()
+	}
+}
+
+// writable is a mailbox with what its sign-in allows to be written.
+func (p *program) writable(ctx context.Context, m work.Mailbox, row bridge.Account) (write.Mailbox, error) {
 	cals, err := p.store.Calendars(ctx, row.ID)
 	if err != nil {
 		return write.Mailbox{}, err
