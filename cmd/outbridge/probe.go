@@ -173,7 +173,9 @@ func kindOf(a accountConfig, row bridge.Account) string {
 }
 
 // probedMailbox is whose mailbox something is known about.
-func probedMailbox(a accountConfig, row bridge.Account) string { return cmp.Or(a.Mailbox, row.Identity.ID) }
+func probedMailbox(a accountConfig, row bridge.Account) string {
+	return cmp.Or(a.Mailbox, row.Identity.ID)
+}
 
 // learned is what a probe has found out about the mailbox that the account has now.
 func (p *program) learned(ctx context.Context, row bridge.Account) (bridge.Learned, error) {
