@@ -10,7 +10,7 @@ import (
 	"outbridge/bridge/graph"
 )
 
-var errNoMeeting = errors.New("Outlook makes no online meeting in the calendar of the probe")
+var errNoMeeting = errors.New("no online meeting is made in the calendar of the probe")
 
 // waits are the pauses between looking for something that may take its time: half a minute in all.
 var waits = []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 5 * time.Second, 9 * time.Second, 10 * time.Second, 0}

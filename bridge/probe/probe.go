@@ -31,7 +31,7 @@ const (
 )
 
 // ErrDenied is that Outlook does not let the probe make a calendar: the permission to write is missing.
-var ErrDenied = errors.New("Outlook does not let the bridge make a calendar")
+var ErrDenied = errors.New("the bridge may not make a calendar")
 
 // Graph is what a probe asks; *graph.Client is the real one.
 type Graph interface {

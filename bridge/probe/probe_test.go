@@ -332,6 +332,28 @@ func TestTrouble(t *testing.T) {
 	})
 }
 
+// TestSlow: where Outlook is slow some questions are not asked, and the calendar is removed all the same.
+func TestSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s *graphsim.Server) {
+			s.Fault = func(r *http.Request) *graphsim.Fault { return &graphsim.Fault{Delay: 20 * time.Second} }
+		})
+		began := time.Now()
+		r, err := w.probe().Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := rows(t, r)
+		if all["reset-same"].Verdict != probe.Expected || !strings.Contains(all["schedule"].Note, "asks no longer") || len(r.Left) > 0 {
+			t.Errorf("%+v, %+v, left %q", all["reset-same"], all["schedule"], r.Left)
+		}
+		if took := time.Since(began); took > 17*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+		w.untouched()
+	})
+}
+
 // TestPrivate: what a report has tells nobody whose mailbox it is.
 func TestPrivate(t *testing.T) {
 	r := run(t, func(s *graphsim.Server) {

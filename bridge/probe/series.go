@@ -151,7 +151,7 @@ func (s *session) reset(f fields) (string, error) {
 	}
 	named, moved, gone := all[s.date(2)], all[s.date(4)], all[s.date(6)]
 	if named.ID == "" || moved.ID == "" || gone.ID == "" {
-		return "", errors.New("Microsoft Graph does not list an occurrence that the series has")
+		return "", errors.New("an occurrence that the series has is not listed")
 	}
 	answers, err := s.together(true,
 		graph.Trial{Method: http.MethodPatch, Path: s.path(named.ID), IfMatch: "*", Body: fields{"subject": subject + "another title"}.json()},
@@ -171,7 +171,7 @@ func (s *session) reset(f fields) (string, error) {
 	if exceptions, cancelled, err := s.left(e.ID); err != nil {
 		return "", err
 	} else if exceptions != 2 || cancelled != 1 {
-		return "", fmt.Errorf("Microsoft Graph told of %d of 2 exceptions and %d of 1 cancellation before", exceptions, cancelled)
+		return "", fmt.Errorf("before it there were %d of 2 exceptions and %d of 1 cancellation to be seen", exceptions, cancelled)
 	}
 	if _, err := s.change(e.ID, f); err != nil {
 		return "", err

@@ -408,7 +408,7 @@ func (s *session) instances(master graph.EventID, zone string, from time.Time, n
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("Microsoft Graph lists %d of the %d occurrences of a new series", seen, n)
+	return nil, fmt.Errorf("only %d of the %d occurrences of a new series are listed", seen, n)
 }
 
 // occurrence is the one of a day, counted from base.
@@ -419,7 +419,7 @@ func (s *session) occurrence(master graph.EventID, day int) (graph.Event, error)
 	}
 	e, ok := all[s.date(day)]
 	if !ok {
-		return e, errors.New("Microsoft Graph does not list an occurrence that the series has")
+		return e, errors.New("an occurrence that the series has is not listed")
 	}
 	return e, nil
 }

@@ -45,3 +45,11 @@ func TestAllowed(t *testing.T) {
 		}
 	}
 }
+
+// TestBounded: so many requests are made and no more.
+func TestBounded(t *testing.T) {
+	s := &session{own: []graph.CalendarID{"own"}, requests: maxRequests}
+	if _, err := s.get("1", "", "UTC"); !errors.Is(err, errRequests) {
+		t.Errorf("%v", err)
+	}
+}

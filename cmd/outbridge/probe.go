@@ -135,7 +135,8 @@ func (p *program) probe(e *env, cmd *probeCmd, a accountConfig, row bridge.Accou
 	}
 	switch {
 	case errors.Is(err, probe.ErrDenied):
-		return probeReport{}, fmt.Errorf("Outlook does not let outbridge make a calendar, so nothing was asked: allow the app Calendars.ReadWrite, for %s the permission of the app itself where it has no sign-in, then run `outbridge login %s` where it has one (%w)", a.Name, a.Name, err)
+		return probeReport{}, fmt.Errorf("outbridge may not make a calendar in this mailbox, so nothing was asked: add the permission Calendars.ReadWrite to the app registration%s (%w)", map[bool]string{
+			true: " as an application permission, and have an administrator consent", false: ", then run `outbridge login " + a.Name + "`"}[a.Mailbox != ""], err)
 	case e.ctx.Err() != nil:
 		if len(result.Left) > 0 {
 			return probeReport{}, errors.New("interrupted; what is left is above")
