@@ -407,6 +407,12 @@ func TestServeWithoutConfiguration(t *testing.T) {
 	if status, body := fetch(t, "GET", url+"/setup", "", ""); status != 200 || strings.Contains(body, code) {
 		t.Errorf("set-up page: %d\n%s", status, body)
 	}
+	if status, body := fetch(t, "GET", url+"/setup?code="+code, "", ""); status != 200 || !strings.Contains(body, `value="`+code+`"`) {
+		t.Errorf("the link does not bring the code: %d\n%s", status, body)
+	}
+	if text, _ := p.out.read(); strings.Count(text, code) != 1 {
+		t.Errorf("the code is elsewhere too:\n%s", text)
+	}
 	if status, _ := fetch(t, "PROPFIND", url+"/", "alice", "x"); status != 401 {
 		t.Errorf("CalDAV: %d", status)
 	}
