@@ -248,7 +248,7 @@ func (s *configShowCmd) Run(e *env) error {
 
 // values are all keys in effect.
 func (r *readConfig) values() (all []shownValue) {
-	all = shown(reflect.ValueOf(r.c), "", envPrefix, r.file)
+	all = keysIn(reflect.ValueOf(r.c), "", envPrefix, r.file)
 	list, _ := r.file["account"].([]any)
 	for i, a := range r.c.Accounts {
 		variables, section := accountVariables(a.Name), map[string]any(nil)
@@ -257,7 +257,7 @@ func (r *readConfig) values() (all []shownValue) {
 			section, _ = list[i].(map[string]any)
 		}
 		a.Access, a.Invitations, a.OnlineMeetings = cmp.Or(a.Access, "read"), cmp.Or(a.Invitations, string(bridge.InvitationsReplies)), cmp.Or(a.OnlineMeetings, "never")
-		all = append(all, shown(reflect.ValueOf(a), "account."+a.Name+".", variables, section)...)
+		all = append(all, keysIn(reflect.ValueOf(a), "account."+a.Name+".", variables, section)...)
 	}
 	for i, v := range all {
 		switch {
@@ -287,8 +287,8 @@ func fromSystemd(path string) bool {
 	return dir != "" && filepath.Dir(path) == filepath.Clean(dir)
 }
 
-// shown are the keys of a section. A field with the tag secret is not shown itself.
-func shown(v reflect.Value, prefix, variables string, file map[string]any) (all []shownValue) {
+// keysIn are the keys of a section. A field with the tag secret is not shown itself.
+func keysIn(v reflect.Value, prefix, variables string, file map[string]any) (all []shownValue) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		tag := field.Tag.Get("toml")
@@ -300,7 +300,7 @@ func shown(v reflect.Value, prefix, variables string, file map[string]any) (all 
 			continue
 		case value.Kind() == reflect.Struct:
 			section, _ := file[tag].(map[string]any)
-			all = append(all, shown(value, prefix+tag+".", variable+"_", section)...)
+			all = append(all, keysIn(value, prefix+tag+".", variable+"_", section)...)
 			continue
 		case field.Tag.Get("secret") != "" && !value.IsZero():
 			one.Value = "(set)"

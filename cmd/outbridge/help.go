@@ -38,6 +38,8 @@ use --flow browser, with http://localhost as a redirect URI of the app registrat
 Outlook, what calendar apps show differently because iCalendar cannot express it, and what the daily comparison with Outlook found.`,
 	"writes": `The record of changes, the latest first: who asked for it with which app, what became of it, and which mails Outlook sent because
 of it.`,
+	"probe": `Some of what Outlook does with a change is not documented. The probe tries it in a calendar of its own and keeps what it finds out.
+The account must be one that may write.`,
 	"rebuild": `Says how many events were converted and how many objects are different now. A new version does this by itself in its next round; use
 it to see at once what a new version or a changed configuration does.`,
 	"explain": `For bug reports: shows what Microsoft Graph said, what the converter made of it, and why. Read the output before you share it: it
