@@ -63,7 +63,7 @@ func TestCompletion(t *testing.T) {
 			line       string
 			want, none []string
 		}{
-			{"outbridge ", []string{"serve", "login", "doctor", "completion"}, []string{"manual page", "may complete"}},
+			{"outbridge ", []string{"serve", "login", "doctor", "completion"}, []string{"Print completions"}},
 			{"outbridge pass", []string{"password"}, []string{"serve"}},
 			{"outbridge password ", []string{"add", "list", "revoke"}, []string{"rotate"}},
 			{"outbridge login ", []string{"alice", "bob"}, []string{"carol"}},
