@@ -68,8 +68,6 @@ type Rounds interface {
 type Mailbox struct {
 	round.Mailbox
 	Addresses []string // all of the mailbox, aliases included
-	// OnlineMeetings is the provider of new online meetings, where the policy has these.
-	OnlineMeetings string
 }
 
 // Writer writes. All fields are set before the first call; its methods may be called concurrently.
