@@ -30,6 +30,8 @@ type Writer interface {
 	Copy(ctx context.Context, r write.Request) (write.Result, error)
 	// Object finds an object by any of its names.
 	Object(ctx context.Context, c bridge.CalendarID, name string) (bridge.Object, error)
+	// Refuse keeps that a Put was refused before it came to the Writer.
+	Refuse(ctx context.Context, r write.Request, refusal convert.Refusal)
 	Attach(ctx context.Context, r write.Request, rids []string, f write.NewFile) (write.Result, string, error)
 	Reattach(ctx context.Context, r write.Request, key string, f write.NewFile) (write.Result, string, error)
 	Detach(ctx context.Context, r write.Request, rids []string, key string) (write.Result, error)
@@ -57,7 +59,25 @@ func (b *Writing) Object(ctx context.Context, c caldav.Calendar, name string) (c
 		}
 		err = davError(err)
 	}
+	if err != nil {
+		return o, err
+	}
+	o.ReadOnly, err = b.isPrivate(ctx, c, o)
 	return b.tagged(c, o), err
+}
+
+// isPrivate reports whether an object is a private event of somebody else: it comes without what it says, so that whatever is
+// written to it would wipe that out.
+func (b *Writing) isPrivate(ctx context.Context, c caldav.Calendar, o caldav.Object) (bool, error) {
+	if !c.Writable || !bytes.Contains(o.Data, []byte("\nCLASS:PRIVATE")) && !bytes.Contains(o.Data, []byte("\nCLASS:CONFIDENTIAL")) {
+		return false, nil
+	}
+	cal, err := b.Store.UserCalendar(ctx, c.Owner, c.Name)
+	if err != nil {
+		return false, davError(err)
+	}
+	all, err := b.Store.Calendars(ctx, cal.Account)
+	return cal.IsForeign(all), err
 }
 
 func (b *Writing) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {
@@ -255,4 +275,12 @@ func (b *Writing) nameOf(ctx context.Context, p caldav.Principal, id bridge.Cale
 		return ""
 	}
 	return list[i].Name
+}
+
+// Refuse keeps a PUT that was refused for what was sent; see caldav.Handler.
+func (b *Writing) Refuse(ctx context.Context, c caldav.Calendar, name string, r caldav.WriteRequest, sentence string) {
+	q, err := b.request(ctx, c, name, caldav.WriteRequest{Principal: r.Principal, Client: r.Client})
+	if err == nil {
+		b.Writer.Refuse(ctx, q, convert.Refusal{Kind: convert.RefusedData, Sentence: sentence})
+	}
 }

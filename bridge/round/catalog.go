@@ -174,7 +174,7 @@ func onlineMeetings(g graph.Calendar) string {
 // selects reports whether a calendar of that name is one to serve: one of Include, where there are any, and none of
 // Exclude.
 func (m Mailbox) selects(name string) bool {
-	return (len(m.Include) == 0 || matches(m.Include, name)) && !matches(m.Exclude, name)
+	return (len(m.Include) == 0 || matches(m.Include, name)) && !matches(m.Exclude, name) && !bridge.IsProbeCalendar(name)
 }
 
 // matches reports whether a pattern is name, whatever the case, "*" being any text.

@@ -341,17 +341,16 @@ func (d *Deriver) rendering() string {
 
 // rerender marks every series for conversion where the converter or an option has changed since.
 func (d *Deriver) rerender(ctx context.Context) error {
-	if d.cal.Rendering != d.rendering() {
-		return d.markAll(ctx)
-	}
-	// Not before all is rendered for the first time: what clients had while they could only read is no base of a change.
-	if d.cal.Versioned != d.policy.Write {
+	if d.cal.Versioned != d.policy.Write { // first, for clients know what they had before
 		if err := d.store.SetVersioned(ctx, d.cal.ID, d.policy.Write); err != nil {
 			return err
 		}
 		d.cal.Versioned = d.policy.Write
 	}
-	return nil
+	if d.cal.Rendering == d.rendering() {
+		return nil
+	}
+	return d.markAll(ctx)
 }
 
 func (d *Deriver) markAll(ctx context.Context) error {

@@ -272,7 +272,6 @@ func TestKilledRefresh(t *testing.T) {
 			w.Rounds.Store = store
 			_, err := w.Rounds.RefreshKnown(ctx, w.Mailbox, w.calendar(), round.Known{Series: single}, round.Known{Series: series},
 				round.Known{Series: gone}, round.Known{Series: fresh})
-			w.Sim.Fault = nil
 			if err == nil && store.n.Load() < n && requests.Load() < n {
 				if n < 3 {
 					t.Fatalf("%s: nothing to kill", how)

@@ -179,9 +179,11 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 		return Result{}, nil, ErrNotFound
 	}
 	base, err := e.w.base(ctx, e.r.Match, t, e.own())
-	if errors.Is(err, ErrPrecondition) && e.r.New != nil && t.exists && earlier.State == bridge.IntentDone && earlier.Series == t.object.Series {
-		// It has been carried out, and the answer was lost or came too late (RFC 9110 §13.1.1). Thunderbird would ask again for ever.
-		return Result{Object: t.object}, nil, nil
+	if e.isReplay(earlier, t, base, err) {
+		last, lastErr := e.isLast(ctx, earlier)
+		if lastErr != nil || last || slices.Contains(e.r.Match.IfNoneMatch, "*") {
+			return Result{Object: t.object}, nil, lastErr
+		}
 	}
 	if err != nil {
 		return Result{}, nil, err
@@ -246,6 +248,29 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	handedOver, e.kept = true, true
 	result, err = e.w.begin(ctx, job.run, release)
 	return result, nil, err
+}
+
+// isReplay reports whether the request has been carried out already, and its answer was lost or came too late (RFC 9110 §13.1.1):
+// Thunderbird would ask again for ever. Held against what there is now, the same octets would take back what Outlook has made of them.
+// Who has seen that, and sends them again, means it.
+func (e *edit) isReplay(earlier bridge.Intent, t target, base []byte, err error) bool {
+	if e.r.New == nil || !t.exists || earlier.State != bridge.IntentDone || earlier.Series != t.object.Series || err != nil && !errors.Is(err, ErrPrecondition) {
+		return false
+	}
+	hasSeen := base != nil && bytes.Equal(base, t.object.Data) && t.object.Modified.After(earlier.Changed)
+	return !hasSeen
+}
+
+// isLast reports whether no client has written to the series since.
+func (e *edit) isLast(ctx context.Context, earlier bridge.Intent) (bool, error) {
+	const latest = 100
+	list, err := e.w.Store.Intents(ctx, e.account.ID, latest)
+	for _, i := range list {
+		if i.Calendar == earlier.Calendar && i.Series == earlier.Series && i.State != bridge.IntentRefused {
+			return i.ID == earlier.ID, err
+		}
+	}
+	return false, err
 }
 
 // fits refuses what must not have the name or the UID that it has, and fits the request to an event that came by mail.

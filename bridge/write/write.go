@@ -68,6 +68,8 @@ type Rounds interface {
 type Mailbox struct {
 	round.Mailbox
 	Addresses []string // all of the mailbox, aliases included
+	// Learned is what a probe has found out about it. The zero value is that all is as hard as it can be.
+	Learned bridge.Learned
 }
 
 // Writer writes. All fields are set before the first call; its methods may be called concurrently.

@@ -236,7 +236,7 @@ func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, writ
 	if pusher != nil {
 		backend.Push = pusher
 	}
-	dav := &caldav.Handler{Backend: backend, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone, Export: feed.WriteCalendar,
+	dav := &caldav.Handler{Backend: backend, RefusedWrite: backend.Refuse, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone, Export: feed.WriteCalendar,
 		HTTPS:   func(r *http.Request) bool { return web.ClientOf(r).HTTPS },
 		Refused: func(r *http.Request, user string) { web.RefusedSignIn(p.log, r, "dav", user) }}
 	if c.PublicURL != "http://"+c.listenText() {

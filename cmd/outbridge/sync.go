@@ -165,13 +165,10 @@ func (r *rebuildCmd) Run(e *env) error {
 			continue
 		}
 		row, err := p.store.Account(e.ctx, a.Name)
-		if errors.Is(err, bridge.ErrNotFound) {
-			continue
+		var report bridge.Report
+		if err == nil {
+			report, err = b.Rebuild(e.ctx, round.Mailbox{Name: a.Name, Policy: a.policy(row)})
 		}
-		if err != nil {
-			return err
-		}
-		report, err := b.Rebuild(e.ctx, round.Mailbox{Name: a.Name, Policy: a.policy(row)})
 		if errors.Is(err, bridge.ErrNotFound) {
 			continue // never synced: there is nothing to convert
 		}

@@ -86,11 +86,14 @@ func TestWriting(t *testing.T) {
 	if st := status(); st.Writing == nil || st.Writing.Written != 1 || st.Writing.Refused != 1 || st.Writing.Denied != "" || st.Writing.Mails != 0 || !strings.Contains(st.Writing.LastRefusal, "invitations") {
 		t.Errorf("status after two writes: %+v", st.Writing)
 	}
+	if code, body := put("odd.ics", "BEGIN:VCALENDAR\r\n"); code != 403 || !strings.Contains(body, "valid-calendar-data") {
+		t.Errorf("a PUT of what cannot be read: %d %s", code, body)
+	}
 	var list []writeRow
 	if err := json.Unmarshal([]byte(outbridge(t, s.dir, "writes", "alice", "--json")), &list); err != nil {
 		t.Fatal(err)
 	}
-	if len(list) != 2 || list[0].State != "refused" || list[0].Refusal == "" || list[1].State != "done" || list[1].Summary != "Lunch" || list[1].Client != "test/1" || list[1].Calendar != "Calendar" {
+	if len(list) != 3 || list[0].State != "refused" || list[0].Object != "odd.ics" || list[1].State != "refused" || list[1].Refusal == "" || list[2].State != "done" || list[2].Summary != "Lunch" || list[2].Client != "test/1" || list[2].Calendar != "Calendar" {
 		t.Errorf("writes: %+v", list)
 	}
 	if v := sim.Violations(); len(v) != 0 {
