@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -150,8 +151,13 @@ func foreignOf(c *ical.Component, e *graph.Event) (t foreign) {
 			continue
 		}
 		for _, p := range props {
-			if name == ical.PropAttach && isFile(p) {
-				continue
+			if name == ical.PropAttach {
+				if isInline(p) || keyOf(p) != "" {
+					continue
+				}
+				// By this another server knows it.
+				p.Params = maps.Clone(p.Params)
+				delete(p.Params, "MANAGED-ID")
 			}
 			bare.Props[name] = append(bare.Props[name], p)
 		}
@@ -173,12 +179,6 @@ func foreignOf(c *ical.Component, e *graph.Event) (t foreign) {
 		t.reminder = linesOf(bare)
 	}
 	return t
-}
-
-// isFile is whether an ATTACH is a file, in it or kept by a server, rather than a link of the client's own.
-func isFile(p ical.Prop) bool {
-	return strings.EqualFold(p.Params.Get("ENCODING"), "BASE64") || strings.EqualFold(p.Params.Get(ical.ParamValue), "BINARY") ||
-		p.Params.Get("MANAGED-ID") != "" || strings.HasPrefix(strings.ToLower(p.Value), "data:")
 }
 
 // merge is the three-way difference of content lines, by the names of their properties: old is what is kept, had and has what
