@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,9 +32,11 @@ type editCase struct {
 		ReadOnly       bool
 		Delegated      bool
 		Scheduling     bool
+		Repair         bool
 		OnlineMeetings string
 	}
 	edit, fresh string
+	later       []byte
 }
 
 func readEdit(t testing.TB, a *txtar.Archive) editCase {
@@ -49,6 +52,8 @@ func readEdit(t testing.TB, a *txtar.Archive) editCase {
 			}
 		case "edit":
 			c.edit = string(f.Data)
+		case "now.json":
+			c.later = f.Data
 		case "new.ics":
 			c.fresh = string(f.Data)
 		}
@@ -60,7 +65,7 @@ func readEdit(t testing.TB, a *txtar.Archive) editCase {
 func (c editCase) make(t testing.TB) Edit {
 	t.Helper()
 	e := Edit{Addresses: c.known.Addresses, Client: c.known.Client, Silent: c.known.Silent, ReadOnly: c.known.ReadOnly,
-		Delegated: c.known.Delegated, OnlineMeetings: c.known.OnlineMeetings}
+		Delegated: c.known.Delegated, Repair: c.known.Repair, OnlineMeetings: c.known.OnlineMeetings}
 	var served string
 	if len(c.graphJSON) > 0 {
 		list, err := c.list()
@@ -74,10 +79,27 @@ func (c editCase) make(t testing.TB) Edit {
 			t.Fatal(err)
 		}
 		served = unfolded(t, cal)
-		e.Current = decode(t, []byte(served))
 		if !c.known.NoBase {
 			e.Base = decode(t, []byte(served))
 		}
+		if c.later != nil {
+			var props, later map[string]any
+			if err := errors.Join(json.Unmarshal(e.Series.Event.Raw, &props), json.Unmarshal(c.later, &later)); err != nil {
+				t.Fatal(err)
+			}
+			maps.Copy(props, later)
+			b, err := json.Marshal(props)
+			if err == nil {
+				err = e.Series.Event.UnmarshalJSON(b)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cal, _, err = ToICS(e.Series); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e.Current = decode(t, []byte(unfolded(t, cal)))
 	} else {
 		e.Series.MailboxZone, e.Series.Owner = c.series.MailboxZone, c.series.Owner
 	}
@@ -126,6 +148,9 @@ func (c editCase) apply(t testing.TB, text string) string {
 		case '+':
 			lines = slices.Insert(lines, at, l[1:])
 			at++
+		case '~':
+			from, to, _ := strings.Cut(l[1:], "=>")
+			lines = strings.Split(strings.ReplaceAll(strings.Join(lines, "\n"), from, to), "\n")
 		default:
 			t.Fatalf("%q is no edit", l)
 		}

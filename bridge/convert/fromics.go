@@ -24,6 +24,7 @@ func FromICS(e Edit) (Plan, []Loss, error) {
 	if err != nil {
 		return Plan{}, d.losses, err
 	}
+	plan.Files = e.Files
 	return plan, d.losses, nil
 }
 
@@ -208,10 +209,12 @@ func (d *differ) allowed() error {
 		}
 		mails = mails || len(s.Mails) > 0 && d.role == owner
 		if err := d.frozen(); err != nil {
-			answer := s.Op == OpAccept || s.Op == OpTentative || s.Op == OpDecline
-			if !answer || d.ReadOnly || d.private() || d.Series.Event.IsCancelled {
+			if !s.answers() || d.ReadOnly || d.private() || d.Series.Event.IsCancelled {
 				return err
 			}
+		}
+		if s.answers() && d.Delegated {
+			return refuse(RefusedAttendee, "This invitation is to the owner of the calendar, who answers it.")
 		}
 	}
 	if occurrences > maxOverrides {
@@ -222,6 +225,9 @@ func (d *differ) allowed() error {
 	}
 	return nil
 }
+
+// answers is whether a step is an answer to an invitation.
+func (s Step) answers() bool { return s.Op == OpAccept || s.Op == OpTentative || s.Op == OpDecline }
 
 // remove is the plan for an object that goes.
 func (d *differ) remove() (Plan, error) {
@@ -248,7 +254,7 @@ func (d *differ) remove() (Plan, error) {
 func (d *differ) declines(e graph.Event) bool {
 	response := strings.ToLower(e.ResponseStatus.Response)
 	listed := slices.ContainsFunc(e.Attendees, func(a graph.Attendee) bool { return d.own.has(a.EmailAddress.Address) })
-	return !d.Silent && !e.IsCancelled && response != "declined" && (listed || response != "none" && response != "")
+	return !d.Silent && !d.Delegated && !e.IsCancelled && response != "declined" && (listed || response != "none" && response != "")
 }
 
 // answer is the step of an answer to an invitation.
@@ -299,7 +305,13 @@ func (d *differ) create() (Plan, error) {
 	}
 	d.master = after(graph.Event{}, f)
 	d.steps = append(d.steps, Step{Op: OpCreate, Fields: f.json(), Mails: mail(MailInvitation, d.recipients(d.master.Attendees))})
+	if err := d.masterFiles(); err != nil {
+		return Plan{}, err
+	}
 	if err := d.occurrences(); err != nil {
+		return Plan{}, err
+	}
+	if err := d.occurrenceFiles(); err != nil {
 		return Plan{}, err
 	}
 	if err := d.allowed(); err != nil {

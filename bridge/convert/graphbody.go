@@ -21,10 +21,11 @@ func (d *differ) body(c change, f fields) error {
 	line := addedLine(c.event)
 	base, now, want := describe(c.base, line), describe(c.now, line), describe(c.want, line)
 	page := ""
-	if p := htmlOf(c.want); p != htmlOf(c.base) && sameWords(htmlText(p).text, want) {
+	if p := htmlOf(c.want); p != htmlOf(c.base) && (strings.TrimSpace(want) == "" || sameWords(htmlText(p).text, want)) {
 		page = p
 	}
-	if tidy(want) == tidy(base) && (page == "" || htmlOf(c.base) == "") || tidy(want) == tidy(now) && page == "" {
+	// HTML that the client did not have before says nothing beside a text that is as it was.
+	if tidy(want) == tidy(base) && (page == "" || htmlOf(c.base) == "" && tidy(want) != "") || tidy(want) == tidy(now) && page == "" {
 		return nil
 	}
 	if strings.HasSuffix(strings.TrimSpace(base), strings.TrimSpace(cutNote)) || strings.HasSuffix(strings.TrimSpace(now), strings.TrimSpace(cutNote)) {

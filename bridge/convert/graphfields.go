@@ -135,14 +135,14 @@ func (d *differ) categories(c change, f fields) {
 			list = append(list, name)
 		}
 	}
-	before := len(list) != len(c.event.Categories)
+	changed := len(list) != len(c.event.Categories)
 	for _, name := range want {
 		if !slices.Contains(base, name) && !slices.ContainsFunc(list, func(s string) bool { return strings.TrimSpace(s) == name }) {
 			list = append(list, name)
-			before = true
+			changed = true
 		}
 	}
-	if before {
+	if changed {
 		f["categories"] = append([]string{}, list...)
 	}
 }

@@ -93,7 +93,7 @@ func (own addresses) is(p *ical.Prop) bool {
 	return true
 }
 
-// organizerOf is the ORGANIZER of a component; the zero value where there is none.
+// organizerOf is the ORGANIZER of a component, nil where there is none.
 func organizerOf(c *ical.Component) *ical.Prop { return c.Props.Get(ical.PropOrganizer) }
 
 // sameOrganizer checks that all components have the organizer (RFC 6638 §3.2.4.2) that the event has.

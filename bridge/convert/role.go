@@ -118,9 +118,6 @@ func (d *differ) partStat(c *ical.Component, address string) string {
 	return best
 }
 
-// answers are the actions for a PARTSTAT.
-var answers = map[string]Op{"ACCEPTED": OpAccept, "TENTATIVE": OpTentative, "DECLINED": OpDecline}
-
 // commentOf is what a client has written with an answer or a cancellation, and had not before.
 func commentOf(base, want *ical.Component) string {
 	for _, name := range []string{ical.PropComment, "X-CALENDARSERVER-PRIVATE-COMMENT"} {

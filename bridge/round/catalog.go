@@ -157,14 +157,24 @@ func (l *catalog) take(c bridge.Calendar) {
 func calendarOf(g graph.Calendar) bridge.Calendar {
 	return bridge.Calendar{
 		GraphID: g.ID, Name: slug(g.Name), DisplayName: displayName(g), Color: colorOf(g), CanEdit: g.CanEdit,
-		Default: g.Default, Owner: g.Owner.Address,
+		Default: g.Default, Owner: g.Owner.Address, OnlineMeetings: onlineMeetings(g),
 	}
+}
+
+// onlineMeetings is who provides the online meetings of a calendar: whom it names, or else the first whom it allows.
+func onlineMeetings(g graph.Calendar) string {
+	for _, name := range append([]string{g.OnlineMeetings}, g.OnlineMeetingsAllowed...) {
+		if name != "" && name != "unknown" {
+			return name
+		}
+	}
+	return ""
 }
 
 // selects reports whether a calendar of that name is one to serve: one of Include, where there are any, and none of
 // Exclude.
 func (m Mailbox) selects(name string) bool {
-	return (len(m.Include) == 0 || matches(m.Include, name)) && !matches(m.Exclude, name)
+	return (len(m.Include) == 0 || matches(m.Include, name)) && !matches(m.Exclude, name) && !bridge.IsProbeCalendar(name)
 }
 
 // matches reports whether a pattern is name, whatever the case, "*" being any text.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -62,6 +63,7 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) loadTemplates() map[string]*template.Template {
 	base := template.Must(template.New("").Funcs(template.FuncMap{
 		"writeState": writeState,
+		"operation":  func(name string) string { return cmp.Or(operations[name], name) },
 		"ago":        func(t time.Time) string { return ago(h.now(), t) },
 		"in":         func(t time.Time) string { return until(h.now(), t) },
 		"clock":      clock,

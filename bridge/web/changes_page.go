@@ -1,6 +1,8 @@
 package web
 
 import (
+	"errors"
+
 	"outbridge/bridge"
 )
 
@@ -11,24 +13,40 @@ const maxWrites = 200
 func changes(v *visit, a Account) error { return v.changesPage(a, nil) }
 
 func (v *visit) changesPage(a Account, trouble *Problem) error {
-	row, err := v.h.Store.Account(v.r.Context(), a.Name)
-	if err != nil {
-		return err
-	}
-	list, err := v.h.Store.Intents(v.r.Context(), row.ID, maxWrites)
-	if err != nil {
-		return err
-	}
-	cals, err := v.h.Store.Calendars(v.r.Context(), row.ID)
-	if err != nil {
-		return err
-	}
+	var list []bridge.Intent
+	var hold bridge.WriteHold
 	names := map[bridge.CalendarID]string{}
-	for _, c := range cals {
-		names[c.ID] = c.DisplayName
+	row, err := v.h.Store.Account(v.r.Context(), a.Name)
+	if err == nil {
+		list, err = v.h.Store.Intents(v.r.Context(), row.ID, maxWrites)
+	}
+	if err == nil {
+		hold, err = v.h.Store.WriteHold(v.r.Context(), row.ID)
+	}
+	if err == nil {
+		var cals []bridge.Calendar
+		cals, err = v.h.Store.Calendars(v.r.Context(), row.ID)
+		for _, c := range cals {
+			names[c.ID] = c.DisplayName
+		}
+	}
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) { // it has not met its first round
+		return err
 	}
 	return v.render("changes", page{Title: a.Name, Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
-		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names}})
+		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names, "Hold": hold}})
+}
+
+// resumeWrites lets changes go on that were paused.
+func resumeWrites(v *visit, a Account) error {
+	row, err := v.h.Store.Account(v.r.Context(), a.Name)
+	if err == nil {
+		err = v.h.Store.SetWriteHold(v.r.Context(), row.ID, bridge.WriteHold{Confirmed: v.h.now()})
+	}
+	if err != nil {
+		return err
+	}
+	return v.redirect(accountPath(a.Name) + "/changes?done=resumed")
 }
 
 // policyChoice is a policy as the form has it: what may be mailed, or "read".
@@ -58,6 +76,9 @@ func setPolicy(v *visit, a Account) error {
 	}
 	return v.redirect(accountPath(a.Name) + "/changes?done=policy")
 }
+
+// operations are those of an intent as people call them.
+var operations = map[string]string{bridge.IntentPut: "saved", bridge.IntentDelete: "deleted", bridge.IntentMove: "moved"}
 
 // writeState is the state of a write in a word, and how it is shown.
 func writeState(i bridge.Intent) map[string]string {

@@ -213,5 +213,6 @@ var notices = map[string]string{
 	"revoked":   "App password revoked. Devices that used it can no longer connect.",
 	"feed":      "Feed changed. Its address is still the same.",
 	"policy":    "Saved.",
+	"resumed":   "Changes go on.",
 	"unfed":     "Feed removed. Its address no longer works.",
 }

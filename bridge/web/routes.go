@@ -63,6 +63,7 @@ func (h *Handler) pages() {
 		"POST /accounts/{user}/feeds/{id}/remove":     removeFeed,
 		"GET /accounts/{user}/changes":                changes,
 		"POST /accounts/{user}/changes":               setPolicy,
+		"POST /accounts/{user}/changes/resume":        resumeWrites,
 		"GET /accounts/{user}/connect":                connect,
 		"POST /accounts/{user}/profile":               makeProfile,
 		"GET /calendars/{user}":                       calendarPage,

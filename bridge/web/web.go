@@ -29,6 +29,8 @@ type Store interface {
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error)
 	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
+	WriteHold(ctx context.Context, id bridge.AccountID) (bridge.WriteHold, error)
+	SetWriteHold(ctx context.Context, id bridge.AccountID, h bridge.WriteHold) error
 	bridge.ObjectLister
 	AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error)
 	Passwords(ctx context.Context, user string) ([]bridge.Password, error)

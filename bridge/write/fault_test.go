@@ -159,7 +159,8 @@ var faults = map[string]func() *graphsim.Fault{
 // or refused, with the mails that it makes and no other.
 func TestFaults(t *testing.T) {
 	for _, s := range scenarios {
-		for name, fault := range faults {
+		for _, name := range []string{"no answer", "a lost answer", "412", "429", "500"} { // storms have the others too
+			fault := faults[name]
 			t.Run(s.name+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				for n := int64(1); ; n++ {

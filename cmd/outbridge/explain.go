@@ -53,7 +53,11 @@ func (x *explainCmd) Run(e *env) error {
 }
 
 func (x *explainCmd) found(e *env, p *program, f bridge.Found) error {
-	s, err := p.rounds().SeriesOf(e.ctx, bridge.Policy{}, f.Calendar, f.Series)
+	policy, err := p.policyOf(e.ctx, f.Calendar)
+	if err != nil {
+		return err
+	}
+	s, err := p.rounds().SeriesOf(e.ctx, policy, f.Calendar, f.Series)
 	if err != nil {
 		return err
 	}

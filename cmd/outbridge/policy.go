@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 
 	"outbridge/bridge"
@@ -47,6 +48,23 @@ func (c *config) writeGranted(appOnly bool, row bridge.Account) bool {
 		}
 	}
 	return false
+}
+
+// policyOf is what clients may do to the account of a calendar, as its objects are made for.
+func (p *program) policyOf(ctx context.Context, id bridge.CalendarID) (bridge.Policy, error) {
+	c, err := p.store.Calendar(ctx, id)
+	if err != nil {
+		return bridge.Policy{}, err
+	}
+	row, err := p.store.AccountByID(ctx, c.Account)
+	if err != nil {
+		return bridge.Policy{}, err
+	}
+	a, err := p.account(row.Name)
+	if err != nil {
+		return bridge.Policy{}, nil // it has left the configuration
+	}
+	return a.policy(row), nil
 }
 
 func lastSegment(scope string) string { return scope[strings.LastIndexByte(scope, '/')+1:] }

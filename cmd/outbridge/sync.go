@@ -164,7 +164,11 @@ func (r *rebuildCmd) Run(e *env) error {
 		if r.Account != "" && a.Name != r.Account {
 			continue
 		}
-		report, err := b.Rebuild(e.ctx, round.Mailbox{Name: a.Name})
+		row, err := p.store.Account(e.ctx, a.Name)
+		var report bridge.Report
+		if err == nil {
+			report, err = b.Rebuild(e.ctx, round.Mailbox{Name: a.Name, Policy: a.policy(row)})
+		}
 		if errors.Is(err, bridge.ErrNotFound) {
 			continue // never synced: there is nothing to convert
 		}
