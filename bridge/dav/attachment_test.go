@@ -161,6 +161,17 @@ func filesToClients(t *testing.T) {
 		t.Errorf("%q", links)
 	}
 	w.quiet()
+	// Of a further file nothing tells but the list, which is looked at as often as the calendar is compared with Outlook's view.
+	w.Must(cal.Attach(id, "silent.txt", "text/plain", []byte("silent")))
+	w.Changes(0)
+	w.Rounds.AuditAlways = true
+	w.Round()
+	w.Rounds.AuditAlways = false
+	w.Round()
+	if links := w.links(name); len(links) != 5 {
+		t.Errorf("%q", links)
+	}
+	w.quiet()
 }
 
 // Accounts that read get what they have always got, and those that ask for files get these.
