@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -8,6 +9,31 @@ import (
 	"outbridge/bridge/graph"
 	"outbridge/caldav/ics"
 )
+
+// TestManyProperties is the same of what is kept beside Outlook, and of alarms.
+func TestManyProperties(t *testing.T) {
+	for name, lines := range map[string]func(i int) string{
+		"properties": func(i int) string { return "X-P" + strconv.Itoa(i) + ":1" },
+		"one name":   func(i int) string { return "X-P:" + strconv.Itoa(i) },
+		"alarms": func(i int) string {
+			return "BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT" + strconv.Itoa(i) + "M\r\nEND:VALARM"
+		},
+	} {
+		var b strings.Builder
+		for i := range 60_000 {
+			b.WriteString(lines(i) + "\r\n")
+		}
+		cal, err := ics.Decode([]byte("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:u\r\nDTSTAMP:20261101T000000Z\r\nDTSTART:20261124T090000Z\r\n" +
+			b.String() + "END:VEVENT\r\nEND:VCALENDAR\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var refused *Refusal
+		if _, _, err := FromICS(Edit{New: cal}); !errors.As(err, &refused) || refused.Kind != RefusedSize {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
 
 // TestManyCategories has as many categories as an object holds: each that is compared with each other would keep a client waiting for
 // minutes.
