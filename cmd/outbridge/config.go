@@ -61,8 +61,9 @@ type config struct {
 	safe             []netip.Prefix
 	feedOrigins      []string
 
-	fromVariables    bool     // the environment has keys
-	unknownVariables []string // of the environment
+	given            map[string]bool // keys that the file or the environment has
+	fromVariables    bool            // the environment has keys
+	unknownVariables []string        // of the environment
 
 	certificate *fileCert // that is served, if it is one in files; set by secure
 }
@@ -78,6 +79,8 @@ type microsoftConfig struct {
 	ClientSecretExpires string `toml:"client_secret_expires"`
 	CertificateFile     string `toml:"certificate_file"`
 	CertificateKeyFile  string `toml:"certificate_key_file"`
+
+	pages *pageCredential // nil: nothing is taken from the pages
 }
 
 type syncConfig struct {
@@ -278,6 +281,9 @@ func decodeConfig(b []byte, c *config) error {
 	d := toml.NewDecoder(strings.NewReader(string(b)))
 	d.DisallowUnknownFields()
 	err := d.Decode(c)
+	if err == nil {
+		err = c.noteGiven(b)
+	}
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) && len(strict.Errors) > 0 {
 		row, _ := strict.Errors[0].Position()
@@ -289,6 +295,25 @@ func decodeConfig(b []byte, c *config) error {
 		return fmt.Errorf("line %d, column %d: %w", row, column, err)
 	}
 	return err
+}
+
+// noteGiven takes down which keys a file has.
+func (c *config) noteGiven(b []byte) error {
+	var tables map[string]any
+	if err := toml.Unmarshal(b, &tables); err != nil {
+		return err
+	}
+	c.given = map[string]bool{}
+	for key, value := range tables {
+		table, ok := value.(map[string]any)
+		if !ok {
+			c.given[key] = true
+		}
+		for name := range table {
+			c.given[key+"."+name] = true
+		}
+	}
+	return nil
 }
 
 var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
@@ -371,7 +396,7 @@ func (c *config) checkSync() (err error) {
 	if c.notifiedInterval, err = time.ParseDuration(c.Sync.NotifiedInterval); err != nil || c.notifiedInterval < time.Minute {
 		return fmt.Errorf("sync.notified_interval = %q: write a duration of at least one minute, like 15m", c.Sync.NotifiedInterval)
 	}
-	if c.Sync.Notifications && !strings.HasPrefix(c.PublicURL, "https://") && c.Microsoft.Cloud != "custom" {
+	if c.Sync.Notifications && !c.notifiable() {
 		return fmt.Errorf("sync.notifications needs a public_url that Microsoft can reach over https, not %s", c.PublicURL)
 	}
 	if c.history, err = bridge.ParsePeriod(c.Sync.History); err != nil {
@@ -502,5 +527,5 @@ func localAddress(listen string) string {
 
 // appOnly reports whether mailboxes can be read by their address.
 func (c *config) appOnly() bool {
-	return c.Microsoft.ClientSecretFile != "" || c.Microsoft.CertificateFile != ""
+	return c.Microsoft.inFile() || c.Microsoft.pages.get() != bridge.Credential{}
 }
