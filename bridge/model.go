@@ -120,6 +120,8 @@ type Calendar struct {
 	Fenced    time.Time
 	Versioned bool // earlier states of its objects are kept
 
+	OnlineMeetings string // Graph's name of who provides the online meetings that are made in it; "": there are none
+
 	Epoch    string
 	Rev      int64
 	Modified time.Time // of the last publication
@@ -212,6 +214,8 @@ type Derived struct {
 	// Left is the tombstone of the name that the series' object had, where Object has another; nil: it has not.
 	Left   *Object
 	Losses []convert.Loss
+	// Unattached: it is not known yet what is attached to it, so Graph is to be asked.
+	Unattached bool
 	// Unsettled: the series keeps its stage, since Graph has not said all of it.
 	Unsettled bool
 }

@@ -70,8 +70,8 @@ type CalendarStore interface {
 	Calendars(ctx context.Context, id AccountID) ([]Calendar, error)
 	Calendar(ctx context.Context, id CalendarID) (Calendar, error)
 	// SetCalendars makes the account's calendars those of list, matched by Mailbox and GraphID: new ones are made (Name is the
-	// wished path segment, made unique), known ones take the list's DisplayName, Color, CanEdit, Default, Owner and
-	// Order, and others are removed with all that is theirs, what clients have set of them included (PropertyPath). It
+	// wished path segment, made unique), known ones take the list's DisplayName, Color, CanEdit, Default, Owner,
+	// OnlineMeetings and Order, and others are removed with all that is theirs, what clients have set of them included (PropertyPath). It
 	// reports whether anything changed.
 	SetCalendars(ctx context.Context, id AccountID, list []Calendar) (bool, error)
 }

@@ -129,11 +129,7 @@ func (d overlayDiff) part(key string, was map[string]*ical.Component, c *ical.Co
 	}
 	has := foreignOf(c, e)
 	part := OverlayPart{Lines: d.merge(old.Lines, had.lines, has.lines), Reminder: d.merge(old.Reminder, had.reminder, has.reminder)}
-	for _, a := range d.series.Attachments { // a file of the event, of which the client has only kept the link
-		part.Lines = slices.DeleteFunc(part.Lines, func(l string) bool {
-			return a.URL != "" && lineName(l) == ical.PropAttach && string(ics.Line(l).Value()) == a.URL
-		})
-	}
+	part.Lines = slices.DeleteFunc(part.Lines, d.series.isOwnLink) // a file of the event, of which the client has only kept the link
 	if !has.reminds {
 		part.Reminder = nil // the alarm that it was of is gone
 	}

@@ -102,7 +102,7 @@ func (l *catalog) own(ctx context.Context, a bridge.Account) error {
 		}
 	}
 	for _, g := range list {
-		if c := calendarOf(g); bridge.Selects(l.m.Include, l.m.Exclude, c.DisplayName) {
+		if c := calendarOf(g); bridge.Selects(l.m.Include, l.m.Exclude, c.DisplayName) && !bridge.IsProbeCalendar(c.DisplayName) {
 			l.take(c)
 		}
 	}
@@ -157,8 +157,18 @@ func (l *catalog) take(c bridge.Calendar) {
 func calendarOf(g graph.Calendar) bridge.Calendar {
 	return bridge.Calendar{
 		GraphID: g.ID, Name: slug(g.Name), DisplayName: displayName(g), Color: colorOf(g), CanEdit: g.CanEdit,
-		Default: g.Default, Owner: g.Owner.Address,
+		Default: g.Default, Owner: g.Owner.Address, OnlineMeetings: onlineMeetings(g),
 	}
+}
+
+// onlineMeetings is who provides the online meetings of a calendar: whom it names, or else the first whom it allows.
+func onlineMeetings(g graph.Calendar) string {
+	for _, name := range append([]string{g.OnlineMeetings}, g.OnlineMeetingsAllowed...) {
+		if name != "" && name != "unknown" {
+			return name
+		}
+	}
+	return ""
 }
 
 func displayName(g graph.Calendar) string {

@@ -37,6 +37,7 @@ type Store interface {
 	bridge.ProgressStore
 	bridge.StagingStore
 	bridge.WrittenStore
+	bridge.FileStore
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 }
 
@@ -59,6 +60,9 @@ type Runner struct {
 	Settings bool
 	// HTML also serves the HTML text of events, beside the plain one.
 	HTML bool
+	// AttachmentURL is where clients get a file of an event, by its token and its name, for accounts whose Policy has attachments.
+	// Nil: nowhere.
+	AttachmentURL func(token, name string) string
 
 	// CheckpointAfter bounds how long the cursor and the time of the last good round of an idle calendar may stay
 	// unwritten, so that an idle poll is no database write. 0: they are written after every round.
@@ -228,7 +232,7 @@ func (r *Runner) Deriver(ctx context.Context, m Mailbox, c bridge.Calendar, all 
 		log = log.With(a)
 	}
 	return &Deriver{
-		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML, policy: m.Policy.For(c, all),
+		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML, policy: m.Policy.For(c, all), link: r.AttachmentURL,
 		staging: &r.memory.account(m.Name).calendar(c).staging, now: r.now, tell: func(string, int, int) {},
 	}
 }

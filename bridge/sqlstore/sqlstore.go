@@ -67,6 +67,7 @@ var _ interface {
 	bridge.TicketStore
 	bridge.WriteStore
 	bridge.WrittenStore
+	bridge.LearnedStore
 } = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program

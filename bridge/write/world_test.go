@@ -19,9 +19,10 @@ import (
 // world is a simulated Outlook with rounds and a Writer in front of it.
 type world struct {
 	*roundtest.World
-	writer *write.Writer
-	policy bridge.Policy
-	wrap   func(write.Store) write.Store // of the store, for faults; nil: as it is
+	writer  *write.Writer
+	policy  bridge.Policy
+	learned bridge.Learned
+	wrap    func(write.Store) write.Store // of the store, for faults; nil: as it is
 }
 
 const alice = "alice@contoso.example"
@@ -49,7 +50,7 @@ func (w *world) start() {
 		Mailbox: func(context.Context, string) (write.Mailbox, error) {
 			m := w.Mailbox
 			m.Policy = w.policy
-			return write.Mailbox{Mailbox: m, Addresses: []string{alice}}, nil
+			return write.Mailbox{Mailbox: m, Addresses: []string{alice}, Learned: w.learned}, nil
 		},
 	}
 }

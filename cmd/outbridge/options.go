@@ -145,7 +145,9 @@ func (a *webAccounts) Outlook(ctx context.Context, account string) ([]string, er
 	}
 	var names []string
 	for _, c := range list {
-		names = append(names, strings.Join(strings.Fields(c.Name), " "))
+		if name := strings.Join(strings.Fields(c.Name), " "); !bridge.IsProbeCalendar(name) {
+			names = append(names, name)
+		}
 	}
 	return names, nil
 }

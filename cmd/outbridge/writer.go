@@ -98,7 +98,11 @@ func (p *program) writable(ctx context.Context, m work.Mailbox, row bridge.Accou
 	if err != nil {
 		return write.Mailbox{}, err
 	}
-	out := write.Mailbox{Mailbox: m.Mailbox}
+	learned, err := p.learned(ctx, row)
+	if err != nil {
+		return write.Mailbox{}, err
+	}
+	out := write.Mailbox{Mailbox: m.Mailbox, Learned: learned}
 	if !p.conf.writeGranted(m.AppOnly, row) {
 		out.Policy = bridge.Policy{}
 	}
