@@ -124,7 +124,10 @@ func WordsFor(f bridge.Fault) Words {
 	case bridge.ReasonWords:
 		w.Fix = map[bridge.Action]string{bridge.ActionAskAndSignIn: askAdministrator, bridge.ActionConfigure: "Check the configuration and the app registration"}[f.Action]
 	}
-	w.Sentence = cmp.Or(w.Sentence, f.Detail, "Something went wrong.")
+	if w.Sentence == "" && !Technical(f.Detail) {
+		w.Sentence = f.Detail
+	}
+	w.Sentence = cmp.Or(w.Sentence, Unknown)
 	if f.Said != "" {
 		w.Sentence += " Microsoft says: \"" + strings.TrimSuffix(f.Said, ".") + ".\""
 	}
@@ -155,9 +158,9 @@ func action(f bridge.Fault) string {
 	return w.Action(f, "sign in again")
 }
 
-// faultText is a fault on one line. The error itself says more than the sentence for all errors of its kind.
+// faultText is a fault on one line.
 func faultText(f bridge.Fault) string {
-	return strings.TrimSpace(cmp.Or(f.Detail, WordsFor(f).Sentence) + " " + action(f))
+	return strings.TrimSpace(faultSentence(f) + " " + action(f))
 }
 
 // often is a whole number of days, hours or minutes in words: "7 days", "day"; "" for any other duration.

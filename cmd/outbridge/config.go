@@ -151,6 +151,7 @@ func (f configFlag) load() (*config, error) {
 	if err := decodeConfig(b, &c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
+	c.given = givenKeys(b)
 	if err := c.complete(filepath.Dir(f.Config)); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
@@ -281,9 +282,6 @@ func decodeConfig(b []byte, c *config) error {
 	d := toml.NewDecoder(strings.NewReader(string(b)))
 	d.DisallowUnknownFields()
 	err := d.Decode(c)
-	if err == nil {
-		err = c.noteGiven(b)
-	}
 	var strict *toml.StrictMissingError
 	if errors.As(err, &strict) && len(strict.Errors) > 0 {
 		row, _ := strict.Errors[0].Position()
@@ -295,25 +293,6 @@ func decodeConfig(b []byte, c *config) error {
 		return fmt.Errorf("line %d, column %d: %w", row, column, err)
 	}
 	return err
-}
-
-// noteGiven takes down which keys a file has.
-func (c *config) noteGiven(b []byte) error {
-	var tables map[string]any
-	if err := toml.Unmarshal(b, &tables); err != nil {
-		return err
-	}
-	c.given = map[string]bool{}
-	for key, value := range tables {
-		table, ok := value.(map[string]any)
-		if !ok {
-			c.given[key] = true
-		}
-		for name := range table {
-			c.given[key+"."+name] = true
-		}
-	}
-	return nil
 }
 
 var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/round"
@@ -58,6 +60,23 @@ func (c *config) take(o bridge.Options) {
 	if !c.given["sync.notifications"] {
 		c.Sync.Notifications = o.Notifications
 	}
+}
+
+// givenKeys are the keys that a file has, which was read before.
+func givenKeys(b []byte) map[string]bool {
+	given := map[string]bool{}
+	var tables map[string]any
+	_ = toml.Unmarshal(b, &tables) // an error was told of before
+	for key, value := range tables {
+		table, ok := value.(map[string]any)
+		if !ok {
+			given[key] = true
+		}
+		for name := range table {
+			given[key+"."+name] = true
+		}
+	}
+	return given
 }
 
 // withoutPages is a copy that has the defaults for what the pages may set.
