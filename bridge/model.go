@@ -40,6 +40,7 @@ type Account struct {
 	// Added on a page, in place of the configuration. Mailbox is then the address that is read app-only, or "".
 	Added   bool
 	Mailbox string
+	Options AccountOptions // as set on the pages
 }
 
 // Settings are the mailbox's own, where the bridge may read them.
@@ -250,6 +251,9 @@ type Password struct {
 	User    string    `json:"user"`
 	Label   string    `json:"label"`
 	Created time.Time `json:"created"`
+	// Used is when it was last used, to the hour, and Client the program (User-Agent); zero: never.
+	Used   time.Time `json:"used,omitzero"`
+	Client string    `json:"client,omitempty"`
 }
 
 // Period is a calendar period of months and days, written "4mo", "90d", "1y" or a sum like "1y6mo".

@@ -79,8 +79,32 @@ type Runner struct {
 	// Done is called at the end of each round that was not cut short. Nil: not called.
 	Done func(context.Context, bridge.Report)
 
+	pace   atomic.Pointer[Pace]
 	memory memory
 	number atomic.Int64 // of the round begun last, for logs
+}
+
+// Pace is what of a Runner can be changed while it runs.
+type Pace struct {
+	History, Horizon bridge.Period
+	ListEvery        time.Duration
+}
+
+// SetPace takes the place of the fields of the same names, from the next round of each calendar on.
+func (r *Runner) SetPace(p Pace) { r.pace.Store(&p) }
+
+func (r *Runner) periods() periods {
+	if p := r.pace.Load(); p != nil {
+		return periods{p.History, p.Horizon}
+	}
+	return periods{r.History, r.Horizon}
+}
+
+func (r *Runner) listEvery() time.Duration {
+	if p := r.pace.Load(); p != nil {
+		return p.ListEvery
+	}
+	return r.ListEvery
 }
 
 // Progress tells how far one calendar's round has come.
@@ -178,7 +202,7 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 		options: options{checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
 			count: r.Count, published: r.Published},
 	}
-	if r.ListEvery > 0 {
+	if r.listEvery() > 0 {
 		one.options.viewEvery = viewEvery
 	}
 	tell := func(phase string, done, total int) {
@@ -190,7 +214,7 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 	one.deriver = r.Deriver(ctx, m, c, all, s)
 	one.deriver.tell = tell
 	one.mirror = &mirror{
-		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: periods{r.History, r.Horizon}, now: r.now,
+		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: r.periods(), now: r.now,
 		report: &one.report, tell: tell, asked: map[bridge.CalendarID]bool{},
 	}
 	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: c.IsForeign(all)}
