@@ -65,6 +65,7 @@ var _ interface {
 	bridge.PageStore
 	bridge.TicketStore
 	bridge.WriteStore
+	bridge.NoticeStore
 	bridge.WrittenStore
 } = (*Store)(nil)
 

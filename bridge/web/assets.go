@@ -67,6 +67,8 @@ func (h *Handler) loadTemplates() map[string]*template.Template {
 		"ago":        func(t time.Time) string { return ago(h.now(), t) },
 		"in":         func(t time.Time) string { return until(h.now(), t) },
 		"clock":      clock,
+		"targetName": TargetName,
+		"failure":    FailureWords,
 		"count":      count,
 		"asset":      func(name string) string { return h.base() + name + "?" + h.assets[name].tag },
 		"qr":         qrSVG,
