@@ -67,6 +67,8 @@ func (h *Handler) loadTemplates() map[string]*template.Template {
 		"ago":        func(t time.Time) string { return ago(h.now(), t) },
 		"in":         func(t time.Time) string { return until(h.now(), t) },
 		"clock":      clock,
+		"summary":    summary,
+		"change":     func(what string) string { return cmp.Or(changeWords[what], what) },
 		"targetName": TargetName,
 		"failure":    FailureWords,
 		"count":      count,

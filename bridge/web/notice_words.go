@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"outbridge/bridge"
 )
@@ -24,7 +25,10 @@ func NoticeWords(m bridge.NoticeMessage, address string) (title, text string) {
 		} else {
 			began++
 		}
-		lines = append(lines, oneLine(head)+"\n"+body)
+		if len(m.News) > 1 { // else it is in the title
+			body = oneLine(head) + "\n" + body
+		}
+		lines = append(lines, body)
 	}
 	switch n := len(m.News) + m.More; {
 	case n > 1 && began == 0:
@@ -38,7 +42,7 @@ func NoticeWords(m bridge.NoticeMessage, address string) (title, text string) {
 	if m.More > 0 {
 		text += fmt.Sprintf("\n\nAnd %d more.", m.More)
 	}
-	if address != "" {
+	if address != "" && !strings.Contains(text, "://") {
 		text += "\n\n" + strings.TrimSuffix(address, "/") + "/"
 	}
 	return "outbridge: " + oneLine(title), text
@@ -72,12 +76,12 @@ func noticeWords(n bridge.News, address string) (head, body string) {
 		head = "calendar " + calendar + " of " + account + " is out of date"
 		body = "It has never been synced."
 		if !n.At.IsZero() {
-			body = "Its last good sync was at " + day + "."
+			body = "Its last good sync was at " + day + ", and calendar apps are shown what was there then."
 		}
 		if w.Sentence != "" {
 			body += " " + oneLine(w.Sentence)
 		}
-		body += " Calendar apps are shown what was there then.\n" + page
+		body += "\n" + page
 	case bridge.NoticeCredential:
 		head = "the app's " + n.Detail + " expires on " + n.At.Format("2 January 2006")
 		fix := map[string]string{
@@ -130,7 +134,13 @@ func lasted(n bridge.News) string {
 
 // oneLine keeps what others have named from adding lines of their own.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' }), " ")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
 }
 
 // services are what targets of notifications are called.

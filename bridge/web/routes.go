@@ -49,6 +49,7 @@ func (h *Handler) pages() {
 		"GET /accounts/{user}":                        accountPage,
 		"GET /accounts/{user}/state":                  accountState,
 		"GET /accounts/{user}/progress":               accountProgress,
+		"GET /accounts/{user}/history/{calendar}":     historyPage,
 		"POST /accounts/{user}/sync":                  syncNow,
 		"GET /accounts/{user}/remove":                 removeAccountForm,
 		"POST /accounts/{user}/remove":                removeAccount,

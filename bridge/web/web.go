@@ -28,6 +28,7 @@ type Store interface {
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error)
+	History(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.History, error)
 	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
 	bridge.ObjectLister
 	AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error)
