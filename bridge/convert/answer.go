@@ -22,6 +22,9 @@ func (d *differ) invitation() error {
 	if err != nil {
 		return err
 	}
+	if err := d.invitedFiles(); err != nil {
+		return err
+	}
 	if op == OpDecline {
 		step := d.answer(op, c.event, commentOf(c.base, c.want))
 		d.steps = []Step{step}

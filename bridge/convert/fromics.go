@@ -24,6 +24,7 @@ func FromICS(e Edit) (Plan, []Loss, error) {
 	if err != nil {
 		return Plan{}, d.losses, err
 	}
+	plan.Files = e.Files
 	return plan, d.losses, nil
 }
 
@@ -304,7 +305,13 @@ func (d *differ) create() (Plan, error) {
 	}
 	d.master = after(graph.Event{}, f)
 	d.steps = append(d.steps, Step{Op: OpCreate, Fields: f.json(), Mails: mail(MailInvitation, d.recipients(d.master.Attendees))})
+	if err := d.masterFiles(); err != nil {
+		return Plan{}, err
+	}
 	if err := d.occurrences(); err != nil {
+		return Plan{}, err
+	}
+	if err := d.occurrenceFiles(); err != nil {
 		return Plan{}, err
 	}
 	if err := d.allowed(); err != nil {

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -129,11 +130,7 @@ func (d overlayDiff) part(key string, was map[string]*ical.Component, c *ical.Co
 	}
 	has := foreignOf(c, e)
 	part := OverlayPart{Lines: d.merge(old.Lines, had.lines, has.lines), Reminder: d.merge(old.Reminder, had.reminder, has.reminder)}
-	for _, a := range d.series.Attachments { // a file of the event, of which the client has only kept the link
-		part.Lines = slices.DeleteFunc(part.Lines, func(l string) bool {
-			return a.URL != "" && lineName(l) == ical.PropAttach && string(ics.Line(l).Value()) == a.URL
-		})
-	}
+	part.Lines = slices.DeleteFunc(part.Lines, d.series.isOwnLink) // a file of the event, of which the client has only kept the link
 	if !has.reminds {
 		part.Reminder = nil // the alarm that it was of is gone
 	}
@@ -154,8 +151,13 @@ func foreignOf(c *ical.Component, e *graph.Event) (t foreign) {
 			continue
 		}
 		for _, p := range props {
-			if name == ical.PropAttach && isFile(p) {
-				continue
+			if name == ical.PropAttach {
+				if isInline(p) || keyOf(p) != "" {
+					continue
+				}
+				// By this another server knows it.
+				p.Params = maps.Clone(p.Params)
+				delete(p.Params, "MANAGED-ID")
 			}
 			bare.Props[name] = append(bare.Props[name], p)
 		}
@@ -177,12 +179,6 @@ func foreignOf(c *ical.Component, e *graph.Event) (t foreign) {
 		t.reminder = linesOf(bare)
 	}
 	return t
-}
-
-// isFile is whether an ATTACH is a file, in it or kept by a server, rather than a link of the client's own.
-func isFile(p ical.Prop) bool {
-	return strings.EqualFold(p.Params.Get("ENCODING"), "BASE64") || strings.EqualFold(p.Params.Get(ical.ParamValue), "BINARY") ||
-		p.Params.Get("MANAGED-ID") != "" || strings.HasPrefix(strings.ToLower(p.Value), "data:")
 }
 
 // merge is the three-way difference of content lines, by the names of their properties: old is what is kept, had and has what

@@ -89,10 +89,10 @@ var words = map[bridge.Reason]Words{
 	bridge.ReasonSignInRefused: {"Microsoft Graph does not accept the sign-in.", "", ""},
 	bridge.ReasonPolicy:        {"A policy of the organization asks for a new sign-in.", "", ""},
 	bridge.ReasonShared: {"The calendar of %s cannot be read.", "Have it shared with you in Outlook (with the right to see all details)",
-		" so that Calendars.Read.Shared is granted; or take the address out of shared in the configuration"},
+		" so that Calendars.Read.Shared is granted; or take the address out of the Options page of the account, or of shared in the configuration"},
 	bridge.ReasonDenied:         {"Microsoft Graph denies access to a calendar.", "Check that the app has the permission Calendars.Read and that the calendar is shared with you", ""},
 	bridge.ReasonMailboxMissing: {"Microsoft 365 has no usable mailbox for this account.", "Check the address, its licence, and that the mailbox is in Exchange Online", ""},
-	bridge.ReasonNoCalendars:    {"No calendar of this account is left to sync.", "Correct include and exclude in the configuration", ""},
+	bridge.ReasonNoCalendars:    {"No calendar of this account is left to sync.", "Tick at least one on the Options page of the account, or correct include and exclude in the configuration", ""},
 	bridge.ReasonThrottled:      {"Microsoft asks to slow down.", "There is nothing to do: the bridge tries again automatically", ""},
 	bridge.ReasonUnreachable:    {"Microsoft's service cannot be reached.", "Check the network; the bridge tries again automatically", ""},
 	bridge.ReasonUnavailable:    {"Microsoft's service is not available at the moment.", "There is nothing to do: the bridge tries again automatically", ""},
@@ -124,7 +124,10 @@ func WordsFor(f bridge.Fault) Words {
 	case bridge.ReasonWords:
 		w.Fix = map[bridge.Action]string{bridge.ActionAskAndSignIn: askAdministrator, bridge.ActionConfigure: "Check the configuration and the app registration"}[f.Action]
 	}
-	w.Sentence = cmp.Or(w.Sentence, f.Detail, "Something went wrong.")
+	if w.Sentence == "" && !Technical(f.Detail) {
+		w.Sentence = f.Detail
+	}
+	w.Sentence = cmp.Or(w.Sentence, Unknown)
 	if f.Said != "" {
 		w.Sentence += " Microsoft says: \"" + strings.TrimSuffix(f.Said, ".") + ".\""
 	}
@@ -155,9 +158,9 @@ func action(f bridge.Fault) string {
 	return w.Action(f, "sign in again")
 }
 
-// faultText is a fault on one line. The error itself says more than the sentence for all errors of its kind.
+// faultText is a fault on one line.
 func faultText(f bridge.Fault) string {
-	return strings.TrimSpace(cmp.Or(f.Detail, WordsFor(f).Sentence) + " " + action(f))
+	return strings.TrimSpace(faultSentence(f) + " " + action(f))
 }
 
 // often is a whole number of days, hours or minutes in words: "7 days", "day"; "" for any other duration.
