@@ -103,6 +103,7 @@ type accountConfig struct {
 
 	Invitations    string `toml:"invitations"`
 	OnlineMeetings string `toml:"online_meetings"`
+	Attachments    *bool  `toml:"attachments"` // nil: with access = "read-write"
 
 	Include []string `toml:"include"`
 	Exclude []string `toml:"exclude"`

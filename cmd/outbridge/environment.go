@@ -100,6 +100,9 @@ func setFromText(v reflect.Value, text string) error {
 			return errors.New("write true or false")
 		}
 		v.SetBool(on)
+	case reflect.Pointer: // to what need not be set
+		v.Set(reflect.New(v.Type().Elem()))
+		return setFromText(v.Elem(), text)
 	case reflect.Slice: // of texts
 		v.Set(reflect.ValueOf(commaList(text)))
 	case reflect.Interface: // true, false, or a list of texts, as in a file

@@ -15,6 +15,7 @@ import (
 	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
+	"outbridge/caldav"
 )
 
 // program is a configuration at work: its database, its accounts and its app registration, from the file and from the
@@ -237,5 +238,6 @@ func (p *program) rounds() *round.Runner {
 	return &round.Runner{
 		Store: p.store, History: p.conf.history, Horizon: p.conf.horizon, Settings: p.conf.Sync.MailboxSettings, HTML: p.conf.Sync.HTML,
 		Log: p.log, Done: p.metrics.Round,
+		AttachmentURL: func(token, name string) string { return p.conf.PublicURL + caldav.AttachmentPath(token, name) },
 	}
 }
