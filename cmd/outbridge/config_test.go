@@ -29,7 +29,7 @@ func TestExampleIsDefault(t *testing.T) {
 	if err := want.check(); err != nil {
 		t.Fatal(err)
 	}
-	ignore := cmp.Options{cmpopts.IgnoreUnexported(config{}), cmpopts.IgnoreFields(config{}, "Accounts")}
+	ignore := cmp.Options{cmpopts.IgnoreUnexported(config{}, microsoftConfig{}), cmpopts.IgnoreFields(config{}, "Accounts")}
 	if diff := cmp.Diff(want, got, ignore); diff != "" {
 		t.Errorf("the example does not say the defaults (-default +example):\n%s", diff)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"outbridge/bridge"
+	"outbridge/bridge/graph"
 	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
@@ -40,6 +41,7 @@ type program struct {
 
 // newProgram is the program before its database is open: it knows the accounts of the file only.
 func newProgram(c *config, e *env) *program {
+	c.Microsoft.pages = new(pageCredential)
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	return &program{
@@ -155,13 +157,33 @@ func (p *program) adopt(ctx context.Context, store *sqlstore.Store) error {
 			p.registration = r
 		}
 	}
+	if p.registrationOnPages {
+		credential, err := store.Credential(ctx)
+		switch {
+		case errors.Is(err, bridge.ErrWrongKey): // who has to know is told by what needs it
+		case err != nil:
+			return err
+		default:
+			p.conf.Microsoft.pages.Store(&credential)
+		}
+		if cloud := p.registration.Cloud; cloud != "" && !p.conf.given["microsoft.cloud"] {
+			if login, graphURL, ok := graph.Cloud(cloud); ok {
+				p.conf.Microsoft.Cloud, p.conf.loginURL, p.conf.graphURL = cloud, login, graphURL
+			}
+		}
+	}
+	options, err := store.Options(ctx)
+	if err != nil {
+		return err
+	}
+	p.adoptOptions(options)
 	list, err := store.AddedAccounts(ctx)
 	if err != nil {
 		return err
 	}
 	for _, a := range list {
 		if _, err := p.account(a.Name); err != nil {
-			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox})
+			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox, Include: a.Options.Include, Exclude: a.Options.Exclude, Shared: a.Options.Shared})
 		}
 	}
 	return nil
