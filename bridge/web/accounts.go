@@ -66,6 +66,7 @@ type App struct {
 	Expires              time.Time
 	CredentialConfigured bool
 	CloudConfigured      bool
+	Restart              bool // it takes effect with the next start
 	// Consent is the URL where an administrator of the organization grants consent for all of it; "" if there is none.
 	Consent string
 }

@@ -71,7 +71,7 @@ func TestSignInByBrowser(t *testing.T) {
 		t.Helper()
 		got := p.get("/auth/callback?" + query)
 		at := got.Header.Get("Location")
-		if got.StatusCode != 303 || !strings.HasPrefix(at, "/accounts/alice/sign-in?shown=") {
+		if got.StatusCode != 303 || !strings.HasPrefix(at, "/accounts/alice/sign-in?again=") {
 			t.Fatalf("%s: %s to %s", query, got.Status, at)
 		}
 		return p.get(at)

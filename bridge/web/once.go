@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -102,17 +103,21 @@ func (v *visit) showOnce(path string, what once) error {
 	if err != nil {
 		return err
 	}
+	if what.Trouble != nil {
+		return v.redirect(path + "?again=" + ticket)
+	}
 	return v.redirect(path + "?shown=" + ticket)
 }
 
 // shown is what the page shows once; over says that it has shown it and the minute has passed.
 func (v *visit) shown() (what once, over bool) {
-	ticket := v.r.URL.Query().Get("shown")
+	made := v.r.URL.Query().Get("shown")
+	ticket := cmp.Or(made, v.r.URL.Query().Get("again"))
 	if ticket == "" {
 		return what, false
 	}
 	what, ok := v.h.once.get(v.session.ID, ticket, v.h.now())
-	return what, !ok
+	return what, !ok && made != ""
 }
 
 // again sends the browser back to a form, which says what was wrong. Other errors stay what they are.

@@ -26,7 +26,9 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
-	mu sync.Mutex // guards p's accounts, registration and gates, and changes to the list of mailboxes
+	next *bridge.Registration // takes the place of p's at the next start; nil: none does
+
+	mu sync.Mutex // guards next, p's accounts, registration and gates, and changes to the list of mailboxes
 	p  *program
 }
 
@@ -164,7 +166,10 @@ func (a *webAccounts) App(context.Context) (web.App, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.p.registration
-	app := web.App{Registration: r, Configured: !a.p.registrationOnPages, AppOnly: a.p.conf.appOnly(),
+	if a.next != nil {
+		r = *a.next
+	}
+	app := web.App{Registration: r, Restart: a.next != nil, Configured: !a.p.registrationOnPages, AppOnly: a.p.conf.appOnly(),
 		CredentialConfigured: a.p.conf.Microsoft.inFile(), CloudConfigured: a.p.conf.given["microsoft.cloud"]}
 	switch kept := a.p.conf.Microsoft.pages.get(); {
 	case a.p.conf.Microsoft.CertificateFile != "", kept.Certificate != "":
@@ -245,7 +250,8 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration, credent
 		return false, err
 	}
 	a.p.log.Info("app registration set", "client_id", r.ClientID, "tenant", r.Tenant, "cloud", r.Cloud)
-	if restart {
+	if a.next = nil; restart {
+		a.next = &r
 		return true, nil // what runs goes on with the cloud that it began with
 	}
 	a.p.registration = r

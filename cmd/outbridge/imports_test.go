@@ -23,7 +23,7 @@ var imports = map[string][]string{
 	"bridge/web": {"bridge", "bridge/feed", "caldav/ics", "caldav/negotiate"},
 	// A feed is made of stored objects: read, reduced, and written again with the time zones that they name.
 	"bridge/feed": {"bridge", "bridge/convert", "caldav/ics"},
-	"bridge/dav":  {"bridge", "bridge/convert", "bridge/graph", "bridge/write", "caldav"}, // of convert the kinds of refusals, of graph a file's contents
+	"bridge/dav":  {"bridge", "bridge/convert", "bridge/write", "caldav"}, // of convert the kinds of refusals
 	// It plans, carries out and reads back what clients write: the words of all three, and octets to compare.
 	"bridge/write": {"bridge", "bridge/convert", "bridge/graph", "bridge/round", "caldav/ics"},
 	// What nobody can tell of Graph, and the words for what was found out.
