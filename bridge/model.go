@@ -236,7 +236,29 @@ type Object struct {
 	Data     []byte
 	Size     int
 	Deleted  bool
+	Title    string // of the event, when it is staged; a tombstone has that of what was there
 }
+
+// History is what clients were shown change at one time.
+type History struct {
+	At                      time.Time
+	Added, Changed, Removed int
+	Events                  []HistoryEvent // the first HistoryEvents of them
+}
+
+// HistoryEvent is one of the objects of a History.
+type HistoryEvent struct {
+	Object string `json:"object"` // path segment
+	Title  string `json:"title"`
+	What   string `json:"what"` // "added", "changed" or "removed"
+	Gone   bool   `json:"-"`    // it is not there any more
+}
+
+// So much is kept of what has changed: of each calendar the latest times, and of each of these the first events.
+const (
+	HistoryFew    = 100
+	HistoryEvents = 20
+)
 
 // Past is what clients were shown before.
 type Past struct {

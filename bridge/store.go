@@ -127,8 +127,8 @@ type StagingStore interface {
 	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
 	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.
 	Stage(ctx context.Context, id CalendarID, seq int64, list []Derived) error
-	// Publish shows at once all staged objects, or those of the series named, each with a rev of its own. It returns how many
-	// changed and how many of these are tombstones. Nothing staged: nothing is written.
+	// Publish shows at once all staged objects, or those of the series named, each with a rev of its own, and notes it in the
+	// calendar's history. It returns how many changed and how many of these are tombstones. Nothing staged: nothing is written.
 	Publish(ctx context.Context, id CalendarID, at time.Time, series ...graph.EventID) (changed, removed int, err error)
 }
 
@@ -140,6 +140,8 @@ type StatusStore interface {
 	Losses(ctx context.Context, id CalendarID, limit int) ([]convert.Loss, error)
 	// EventLosses lists them with the events that they are of, by time.
 	EventLosses(ctx context.Context, id CalendarID, limit int) ([]EventLoss, error)
+	// History lists up to limit changes of a calendar, the latest first.
+	History(ctx context.Context, id CalendarID, limit int) ([]History, error)
 	// FindSeries lists up to limit series of an account ("": of all) that have a row whose id, iCalUId or subject is
 	// text, or holds it in its subject.
 	FindSeries(ctx context.Context, account, text string, limit int) ([]Found, error)

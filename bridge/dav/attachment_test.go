@@ -455,6 +455,37 @@ func TestFilesMove(t *testing.T) {
 	}
 }
 
+// What would get lost on the way keeps an event where it is.
+func TestPicturesStay(t *testing.T) {
+	w := withFiles(t)
+	w.Box.AddCalendar("Second", "")
+	id := w.Box.Calendar().Create(graphsim.Event{Subject: "A", Start: roundtest.At(1, 9, 0), End: roundtest.At(1, 10, 0), Body: "<p>See</p>"})
+	w.Must(w.Box.Calendar().AttachPicture(id, "image001.png", "image001", []byte("PNG")))
+	w.Round()
+	name := w.names()[0]
+	if len(w.links(name)) != 0 {
+		t.Errorf("%q", w.links(name))
+	}
+	rec := w.must(http.StatusForbidden, "MOVE", calendarPath+name, "", "Destination", "https://calendar.example/dav/calendars/alice/second/b.ics")
+	if !strings.Contains(rec.Body.String(), "pictures") || len(w.Box.Calendar().Events()) != 1 {
+		t.Errorf("%s", rec.Body)
+	}
+	w.quiet()
+}
+
+// Where Outlook does not know an occurrence by its date, it is found by what it lists.
+func TestFileOfUnnamedOccurrence(t *testing.T) {
+	w := withFiles(t, func(s *graphsim.Server) { s.Writing.NoOccurrenceIDs = true })
+	w.Round()
+	w.must(http.StatusCreated, "PUT", calendarPath+"a.ics", appointment("a", "A", 1, 9, "RRULE:FREQ=DAILY;COUNT=5"), "If-None-Match", "*")
+	at := roundtest.At(3, 9, 0).Format("20060102T150405Z")
+	w.must(http.StatusCreated, "POST", calendarPath+"a.ics?action=attachment-add&rid="+at, "only then", "Content-Disposition", `attachment;filename="then.txt"`)
+	if links := w.links("a.ics"); len(links) != 1 || w.file(links[0]) != "only then" {
+		t.Errorf("%q", links)
+	}
+	w.quiet()
+}
+
 // Links to anything else are the client's own and stay, without what another server knows a file by.
 func TestForeignLinks(t *testing.T) {
 	w := withFiles(t)

@@ -108,12 +108,7 @@ func (r *Runner) listEvery() time.Duration {
 }
 
 // Progress tells how far one calendar's round has come.
-type Progress struct {
-	Account, Calendar string
-	Phase             string // "download", "read series", "convert"
-	Pages, Events     int    // so far in this round
-	Done, Total       int    // of the phase; Total 0 where it is not known
-}
+type Progress = bridge.Progress
 
 // Round brings all calendars of one mailbox up to date. The report is filled in as far as the round came; the
 // error joins those of its calendars. Rounds of one calendar run one after another.
@@ -198,7 +193,7 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *calendarRound {
 	one := &calendarRound{
 		counts: r.Store.Counts, progress: r.Store, written: r.Store, memory: r.memory.account(m.Name).calendar(c),
-		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID},
+		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID, First: c.Good.IsZero()},
 		options: options{checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
 			count: r.Count, published: r.Published},
 	}
@@ -208,7 +203,7 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 	tell := func(phase string, done, total int) {
 		if r.Progress != nil {
 			r.Progress(Progress{Account: m.Name, Calendar: c.DisplayName, Phase: phase, Pages: one.report.Pages, Events: one.report.Items,
-				Done: done, Total: total})
+				Done: done, Total: total, First: c.Good.IsZero()})
 		}
 	}
 	one.deriver = r.Deriver(ctx, m, c, all, s)

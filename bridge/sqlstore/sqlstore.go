@@ -66,6 +66,7 @@ var _ interface {
 	bridge.PageStore
 	bridge.TicketStore
 	bridge.WriteStore
+	bridge.NoticeStore
 	bridge.WrittenStore
 	bridge.LearnedStore
 } = (*Store)(nil)

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 
 	"outbridge/bridge"
 )
@@ -30,10 +31,12 @@ type page struct {
 	Notice  string
 	Trouble *Problem
 	Script  bool
+	Again   bool // without scripts, it is loaded again every few seconds
 	Data    any
 
 	Version  string
 	SignedIn bool
+	Fresh    *freshness // of the account's calendars; nil: the page says nothing of it, or says it itself
 }
 
 // visit is one request of a page.
@@ -43,6 +46,7 @@ type visit struct {
 	r       *http.Request
 	session bridge.Session
 	status  int    // of the response; 0: 200
+	turn    func() // gives back the turn that it has as a page that is being made, once
 	back    string // where the Back button of an error page leads; "": the front page
 }
 
@@ -77,7 +81,8 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 				unavailable(w, "Too much is asked for at once.")
 				return
 			}
-			defer back()
+			v.turn = sync.OnceFunc(back)
+			defer v.turn()
 			err = v.readSession()
 		}
 		if err == nil {
@@ -176,6 +181,13 @@ func (v *visit) render(name string, p page) error {
 	if p.Notice == "" {
 		p.Notice = notices[v.r.URL.Query().Get("done")]
 	}
+	if p.Account != nil && p.Tab != "" && p.Tab != "overview" {
+		f, err := v.h.freshness(v.r.Context(), *p.Account, v.r.PathValue("calendar"))
+		if err != nil {
+			return err
+		}
+		p.Fresh = &f
+	}
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, "layout", p); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
@@ -230,6 +242,9 @@ var notices = map[string]string{
 	"password":  "Password changed. Other browsers have been signed out.",
 	"session":   "That browser has been signed out.",
 	"revoked":   "App password revoked. Devices that used it can no longer connect.",
+	"target":    "Saved. Try it out: send a test message.",
+	"untarget":  "Removed. Nothing is sent there any more.",
+	"tried":     "The test message was sent. Did it arrive?",
 	"feed":      "Feed changed. Its address is still the same.",
 	"policy":    "Saved.",
 	"options":   "Saved. It is in use from now on.",

@@ -28,17 +28,20 @@ func (h *Handler) pages() {
 		h.mux.HandleFunc(pattern, h.anybody(serve))
 	}
 	for pattern, serve := range map[string]func(*visit) error{
-		"POST /sign-out":               signOut,
-		"GET /settings":                settings,
-		"POST /settings/password":      changePassword,
-		"POST /settings/sign-out":      signOutEverywhere,
-		"POST /settings/sessions/{id}": endSession,
-		"GET /settings/sync":           syncOptions,
-		"POST /settings/sync":          setSync,
-		"GET /app":                     appForm,
-		"POST /app":                    setApp,
-		"GET /new-account":             newAccountForm,
-		"POST /new-account":            addAccount,
+		"POST /sign-out":                    signOut,
+		"GET /settings":                     settings,
+		"POST /settings/password":           changePassword,
+		"POST /settings/sign-out":           signOutEverywhere,
+		"POST /settings/sessions/{id}":      endSession,
+		"POST /settings/notify":             addTarget,
+		"POST /settings/notify/{id}/test":   testTarget,
+		"POST /settings/notify/{id}/remove": removeTarget,
+		"GET /app":                          appForm,
+		"POST /app":                         setApp,
+		"GET /new-account":                  newAccountForm,
+		"POST /new-account":                 addAccount,
+		"GET /settings/sync":                syncOptions,
+		"POST /settings/sync":               setSync,
 
 		"GET /accounts/{user}/sign-in/browser": signInBrowser,
 	} {
@@ -47,6 +50,8 @@ func (h *Handler) pages() {
 	for pattern, serve := range map[string]func(*visit, Account) error{
 		"GET /accounts/{user}":                        accountPage,
 		"GET /accounts/{user}/state":                  accountState,
+		"GET /accounts/{user}/progress":               accountProgress,
+		"GET /accounts/{user}/history/{calendar}":     historyPage,
 		"POST /accounts/{user}/sync":                  syncNow,
 		"GET /accounts/{user}/remove":                 removeAccountForm,
 		"POST /accounts/{user}/remove":                removeAccount,

@@ -29,6 +29,7 @@ type Store interface {
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error)
+	History(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.History, error)
 	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
 	WriteHold(ctx context.Context, id bridge.AccountID) (bridge.WriteHold, error)
 	SetWriteHold(ctx context.Context, id bridge.AccountID, h bridge.WriteHold) error
@@ -71,6 +72,13 @@ type Handler struct {
 	// Disk is the room for the database. nil: it is not checked.
 	Disk func() (Disk, error)
 
+	// Notices are the notifications about trouble. nil: the pages have none.
+	Notices Notices
+	// StaleAfter is the age from which on a calendar is shown as out of date. 0: none is.
+	StaleAfter time.Duration
+	// Live is what rounds are at. nil: nobody watches.
+	Live *Live
+
 	mux         *http.ServeMux
 	templates   map[string]*template.Template
 	assets      map[string]asset
@@ -80,6 +88,7 @@ type Handler struct {
 	once        oncePages
 	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
 	making      chan struct{} // one for each page that is being made
+	watching    chan struct{} // one for each page that is kept up to date
 	readers     readers
 }
 
@@ -87,6 +96,7 @@ type Handler struct {
 func (h *Handler) Handler() http.Handler {
 	h.mux = http.NewServeMux()
 	h.making = make(chan struct{}, maxPages)
+	h.watching = make(chan struct{}, maxWatching)
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {
 		h.deliveries = make(chan struct{}, maxDeliveries)

@@ -175,9 +175,11 @@ func (s *Scheduler) worker(account string) *worker {
 	return s.workers[account]
 }
 
-// Nudge starts a round of the account now instead of at its next time. It never blocks.
+// Nudge starts a round of the account now instead of at its next time, also where only a person can help it: somebody asks for it,
+// who may have done so. It never blocks.
 func (s *Scheduler) Nudge(account string) {
 	if w := s.worker(account); w != nil {
+		w.asked.Store(true)
 		w.nudge()
 	}
 }

@@ -46,6 +46,7 @@ type config struct {
 	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
 	Sync      syncConfig      `toml:"sync"`
+	Notify    notifyConfig    `toml:"notify"`
 	Accounts  []accountConfig `toml:"account"`
 
 	// Parsed from the texts above by check.
@@ -53,6 +54,8 @@ type config struct {
 	interval         time.Duration
 	audit            time.Duration // 0: never
 	notifiedInterval time.Duration
+	staleAfter       time.Duration // 0: never
+	notifyURLs       []string      // of the file, as they are kept; those of urls_file are read by notifyTargets
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
@@ -96,6 +99,12 @@ type syncConfig struct {
 	HTML            bool `toml:"html"`
 }
 
+type notifyConfig struct {
+	URLs       []string `toml:"urls"`
+	URLsFile   string   `toml:"urls_file"`
+	StaleAfter string   `toml:"stale_after"`
+}
+
 type accountConfig struct {
 	Name    string `toml:"name"`
 	Mailbox string `toml:"mailbox"`
@@ -116,6 +125,7 @@ func defaultConfig() config {
 		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, TLS: tlsConfig{Domains: []string{}},
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
+		Notify:    notifyConfig{URLs: []string{}, StaleAfter: "6h"},
 	}
 }
 
@@ -169,13 +179,13 @@ func (c *config) complete(dir string) (err error) {
 	}
 	c.absolutePlaces(dir)
 	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
-		&c.MetricsTokenFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
+		&c.MetricsTokenFile, &c.Notify.URLsFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
 		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
 			*path = filepath.Join(dir, *path)
 		}
 	}
 	for _, path := range []*string{&c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
-		&c.MetricsTokenFile, &c.TLS.KeyFile} {
+		&c.MetricsTokenFile, &c.Notify.URLsFile, &c.TLS.KeyFile} {
 		*path = handedOver(*path)
 	}
 	return nil
@@ -334,6 +344,9 @@ func (c *config) check() (err error) {
 		return err
 	}
 	if err := c.checkSync(); err != nil {
+		return err
+	}
+	if err := c.checkNotify(); err != nil {
 		return err
 	}
 	return c.checkAccounts()

@@ -21,6 +21,40 @@ if (zone && !zone.value && here && !new URLSearchParams(location.search).has("zo
 	to.searchParams.set("zone", here);
 	location.replace(to);
 }
+// What is in progress is shown as it comes; when its state changes, the page is loaded again.
+const live = document.querySelector("[data-live]");
+if (live) {
+	const lines = live.querySelector("[data-lines]");
+	const again = () => location.replace(location.pathname);
+	const source = new EventSource(live.dataset.live);
+	source.onmessage = (event) => {
+		const now = JSON.parse(event.data);
+		if (now.state !== live.dataset.while) {
+			source.close();
+			return again();
+		}
+		lines.replaceChildren(...now.lines.map((line) => {
+			const item = document.createElement("li");
+			const name = document.createElement("strong");
+			const text = document.createElement("span");
+			name.textContent = line.calendar;
+			text.textContent = line.text;
+			item.append(name, " ", text);
+			if (line.total > 0) {
+				const bar = document.createElement("progress");
+				bar.max = line.total;
+				bar.value = line.done;
+				bar.setAttribute("aria-label", line.calendar);
+				item.append(" ", bar);
+			}
+			return item;
+		}));
+	};
+	// It connects again by itself, unless the answer was a refusal.
+	source.onerror = () => {
+		if (source.readyState === EventSource.CLOSED) setTimeout(again, 5000);
+	};
+}
 // Poll what is in progress until it changes, then reload the page.
 const waiting = document.querySelector("[data-poll]");
 if (waiting) {
