@@ -26,6 +26,12 @@ func (r *calendarRound) auditIfDue(ctx context.Context) error {
 	if err == nil {
 		now := r.now()
 		r.report.Differences = found
+		// No list tells that something was attached to an event beside what there is: it is asked for as often as the rest is compared.
+		if r.deriver.serves() {
+			if err := r.deriver.store.AskAttached(ctx, r.cal.ID); err != nil {
+				return err
+			}
+		}
 		return r.progress.SetAudit(ctx, r.cal.ID,
 			bridge.Audit{Due: now.Add(max(r.options.auditEvery, time.Hour)), At: now, Found: found, Again: again})
 	}

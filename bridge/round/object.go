@@ -55,6 +55,7 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark, k keptOf) (one draft
 		return one, err
 	}
 	k.into(&s)
+	one.Unattached = d.attach(&s, k.attached)
 	past := func(uid string) (bridge.Past, error) {
 		return d.store.Past(ctx, d.cal.ID, m.Series, uid, ownUID(uid, m.Series))
 	}

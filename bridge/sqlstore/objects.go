@@ -123,6 +123,13 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 			if err != nil {
 				return err
 			}
+			if d.Unattached {
+				_, err := t.exec(ctx, `INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, '', 0)
+					ON CONFLICT DO UPDATE SET state = ''`, id, d.Series, d.Series)
+				if err != nil {
+					return err
+				}
+			}
 			for _, o := range []*bridge.Object{d.Left, d.Object} {
 				if o == nil {
 					continue

@@ -49,7 +49,7 @@ func front(v *visit) error {
 				return err
 			}
 		}
-		return v.render("front", page{Title: "Outlook calendars in any calendar app", Data: map[string]bool{"Pages": v.h.Accounts != nil, "Unset": unset}})
+		return v.render("front", page{Title: "Outlook calendars in any calendar app", Script: true, Data: map[string]bool{"Pages": v.h.Accounts != nil, "Unset": unset}})
 	}
 	list, err := v.h.Accounts.List(v.r.Context())
 	if err != nil {

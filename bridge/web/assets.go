@@ -62,6 +62,8 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 // loadTemplates parses each page together with the layout and the templates that pages share.
 func (h *Handler) loadTemplates() map[string]*template.Template {
 	base := template.Must(template.New("").Funcs(template.FuncMap{
+		"programOf":  programOf,
+		"usedAgo":    func(t time.Time) string { return usedAgo(h.now(), t) },
 		"writeState": writeState,
 		"operation":  func(name string) string { return cmp.Or(operations[name], name) },
 		"ago":        func(t time.Time) string { return ago(h.now(), t) },

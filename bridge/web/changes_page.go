@@ -14,10 +14,14 @@ func changes(v *visit, a Account) error { return v.changesPage(a, nil) }
 
 func (v *visit) changesPage(a Account, trouble *Problem) error {
 	var list []bridge.Intent
+	var hold bridge.WriteHold
 	names := map[bridge.CalendarID]string{}
 	row, err := v.h.Store.Account(v.r.Context(), a.Name)
 	if err == nil {
 		list, err = v.h.Store.Intents(v.r.Context(), row.ID, maxWrites)
+	}
+	if err == nil {
+		hold, err = v.h.Store.WriteHold(v.r.Context(), row.ID)
 	}
 	if err == nil {
 		var cals []bridge.Calendar
@@ -30,7 +34,19 @@ func (v *visit) changesPage(a Account, trouble *Problem) error {
 		return err
 	}
 	return v.render("changes", page{Title: a.Name, Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
-		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names}})
+		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names, "Hold": hold}})
+}
+
+// resumeWrites lets changes go on that were paused.
+func resumeWrites(v *visit, a Account) error {
+	row, err := v.h.Store.Account(v.r.Context(), a.Name)
+	if err == nil {
+		err = v.h.Store.SetWriteHold(v.r.Context(), row.ID, bridge.WriteHold{Confirmed: v.h.now()})
+	}
+	if err != nil {
+		return err
+	}
+	return v.redirect(accountPath(a.Name) + "/changes?done=resumed")
 }
 
 // policyChoice is a policy as the form has it: what may be mailed, or "read".

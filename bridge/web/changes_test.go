@@ -61,7 +61,19 @@ func TestChangesPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := d.store.SetWriteHold(t.Context(), row.ID, bridge.WriteHold{Since: d.now()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.get("/accounts/bob/changes"); !strings.Contains(got.body, "Changes are paused since") {
+		t.Error("the page does not say that changes are paused")
+	}
+	if got := p.post("/accounts/bob/changes/resume"); got.StatusCode != 303 {
+		t.Errorf("resume: %s", got.Status)
+	}
 	got := p.get("/accounts/bob/changes")
+	if strings.Contains(got.body, "Changes are paused since") {
+		t.Error("changes are still paused")
+	}
 	for _, want := range []string{"Lunch &lt;b&gt;", "Outlook has no such rule.", "refused", "saved", "phone", "DAVx5/4"} {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("the page does not say %q", want)

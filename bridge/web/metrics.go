@@ -47,6 +47,10 @@ type Metrics struct {
 	objects      *prometheus.GaugeVec
 	losses       *prometheus.GaugeVec
 
+	writes     *prometheus.CounterVec // account, operation, state
+	writeMails *prometheus.CounterVec // account
+	writesWait *prometheus.GaugeVec
+
 	credential  *prometheus.GaugeVec // kind
 	httpSeconds *prometheus.HistogramVec
 	renders     prometheus.Histogram
@@ -91,6 +95,9 @@ func NewMetrics(version string) *Metrics {
 	m.removed = counter("removed_objects_total", "Objects that were removed for clients.", "account", "calendar")
 	m.objects = gauge("calendar_objects", "Objects that clients see.", "account", "calendar")
 	m.losses = gauge("calendar_losses", "Differences to Outlook: what could not be carried over to iCalendar.", "account", "calendar")
+	m.writes = counter("writes_total", "Changes by calendar programs that have ended, by operation (put, delete, move) and state: done, refused, failed, or unknown where it may have been done.", "account", "operation", "state")
+	m.writeMails = counter("write_mails_total", "Recipients that changes by calendar programs have made Outlook mail to.", "account")
+	m.writesWait = gauge("writes_waiting", "Changes by calendar programs that are not finished in Outlook.", "account")
 	m.credential = gauge("credential_expiry_timestamp_seconds", "When the app's own credential expires, if known.", "kind")
 	m.httpSeconds = histogram("http_request_seconds", "Time to answer requests, by part (dav, feed, page, webhook, health, metrics), method and status.", prometheus.ExponentialBuckets(0.001, 4, 8), "part", "method", "status")
 	m.push = counter("push_messages_total", "WebDAV-Push messages, by result.", "result")
@@ -161,6 +168,22 @@ func (m *Metrics) Pushed(result string) {
 func (m *Metrics) CredentialExpires(kind string, at time.Time) {
 	if m != nil {
 		m.credential.WithLabelValues(kind).Set(float64(at.Unix()))
+	}
+}
+
+// Wrote counts a client's write, once it has ended.
+func (m *Metrics) Wrote(i bridge.Intent) {
+	if m == nil || i.State == bridge.IntentOpen {
+		return
+	}
+	m.writes.WithLabelValues(i.User, i.Operation, i.State).Inc()
+	m.writeMails.WithLabelValues(i.User).Add(float64(i.Mails))
+}
+
+// WritesWait sets how many of an account's writes have not ended.
+func (m *Metrics) WritesWait(account string, n int) {
+	if m != nil {
+		m.writesWait.WithLabelValues(account).Set(float64(n))
 	}
 }
 
@@ -245,7 +268,7 @@ func (m *Metrics) Forget(account string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.known, account)
-	for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.incomplete, m.objects, m.losses} {
+	for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.incomplete, m.objects, m.losses, m.writesWait} {
 		v.DeletePartialMatch(prometheus.Labels{"account": account})
 	}
 }

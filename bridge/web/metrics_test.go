@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round/roundtest"
@@ -191,6 +192,12 @@ func TestDashboard(t *testing.T) {
 	m.Rendered(time.Second)
 	m.Pushed("sent")
 	m.CredentialExpires("secret", roundtest.Start)
+	m.Wrote(bridge.Intent{User: "alice", Operation: bridge.IntentPut, State: bridge.IntentDone, Mails: 2})
+	m.Wrote(bridge.Intent{User: "alice", Operation: bridge.IntentPut, State: bridge.IntentOpen})
+	m.WritesWait("alice", 1)
+	if got := scrape(t, m); got[`outbridge_writes_total{account="alice",operation="put",state="done"}`] != "1" || got[`outbridge_write_mails_total{account="alice"}`] != "2" {
+		t.Error("a write is not counted once, with its mails")
+	}
 	labels := map[string]map[string]bool{} // metric → its labels
 	name := regexp.MustCompile(`^[a-z_]+`)
 	label := regexp.MustCompile(`([a-z_]+)="`)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -94,7 +95,7 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 		if p, ok := problemOf(err); ok {
 			v.fail(http.StatusBadRequest, p)
 		} else if errors.Is(err, bridge.ErrNotFound) {
-			v.fail(http.StatusNotFound, &Problem{"There is no such page.", "What it showed may have been removed."})
+			v.fail(http.StatusNotFound, &Problem{"Nothing is at this address.", "What it showed may have been removed, or the address is not complete."})
 		} else if errors.As(err, &tooLarge) {
 			v.fail(http.StatusRequestEntityTooLarge, &Problem{"The form is too large.", ""})
 		} else {
@@ -125,6 +126,9 @@ func readForm(r *http.Request) error {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if err == nil {
 		err = r.ParseForm()
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && kind == "multipart/form-data" {
+		err = r.ParseMultipartForm(maxForm) // all of which is in memory
 	}
 	if err == nil {
 		return nil
@@ -199,9 +203,24 @@ func (v *visit) render(name string, p page) error {
 // fail answers with a page that says what went wrong.
 func (v *visit) fail(status int, p *Problem) {
 	v.status = status
-	if err := v.render("problem", page{Title: "That did not work", Trouble: p, Data: cmp.Or(v.back, "/")}); err != nil {
+	title := "That did not work"
+	if status == http.StatusNotFound {
+		title = "There is no such page"
+	}
+	if err := v.render("problem", page{Title: title, Trouble: p, Data: cmp.Or(v.back, "/")}); err != nil {
 		v.trouble(err)
 	}
+}
+
+// question asks before something is done that cannot be undone.
+type question struct {
+	Title, Text, Button string
+	Path                string // of the form that does it
+	Back                string
+}
+
+func (v *visit) confirm(a Account, q question) error {
+	return v.render("confirm", page{Title: q.Title, Account: &a, Data: q})
 }
 
 // redirect sends the browser to another page, by its path without the base, or to a whole address.
@@ -228,5 +247,9 @@ var notices = map[string]string{
 	"tried":     "The test message was sent. Did it arrive?",
 	"feed":      "Feed changed. Its address is still the same.",
 	"policy":    "Saved.",
+	"options":   "Saved. It is in use from now on.",
+	"restart":   "Saved. Restart the bridge for all of it to take effect.",
+	"shared":    "Saved. Sign in again on the Overview page, so that the bridge may read other people's calendars.",
+	"resumed":   "Changes go on.",
 	"unfed":     "Feed removed. Its address no longer works.",
 }

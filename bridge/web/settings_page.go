@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
@@ -71,7 +70,10 @@ func changePassword(v *visit) error {
 	if err == nil {
 		err = v.beginSession()
 	}
-	return errors.Join(err, v.redirect("/settings?done=password"))
+	if err != nil {
+		return err
+	}
+	return v.redirect("/settings?done=password")
 }
 
 func endSession(v *visit) error {

@@ -152,6 +152,22 @@ func (s *Scheduler) start(m Mailbox, delay time.Duration) {
 	})
 }
 
+// SetInterval changes the time between rounds while Run runs. Every account begins a round with it.
+func (s *Scheduler) SetInterval(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Interval = d
+	for _, w := range s.workers {
+		w.nudge()
+	}
+}
+
+func (s *Scheduler) interval() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Interval
+}
+
 // worker is that of an account; nil where it has none.
 func (s *Scheduler) worker(account string) *worker {
 	s.mu.Lock()

@@ -51,7 +51,7 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 		// After a notification one more round follows soon: the delta may lag behind what was notified.
-		wait := cmp.Or(max(w.s.Interval, 0), time.Minute)
+		wait := cmp.Or(max(w.s.interval(), 0), time.Minute)
 		if w.reliesOnNotifications() && !nudged && !w.failed {
 			wait = max(wait, cmp.Or(w.s.SafetyNet, 15*time.Minute))
 		}

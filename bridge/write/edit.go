@@ -42,6 +42,9 @@ func (w *Writer) edit(ctx context.Context, r Request, operation string) (Result,
 	if e.account, err = w.Store.Account(ctx, r.Account); err != nil {
 		return Result{}, err
 	}
+	if err := e.takeFiles(); err != nil {
+		return Result{}, e.refused(ctx, err)
+	}
 	wait, cancel := context.WithTimeout(ctx, w.budget())
 	defer cancel()
 	result, err := e.do(wait)
@@ -53,6 +56,23 @@ func (w *Writer) edit(ctx context.Context, r Request, operation string) (Result,
 		err = &Busy{After: time.Minute, Sentence: "This cannot be done at the moment; nothing was changed."}
 	}
 	return result, e.refused(ctx, err)
+}
+
+// takeFiles takes the files out of what the client has sent, which is then small.
+func (e *edit) takeFiles() error {
+	if e.r.New == nil || e.r.files != nil || e.r.base != nil {
+		return nil
+	}
+	var err error
+	if e.r.files, err = convert.TakeFiles(e.r.New); err != nil || len(e.r.files) == 0 {
+		return err
+	}
+	var b bytes.Buffer
+	if err := ics.Encode(&b, e.r.New); err != nil {
+		return err
+	}
+	e.r.Octets = b.Bytes()
+	return nil
 }
 
 // own are the addresses of the mailbox that the request's calendar is of.
@@ -159,9 +179,11 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 		return Result{}, nil, ErrNotFound
 	}
 	base, err := e.w.base(ctx, e.r.Match, t, e.own())
-	if errors.Is(err, ErrPrecondition) && e.r.New != nil && t.exists && earlier.State == bridge.IntentDone && earlier.Series == t.object.Series {
-		// It has been carried out, and the answer was lost or came too late (RFC 9110 §13.1.1). Thunderbird would ask again for ever.
-		return Result{Object: t.object}, nil, nil
+	if e.isReplay(earlier, t, base, err) {
+		last, lastErr := e.isLast(ctx, earlier)
+		if lastErr != nil || last || slices.Contains(e.r.Match.IfNoneMatch, "*") {
+			return Result{Object: t.object}, nil, lastErr
+		}
 	}
 	if err != nil {
 		return Result{}, nil, err
@@ -170,7 +192,10 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	if err != nil {
 		return Result{}, nil, err
 	}
-	job := &job{w: e.w, m: e.m, account: e.account, cal: c, want: e.r.New, silent: e.r.Silent, client: e.r.Client}
+	job := &job{w: e.w, m: e.m, account: e.account, cal: c, want: e.r.New, silent: e.r.Silent, client: e.r.Client, files: e.r.files, named: e.r.base != nil}
+	if e.r.base != nil {
+		base = e.r.base
+	}
 	if base != nil {
 		if job.base, err = ics.Decode(base); err != nil {
 			return Result{}, nil, err
@@ -187,7 +212,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	if err := e.fits(ctx, t, job); err != nil {
 		return Result{}, nil, err
 	}
-	plan, err := job.plan()
+	plan, err := job.plan(ctx)
 	if err != nil {
 		return Result{}, nil, err
 	}
@@ -211,6 +236,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 		}
 	}
 	job.intent = e.intent(t, job, plan, base)
+	job.intent.Files = filesOf(plan, e.r.files)
 	job.created = !t.exists
 	if job.intent, err = e.w.Store.AddIntent(ctx, job.intent); errors.Is(err, bridge.ErrExists) {
 		open := job.intent
@@ -218,9 +244,33 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	} else if err != nil {
 		return Result{}, nil, err
 	}
+	job.intent.Files = nil
 	handedOver, e.kept = true, true
 	result, err = e.w.begin(ctx, job.run, release)
 	return result, nil, err
+}
+
+// isReplay reports whether the request has been carried out already, and its answer was lost or came too late (RFC 9110 §13.1.1):
+// Thunderbird would ask again for ever. Held against what there is now, the same octets would take back what Outlook has made of them.
+// Who has seen that, and sends them again, means it.
+func (e *edit) isReplay(earlier bridge.Intent, t target, base []byte, err error) bool {
+	if e.r.New == nil || !t.exists || earlier.State != bridge.IntentDone || earlier.Series != t.object.Series || err != nil && !errors.Is(err, ErrPrecondition) {
+		return false
+	}
+	hasSeen := base != nil && bytes.Equal(base, t.object.Data) && t.object.Modified.After(earlier.Changed)
+	return !hasSeen
+}
+
+// isLast reports whether no client has written to the series since.
+func (e *edit) isLast(ctx context.Context, earlier bridge.Intent) (bool, error) {
+	const latest = 100
+	list, err := e.w.Store.Intents(ctx, e.account.ID, latest)
+	for _, i := range list {
+		if i.Calendar == earlier.Calendar && i.Series == earlier.Series && i.State != bridge.IntentRefused {
+			return i.ID == earlier.ID, err
+		}
+	}
+	return false, err
 }
 
 // fits refuses what must not have the name or the UID that it has, and fits the request to an event that came by mail.

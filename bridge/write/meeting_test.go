@@ -46,7 +46,7 @@ func TestMeeting(t *testing.T) {
 	w := newWorld(t)
 	w.Round()
 	meeting := event("m", "Plan", 1, 10, "ORGANIZER:mailto:"+alice, attendee(bob, ";PARTSTAT=NEEDS-ACTION;RSVP=TRUE"), attendee(alice, ";PARTSTAT=ACCEPTED"))
-	o := w.mustPut("m.ics", meeting, create)
+	w.mustPut("m.ics", meeting, create)
 	w.mailed("invitation " + bob)
 	if i := w.intents()[0]; i.Mails != 1 || i.State != bridge.IntentDone {
 		t.Errorf("intent %+v", i)
@@ -55,19 +55,17 @@ func TestMeeting(t *testing.T) {
 	w.mailed()
 
 	t.Log("somebody is added")
-	o, err := w.Store.Object(w.Ctx, 1, "m.ics")
-	w.Must(err)
+	o := w.current("m.ics")
 	o = w.mustPut("m.ics", replace(o, "SUMMARY:Plan", "SUMMARY:Plan\r\n"+attendee(carol, ";PARTSTAT=NEEDS-ACTION")), ifMatch(o))
 	w.mailed("invitation " + carol)
 
 	t.Log("it moves")
-	o = w.mustPut("m.ics", replace(o, "T100000Z", "T140000Z", "T110000Z", "T150000Z"), ifMatch(o))
+	w.mustPut("m.ics", replace(o, "T100000Z", "T140000Z", "T110000Z", "T150000Z"), ifMatch(o))
 	w.mailed("update " + bob + "," + carol)
 	w.quiet()
 
 	t.Log("an alarm of one's own")
-	o, err = w.Store.Object(w.Ctx, 1, "m.ics")
-	w.Must(err)
+	o = w.current("m.ics")
 	o = w.mustPut("m.ics", replace(o, "END:VEVENT", "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER:-PT10M\r\nEND:VALARM\r\nEND:VEVENT"), ifMatch(o))
 	w.mailed()
 

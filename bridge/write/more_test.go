@@ -393,6 +393,32 @@ func TestMoveKilled(t *testing.T) {
 	}
 }
 
+// TestReplay sends the same octets again, without a condition.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Round()
+	w.mustPut("s.ics", daily("s", override("s", "Other", "20261127T090000Z", "20261127T090000Z", "20261127T100000Z")), create)
+	o := w.current("s.ics")
+	text := strings.Replace(string(o.Data), "SUMMARY:Standup", "LOCATION:Here\r\nSUMMARY:Standup", 1)
+	w.mustPut("s.ics", text, write.Match{})
+	w.Sim.ResetRequests()
+	w.mustPut("s.ics", text, write.Match{})
+	if n := w.writes(); n != 0 {
+		t.Errorf("%d writes", n)
+	}
+	w.quiet()
+	// They are no replay once there was something else.
+	one, other := event("a", "One", 1, 15), event("a", "Other", 1, 15)
+	for _, text := range []string{one, other, one, other} {
+		w.mustPut("a.ics", text, write.Match{})
+		if word := between1(text, "SUMMARY:", "\r\n"); !strings.Contains(string(w.current("a.ics").Data), "SUMMARY:"+word) {
+			t.Errorf("it is not %s", word)
+		}
+	}
+	w.withoutViolations()
+}
+
 // TestUndo deletes an event and puts it back, as programs do.
 func TestUndo(t *testing.T) {
 	t.Parallel()

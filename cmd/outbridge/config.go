@@ -64,8 +64,9 @@ type config struct {
 	safe             []netip.Prefix
 	feedOrigins      []string
 
-	fromVariables    bool     // the environment has keys
-	unknownVariables []string // of the environment
+	given            map[string]bool // keys that the file or the environment has
+	fromVariables    bool            // the environment has keys
+	unknownVariables []string        // of the environment
 
 	certificate *fileCert // that is served, if it is one in files; set by secure
 }
@@ -81,6 +82,8 @@ type microsoftConfig struct {
 	ClientSecretExpires string `toml:"client_secret_expires"`
 	CertificateFile     string `toml:"certificate_file"`
 	CertificateKeyFile  string `toml:"certificate_key_file"`
+
+	pages *pageCredential // nil: nothing is taken from the pages
 }
 
 type syncConfig struct {
@@ -109,6 +112,7 @@ type accountConfig struct {
 
 	Invitations    string `toml:"invitations"`
 	OnlineMeetings string `toml:"online_meetings"`
+	Attachments    *bool  `toml:"attachments"` // nil: with access = "read-write"
 
 	Include []string `toml:"include"`
 	Exclude []string `toml:"exclude"`
@@ -158,6 +162,7 @@ func (f configFlag) load() (*config, error) {
 	if err := decodeConfig(b, &c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
+	c.given = givenKeys(b)
 	if err := c.complete(filepath.Dir(f.Config)); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
@@ -384,7 +389,7 @@ func (c *config) checkSync() (err error) {
 	if c.notifiedInterval, err = time.ParseDuration(c.Sync.NotifiedInterval); err != nil || c.notifiedInterval < time.Minute {
 		return fmt.Errorf("sync.notified_interval = %q: write a duration of at least one minute, like 15m", c.Sync.NotifiedInterval)
 	}
-	if c.Sync.Notifications && !strings.HasPrefix(c.PublicURL, "https://") && c.Microsoft.Cloud != "custom" {
+	if c.Sync.Notifications && !c.notifiable() {
 		return fmt.Errorf("sync.notifications needs a public_url that Microsoft can reach over https, not %s", c.PublicURL)
 	}
 	if c.history, err = bridge.ParsePeriod(c.Sync.History); err != nil {
@@ -515,5 +520,5 @@ func localAddress(listen string) string {
 
 // appOnly reports whether mailboxes can be read by their address.
 func (c *config) appOnly() bool {
-	return c.Microsoft.ClientSecretFile != "" || c.Microsoft.CertificateFile != ""
+	return c.Microsoft.inFile() || c.Microsoft.pages.get() != bridge.Credential{}
 }

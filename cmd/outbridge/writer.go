@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
+	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/web"
 	"outbridge/bridge/work"
 	"outbridge/bridge/write"
 )
@@ -24,7 +27,7 @@ const (
 // writer carries out what clients write, through the mailboxes and the rounds of the scheduler.
 func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
 	signIns := new(signIns)
-	w := &write.Writer{Store: p.store, Rounds: scheduler.Rounds, Log: p.log}
+	w := &write.Writer{Store: countedWrites{p.store, p.metrics}, Rounds: scheduler.Rounds, Log: p.log}
 	w.Mailbox = func(ctx context.Context, account string) (write.Mailbox, error) {
 		m, ok := scheduler.Mailbox(account)
 		if !ok {
@@ -46,7 +49,15 @@ func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
 				return err
 			}
 		}
-		return w.Recover(ctx, account)
+		err := w.Recover(ctx, account)
+		row, rowErr := p.store.Account(ctx, account)
+		if rowErr == nil {
+			var open []bridge.Intent
+			if open, rowErr = p.store.OpenIntents(ctx, row.ID); rowErr == nil {
+				p.metrics.WritesWait(account, len(open))
+			}
+		}
+		return errors.Join(err, rowErr)
 	}
 	return w
 }
@@ -87,12 +98,13 @@ func (p *program) writable(ctx context.Context, m work.Mailbox, row bridge.Accou
 	if err != nil {
 		return write.Mailbox{}, err
 	}
-	out := write.Mailbox{Mailbox: m.Mailbox}
-	if !p.conf.writeGranted(m.AppOnly, row) {
-		out.Policy = bridge.Policy{}
+	learned, err := p.learned(ctx, row)
+	if err != nil {
+		return write.Mailbox{}, err
 	}
-	if out.Policy.OnlineMeetings {
-		out.OnlineMeetings = "teamsForBusiness"
+	out := write.Mailbox{Mailbox: m.Mailbox, Learned: learned}
+	if !p.conf.writeGranted(m.AppOnly, row) {
+		out.Policy = bridge.Policy{Attachments: out.Policy.Attachments}
 	}
 	add := func(address string) {
 		same := func(s string) bool { return strings.EqualFold(s, address) }
@@ -110,4 +122,26 @@ func (p *program) writable(ctx context.Context, m work.Mailbox, row bridge.Accou
 		add(alias)
 	}
 	return out, nil
+}
+
+// countedWrites counts what has become of clients' writes.
+type countedWrites struct {
+	*sqlstore.Store
+	metrics *web.Metrics
+}
+
+func (c countedWrites) AddIntent(ctx context.Context, i bridge.Intent) (bridge.Intent, error) {
+	kept, err := c.Store.AddIntent(ctx, i)
+	if err == nil {
+		c.metrics.Wrote(i)
+	}
+	return kept, err
+}
+
+func (c countedWrites) SaveIntent(ctx context.Context, i bridge.Intent) error {
+	err := c.Store.SaveIntent(ctx, i)
+	if err == nil {
+		c.metrics.Wrote(i)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 type writesCmd struct {
 	Account string `arg:"" optional:"" help:"Only this account."`
 	Limit   int    `help:"How many of the latest to list." default:"50"`
+	Resume  bool   `help:"Let the account's changes go on that were paused because so many of them mailed people."`
 	configFlag
 	jsonFlag
 }
@@ -57,6 +59,9 @@ func (cmd *writesCmd) Run(e *env) error {
 		}
 		only = a.ID
 	}
+	if cmd.Resume {
+		return cmd.resume(e, p, only)
+	}
 	list, err := p.writes(e, only, cmd.Limit)
 	if err != nil {
 		return err
@@ -75,6 +80,25 @@ func (cmd *writesCmd) Run(e *env) error {
 			one.State, strconv.Itoa(one.Mails), one.Summary, one.Password, one.Refusal)
 	}
 	return w.Flush()
+}
+
+func (cmd *writesCmd) resume(e *env, p *program, id bridge.AccountID) error {
+	if id == 0 {
+		return usageError{errors.New("--resume needs the name of an account")}
+	}
+	hold, err := p.store.WriteHold(e.ctx, id)
+	if err != nil {
+		return err
+	}
+	if hold.Since.IsZero() {
+		_, err := fmt.Fprintf(e.stdout, "The changes of %s are not paused.\n", cmd.Account)
+		return err
+	}
+	if err := p.store.SetWriteHold(e.ctx, id, bridge.WriteHold{Confirmed: time.Now().UTC()}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "The changes of %s go on; clients send again what was refused meanwhile.\n", cmd.Account)
+	return err
 }
 
 func (p *program) writes(e *env, only bridge.AccountID, limit int) ([]writeRow, error) {
@@ -111,6 +135,7 @@ func (p *program) writes(e *env, only bridge.AccountID, limit int) ([]writeRow, 
 
 // writingStatus is what clients may change of an account, and how their changes of the last day fared.
 type writingStatus struct {
+	Account        string             `json:"-"`
 	Invitations    bridge.Invitations `json:"invitations"`
 	OnlineMeetings bool               `json:"online_meetings"`
 	Denied         string             `json:"denied,omitempty"` // why nothing can be written all the same, and what to do
@@ -121,6 +146,7 @@ type writingStatus struct {
 	Unknown        int                `json:"unknown"` // of any age: they may have been done, and sent mail
 	Mails          int                `json:"mails"`   // recipients
 	LastRefusal    string             `json:"last_refusal,omitempty"`
+	Paused         *time.Time         `json:"paused"` // since when, because so many changes mailed people
 }
 
 func (p *program) writingStatus(ctx context.Context, row bridge.Account) (*writingStatus, error) {
@@ -129,10 +155,15 @@ func (p *program) writingStatus(ctx context.Context, row bridge.Account) (*writi
 	if err != nil || !policy.Write {
 		return nil, nil
 	}
-	st := &writingStatus{Invitations: policy.Invitations, OnlineMeetings: policy.OnlineMeetings}
+	st := &writingStatus{Account: row.Name, Invitations: policy.Invitations, OnlineMeetings: policy.OnlineMeetings}
 	if !p.conf.mayWrite(a, row) {
 		st.Denied = fmt.Sprintf("the sign-in does not allow changes: add the permission Calendars.ReadWrite to the app registration, then run `outbridge login %s`", row.Name)
 	}
+	hold, err := p.store.WriteHold(ctx, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	st.Paused = known(hold.Since)
 	list, err := p.store.Intents(ctx, row.ID, maxWritesCounted)
 	if err != nil {
 		return nil, err
@@ -175,6 +206,9 @@ func (st *writingStatus) print(w io.Writer) {
 	}[st.Invitations])
 	if st.Denied != "" {
 		fmt.Fprintf(w, "\n  nothing can be written: %s", st.Denied)
+	}
+	if st.Paused != nil {
+		fmt.Fprintf(w, "\n  paused since %s, because so many changes mailed people: look at `outbridge writes`, then run `outbridge writes %s --resume`", localTime(*st.Paused), st.Account)
 	}
 	fmt.Fprintf(w, "\n  writes of the last day: %d done, %d refused, %d failed; mailed to %d", st.Written, st.Refused, st.Failed, st.Mails)
 	if st.Waiting > 0 {

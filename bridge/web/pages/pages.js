@@ -3,10 +3,13 @@
 for (const button of document.querySelectorAll("[data-copy]")) {
 	button.hidden = false;
 	button.addEventListener("click", async () => {
-		const field = document.getElementById(button.dataset.copy);
-		field.select();
+		// A field by its id, or else the text before the button.
+		const field = button.dataset.copy ? document.getElementById(button.dataset.copy) : button.previousElementSibling;
+		const text = field.value ?? field.textContent;
+		if (field.select) field.select();
+		else getSelection().selectAllChildren(field);
 		// Over plain http there is no clipboard API, only execCommand.
-		const copied = await navigator.clipboard?.writeText(field.value).then(() => true, () => false) || document.execCommand("copy");
+		const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false) || document.execCommand("copy");
 		button.firstChild.data = copied ? "Copied" : "Press Ctrl-C";
 	});
 }
