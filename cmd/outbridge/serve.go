@@ -244,7 +244,7 @@ func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, writ
 	}
 	site := &web.Handler{
 		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
-		Accounts: accounts, Served: accounts.served, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
+		Accounts: accounts, Origins: origins{p.store, scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 	}
 	if scheduler.NotifyURL != "" {
