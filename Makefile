@@ -42,7 +42,7 @@ lint: check
 bench:
 	@.ci/packages radicale xandikos nginx-light git
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test -tags load -count 1 -timeout 60m -run 'TestLoad|TestCompare|TestServeMemory|TestScale' -v ./cmd/outbridge
+	$(GO) test -tags load -count 1 -timeout 60m -run 'TestLoad|TestWriteCosts|TestCompare|TestServeMemory|TestScale' -v ./cmd/outbridge
 
 package: ## dist/outbridge_VERSION_ARCH.deb
 	packaging/build $(VERSION)

@@ -40,6 +40,7 @@ type Account struct {
 	// Added on a page, in place of the configuration. Mailbox is then the address that is read app-only, or "".
 	Added   bool
 	Mailbox string
+	Options AccountOptions // as set on the pages
 }
 
 // Settings are the mailbox's own, where the bridge may read them.
@@ -118,6 +119,8 @@ type Calendar struct {
 	Written   bool
 	Fenced    time.Time
 	Versioned bool // earlier states of its objects are kept
+
+	OnlineMeetings string // Graph's name of who provides the online meetings that are made in it; "": there are none
 
 	Epoch    string
 	Rev      int64
@@ -221,6 +224,8 @@ type Derived struct {
 	// Left is the tombstone of the name that the series' object had, where Object has another; nil: it has not.
 	Left   *Object
 	Losses []convert.Loss
+	// Unattached: it is not known yet what is attached to it, so Graph is to be asked.
+	Unattached bool
 	// Unsettled: the series keeps its stage, since Graph has not said all of it.
 	Unsettled bool
 }
@@ -241,7 +246,29 @@ type Object struct {
 	Data     []byte
 	Size     int
 	Deleted  bool
+	Title    string // of the event, when it is staged; a tombstone has that of what was there
 }
+
+// History is what clients were shown change at one time.
+type History struct {
+	At                      time.Time
+	Added, Changed, Removed int
+	Events                  []HistoryEvent // the first HistoryEvents of them
+}
+
+// HistoryEvent is one of the objects of a History.
+type HistoryEvent struct {
+	Object string `json:"object"` // path segment
+	Title  string `json:"title"`
+	What   string `json:"what"` // "added", "changed" or "removed"
+	Gone   bool   `json:"-"`    // it is not there any more
+}
+
+// So much is kept of what has changed: of each calendar the latest times, and of each of these the first events.
+const (
+	HistoryFew    = 100
+	HistoryEvents = 20
+)
 
 // Past is what clients were shown before.
 type Past struct {
@@ -256,6 +283,9 @@ type Password struct {
 	User    string    `json:"user"`
 	Label   string    `json:"label"`
 	Created time.Time `json:"created"`
+	// Used is when it was last used, to the hour, and Client the program (User-Agent); zero: never.
+	Used   time.Time `json:"used,omitzero"`
+	Client string    `json:"client,omitempty"`
 }
 
 // Period is a calendar period of months and days, written "4mo", "90d", "1y" or a sum like "1y6mo".

@@ -14,13 +14,14 @@ type Policy struct {
 	Write          bool        `json:"write,omitempty"`
 	Invitations    Invitations `json:"invitations,omitempty"`
 	OnlineMeetings bool        `json:"online_meetings,omitempty"` // new meetings become online meetings
+	Attachments    bool        `json:"attachments,omitempty"`     // clients get the files of events
 }
 
 // For is the policy for one of all the calendars of an account: not to write to one that Outlook lets nobody edit, nor to answer for
 // somebody else, since an answer from a calendar that is shared would go out in its owner's name.
 func (p Policy) For(c Calendar, all []Calendar) Policy {
 	if !p.Write || !c.CanEdit {
-		return Policy{}
+		return Policy{Attachments: p.Attachments}
 	}
 	if p.Invitations == InvitationsReplies && c.IsForeign(all) {
 		p.Invitations = InvitationsNever
@@ -83,6 +84,9 @@ type Intent struct {
 	Begun       bool // the step after these was begun: it may have been done
 	Results     []StepResult
 	Transaction string // transactionId of its create
+	// Files are the octets of files that the plan adds, by their digests. They are given to AddIntent; IntentFile has them until the
+	// intent ends.
+	Files map[string][]byte
 
 	State   string
 	Refusal *convert.Refusal
@@ -137,6 +141,8 @@ type WriteStore interface {
 	AddIntent(ctx context.Context, i Intent) (Intent, error)
 	// SaveIntent brings it up to date. ErrExists where it has come to be of the series of another open one.
 	SaveIntent(ctx context.Context, i Intent) error
+	// IntentFile are the octets of a file of an open intent, or ErrNotFound.
+	IntentFile(ctx context.Context, id int64, digest string) ([]byte, error)
 	// OpenIntents lists those of an account that are open, oldest first, whole.
 	OpenIntents(ctx context.Context, id AccountID) ([]Intent, error)
 	// Intents lists up to limit of an account (0: of all), the latest first, without octets and plans.

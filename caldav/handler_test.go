@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -233,7 +234,11 @@ func TestReadOnly(t *testing.T) {
 	} {
 		a := s.do(c.method, c.path, event("UID:x\nDTSTAMP:20260101T000000Z\nDTSTART:20260101T000000Z"))
 		want := `<?xml version="1.0" encoding="utf-8"?>` + "\n" + `<D:error xmlns:D="DAV:"><D:need-privileges><D:resource><D:href>` + c.href +
-			`</D:href><D:privilege><D:` + c.privilege + `/></D:privilege></D:resource></D:need-privileges></D:error>` + "\n"
+			`</D:href><D:privilege><D:` + c.privilege + `/></D:privilege></D:resource></D:need-privileges>`
+		if strings.HasSuffix(c.path, ".ics") && slices.Contains([]string{"PUT", "DELETE", "MOVE"}, c.method) {
+			want += `<o:reason xmlns:o="urn:outbridge">This calendar can only be read here.</o:reason>`
+		}
+		want += `</D:error>` + "\n"
 		if a.StatusCode != 403 || a.body != want || a.Header.Get("Content-Type") != "application/xml; charset=utf-8" {
 			t.Errorf("%s %s: %d %s", c.method, c.path, a.StatusCode, a.body)
 		}

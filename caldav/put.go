@@ -31,7 +31,7 @@ const (
 func (x *exchange) writer(c Calendar) (WriteBackend, error) {
 	w, ok := x.h.Backend.(WriteBackend)
 	if !ok || !c.Writable {
-		return nil, x.refuseWrite()
+		return nil, x.refuseWrite().because("This calendar can only be read here.")
 	}
 	return w, nil
 }

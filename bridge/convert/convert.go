@@ -65,8 +65,8 @@ type Series struct {
 	// Scheduling: Outlook mails invitations and answers for what clients change, so they must not, and are told so (RFC 6638).
 	// Otherwise the object asks nobody for an answer.
 	Scheduling bool
-	// Attachments are the files of the event that clients can get, each with its URL.
-	Attachments []Attachment
+	// Attachments are what is attached to the event and its exceptions, by their ids. nil: clients get no files.
+	Attachments map[graph.EventID]Attached
 
 	// Sequence is the SEQUENCE of every component. Graph has no such number, so whoever keeps the objects counts
 	// the changes of each UID; 0 is right for a conversion that nobody keeps.

@@ -38,7 +38,13 @@ func (d *differ) ownEvent() error {
 		}
 		d.master = after(d.Series.Event, f)
 	}
-	return d.occurrences()
+	if err := d.masterFiles(); err != nil {
+		return err
+	}
+	if err := d.occurrences(); err != nil {
+		return err
+	}
+	return d.occurrenceFiles()
 }
 
 // ownFields are the fields of one component that have changed, without its times.

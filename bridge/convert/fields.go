@@ -144,7 +144,15 @@ func (c *conversion) links(comp *ical.Component, e graph.Event, link meeting) {
 	} else if url, ok := cleanURL(e.WebLink); ok {
 		add(comp, ical.PropURL, url)
 	}
-	if !e.HasAttachments {
+	known, isKnown := c.Attachments[e.ID]
+	for _, f := range known.Files {
+		attachFile(comp, f)
+	}
+	if isKnown && known.Others == 0 || !isKnown && !e.HasAttachments {
+		return
+	}
+	if isKnown && len(known.Files) > 0 {
+		c.note("hasAttachments", "Attached messages, events and links to files in the cloud are not carried over; they are in Outlook.")
 		return
 	}
 	// Graph gives what is attached only one by one and only to the bridge, so the link is to the event in Outlook.

@@ -221,11 +221,12 @@ func turned(z zone, wall, at time.Time) bool {
 // zone is the zone of a time of the component, with the name to send: one of names, if it is one of these.
 func (w *timeWriter) zone(p *ical.Prop, m ics.Moment, names []string) (zone, string, error) {
 	if m.Loc == nil {
-		if _, ok := findZone(w.series.MailboxZone); !ok {
+		z, name, ok := w.series.floating()
+		if !ok {
 			return zone{}, "", refuse(RefusedData, "The event names no time zone. Choose one.")
 		}
-		w.note("start", fmt.Sprintf("The event names no time zone; it is taken to be in that of the mailbox, %s.", clip(w.series.MailboxZone)))
-		return w.named(w.in.mailbox, append([]string{w.series.MailboxZone}, names...))
+		w.note("start", fmt.Sprintf("The event names no time zone; %s is taken.", clip(name)))
+		return w.named(z, append([]string{name}, names...))
 	}
 	if m.Loc == time.UTC {
 		return w.named(zone{}, names)
@@ -241,6 +242,20 @@ func (w *timeWriter) zone(p *ical.Prop, m ics.Moment, names []string) (zone, str
 	}
 	w.note("start", fmt.Sprintf("The time zone %q is not known to Outlook; %s is taken, whose clock is the same at the time of the event.", clip(tzid), match.zone.name()))
 	return w.named(match.zone, names)
+}
+
+// floating is the zone of times that name none, with Graph's name for it: the mailbox's. Where that is not known, it is the one
+// that the event has been in so far, since some clients forget it when the time is edited (khal); dates have none, and UTC is
+// nobody's.
+func (s Series) floating() (zone, string, bool) {
+	if z, ok := findZone(s.MailboxZone); ok {
+		return z, s.MailboxZone, true
+	}
+	own := s.Event.OriginalStartTimeZone
+	if z, ok := findZone(own); ok && !s.Event.IsAllDay && !z.utc() {
+		return z, own, true
+	}
+	return zone{}, "", false
 }
 
 // named is z with the name to send for it.

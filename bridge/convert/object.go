@@ -46,9 +46,7 @@ func readObject(cal *ical.Calendar, s Series, served *object) *object {
 		return nil
 	}
 	in := &object{cal: cal, reader: &ics.Reader{Resolve: Zone}}
-	if z, ok := findZone(s.MailboxZone); ok {
-		in.mailbox = z
-	}
+	in.mailbox, _, _ = s.floating()
 	in.reader.Floating = in.mailbox.location()
 	for _, c := range ics.Children(cal.Component, ical.CompEvent) {
 		switch {

@@ -31,6 +31,10 @@ type Edit struct {
 	// Repair: New was accepted before, and it is to be seen what a change of the times of its series has left of its occurrences.
 	// Those that it has and the series has not are passed over, and nothing that would be refused of them is.
 	Repair bool
+	// Earlier is of Repair: the object as it was before, whose names of occurrences clients leave behind when they move a series; nil: none.
+	Earlier *ical.Calendar
+	// Files: the client says by this what is to be attached, so that a file which is left out is one to remove, whatever the client.
+	Files bool
 	// OnlineMeetings: a new meeting becomes an online meeting of this provider of Graph; "": it does not.
 	OnlineMeetings string
 }
@@ -40,6 +44,8 @@ type Plan struct {
 	Steps []Step `json:"steps,omitempty"`
 	// Overlay is what is to be kept of what clients set and Outlook has no place for; nil: as it was.
 	Overlay *Overlay `json:"overlay,omitempty"`
+	// Files is that of the Edit.
+	Files bool `json:"files,omitempty"`
 }
 
 // Op is a kind of call of Graph.
@@ -81,12 +87,27 @@ type Step struct {
 
 // Attachment is a file of an event.
 type Attachment struct {
-	ID      string `json:"id,omitempty"` // Graph's
-	Name    string `json:"name"`
-	Type    string `json:"type,omitempty"` // media type
-	Size    int    `json:"size,omitempty"` // octets
-	URL     string `json:"url,omitempty"`  // where clients get it
-	Content []byte `json:"content,omitempty"`
+	ID     string `json:"id,omitempty"`  // Graph's
+	Key    string `json:"key,omitempty"` // that clients know it by, as MANAGED-ID (RFC 8607 §4.3)
+	Name   string `json:"name"`
+	Type   string `json:"type,omitempty"`   // media type
+	Size   int    `json:"size,omitempty"`   // octets; of one that Outlook has as Graph counts them, which is some more
+	URL    string `json:"url,omitempty"`    // where clients get it
+	Digest string `json:"digest,omitempty"` // of the octets, of one that a client has added or adds
+	// From: it is to be a copy of the file of that ID of another event.
+	From *Source `json:"from,omitempty"`
+}
+
+// Source is where a file that is attached is copied from.
+type Source struct {
+	Calendar int64         `json:"calendar"`
+	Event    graph.EventID `json:"event"`
+}
+
+// Attached is what is attached to an event.
+type Attached struct {
+	Files  []Attachment
+	Others int // of other kinds: messages, events, links to files in the cloud
 }
 
 // Kinds of Mail.

@@ -152,7 +152,7 @@ func (b Backend) calendar(c bridge.Calendar, p caldav.Principal, a bridge.Accoun
 	policy := b.policy(a).For(c, all)
 	return caldav.Calendar{
 		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.ShownColor(), Order: c.Order, TimeZone: b.zoneOf(a),
-		Writable: policy.Write, Schedules: policy.Mails(),
+		Writable: policy.Write, Schedules: policy.Mails(), Attachments: policy.Write && policy.Attachments,
 		Token: caldav.Token{Epoch: c.Epoch, Rev: c.Rev}, Modified: c.Modified, Key: c.ID,
 	}
 }

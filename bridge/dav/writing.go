@@ -32,14 +32,22 @@ type Writer interface {
 	Object(ctx context.Context, c bridge.CalendarID, name string) (bridge.Object, error)
 	// Refuse keeps that a Put was refused before it came to the Writer.
 	Refuse(ctx context.Context, r write.Request, refusal convert.Refusal)
+	Attach(ctx context.Context, r write.Request, rids []string, f write.NewFile) (write.Result, string, error)
+	Reattach(ctx context.Context, r write.Request, key string, f write.NewFile) (write.Result, string, error)
+	Detach(ctx context.Context, r write.Request, rids []string, key string) (write.Result, error)
+	// OpenFile is a file of an event by what clients know it by.
+	OpenFile(ctx context.Context, account, key string) (write.OpenedFile, error)
+	FreeBusy(ctx context.Context, account string, q write.BusyQuery) ([]write.Availability, error)
 }
 
 var (
-	_ caldav.Backend        = (*Writing)(nil)
-	_ caldav.WriteBackend   = (*Writing)(nil)
-	_ caldav.PropertyStore  = (*Writing)(nil)
-	_ caldav.PushBackend    = (*Writing)(nil)
-	_ caldav.AddressBackend = (*Writing)(nil)
+	_ caldav.Backend           = (*Writing)(nil)
+	_ caldav.WriteBackend      = (*Writing)(nil)
+	_ caldav.PropertyStore     = (*Writing)(nil)
+	_ caldav.PushBackend       = (*Writing)(nil)
+	_ caldav.AddressBackend    = (*Writing)(nil)
+	_ caldav.AttachmentBackend = (*Writing)(nil)
+	_ caldav.ScheduleBackend   = (*Writing)(nil)
 )
 
 func (b *Writing) Object(ctx context.Context, c caldav.Calendar, name string) (caldav.Object, error) {
@@ -51,7 +59,25 @@ func (b *Writing) Object(ctx context.Context, c caldav.Calendar, name string) (c
 		}
 		err = davError(err)
 	}
+	if err != nil {
+		return o, err
+	}
+	o.ReadOnly, err = b.isPrivate(ctx, c, o)
 	return b.tagged(c, o), err
+}
+
+// isPrivate reports whether an object is a private event of somebody else: it comes without what it says, so that whatever is
+// written to it would wipe that out.
+func (b *Writing) isPrivate(ctx context.Context, c caldav.Calendar, o caldav.Object) (bool, error) {
+	if !c.Writable || !bytes.Contains(o.Data, []byte("\nCLASS:PRIVATE")) && !bytes.Contains(o.Data, []byte("\nCLASS:CONFIDENTIAL")) {
+		return false, nil
+	}
+	cal, err := b.Store.UserCalendar(ctx, c.Owner, c.Name)
+	if err != nil {
+		return false, davError(err)
+	}
+	all, err := b.Store.Calendars(ctx, cal.Account)
+	return cal.IsForeign(all), err
 }
 
 func (b *Writing) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {
@@ -213,6 +239,9 @@ var conditions = map[convert.RefusalKind]caldav.Condition{
 	convert.RefusedOrganizer:  caldav.AllowedOrganizerChange,
 	convert.RefusedAttendee:   caldav.AllowedAttendeeChange,
 	convert.RefusedOrganizers: caldav.SameOrganizer,
+	write.RefusedOccurrence:   caldav.ValidRecurrenceID,
+	write.RefusedFile:         caldav.ValidManagedID,
+	write.RefusedFiles:        caldav.MaxAttachmentsPerResource,
 }
 
 // refusal is an error of the Writer as package caldav answers it.

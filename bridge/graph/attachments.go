@@ -42,7 +42,7 @@ func (c *Client) Attachments(ctx context.Context, cal CalendarID, id EventID) ([
 	if id == "" {
 		return nil, errEmptyID(op)
 	}
-	all, err := list[Attachment](ctx, c, op, c.BaseURL+c.eventPath(cal, id)+"/attachments?$select=id,name,contentType,size,isInline,lastModifiedDateTime")
+	all, err := list[Attachment](ctx, c, op, c.BaseURL+c.eventPath(cal, id)+"/attachments"+attachmentSelect)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,52 @@ func (c *Client) Attachments(ctx context.Context, cal CalendarID, id EventID) ([
 		}
 	}
 	return all, nil
+}
+
+// AttachmentsOf lists the attachments of any number of events of a calendar, in batches of twenty, each for itself: results come in the
+// order asked.
+func (c *Client) AttachmentsOf(ctx context.Context, cal CalendarID, ids []EventID) []AttachmentList {
+	const op = "read attachments"
+	lists := make([]AttachmentList, len(ids))
+	parts := make([]*request, len(ids))
+	nexts := make([]string, len(ids))
+	for i, id := range ids {
+		lists[i].ID = id
+		parts[i] = &request{op: op, method: http.MethodGet, url: c.BaseURL + c.eventPath(cal, id) + "/attachments" + attachmentSelect, prefer: prefer("UTC"), decode: func(b []byte) error {
+			all, p, err := readPage[Attachment](b)
+			lists[i].Attachments, nexts[i] = all, p.Next
+			return err
+		}}
+		if id == "" {
+			parts[i].err = errEmptyID(op)
+		}
+	}
+	c.runTogether(ctx, parts)
+	for i, r := range parts {
+		l := &lists[i]
+		if l.Err = r.err; l.Err == nil && nexts[i] != "" {
+			if l.Err = c.returnedLink(op, nexts[i]); l.Err == nil {
+				var more []Attachment
+				more, l.Err = list[Attachment](ctx, c, op, nexts[i])
+				l.Attachments = append(l.Attachments, more...)
+			}
+		}
+		for _, a := range l.Attachments {
+			if a.ID == "" {
+				l.Err = &Error{Op: op, Status: http.StatusOK, garbled: true, Message: "an attachment of the list has no id"}
+			}
+		}
+	}
+	return lists
+}
+
+const attachmentSelect = "?$select=id,name,contentType,size,isInline,lastModifiedDateTime"
+
+// AttachmentList is what is attached to an event.
+type AttachmentList struct {
+	ID          EventID // as asked
+	Attachments []Attachment
+	Err         error
 }
 
 // Content is the content of an attachment, as it comes. It has to be closed, and holds up the mailbox until then: whoever passes it on

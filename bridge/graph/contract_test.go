@@ -207,6 +207,14 @@ func driveWrites(t *testing.T, cloud string, c *graph.Client, cal graph.Calendar
 	if len(located) != 1 || located[0].Event.ID != made.ID || located[0].Calendar != cal {
 		t.Errorf("found %v", located)
 	}
+	read := graph.Trial{Method: "GET", Path: "/calendars/" + url.PathEscape(string(cal)) + "/events/" + url.PathEscape(string(made.ID)), Zone: "Europe/Berlin", PageSize: 5}
+	tried, err := c.Try(ctx, read)
+	did("Try", err)
+	both, err := c.TryTogether(ctx, read, graph.Trial{Method: "PATCH", Path: read.Path, IfMatch: `W/"old"`, Body: []byte(`{"subject":"Lost"}`)})
+	did("TryTogether", err)
+	if tried.Status != 200 || tried.RequestID == "" || both[0].Status != 200 || both[1].Status != 412 || both[1].Code == "" {
+		t.Errorf("tried %d %s, together %d and %d", tried.Status, tried.RequestID, both[0].Status, both[1].Status)
+	}
 	made, err = c.Update(ctx, cal, made.ID, made.ETag, "UTC", []byte(`{"subject":"Sit-down"}`))
 	did("Update", err)
 	for _, r := range c.Changes(ctx, cal, "UTC", []graph.Change{
@@ -226,6 +234,11 @@ func driveWrites(t *testing.T, cloud string, c *graph.Client, cal graph.Calendar
 	did("Attachments", err)
 	if len(files) == 2 != (large == nil) {
 		t.Errorf("attachments: %v", files)
+	}
+	for _, l := range c.AttachmentsOf(ctx, cal, []graph.EventID{made.ID, made.ID}) {
+		if did("AttachmentsOf", l.Err); len(l.Attachments) != len(files) {
+			t.Errorf("attachments in a batch: %v", l.Attachments)
+		}
 	}
 	file, err := c.OpenAttachment(ctx, cal, made.ID, small)
 	if did("OpenAttachment", err); err == nil {

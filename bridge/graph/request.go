@@ -59,6 +59,7 @@ type request struct {
 	renewed bool        // its token was refused once
 	doubt   bool        // it may have been carried out, though no answer says so
 	again   bool        // it is in the next pass
+	status  int         // of the 2xx
 	answer  http.Header // of the 2xx
 }
 
@@ -358,7 +359,7 @@ func (r *request) read(e *Error, header http.Header, body []byte) *Error {
 		e.read(header, body)
 		return e
 	}
-	r.answer = header
+	r.status, r.answer = e.Status, header
 	if err := r.decode(bytes.TrimPrefix(body, utf8BOM)); err != nil {
 		e.garbled, e.Message, e.obstacle = true, oneLine(err.Error()), obstacle(e.Status, body)
 		return e

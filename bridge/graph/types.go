@@ -39,6 +39,8 @@ type Calendar struct {
 	// OnlineMeetings is the provider of online meetings that are made here: unknown (none), teamsForBusiness, skypeForBusiness,
 	// skypeForConsumer; "" where Graph does not say.
 	OnlineMeetings string `json:"defaultOnlineMeetingProvider"`
+	// OnlineMeetingsAllowed are those that may be asked for.
+	OnlineMeetingsAllowed []string `json:"allowedOnlineMeetingProviders"`
 }
 
 // EmailAddress is the complex type "emailAddress". Either part may be empty, and the address may be no

@@ -32,6 +32,12 @@ func (r *calendarRound) auditIfDue(ctx context.Context) error {
 			done.Due = done.At.Add(max(r.options.auditEvery, time.Hour))
 		}
 		r.report.Audited, r.report.Differences = done.Compared, done.Found
+		// No list tells that something was attached to an event beside what there is: it is asked for as often as the rest is compared.
+		if r.deriver.serves() {
+			if err := r.deriver.store.AskAttached(ctx, r.cal.ID); err != nil {
+				return err
+			}
+		}
 		return r.progress.KeepAudit(ctx, r.cal.ID, done, differ[:min(len(differ), maxDifferences)])
 	}
 	var refused *graph.Error

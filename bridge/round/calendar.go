@@ -135,6 +135,9 @@ func (r *calendarRound) settle(ctx context.Context) error {
 
 // publish converts what is marked and shows what has changed.
 func (r *calendarRound) publish(ctx context.Context) error {
+	if err := (attachments{r.mirror, r.deriver}).complete(ctx); err != nil {
+		return err
+	}
 	if err := r.deriver.deriveRefused(ctx, r.resolver.refused); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (r *Runner) calendars(ctx context.Context, m Mailbox, a bridge.Account) (ca
 		return nil, 0, err
 	}
 	account := r.memory.account(m.Name)
-	if len(known) > 0 && account.since(&account.calendars, r.now()) < r.ListEvery {
+	if len(known) > 0 && account.since(&account.calendars, r.now()) < r.listEvery() {
 		return known, 0, nil
 	}
 	counted, n := graph.CountRequests(ctx)
@@ -102,7 +102,7 @@ func (l *catalog) own(ctx context.Context, a bridge.Account) error {
 		}
 	}
 	for _, g := range list {
-		if c := calendarOf(g); l.m.selects(c.DisplayName) {
+		if c := calendarOf(g); bridge.Selects(l.m.Include, l.m.Exclude, c.DisplayName) && !bridge.IsProbeCalendar(c.DisplayName) {
 			l.take(c)
 		}
 	}
@@ -157,26 +157,18 @@ func (l *catalog) take(c bridge.Calendar) {
 func calendarOf(g graph.Calendar) bridge.Calendar {
 	return bridge.Calendar{
 		GraphID: g.ID, Name: slug(g.Name), DisplayName: displayName(g), Color: colorOf(g), CanEdit: g.CanEdit,
-		Default: g.Default, Owner: g.Owner.Address,
+		Default: g.Default, Owner: g.Owner.Address, OnlineMeetings: onlineMeetings(g),
 	}
 }
 
-// selects reports whether a calendar of that name is one to serve: one of Include, where there are any, and none of
-// Exclude.
-func (m Mailbox) selects(name string) bool {
-	return (len(m.Include) == 0 || matches(m.Include, name)) && !matches(m.Exclude, name)
-}
-
-// matches reports whether a pattern is name, whatever the case, "*" being any text.
-func matches(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		parts := strings.Split(strings.ToLower(p), "*")
-		for i := range parts {
-			parts[i] = regexp.QuoteMeta(parts[i])
+// onlineMeetings is who provides the online meetings of a calendar: whom it names, or else the first whom it allows.
+func onlineMeetings(g graph.Calendar) string {
+	for _, name := range append([]string{g.OnlineMeetings}, g.OnlineMeetingsAllowed...) {
+		if name != "" && name != "unknown" {
+			return name
 		}
-		ok, _ := regexp.MatchString("^"+strings.Join(parts, ".*")+"$", strings.ToLower(name))
-		return ok
-	})
+	}
+	return ""
 }
 
 func displayName(g graph.Calendar) string {

@@ -27,9 +27,10 @@ type Deriver struct {
 	store    deriveStore
 	settings bridge.Settings
 	html     bool
-	policy   bridge.Policy // of this calendar
-	keepPast bool          // what a client has put before the window is served too
-	staging  *sync.Mutex   // held from a comparison with the objects that there are until its outcome is staged
+	policy   bridge.Policy                   // of this calendar
+	link     func(token, name string) string // to a file; nil: clients get none
+	keepPast bool                            // what a client has put before the window is served too
+	staging  *sync.Mutex                     // held from a comparison with the objects that there are until its outcome is staged
 	now      func() time.Time
 	tell     func(phase string, done, total int)
 }
@@ -41,6 +42,7 @@ type deriveStore interface {
 	MarksOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Mark, error)
 	bridge.StagingStore
 	bridge.WrittenStore
+	bridge.FileStore
 }
 
 // Derive turns each series whose mirror rows are complete into its object, and stages what differs from before. With marks it
@@ -88,7 +90,7 @@ func (d *Deriver) deriveMarked(ctx context.Context) error {
 			return err
 		}
 		done += len(now.marks)
-		d.tell("convert", done, max(total, done))
+		d.tell(bridge.ProgressConvert, done, max(total, done))
 		after, now = now.marks[len(now.marks)-1].Series, ahead
 	}
 }
@@ -330,6 +332,9 @@ func (d *Deriver) rendering() string {
 	text := fmt.Sprintf("%v html=%t settings=%s", convert.Version, d.html, shortHash(string(b), 16))
 	if d.policy.Write {
 		text += " invitations=" + string(d.policy.Invitations)
+	}
+	if d.serves() {
+		text += " attachments=" + d.link("", "")
 	}
 	return text
 }

@@ -25,6 +25,7 @@ type Graph interface {
 	View(ctx context.Context, cal graph.CalendarID, start, end time.Time) iter.Seq2[graph.Event, error]
 	FullView(ctx context.Context, cal graph.CalendarID, start, end time.Time) iter.Seq2[graph.Event, error]
 	Instances(ctx context.Context, cal graph.CalendarID, master graph.EventID, start, end time.Time) ([]graph.Event, error)
+	AttachmentsOf(ctx context.Context, cal graph.CalendarID, ids []graph.EventID) []graph.AttachmentList
 	MailboxZone(ctx context.Context) (string, error)
 	Categories(ctx context.Context) ([]graph.Category, error)
 }

@@ -85,6 +85,7 @@ func (r *Runner) SeriesOf(ctx context.Context, p bridge.Policy, id bridge.Calend
 	}
 	s, ok, err := d.series(rows, bridge.Mark{Series: series, Complete: true, Unread: true})
 	kept.of(series).into(&s)
+	d.attach(&s, kept.of(series).attached)
 	if err == nil && !ok {
 		err = bridge.ErrNotFound
 	}

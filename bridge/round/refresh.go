@@ -35,6 +35,8 @@ type Known struct {
 	Event *graph.Event
 	// Gone: Graph has answered that it is deleted, or that there is none.
 	Gone bool
+	// Attached: files were added to it or taken away, so Graph is asked for these whatever the event says.
+	Attached bool
 	// Resets: times or rule of a series are others, so that all its occurrences are, and what the mirror has of them is nothing to
 	// go by. So it is with every new series.
 	Resets bool
@@ -69,7 +71,7 @@ func (r *Runner) RefreshKnown(ctx context.Context, m Mailbox, c bridge.Calendar,
 	if err != nil {
 		return nil, err
 	}
-	f := &refresher{calendarRound: one, list: list, out: make([]Refreshed, len(list))}
+	f := &refresher{calendarRound: one, list: list, out: make([]Refreshed, len(list)), listed: map[graph.EventID]bool{}}
 	return f.out, f.do(ctx)
 }
 
@@ -153,6 +155,7 @@ type refresher struct {
 	left   map[graph.EventID]bool // what a round is to read
 	failed error                  // what could not be read
 	before []*reading             // of the try before
+	listed map[graph.EventID]bool // Graph was asked what is attached to them
 }
 
 func (f *refresher) do(ctx context.Context) error {
@@ -207,6 +210,16 @@ func (f *refresher) do(ctx context.Context) error {
 
 // stage makes the objects of those that are mirrored. What is to be read by a round stays marked for that.
 func (f *refresher) stage(ctx context.Context, ids []graph.EventID) error {
+	always := map[graph.EventID]bool{}
+	for _, k := range f.list {
+		always[k.Series] = k.Attached && !f.listed[k.Series]
+	}
+	if err := (attachments{f.mirror, f.deriver}).of(ctx, ids, always); err != nil {
+		return err
+	}
+	for id := range always {
+		f.listed[id] = true
+	}
 	marks, err := f.store.MarksOf(ctx, f.cal.ID, ids)
 	if err != nil {
 		return err

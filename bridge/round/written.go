@@ -13,17 +13,19 @@ import (
 type kept struct {
 	names    map[graph.EventID]bridge.Name
 	overlays map[graph.EventID]convert.Overlay
+	attached map[graph.EventID]map[graph.EventID]bridge.Attached
 }
 
 type keptOf struct {
-	name    bridge.Name
-	overlay convert.Overlay
+	name     bridge.Name
+	overlay  convert.Overlay
+	attached map[graph.EventID]bridge.Attached
 }
 
 // kept finds it. A calendar that nobody has written to costs nothing.
 func (d *Deriver) kept(ctx context.Context, series []graph.EventID) (k kept, err error) {
-	if !d.cal.Written {
-		return k, nil
+	if k.attached, err = d.attached(ctx, series); err != nil || !d.cal.Written {
+		return k, err
 	}
 	list, err := d.store.Names(ctx, d.cal.ID, series...)
 	if err != nil {
@@ -39,7 +41,9 @@ func (d *Deriver) kept(ctx context.Context, series []graph.EventID) (k kept, err
 	return k, err
 }
 
-func (k kept) of(series graph.EventID) keptOf { return keptOf{k.names[series], k.overlays[series]} }
+func (k kept) of(series graph.EventID) keptOf {
+	return keptOf{k.names[series], k.overlays[series], k.attached[series]}
+}
 
 func (k keptOf) into(s *convert.Series) { s.UID, s.Overlay = k.name.UID, k.overlay }
 

@@ -16,7 +16,7 @@ import (
 
 const calendarColumns = `id, account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position,
 	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, way, audited, audit_found, audit_again, audit_due, audit_compared,
-	rendering, written, fenced, versioned, epoch, rev, modified`
+	rendering, written, fenced, versioned, online_meetings, epoch, rev, modified`
 
 func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var c bridge.Calendar
@@ -24,7 +24,7 @@ func scanCalendar(row scanner) (bridge.Calendar, error) {
 	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, unixTime{&c.Window.Start}, unixTime{&c.Window.End}, unixTime{&c.Checked},
 		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Audit.Compared, &c.Rendering,
-		&c.Written, unixTime{&c.Fenced}, &c.Versioned, &c.Epoch, &c.Rev, unixTime{&c.Modified})
+		&c.Written, unixTime{&c.Fenced}, &c.Versioned, &c.OnlineMeetings, &c.Epoch, &c.Rev, unixTime{&c.Modified})
 	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
 	return c, err
 }
@@ -99,8 +99,8 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 			if k, ok := known[placeOf(c)]; ok {
 				delete(known, placeOf(c))
 				_, err := t.exec(ctx, `
-					UPDATE calendar SET display_name = ?, color = ?, can_edit = ?, is_default = ?, owner = ?, position = ? WHERE id = ?`,
-					c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order, k.ID)
+					UPDATE calendar SET display_name = ?, color = ?, can_edit = ?, is_default = ?, owner = ?, position = ?, online_meetings = ? WHERE id = ?`,
+					c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order, c.OnlineMeetings, k.ID)
 				if err != nil {
 					return err
 				}
@@ -111,9 +111,9 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 				return err
 			}
 			_, err := t.exec(ctx, `
-				INSERT INTO calendar (account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				id, c.Mailbox, graphPrefix(c)+string(c.GraphID), name, c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order,
+				INSERT INTO calendar (account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position, online_meetings, epoch, modified)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				id, c.Mailbox, graphPrefix(c)+string(c.GraphID), name, c.DisplayName, c.Color, c.CanEdit, c.Default, c.Owner, c.Order, c.OnlineMeetings,
 				strings.ToLower(rand.Text()), unix(c.Modified))
 			if err != nil {
 				return err
@@ -163,7 +163,7 @@ func sameCalendars(have, list []bridge.Calendar) bool {
 	for _, c := range list {
 		k, ok := known[placeOf(c)]
 		if !ok || k.DisplayName != c.DisplayName || k.Color != c.Color || k.CanEdit != c.CanEdit || k.Default != c.Default ||
-			k.Owner != c.Owner || k.Order != c.Order {
+			k.Owner != c.Owner || k.Order != c.Order || k.OnlineMeetings != c.OnlineMeetings {
 			return false
 		}
 	}

@@ -74,7 +74,7 @@ func (s *Store) AddIntent(ctx context.Context, i bridge.Intent) (bridge.Intent, 
 				return err
 			}
 		}
-		return notFound(t.row(ctx, `
+		err := notFound(t.row(ctx, `
 			INSERT INTO intent (account_id, calendar_id, calendar_name, name, uid, summary, series, operation, user, password, client,
 				body_hash, octets, base, plan, step, begun, results, transaction_id, state, refusal, mails, created, changed)
 			SELECT account_id, id, name, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22
@@ -82,6 +82,15 @@ func (s *Store) AddIntent(ctx context.Context, i bridge.Intent) (bridge.Intent, 
 			i.Calendar, i.Name, i.UID, i.Summary, i.Series, i.Operation, i.User, i.Password, i.Client,
 			i.BodyHash, i.Octets, i.Base, plan, i.Step, i.Begun, results, i.Transaction, i.State, refusal, i.Mails, i.Created.Unix(), i.Changed.Unix()).
 			Scan(&i.ID, &i.Account, &i.In))
+		if err != nil {
+			return err
+		}
+		for digest, octets := range i.Files {
+			if _, err := t.exec(ctx, `INSERT INTO intent_file (intent_id, digest, octets) VALUES (?, ?, ?)`, i.ID, digest, octets); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return i, fmt.Errorf("add intent: %w", err)
@@ -109,7 +118,10 @@ func (s *Store) SaveIntent(ctx context.Context, i bridge.Intent) error {
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, bridge.ErrNotFound)
 		}
-		return nil
+		if i.State != bridge.IntentOpen {
+			_, err = t.exec(ctx, `DELETE FROM intent_file WHERE intent_id = ?`, i.ID)
+		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("save intent %d: %w", i.ID, err)

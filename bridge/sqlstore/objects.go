@@ -123,15 +123,22 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 			if err != nil {
 				return err
 			}
+			if d.Unattached {
+				_, err := t.exec(ctx, `INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, '', 0)
+					ON CONFLICT DO UPDATE SET state = ''`, id, d.Series, d.Series)
+				if err != nil {
+					return err
+				}
+			}
 			for _, o := range []*bridge.Object{d.Left, d.Object} {
 				if o == nil {
 					continue
 				}
 				_, err = t.exec(ctx, `
-				INSERT OR REPLACE INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				INSERT OR REPLACE INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 					id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted, len(o.Data),
-					notNil(o.Data))
+					notNil(o.Data), o.Title)
 				if err != nil {
 					return err
 				}
@@ -195,6 +202,9 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 		changed = int(n)
 		if n == 0 {
 			return nil
+		}
+		if err := keepHistory(ctx, t, id, which, args, n, removed, at); err != nil {
+			return err
 		}
 		var versioned bool
 		if err := t.row(ctx, `SELECT versioned FROM calendar WHERE id = ?`, id).Scan(&versioned); err != nil {

@@ -71,19 +71,6 @@ func (s *Store) Registration(ctx context.Context) (r bridge.Registration, err er
 	return r, nil
 }
 
-func (s *Store) SetRegistration(ctx context.Context, r bridge.Registration) error {
-	value, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	_, err = s.write.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-		metaRegistration, value)
-	if err != nil {
-		return fmt.Errorf("set app registration: %w", err)
-	}
-	return nil
-}
-
 const sessionColumns = `id, agent, created, seen, expires`
 
 func scanSession(row scanner) (v bridge.Session, err error) {

@@ -97,7 +97,7 @@ func (s *Store) ObjectsOfUID(ctx context.Context, id bridge.AccountID, uids ...s
 		return nil, err
 	}
 	rows, err := s.read.query(ctx, `
-		SELECT `+objectColumns+` FROM object
+		SELECT `+objectColumns+` FROM object INDEXED BY object_uid
 		WHERE calendar_id IN (SELECT id FROM calendar WHERE account_id = ?) AND uid IN (SELECT value FROM json_each(?)) AND deleted = 0
 		ORDER BY calendar_id, name`, id, string(list))
 	found, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanWhole(r, false) })

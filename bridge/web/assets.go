@@ -66,11 +66,17 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 // loadTemplates parses each page together with the layout and the templates that pages share.
 func (h *Handler) loadTemplates() map[string]*template.Template {
 	base := template.Must(template.New("").Funcs(template.FuncMap{
+		"programOf":  programOf,
+		"usedAgo":    func(t time.Time) string { return usedAgo(h.now(), t) },
 		"writeState": writeState,
 		"operation":  func(name string) string { return cmp.Or(operations[name], name) },
 		"ago":        func(t time.Time) string { return ago(h.now(), t) },
 		"in":         func(t time.Time) string { return until(h.now(), t) },
 		"clock":      clock,
+		"summary":    summary,
+		"change":     func(what string) string { return cmp.Or(changeWords[what], what) },
+		"targetName": TargetName,
+		"failure":    FailureWords,
 		"count":      count,
 		"asset":      func(name string) string { return h.base() + name + "?" + h.assets[name].tag },
 		"qr":         qrSVG,

@@ -12,8 +12,7 @@ import (
 )
 
 const (
-	maxLosses = 500       // listed on a page
-	stale     = time.Hour // a calendar that is older says so beside its events
+	maxLosses = 500 // listed on a page
 
 	searchBack  = 2 // years that a search looks into
 	searchAhead = 3
@@ -23,8 +22,8 @@ const (
 // views are those of the calendar page, with how they are called there.
 var views = []string{"month", "week", "day", "agenda"}
 
-// shown is what the calendar page shows, as its query asks for it.
-type shown struct {
+// asked is what the calendar page shows, as its query asks for it.
+type asked struct {
 	View    string // one of views; "": the script chooses
 	Date    string // 2006-01-02; "": today
 	Zone    string // IANA name of the time zone; "" is the host's, in place of which the script takes that of the browser
@@ -35,9 +34,9 @@ type shown struct {
 	date, today time.Time // midnight UTC
 }
 
-// shown reads the query. A parameter that is not valid is left out, and Problem says so. The time zone is the one named, that
+// asked reads the query. A parameter that is not valid is left out, and Problem says so. The time zone is the one named, that
 // of the mailbox, or the one that most events use.
-func (v *visit) shown(status accountStatus, cals []bridge.Calendar) (s shown, err error) {
+func (v *visit) asked(status accountStatus, cals []bridge.Calendar) (s asked, err error) {
 	q := v.r.URL.Query()
 	s.Query = strings.Join(strings.Fields(cut(strings.ToValidUTF8(q.Get("q"), ""), 200)), " ")
 	if s.View = q.Get("view"); s.View != "" && !slices.Contains(views, s.View) {
@@ -71,7 +70,7 @@ func (v *visit) shown(status accountStatus, cals []bridge.Calendar) (s shown, er
 }
 
 // link is the query of the page at another date.
-func (s shown) link(date time.Time) string {
+func (s asked) link(date time.Time) string {
 	q := url.Values{"date": {date.Format(time.DateOnly)}}
 	if s.View != "" {
 		q.Set("view", s.View)
@@ -82,9 +81,9 @@ func (s shown) link(date time.Time) string {
 	return "?" + q.Encode()
 }
 
-func (s shown) Previous() string { return s.link(s.date.AddDate(0, 0, -agendaDays)) }
-func (s shown) Next() string     { return s.link(s.date.AddDate(0, 0, agendaDays)) }
-func (s shown) Today() string    { return s.link(s.today) }
+func (s asked) Previous() string { return s.link(s.date.AddDate(0, 0, -agendaDays)) }
+func (s asked) Next() string     { return s.link(s.date.AddDate(0, 0, agendaDays)) }
+func (s asked) Today() string    { return s.link(s.today) }
 
 // calendarPage shows one calendar of an account, or all of them, as clients see them: to scripts as an address to read events
 // from, and to others as an agenda. With a query it shows what is found instead.
@@ -114,11 +113,11 @@ func calendarPage(v *visit, a Account) error {
 	for i, c := range on {
 		cals[i] = c.Calendar
 	}
-	s, err := v.shown(status, cals)
+	s, err := v.asked(status, cals)
 	if err != nil {
 		return err
 	}
-	data["Shown"], data["Events"], data["Age"] = s, v.h.base()+events, v.h.age(on)
+	data["Shown"], data["Events"] = s, v.h.base()+events
 	if s.Query != "" {
 		data["Found"], data["Over"], data["Note"], err = v.search(a, cals, s)
 	} else {
@@ -131,7 +130,7 @@ func calendarPage(v *visit, a Account) error {
 }
 
 // agenda lists what begins within agendaDays, or goes on then.
-func (v *visit) agenda(a Account, cals []bridge.Calendar, s shown) (g agenda, note string, err error) {
+func (v *visit) agenda(a Account, cals []bridge.Calendar, s asked) (g agenda, note string, err error) {
 	end := s.date.AddDate(0, 0, agendaDays)
 	found, err := reader{v.h.Store, v.h.zone}.in(v.r.Context(), cals, ics.Span{Start: s.date.Add(-day), End: end.Add(day)})
 	if err != nil {
@@ -148,7 +147,7 @@ func (v *visit) agenda(a Account, cals []bridge.Calendar, s shown) (g agenda, no
 
 // search lists what has all words of the query in its title or place: what is to come, by time, and what is over, the latest
 // first.
-func (v *visit) search(a Account, cals []bridge.Calendar, s shown) (next, over agenda, note string, err error) {
+func (v *visit) search(a Account, cals []bridge.Calendar, s asked) (next, over agenda, note string, err error) {
 	now := v.h.now()
 	span := ics.Span{Start: now.AddDate(-searchBack, 0, 0), End: now.AddDate(searchAhead, 0, 0)}
 	found, err := reader{v.h.Store, v.h.zone}.in(v.r.Context(), cals, span, strings.Fields(strings.ToLower(s.Query))...)
@@ -173,26 +172,6 @@ func (v *visit) search(a Account, cals []bridge.Calendar, s shown) (next, over a
 	next, over = limited(ahead, s.today), limited(past, time.Time{})
 	slices.Reverse(over.Days)
 	return next, over, found.Note(), nil
-}
-
-// age is what there is to say of how old the oldest of some calendars is.
-type age struct {
-	Good  time.Time
-	Never []string // the names of those that have never been synced
-	Stale bool
-}
-
-func (h *Handler) age(cals []calendarStatus) (g age) {
-	for _, c := range cals {
-		switch {
-		case c.Good.IsZero():
-			g.Never = append(g.Never, c.DisplayName)
-		case g.Good.IsZero() || c.Good.Before(g.Good):
-			g.Good = c.Good
-		}
-	}
-	g.Stale = !g.Good.IsZero() && h.now().Sub(g.Good) > stale
-	return g
 }
 
 // lossRow is an event with how it differs from Outlook.

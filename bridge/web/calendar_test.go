@@ -170,7 +170,7 @@ func TestAgendaPage(t *testing.T) {
 			}
 		}
 	}
-	has("/calendars/alice", []string{"Review", "10:00–11:00", `data-zone="Europe/Berlin"`, `data-events="/calendars/alice/events.json"`, "last synced"}, []string{"Much later", "Last week"})
+	has("/calendars/alice", []string{"Review", "10:00–11:00", `data-zone="Europe/Berlin"`, `data-events="/calendars/alice/events.json"`, "Last good sync"}, []string{"Much later", "Last week"})
 	has("/calendars/alice/calendar?view=week&date="+at(55, 0).Format(time.DateOnly), []string{"Much later", `data-view="week"`, `data-events="/calendars/alice/events.json?calendar=calendar"`}, []string{"Review"})
 	has("/calendars/alice?q=LISBON", []string{"Review", "Much later", "Over", "Last week"}, []string{"data-events"})
 	has("/calendars/alice?q=lisbon+review", []string{"Review"}, []string{"Much later", "Last week"})
@@ -194,7 +194,7 @@ func TestAgeOfCalendars(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	p := d.admin()
-	if body := p.get("/calendars/alice").body; !strings.Contains(body, "Not signed in yet") || !strings.Contains(body, `href="/accounts/alice/sign-in"`) {
+	if body := p.get("/calendars/alice").body; !strings.Contains(body, "Nobody has signed in to this account yet") || !strings.Contains(body, `href="/accounts/alice/sign-in"`) {
 		t.Errorf("without a sign-in:\n%s", body)
 	}
 	d.meeting("Review")
@@ -206,11 +206,11 @@ func TestAgeOfCalendars(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body := p.get("/calendars/alice").body; strings.Contains(body, "What is shown is from") {
+	if body := p.get("/calendars/alice").body; !strings.Contains(body, "Last good sync") || strings.Contains(body, "was last synced") {
 		t.Errorf("fresh ones:\n%s", body)
 	}
 	d.later(3 * time.Hour)
-	if body := p.get("/calendars/alice").body; !strings.Contains(body, "What is shown is from") || !strings.Contains(body, "3 hours ago") {
+	if body := p.get("/calendars/alice").body; !strings.Contains(body, "3 hours ago") {
 		t.Errorf("stale ones:\n%s", body)
 	}
 	err = d.store.SetState(t.Context(), row.ID, bridge.State{Code: bridge.StateSignIn, Fault: bridge.Fault{Reason: bridge.Reason(graph.ReasonRevoked), Action: bridge.ActionSignIn}})
@@ -220,7 +220,7 @@ func TestAgeOfCalendars(t *testing.T) {
 	_, list := p.events(spanAround(d.now()))
 	for _, path := range []string{"/calendars/alice", "/calendars/alice/calendar", list.Events[0].URL} {
 		body := p.get(path).body
-		for _, want := range []string{"Sign-in needed", "The sign-in was revoked", "3 hours ago", `href="/accounts/alice/sign-in">Sign in again`, "Review"} {
+		for _, want := range []string{"The sign-in has ended, so nothing is synced.", "3 hours ago", `href="/accounts/alice/sign-in">Sign in again`, "Review"} {
 			if !strings.Contains(body, want) {
 				t.Errorf("%s, revoked: no %q\n%s", path, want, body)
 			}

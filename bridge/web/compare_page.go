@@ -23,7 +23,7 @@ type differenceView struct{ Subject, Outlook, Here string }
 
 // comparePage shows, for each calendar of an account, when it was compared with Outlook's own view and what differed.
 func comparePage(v *visit, a Account) error {
-	status, err := v.h.accountStatus(v.r.Context(), a)
+	status, err := v.h.standing(v.r.Context(), a, nil)
 	if err != nil {
 		return err
 	}
@@ -70,9 +70,9 @@ func (h *Handler) compared(c calendarStatus, zone *time.Location) compared {
 	case audit.Found == 0 && audit.Compared == 0:
 		one.Result = when + ": nothing differed."
 	case audit.Found == 0:
-		one.Result = fmt.Sprintf("%s: %s, all equal.", when, countThousands(audit.Compared, "occurrence", "occurrences"))
+		one.Result = fmt.Sprintf("%s: %s, all equal.", when, occurrencesText(audit.Compared))
 	default:
-		one.Result = fmt.Sprintf("%s: %s, of which %d differed.", when, countThousands(audit.Compared, "occurrence", "occurrences"), audit.Found)
+		one.Result = fmt.Sprintf("%s: %s, of which %d differed.", when, occurrencesText(audit.Compared), audit.Found)
 		if audit.Compared == 0 {
 			one.Result = fmt.Sprintf("%s: %s.", when, count(audit.Found, "difference", "differences"))
 		}
@@ -112,14 +112,12 @@ func dayText(t, now time.Time) string {
 	return t.Format("2 January 2006, 15:04")
 }
 
-// countThousands is count, with a comma at each thousand.
-func countThousands(n int, one, many string) string {
-	text := count(n, one, many)
-	digits, rest, _ := strings.Cut(text, " ")
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
+// occurrencesText is "1,204 occurrences".
+func occurrencesText(n int) string {
+	if n == 1 {
+		return "1 occurrence"
 	}
-	return digits + " " + rest
+	return thousands(n) + " occurrences"
 }
 
 func compareNow(v *visit, a Account) error {
@@ -131,7 +129,7 @@ func compareNow(v *visit, a Account) error {
 
 // compareState tells the script of the page whether a comparison is still to be waited for.
 func compareState(v *visit, a Account) error {
-	status, err := v.h.accountStatus(v.r.Context(), a)
+	status, err := v.h.standing(v.r.Context(), a, nil)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package web_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
@@ -59,6 +61,12 @@ func newDesk(t *testing.T) *desk {
 	return d
 }
 
+// cookieOf is the name of a cookie of the desk's bridge, without what https puts before it.
+func cookieOf(d *desk, name string) string {
+	sum := sha256.Sum256([]byte(d.handler.PublicURL))
+	return name + "-" + hex.EncodeToString(sum[:4])
+}
+
 func (d *desk) now() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -78,13 +86,15 @@ type accountsAt struct {
 	client  string
 	nudged  []string
 	appOnly bool
+
+	credential bridge.Credential
 }
 
 func (a *accountsAt) List(ctx context.Context) ([]web.Account, error) {
 	list, err := a.store.AddedAccounts(ctx)
 	all := []web.Account{{Name: "alice", Configured: true}}
 	for _, one := range list {
-		account := web.Account{Name: one.Name, Mailbox: one.Mailbox}
+		account := web.Account{Name: one.Name, Mailbox: one.Mailbox, Options: one.Options}
 		if one.Policy != nil {
 			account.Policy = *one.Policy
 		}
@@ -139,11 +149,37 @@ func (a *accountsAt) App(context.Context) (web.App, error) {
 	return web.App{Registration: bridge.Registration{ClientID: a.client, Tenant: "common"}, AppOnly: a.appOnly}, nil
 }
 
-func (a *accountsAt) SetApp(_ context.Context, r bridge.Registration) error {
+func (a *accountsAt) Outlook(context.Context, string) ([]string, error) {
+	return []string{"Calendar", "Family"}, nil
+}
+
+func (a *accountsAt) SetAccountOptions(ctx context.Context, name string, o bridge.AccountOptions) error {
+	if name == "alice" {
+		return nil
+	}
+	return a.store.SetAccountOptions(ctx, name, o)
+}
+
+func (a *accountsAt) Sync(ctx context.Context) (web.Sync, error) {
+	o, err := a.store.Options(ctx)
+	return web.Sync{Options: o, Configured: map[string]bool{"horizon": true}}, err
+}
+
+func (a *accountsAt) SetSync(ctx context.Context, o bridge.Options) (bool, error) {
+	if o.Interval == "soon" {
+		return false, &web.Problem{Sentence: "That is no interval."}
+	}
+	return o.Notifications, a.store.SetOptions(ctx, o)
+}
+
+func (a *accountsAt) SetApp(_ context.Context, r bridge.Registration, credential *bridge.Credential) (bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.client = r.ClientID
-	return nil
+	if credential != nil {
+		a.credential = *credential
+	}
+	return false, nil
 }
 
 func (a *accountsAt) authority() *graph.Authority {

@@ -78,11 +78,11 @@ func eventPage(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	status, err := v.h.accountStatus(v.r.Context(), a)
+	status, err := v.h.standing(v.r.Context(), a, nil)
 	if err != nil {
 		return err
 	}
-	s, err := v.shown(status, []bridge.Calendar{cal})
+	s, err := v.asked(status, []bridge.Calendar{cal})
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func eventPage(v *visit, a Account) error {
 	s.Date, s.date = first.Format(time.DateOnly), first
 	one := status.Calendars[slices.IndexFunc(status.Calendars, func(c calendarStatus) bool { return c.ID == cal.ID })]
 	return v.render("event", page{Title: e.title(), Account: &a, Tab: "calendar", Data: map[string]any{
-		"Event": e, "Account": status, "Calendar": one, "Age": v.h.age([]calendarStatus{one}), "Back": v.back + s.link(first), "Explains": v.h.Origins != nil}})
+		"Event": e, "Calendar": one, "Back": v.back + s.link(first), "Explains": v.h.Origins != nil}})
 }
 
 // eventFile is the object as clients get it, to keep or to send on.

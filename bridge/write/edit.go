@@ -42,6 +42,9 @@ func (w *Writer) edit(ctx context.Context, r Request, operation string) (Result,
 	if e.account, err = w.Store.Account(ctx, r.Account); err != nil {
 		return Result{}, err
 	}
+	if err := e.takeFiles(); err != nil {
+		return Result{}, e.refused(ctx, err)
+	}
 	wait, cancel := context.WithTimeout(ctx, w.budget())
 	defer cancel()
 	result, err := e.do(wait)
@@ -53,6 +56,23 @@ func (w *Writer) edit(ctx context.Context, r Request, operation string) (Result,
 		err = &Busy{After: time.Minute, Sentence: "This cannot be done at the moment; nothing was changed."}
 	}
 	return result, e.refused(ctx, err)
+}
+
+// takeFiles takes the files out of what the client has sent, which is then small.
+func (e *edit) takeFiles() error {
+	if e.r.New == nil || e.r.files != nil || e.r.base != nil {
+		return nil
+	}
+	var err error
+	if e.r.files, err = convert.TakeFiles(e.r.New); err != nil || len(e.r.files) == 0 {
+		return err
+	}
+	var b bytes.Buffer
+	if err := ics.Encode(&b, e.r.New); err != nil {
+		return err
+	}
+	e.r.Octets = b.Bytes()
+	return nil
 }
 
 // own are the addresses of the mailbox that the request's calendar is of.
@@ -172,7 +192,10 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	if err != nil {
 		return Result{}, nil, err
 	}
-	job := &job{w: e.w, m: e.m, account: e.account, cal: c, want: e.r.New, silent: e.r.Silent, client: e.r.Client}
+	job := &job{w: e.w, m: e.m, account: e.account, cal: c, want: e.r.New, silent: e.r.Silent, client: e.r.Client, files: e.r.files, named: e.r.base != nil}
+	if e.r.base != nil {
+		base = e.r.base
+	}
 	if base != nil {
 		if job.base, err = ics.Decode(base); err != nil {
 			return Result{}, nil, err
@@ -189,7 +212,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	if err := e.fits(ctx, t, job); err != nil {
 		return Result{}, nil, err
 	}
-	plan, err := job.plan()
+	plan, err := job.plan(ctx)
 	if err != nil {
 		return Result{}, nil, err
 	}
@@ -213,6 +236,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 		}
 	}
 	job.intent = e.intent(t, job, plan, base)
+	job.intent.Files = filesOf(plan, e.r.files)
 	job.created = !t.exists
 	if job.intent, err = e.w.Store.AddIntent(ctx, job.intent); errors.Is(err, bridge.ErrExists) {
 		open := job.intent
@@ -220,6 +244,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	} else if err != nil {
 		return Result{}, nil, err
 	}
+	job.intent.Files = nil
 	handedOver, e.kept = true, true
 	result, err = e.w.begin(ctx, job.run, release)
 	return result, nil, err

@@ -3,6 +3,7 @@ package write
 import (
 	"context"
 	"io"
+	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
@@ -18,8 +19,10 @@ type Graph interface {
 	Cancel(ctx context.Context, cal graph.CalendarID, id graph.EventID, comment string) error
 	FindByProperty(ctx context.Context, cal graph.CalendarID, property, value string) ([]graph.Event, error)
 	FindByICalUID(ctx context.Context, uid string, cals ...graph.CalendarID) ([]graph.Found, error)
+	Schedules(ctx context.Context, addresses []string, start, end time.Time, interval int) ([]graph.Schedule, error)
 	Attachments(ctx context.Context, cal graph.CalendarID, id graph.EventID) ([]graph.Attachment, error)
 	AddAttachment(ctx context.Context, cal graph.CalendarID, id graph.EventID, name, contentType string, size int64, body io.Reader) (graph.AttachmentID, error)
+	OpenAttachment(ctx context.Context, cal graph.CalendarID, id graph.EventID, attachment graph.AttachmentID) (graph.Content, error)
 	RemoveAttachment(ctx context.Context, cal graph.CalendarID, id graph.EventID, attachment graph.AttachmentID) error
 }
 

@@ -21,10 +21,13 @@ type job struct {
 	account bridge.Account
 	cal     bridge.Calendar
 
-	base   *ical.Calendar // that the client had; nil: as current
-	want   *ical.Calendar // nil: that it goes
-	silent bool
-	client string
+	base    *ical.Calendar // that the client had; nil: as current
+	want    *ical.Calendar // nil: that it goes
+	earlier *ical.Calendar // while occurrences are put right: what was served before
+	silent  bool
+	files   map[string][]byte // that the client has sent, by their digests
+	named   bool              // what is wanted says by itself what is to be attached
+	client  string
 
 	exists  bool
 	current *ical.Calendar // as it is served; nil: there is none
@@ -98,14 +101,18 @@ func (j *job) publish(ctx context.Context, id graph.EventID) error {
 }
 
 // plan is what is to be done for what is wanted to be so.
-func (j *job) plan() (convert.Plan, error) {
-	e := convert.Edit{Base: j.base, Current: j.current, New: j.want, Series: j.series, Addresses: j.m.addressesOf(j.cal), Client: j.client, Silent: j.silent}
+func (j *job) plan(ctx context.Context) (convert.Plan, error) {
+	e := convert.Edit{Base: j.base, Current: j.current, New: j.want, Series: j.series, Addresses: j.m.addressesOf(j.cal), Client: j.client, Silent: j.silent, Files: j.named,
+		Repair: j.earlier != nil, Earlier: j.earlier}
 	if !j.exists {
 		e.Series = convert.Series{Window: j.cal.Window, Owner: j.cal.Owner, MailboxZone: j.account.Settings.Zone,
 			Scheduling: j.m.Policy.Invitations == bridge.InvitationsOutlook}
+		if j.m.Policy.Attachments {
+			e.Series.Attachments = map[graph.EventID]convert.Attached{}
+		}
 	}
 	if j.m.Policy.OnlineMeetings {
-		e.OnlineMeetings = j.m.OnlineMeetings
+		e.OnlineMeetings = j.cal.OnlineMeetings
 	}
 	plan, losses, err := convert.FromICS(e)
 	if err != nil {
@@ -121,7 +128,7 @@ func (j *job) plan() (convert.Plan, error) {
 	for _, l := range losses {
 		j.w.log().Info("a change is not carried over whole", "account", j.account.Name, "series", l.Event, "field", l.Field, "reason", l.Reason)
 	}
-	return plan, nil
+	return plan, j.findFiles(ctx, &plan)
 }
 
 func onlyReplies(p convert.Plan) bool {

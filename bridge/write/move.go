@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"outbridge/bridge"
@@ -181,11 +182,14 @@ func (e *edit) transfer(ctx context.Context, t target) (*job, error) {
 		return nil, refuse(convert.RefusedOrganizer, "Outlook would cancel the meeting and invite everybody again if it went to another calendar; move it in Outlook.")
 	}
 	j := &job{w: w, m: e.m, account: e.account, cal: r.To, want: from.current, client: r.Client, created: true}
-	plan, err := j.plan()
+	plan, err := j.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := keepBody(&plan, from.series.Event); err != nil {
+		return nil, err
+	}
+	if err := from.copyFiles(ctx, &plan); err != nil {
 		return nil, err
 	}
 	if e.operation == bridge.IntentMove {
@@ -212,6 +216,83 @@ func (e *edit) transfer(ctx context.Context, t target) (*job, error) {
 	}
 	j.intent.Octets = b.Bytes()
 	return j, nil
+}
+
+// copyFiles has the new event get what is attached to this one, as Outlook has it. What cannot be copied would be lost where the event
+// moves, so that is refused.
+func (j *job) copyFiles(ctx context.Context, p *convert.Plan) error {
+	p.Steps = slices.DeleteFunc(p.Steps, func(s convert.Step) bool { return s.Op == convert.OpAttach })
+	g, ok := j.m.graphOf(j.cal)
+	if !ok || len(p.Steps) == 0 {
+		return nil
+	}
+	files := func(e graph.Event) ([]graph.Attachment, error) {
+		pictures := strings.Contains(e.Body.Content, "cid:")
+		if !e.HasAttachments && !pictures {
+			return nil, nil
+		}
+		list, err := g.Attachments(ctx, j.cal.GraphID, e.ID)
+		if err != nil {
+			return nil, err
+		}
+		var files []graph.Attachment
+		for _, a := range list {
+			switch {
+			case a.IsInline && !pictures:
+			case a.IsInline:
+				return nil, refuse(convert.RefusedAttachment, "There are pictures in the text of the event, which would get lost on the way; move it in Outlook.")
+			case a.Kind != graph.FileAttachment && a.Kind != "":
+				return nil, refuse(convert.RefusedAttachment, "A message or a link to a file in the cloud is attached to the event, and would get lost on the way; move it in Outlook.")
+			case a.Size > MaxFile+fileOverhead:
+				return nil, refuse(convert.RefusedAttachment, "The file %s has more than 25 MiB; move the event in Outlook.", a.Name)
+			default:
+				files = append(files, a)
+			}
+		}
+		return files, nil
+	}
+	step := func(op convert.Op, date string, e graph.Event, a graph.Attachment) convert.Step {
+		f := &convert.Attachment{Name: a.Name, Type: a.ContentType, Size: a.Size}
+		if op == convert.OpAttach {
+			f.ID, f.From = string(a.ID), &convert.Source{Calendar: int64(j.cal.ID), Event: e.ID}
+		}
+		return convert.Step{Op: op, Occurrence: date, Attachment: f}
+	}
+	master, err := files(j.series.Event)
+	if err != nil {
+		return err
+	}
+	var first, last []convert.Step // those of the series before it has exceptions, which begin with copies of them
+	for _, a := range master {
+		first = append(first, step(convert.OpAttach, "", j.series.Event, a))
+	}
+	has := func(list []graph.Attachment, a graph.Attachment) bool {
+		return slices.ContainsFunc(list, func(b graph.Attachment) bool { return a.Name == b.Name && a.Size == b.Size })
+	}
+	seen := map[string]bool{}
+	for _, e := range slices.Concat(j.series.Exceptions, j.series.Event.ExceptionOccurrences) {
+		date := graph.OccurrenceDate(e.OccurrenceID)
+		if date == "" || seen[date] || e.Removed != nil {
+			continue
+		}
+		seen[date] = true
+		own, err := files(e)
+		if err != nil {
+			return err
+		}
+		for _, a := range own {
+			if !has(master, a) {
+				last = append(last, step(convert.OpAttach, date, e, a))
+			}
+		}
+		for _, a := range master {
+			if !has(own, a) {
+				last = append(last, step(convert.OpDetach, date, e, a))
+			}
+		}
+	}
+	p.Steps = slices.Concat(p.Steps[:1], first, p.Steps[1:], last)
+	return nil
 }
 
 // keepBody has the new event get the text of the old one as Outlook has it, where that is more than the plain text.

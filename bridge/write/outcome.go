@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
@@ -155,8 +156,17 @@ func (j *job) readBack(ctx context.Context) error {
 	j.cal = c
 	known := j.known
 	known.Series = j.intent.Series
-	if _, err := j.w.Rounds.RefreshKnown(ctx, j.m.Mailbox, c, known); err != nil {
+	list, err := j.w.Rounds.RefreshKnown(ctx, j.m.Mailbox, c, known)
+	if err != nil {
 		return err
+	}
+	if known.Attached && len(list) == 1 && !list[0].Gone {
+		// No answer to a change of files says when that was.
+		if at, err := time.Parse(time.RFC3339Nano, list[0].Event.LastModified); err == nil {
+			if err := j.w.Store.SetFence(ctx, j.cal.ID, j.intent.Series, bridge.Fence{At: at}); err != nil {
+				return err
+			}
+		}
 	}
 	j.fresh, j.known = true, round.Known{}
 	return nil
@@ -191,7 +201,7 @@ func (j *job) replan(ctx context.Context) error {
 	if j.base == nil {
 		j.base = decoded(j.intent.Base)
 	}
-	plan, err := j.plan()
+	plan, err := j.plan(ctx)
 	if err != nil {
 		return err
 	}
@@ -238,9 +248,9 @@ func (j *job) repair(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	was := j.base
-	j.base = nil
-	plan, err := j.plan()
-	j.base = was
+	j.base, j.earlier = nil, decoded(j.intent.Base)
+	plan, err := j.plan(ctx)
+	j.base, j.earlier = was, nil
 	var missing []convert.Step
 	if _, refused := asRefused(err); refused {
 		j.w.log().Info("what a series has kept of its occurrences cannot be told", "account", j.account.Name, "series", j.intent.Series, "err", err)

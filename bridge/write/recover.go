@@ -112,7 +112,7 @@ func (w *Writer) resume(ctx context.Context, i bridge.Intent) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	j := &job{w: w, m: m, account: a, cal: c, intent: i, client: i.Client, want: decoded(i.Octets), base: decoded(i.Base), conditional: true, recovering: i.Begun,
+	j := &job{w: w, m: m, account: a, cal: c, intent: i, client: i.Client, want: decoded(i.Octets), base: decoded(i.Base), conditional: true, recovering: i.Begun, named: i.Plan.Files,
 		silent: i.Operation == bridge.IntentDelete && mails(i.Plan) == 0}
 	for _, s := range i.Plan.Steps {
 		j.created = j.created || s.Op == convert.OpCreate

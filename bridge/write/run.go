@@ -29,6 +29,8 @@ var (
 	errMoved = errors.New("the event has changed in Outlook meanwhile")
 	// errDoubt: a step may have been done, and what there is tells.
 	errDoubt = errors.New("the step may have been done")
+	// errNotByDate: the mailbox knows no occurrence by its date.
+	errNotByDate = errors.New("occurrences are not found by their dates")
 	// errUnknown: a step that mails may have been done, and what there is does not tell.
 	errUnknown = errors.New("it is not known whether Outlook has sent the mail")
 )
@@ -126,8 +128,11 @@ func (j *job) steps(ctx context.Context) error {
 }
 
 // afterReset puts off what is left of the occurrences of a series whose times or rule have just changed: what that has left of them
-// is to be seen first.
+// is to be seen first, unless it is known to leave them as they were.
 func (j *job) afterReset(s convert.Step) {
+	if bridge.Is(j.m.Learned.KeepsExceptions) && bridge.Is(j.m.Learned.KeepsCancellations) {
+		return
+	}
 	if !s.Resets || j.intent.Operation != bridge.IntentPut || j.want == nil {
 		return
 	}
@@ -344,10 +349,10 @@ func (j *job) whole(ctx context.Context, g Graph, s convert.Step) (bridge.StepRe
 		}
 	}
 	if s.Op == convert.OpDelete {
-		if isGone(r.Err) || r.Err == nil {
-			return bridge.StepResult{ID: id}, j.gone(ctx)
+		if err := j.deleted(ctx, g, r); err != nil {
+			return bridge.StepResult{}, outcome(err)
 		}
-		return bridge.StepResult{}, outcome(r.Err)
+		return bridge.StepResult{ID: id}, j.gone(ctx)
 	}
 	if r.Err != nil {
 		j.etag = ""
@@ -365,6 +370,25 @@ func isGone(err error) bool {
 		return true
 	}
 	return false
+}
+
+// deleted is nil where what was to be deleted is not there any more. Graph may say to a second deletion no more than that the request is
+// invalid, which it says of others too.
+func (j *job) deleted(ctx context.Context, g Graph, r graph.Result) error {
+	if graph.WriteFault(r.Err) != graph.FaultDeleted {
+		if isGone(r.Err) {
+			return nil
+		}
+		return r.Err
+	}
+	now := g.Events(ctx, j.cal.GraphID, []graph.EventID{r.ID})[0]
+	switch {
+	case isGone(now.Err), graph.IsNotFound(now.Err):
+		return nil
+	case now.Err != nil:
+		return now.Err
+	}
+	return fmt.Errorf("%w: %w", errMoved, r.Err)
 }
 
 // stepID is the event that a step is of, by the date of the rule where it is an occurrence without an id of its own.
@@ -411,11 +435,11 @@ func (j *job) occurrences(ctx context.Context, g Graph, group []convert.Step) ([
 		ask, of = append(ask, changes[i].ID), append(of, i)
 	}
 	if len(ask) > 0 {
-		for n, r := range g.Events(ctx, j.cal.GraphID, ask) {
+		for n, r := range j.askFor(ctx, g, ask) {
 			i := of[n]
 			s := group[i]
 			switch {
-			case graph.IsNotFound(r.Err), isGone(r.Err):
+			case graph.IsNotFound(r.Err), isGone(r.Err), errors.Is(r.Err, errNotByDate):
 				other, found, err := j.byInstances(ctx, g, s.Occurrence)
 				switch {
 				case err != nil:
@@ -451,13 +475,22 @@ func (j *job) occurrences(ctx context.Context, g Graph, group []convert.Step) ([
 	answers := make([]graph.Result, len(group))
 	if len(send) > 0 {
 		for n, r := range g.Changes(ctx, j.cal.GraphID, j.zone(), send) {
+			if send[n].ETag == "*" {
+				r = j.withOwnTag(ctx, g, send[n], r)
+			}
 			answers[sent[n]] = r
 		}
 	}
 	var list []bridge.StepResult
 	for i, r := range answers {
 		switch {
-		case group[i].Op == convert.OpDelete && (r.Err == nil || isGone(r.Err)):
+		case done[i]:
+			list = append(list, bridge.StepResult{ID: changes[i].ID})
+		case group[i].Op == convert.OpDelete:
+			if err := j.deleted(ctx, g, r); err != nil {
+				j.stale = true
+				return list, outcome(err)
+			}
 			list = append(list, bridge.StepResult{ID: changes[i].ID})
 		case r.Err != nil:
 			j.stale = true
@@ -472,6 +505,42 @@ func (j *job) occurrences(ctx context.Context, g Graph, group []convert.Step) ([
 	}
 	j.etag = "" // perhaps another since
 	return list, nil
+}
+
+// askFor reads occurrences by their ids. Where Graph is known to find none by its date it is not asked, and the error is
+// errNotByDate.
+func (j *job) askFor(ctx context.Context, g Graph, ids []graph.EventID) []graph.Result {
+	results := make([]graph.Result, len(ids))
+	var ask []graph.EventID
+	var of []int
+	for i, id := range ids {
+		if bridge.IsNot(j.m.Learned.ReadsOccurrences) && graph.OccurrenceDate(string(id)) != "" {
+			results[i] = graph.Result{ID: id, Err: errNotByDate}
+			continue
+		}
+		ask, of = append(ask, id), append(of, i)
+	}
+	if len(ask) > 0 {
+		for n, r := range g.Events(ctx, j.cal.GraphID, ask) {
+			results[of[n]] = r
+		}
+	}
+	return results
+}
+
+// withOwnTag deletes an occurrence by the ETag that it has now, where a service does not take "any": r is its refusal.
+func (j *job) withOwnTag(ctx context.Context, g Graph, change graph.Change, r graph.Result) graph.Result {
+	switch graph.WriteFault(r.Err) {
+	case graph.FaultConflict, graph.FaultDeleted, graph.FaultInvalid:
+	default:
+		return r
+	}
+	now := g.Events(ctx, j.cal.GraphID, []graph.EventID{change.ID})[0]
+	if now.Err != nil {
+		return now
+	}
+	change.ETag = now.Event.ETag
+	return g.Changes(ctx, j.cal.GraphID, "UTC", []graph.Change{change})[0]
 }
 
 // byInstances looks for an occurrence among those that Graph lists, where it does not know it by its date.
@@ -520,6 +589,15 @@ func (j *job) act(ctx context.Context, g Graph, s convert.Step) (bridge.StepResu
 			return g.Cancel(ctx, j.cal.GraphID, id, s.Comment)
 		}
 		return g.Respond(ctx, j.cal.GraphID, id, answers[s.Op], s.Comment, !s.Silent)
+	}
+	if s.Occurrence != "" && graph.OccurrenceDate(string(id)) != "" && bridge.IsNot(j.m.Learned.WritesOccurrences) {
+		one, found, err := j.byInstances(ctx, g, s.Occurrence)
+		if err != nil {
+			return bridge.StepResult{}, outcome(err)
+		}
+		if found {
+			id = one.ID
+		}
 	}
 	err := send()
 	if s.Occurrence != "" && s.ID == "" && graph.WriteFault(err) == graph.FaultGone && !errors.Is(err, graph.ErrMayHaveHappened) {

@@ -19,15 +19,16 @@ import (
 // world is a simulated Outlook with rounds and a Writer in front of it.
 type world struct {
 	*roundtest.World
-	writer *write.Writer
-	policy bridge.Policy
-	wrap   func(write.Store) write.Store // of the store, for faults; nil: as it is
+	writer  *write.Writer
+	policy  bridge.Policy
+	learned bridge.Learned
+	wrap    func(write.Store) write.Store // of the store, for faults; nil: as it is
 }
 
 const alice = "alice@contoso.example"
 
 func newWorld(t *testing.T, set ...func(*graphsim.Server)) *world {
-	w := &world{World: roundtest.New(t, set...), policy: bridge.Policy{Write: true, Invitations: bridge.InvitationsOutlook}}
+	w := &world{World: roundtest.New(t, set...), policy: bridge.Policy{Write: true, Invitations: bridge.InvitationsOutlook, Attachments: true}}
 	w.start()
 	t.Cleanup(func() {
 		w.writer.Close()
@@ -44,12 +45,13 @@ func (w *world) start() {
 		store = w.wrap(store)
 	}
 	w.Mailbox.Policy = w.policy
+	w.Rounds.AttachmentURL = func(token, name string) string { return "https://calendar.example/dav/att/" + token + "/" + name }
 	w.writer = &write.Writer{
 		Store: store, Rounds: w.Rounds, Now: w.Now, Log: w.Log,
 		Mailbox: func(context.Context, string) (write.Mailbox, error) {
 			m := w.Mailbox
 			m.Policy = w.policy
-			return write.Mailbox{Mailbox: m, Addresses: []string{alice}}, nil
+			return write.Mailbox{Mailbox: m, Addresses: []string{alice}, Learned: w.learned}, nil
 		},
 	}
 }

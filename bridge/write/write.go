@@ -42,11 +42,13 @@ const (
 // Store is what writing keeps and reads.
 type Store interface {
 	bridge.WriteStore
+	bridge.FileStore
 	Account(ctx context.Context, name string) (bridge.Account, error)
 	AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Account, error)
 	Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Calendar, error)
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error)
+	Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error)
 	SeriesObject(ctx context.Context, id bridge.CalendarID, series graph.EventID) (bridge.Object, error)
 	SeriesRows(ctx context.Context, id bridge.CalendarID, series graph.EventID) ([]bridge.Row, error)
 	MarksOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Mark, error)
@@ -66,8 +68,8 @@ type Rounds interface {
 type Mailbox struct {
 	round.Mailbox
 	Addresses []string // all of the mailbox, aliases included
-	// OnlineMeetings is the provider of new online meetings, where the policy has these.
-	OnlineMeetings string
+	// Learned is what a probe has found out about it. The zero value is that all is as hard as it can be.
+	Learned bridge.Learned
 }
 
 // Writer writes. All fields are set before the first call; its methods may be called concurrently.
@@ -86,6 +88,9 @@ type Writer struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 	series  keys
+
+	noSchedules sync.Map // time.Time by the name of an account: Graph is not asked for people's times before
+
 }
 
 // Request is what a client asks for.
@@ -104,6 +109,10 @@ type Request struct {
 	// To is where Move and Copy put it.
 	To     bridge.Calendar
 	ToName string
+
+	// base is the object that New was made of, where that is the Writer's own doing: a change of its files. files are those.
+	base  []byte
+	files map[string][]byte
 }
 
 // Result is what came of a request.

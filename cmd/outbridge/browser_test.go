@@ -137,6 +137,13 @@ func (b *browser) press(label string) {
 	b.until("the page after "+label, `!window.pressed`)
 }
 
+// reload loads the page once more, as a person does.
+func (b *browser) reload() {
+	b.t.Helper()
+	eval[chromedp.Void](b, `window.pressed = true; location.reload()`)
+	b.until("the page once more", `!window.pressed`)
+}
+
 func eval[T any](b *browser, script string, options ...chromedp.EvaluateOption) T {
 	b.t.Helper()
 	return perform(b, chromedp.Evaluate[T](script, options...))

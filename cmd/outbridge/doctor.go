@@ -506,4 +506,5 @@ func (d *doctor) account(check string, a accountConfig) {
 	default:
 		d.ok(check, "signed in; calendars: %d", len(cals))
 	}
+	d.probe(a, row)
 }

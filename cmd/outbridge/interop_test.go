@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -195,9 +196,23 @@ type clients struct {
 
 	mu       sync.Mutex
 	requests []request
+	epoch    int // counts what was forgotten
 }
 
-type request struct{ method, path string }
+// request is one that a client has made, and how it was answered.
+type request struct {
+	method, path string
+	status       int
+	header       http.Header
+	body         string // of what writes
+}
+
+// writes tells whether it is there to change an event.
+func (r request) writes() bool {
+	return slices.Contains([]string{"PUT", "DELETE", "POST", "MOVE", "COPY"}, r.method)
+}
+
+func (r request) String() string { return fmt.Sprintf("%s %s %d", r.method, r.path, r.status) }
 
 func newClients(t *testing.T, s *served) *clients {
 	c := &clients{served: s, t: t, home: t.TempDir()}
@@ -207,24 +222,39 @@ func newClients(t *testing.T, s *served) *clients {
 }
 
 func (c *clients) pass(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	c.requests = append(c.requests, request{r.Method, r.URL.Path})
-	c.mu.Unlock()
 	// Whole, before the answer begins: net/http closes a body that is still being passed on then, and with it the answer.
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	one := request{method: r.Method, path: r.URL.Path, header: r.Header.Clone()}
+	if one.writes() {
+		one.body = string(body)
+	}
+	c.mu.Lock()
+	n := len(c.requests)
+	epoch := c.epoch
+	c.requests = append(c.requests, one)
+	c.mu.Unlock()
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	to, _ := url.Parse(c.url)
-	(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }}).ServeHTTP(w, r)
+	answered := func(resp *http.Response) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.epoch == epoch {
+			c.requests[n].status = resp.StatusCode
+		}
+		return nil
+	}
+	(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to) }, ModifyResponse: answered}).ServeHTTP(w, r)
 }
 
 func (c *clients) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests = nil
+	c.epoch++
 }
 
 func (c *clients) seen() []request {
@@ -290,17 +320,32 @@ longdatetimeformat = %%Y-%%m-%%d %%H:%%M
 // run runs a client and returns what it printed.
 func (c *clients) run(stdin, name string, args ...string) string {
 	c.t.Helper()
+	out, said, err := c.try(stdin, name, args...)
+	if err != nil || strings.Contains(said, "error:") {
+		c.t.Fatalf("%s: %v\n%s\n%s", name, err, out, said)
+	}
+	return out
+}
+
+// refused runs a client that has to fail, and returns what it said.
+func (c *clients) refused(name string, args ...string) string {
+	c.t.Helper()
+	out, said, err := c.try("", name, args...)
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
+		c.t.Fatalf("%s takes what is refused: %v\n%s\n%s", name, err, out, said)
+	}
+	return out + said
+}
+
+func (c *clients) try(stdin, name string, args ...string) (out, said string, err error) {
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "HOME="+c.home, "XDG_CONFIG_HOME="+c.home, "XDG_DATA_HOME="+c.home, "XDG_CACHE_HOME="+c.home,
 		"LC_ALL=C.UTF-8", "TZ=UTC")
 	cmd.Stdin = strings.NewReader(strings.Repeat(stdin, 20))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil || strings.Contains(stderr.String(), "error:") {
-		c.t.Fatalf("%s: %v\n%s\n%s", name, err, out, stderr.String())
-	}
-	return string(out)
+	b, err := cmd.Output()
+	return string(b), stderr.String(), err
 }
 
 // khal lists what vdirsyncer brought.

@@ -39,10 +39,12 @@ type cli struct {
 	Sync     syncCmd     `cmd:"" help:"Sync everything once, then exit."`
 	Status   statusCmd   `cmd:"" help:"Show the state of each account and calendar: what to fix, last good sync, events, differences."`
 	Writes   writesCmd   `cmd:"" help:"List what calendar programs have changed, what was refused, and what was mailed."`
+	Probe    probeCmd    `cmd:"" help:"Ask a mailbox what only Microsoft knows about writing, in a calendar that is removed again; nobody is mailed."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Convert all stored events again, without contacting Microsoft."`
 	Explain  explainCmd  `cmd:"" help:"Show an event's Graph JSON, each decision of the conversion, and the iCalendar it became."`
 	Password passwordCmd `cmd:"" help:"Manage app passwords for CalDAV clients."`
 	Feed     feedCmd     `cmd:"" help:"Manage feeds: .ics addresses to subscribe to."`
+	Notify   notifyCmd   `cmd:"" help:"Try out the notifications about trouble."`
 	Export   exportCmd   `cmd:"" help:"Write a user's calendars to standard output as one .ics."`
 	Init     initCmd     `cmd:"" help:"Create a configuration and a key, from three questions or from flags."`
 	Doctor   doctorCmd   `cmd:"" help:"Check everything that clients depend on, and say how to fix what is broken."`

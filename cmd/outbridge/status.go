@@ -43,6 +43,7 @@ type accountStatus struct {
 	Notifications     *time.Time       `json:"notifications_until"`
 	NotificationFault string           `json:"notification_fault,omitempty"`
 	Writing           *writingStatus   `json:"writing,omitempty"` // nil: clients only read
+	Probe             *bridge.Learned  `json:"probe,omitempty"`   // what a probe has found out; nil: nothing
 	Calendars         []calendarStatus `json:"calendars"`
 }
 
@@ -168,6 +169,9 @@ func (a accountStatus) print(w io.Writer) {
 		fmt.Fprintf(w, "  notifications: until %s\n", localTime(*a.Notifications))
 	}
 	a.Writing.print(w)
+	if a.Probe != nil {
+		fmt.Fprintf(w, "  probe: %s\n", probeLine(*a.Probe))
+	}
 	if len(a.Calendars) > 0 {
 		fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tDIFFERENCES\tLAST GOOD SYNC\tCURSOR AGE\tAUDIT")
 	}
@@ -233,6 +237,14 @@ func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.P
 	}
 	if st.Writing, err = p.writingStatus(ctx, a); err != nil {
 		return st, err
+	}
+	learned, err := p.learned(ctx, a)
+	if err != nil {
+		return st, err
+	}
+	if !learned.At.IsZero() {
+		learned.Of = ""
+		st.Probe = &learned
 	}
 	cals, err := p.store.Calendars(ctx, a.ID)
 	if err != nil {

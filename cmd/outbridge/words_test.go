@@ -32,7 +32,7 @@ func TestErrorsInWords(t *testing.T) {
 		{"conditional access", &graph.AuthError{Code: "invalid_grant", AADSTS: 53003, Reason: graph.ReasonConditionalAccess, Fixer: graph.Administrator},
 			"sign-in: A Conditional Access policy of the organization blocks this sign-in. Ask the administrator to allow the app or the device code flow, or run `outbridge login alice --flow browser`. (invalid_grant, AADSTS53003)"},
 		{"secret", &graph.AuthError{Code: "invalid_client", Reason: graph.ReasonSecretWrong, Fixer: graph.Operator},
-			"sign-in: The client secret is wrong. Put the secret's value, not its ID, into the client secret file. (invalid_client)"},
+			"sign-in: The client secret is wrong. Use the secret's value, not its ID. (invalid_client)"},
 		{"401", &graph.Error{Op: "read changes", Status: 401},
 			"read changes: Microsoft Graph does not accept the sign-in (HTTP 401); run `outbridge login alice`"},
 		{"unreachable", &graph.Error{Op: "read changes"}, "read changes: Microsoft's service cannot be reached; check the network and the address"},

@@ -98,12 +98,13 @@ func (p *program) writable(ctx context.Context, m work.Mailbox, row bridge.Accou
 	if err != nil {
 		return write.Mailbox{}, err
 	}
-	out := write.Mailbox{Mailbox: m.Mailbox}
-	if !p.conf.writeGranted(m.AppOnly, row) {
-		out.Policy = bridge.Policy{}
+	learned, err := p.learned(ctx, row)
+	if err != nil {
+		return write.Mailbox{}, err
 	}
-	if out.Policy.OnlineMeetings {
-		out.OnlineMeetings = "teamsForBusiness"
+	out := write.Mailbox{Mailbox: m.Mailbox, Learned: learned}
+	if !p.conf.writeGranted(m.AppOnly, row) {
+		out.Policy = bridge.Policy{Attachments: out.Policy.Attachments}
 	}
 	add := func(address string) {
 		same := func(s string) bool { return strings.EqualFold(s, address) }

@@ -43,21 +43,22 @@ type category struct{ name, preset string }
 
 // A Calendar is one calendar of a mailbox.
 type Calendar struct {
-	mailbox *Mailbox
-	n       int
-	id      graph.CalendarID
-	name    string
-	hex     string
-	canEdit bool
-	group   *CalendarGroup
-	shared  map[*Mailbox]bool // whose owners may read it
-	editors map[*Mailbox]bool // and those of them that may write
-	private bool              // others are not shown private events
-	sharer  *Mailbox          // who has shared it into this mailbox; nil: it is the mailbox's own
-	removed bool
-	items   map[int]*item
-	graves  []grave // what left the calendar, by version
-	version uint64  // of the last change
+	mailbox  *Mailbox
+	n        int
+	id       graph.CalendarID
+	name     string
+	hex      string
+	canEdit  bool
+	meetings []string // providers of online meetings; nil: teamsForBusiness
+	group    *CalendarGroup
+	shared   map[*Mailbox]bool // whose owners may read it
+	editors  map[*Mailbox]bool // and those of them that may write
+	private  bool              // others are not shown private events
+	sharer   *Mailbox          // who has shared it into this mailbox; nil: it is the mailbox's own
+	removed  bool
+	items    map[int]*item
+	graves   []grave // what left the calendar, by version
+	version  uint64  // of the last change
 }
 
 // A grave remembers an event that was deleted or moved away.
@@ -187,6 +188,12 @@ func (c *Calendar) Recolor(hex string) { c.alter(func() { c.hex = hex }) }
 
 // SetCanEdit makes the calendar one that its owner may, or may not, write to.
 func (c *Calendar) SetCanEdit(can bool) { c.alter(func() { c.canEdit = can }) }
+
+// SetOnlineMeetings names the providers of the online meetings that can be made in the calendar, the default one first; none: there
+// are no online meetings.
+func (c *Calendar) SetOnlineMeetings(providers ...string) {
+	c.alter(func() { c.meetings = append([]string{}, providers...) })
+}
 
 func (c *Calendar) alter(f func()) {
 	c.mailbox.server.mu.Lock()

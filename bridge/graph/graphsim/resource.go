@@ -106,6 +106,14 @@ func (c *Calendar) paint(color string) {
 	}
 }
 
+// providers are those of the online meetings that can be made in the calendar.
+func (c *Calendar) providers() []string {
+	if c.meetings == nil {
+		return []string{"teamsForBusiness"}
+	}
+	return slices.Clone(c.meetings)
+}
+
 func (c *Calendar) asJSON() map[string]any {
 	color := calendarColors[strings.ToLower(c.hex)]
 	if color == "" {
@@ -115,7 +123,7 @@ func (c *Calendar) asJSON() map[string]any {
 	return map[string]any{
 		"id": c.id, "name": c.name, "color": color, "hexColor": c.hex, "isDefaultCalendar": isDefault,
 		"changeKey": changeKey(c.mailbox, uint64(c.n)), "canShare": c.canEdit, "canViewPrivateItems": true, "canEdit": c.canEdit,
-		"allowedOnlineMeetingProviders": []string{"teamsForBusiness"}, "defaultOnlineMeetingProvider": "teamsForBusiness",
+		"allowedOnlineMeetingProviders": c.providers(), "defaultOnlineMeetingProvider": append(c.providers(), "unknown")[0],
 		"isTallyingResponses": isDefault, "isRemovable": !isDefault,
 		"owner": map[string]any{"name": c.owner().name, "address": c.owner().address},
 	}

@@ -5,6 +5,16 @@ It finds the calendars as Evolution's "Find Calendars" does, adds them, and prin
 one line of JSON. Then each line on standard input is a command, whose answer ends in an empty line:
 shown START END    the instances between two times (2026-01-31T00:00:00Z), a line of JSON each: calendar, start, end, title
 refresh            one poll of every calendar; it goes on in the background
+readonly           what is read-only, which is all at first: a line of JSON for each, its name and whether it is
+Commands that change the calendar "Calendar" are lines of JSON: [verb, title, arguments...], where the title is of an event or a series.
+Their answer is "done", or what the library says why not.
+create ICS                        of one VEVENT
+times RID START END               as 20260131T100000, in the zone that there is, or 20260131; RID "" is the event, or the series
+text RID PROPERTY VALUE
+answer RID PARTSTAT
+remove RID                        an occurrence, or with "" all of it
+acknowledge TIME                  the first alarm, which has gone off then
+follow RID TITLE                  "this and following": the series ends before RID, and what is left is a new one, with the title
 """
 
 import calendar
@@ -85,6 +95,103 @@ def show(name, client, start, end):
     client.generate_instances_sync(start, end, None, one, None)
 
 
+class Writer:
+    """Does what Evolution's windows do."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def find(self, title):
+        """The component of the series or the event, which has its own copy."""
+        _, found = self.client.get_object_list_sync('(contains? "summary" "%s")' % title, None)
+        return next(c for c in found if not c.get_first_property(ICalGLib.PropertyKind.RECURRENCEID_PROPERTY))
+
+    def one(self, series, rid):
+        """An occurrence, as the window that edits it gets it."""
+        if not rid:
+            return series
+        found = []
+
+        def instance(component, first, last, *_):
+            if not found and moment(first) == rid:
+                found.append(component.clone())
+            return True
+
+        start = calendar.timegm(time.strptime(rid[:8], "%Y%m%d")) - 86400
+        self.client.generate_instances_for_object_sync(series, start, start + 3 * 86400, None, instance)
+        return found[0] if found else self.client.get_object_sync(series.get_uid(), rid, None)[1]
+
+    def write(self, verb, title, *args):
+        client, flags = self.client, ECal.OperationFlags.NONE
+        if verb == "create":
+            client.create_object_sync(ICalGLib.Component.new_from_string(args[0]), flags, None)
+            return
+        series = self.find(title)
+        if verb == "remove":
+            mod = ECal.ObjModType.THIS if args[0] else ECal.ObjModType.ALL
+            client.remove_object_sync(series.get_uid(), args[0] or None, mod, flags, None)
+            return
+        if verb == "acknowledge":
+            alarm = series.get_first_component(ICalGLib.ComponentKind.VALARM_COMPONENT)
+            alarm.add_property(ICalGLib.Property.new_from_string("ACKNOWLEDGED:" + args[0]))
+            client.modify_object_sync(series, ECal.ObjModType.ALL, flags, None)
+            return
+        if verb == "follow":
+            one = self.one(series, args[0])
+            change(one, "SUMMARY", args[1])
+            client.modify_object_sync(one, ECal.ObjModType.THIS_AND_FUTURE, flags, None)
+            return
+        rid, rest = args[0], args[1:]
+        one = self.one(series, rid)
+        if verb == "times":
+            for kind, value in zip((ICalGLib.PropertyKind.DTSTART_PROPERTY, ICalGLib.PropertyKind.DTEND_PROPERTY), rest):
+                retime(one, kind, value)
+        elif verb == "text":
+            change(one, rest[0], rest[1])
+        elif verb == "answer":
+            answer(one, rest[0])
+        mod = ECal.ObjModType.THIS if rid else ECal.ObjModType.ALL
+        client.modify_object_sync(one, mod, flags, None)
+
+
+def moment(t):
+    if t.is_date():
+        return "%04d%02d%02d" % (t.get_year(), t.get_month(), t.get_day())
+    return "%04d%02d%02dT%02d%02d%02d" % (t.get_year(), t.get_month(), t.get_day(), t.get_hour(), t.get_minute(), t.get_second())
+
+
+def change(component, name, value):
+    old = component.get_first_property(getattr(ICalGLib.PropertyKind, name + "_PROPERTY"))
+    if old is not None:
+        component.remove_property(old)
+    component.add_property(ICalGLib.Property.new_from_string(name + ":" + value))
+
+
+def retime(component, kind, value):
+    p = component.get_first_property(kind)
+    zone = p.get_first_parameter(ICalGLib.ParameterKind.TZID_PARAMETER)
+    name = "DTSTART" if kind == ICalGLib.PropertyKind.DTSTART_PROPERTY else "DTEND"
+    component.remove_property(p)
+    if "T" not in value:
+        text = name + ";VALUE=DATE:" + value
+    elif zone is not None:
+        text = name + ";TZID=" + zone.get_tzid() + ":" + value
+    else:
+        text = name + ":" + value
+    component.add_property(ICalGLib.Property.new_from_string(text))
+
+
+def answer(component, partstat):
+    p = component.get_first_property(ICalGLib.PropertyKind.ATTENDEE_PROPERTY)
+    while p is not None:
+        if "alice@" in p.get_attendee().lower():
+            p.set_parameter_from_string("PARTSTAT", partstat)
+            p.remove_parameter_by_kind(ICalGLib.ParameterKind.RSVP_PARAMETER)
+            return
+        p = component.get_next_property(ICalGLib.PropertyKind.ATTENDEE_PROPERTY)
+    raise SystemExit("nobody is invited")
+
+
 def seconds(t):
     return calendar.timegm(time.strptime(t, "%Y-%m-%dT%H:%M:%SZ"))
 
@@ -96,10 +203,20 @@ def main(url, user, password):
     clients = [(s.get_display_name(), connect(s, user, password)) for s in sources]
     print(json.dumps([[name, client.is_readonly()] for name, client in clients]), flush=True)
     for line in sys.stdin:
+        if line.startswith("["):
+            writer = Writer(next(client for name, client in clients if name == "Calendar"))
+            try:
+                writer.write(*json.loads(line))
+                print("done\n", flush=True)
+            except GLib.Error as refused:
+                print(refused.message.replace("\n", " ") + "\n", flush=True)
+            continue
         command, *args = line.split()
         for name, client in clients:
             if command == "shown":
                 show(name, client, *map(seconds, args))
+            elif command == "readonly":
+                print(json.dumps([name, client.is_readonly()]))
             elif command == "refresh":
                 client.refresh_sync(None)
             else:
