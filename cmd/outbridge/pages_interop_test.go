@@ -262,10 +262,3 @@ func TestPages(t *testing.T) {
 		t.Errorf("Graph's rules were broken: %q", v)
 	}
 }
-
-// lineAfter is the line that follows the one with mark in it.
-func lineAfter(text, mark string) string {
-	_, rest, _ := strings.Cut(text, mark+"\n")
-	line, _, _ := strings.Cut(rest, "\n")
-	return strings.TrimSpace(line)
-}
