@@ -90,6 +90,7 @@ func TestReloadAfterEachForm(t *testing.T) {
 		{"/accounts/alice/profile", nil, true},
 		{"/accounts/alice/sync", nil, false},
 		{"/accounts/alice/changes/resume", nil, false},
+		{"/accounts/alice/compare", nil, false},
 		{"/accounts/alice/options", []string{"which", "all"}, false},
 		{"/accounts/alice/sign-in", nil, false},
 		{"/accounts/alice/sign-in/cancel", nil, false},
@@ -256,7 +257,7 @@ func TestUnknownAddress(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	p := d.somebody()
-	for _, path := range []string{"/nothing", "/accounts", "/a//b", "/calendars/alice/x/y", "/nothing?shown=x"} {
+	for _, path := range []string{"/nothing", "/accounts", "/a//b", "/calendars/alice/x/y/z", "/nothing?shown=x"} {
 		got := p.get(path)
 		if got.StatusCode != 404 || !strings.Contains(got.body, "There is no such page") || !strings.Contains(got.body, `href="/">Back`) {
 			t.Errorf("%s: %s\n%s", path, got.Status, got.body)

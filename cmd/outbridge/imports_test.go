@@ -18,7 +18,7 @@ var imports = map[string][]string{
 	// The only wiring: it may know everything, and nothing knows it.
 	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/feed", "bridge/graph", "bridge/graph/graphsim", "bridge/notice", "bridge/probe", "bridge/push",
 		"bridge/round", "bridge/sqlstore", "bridge/web", "bridge/work", "bridge/write", "caldav", "caldav/ics"},
-	// Of rounds, push and the rest it knows interfaces of its own. The month and the week of a calendar are stored objects,
+	// Of rounds, push and the rest it knows interfaces of its own. What a calendar page shows are stored objects,
 	// expanded. A feed answers conditional requests as an object does.
 	"bridge/web": {"bridge", "bridge/feed", "caldav/ics", "caldav/negotiate"},
 	// A feed is made of stored objects: read, reduced, and written again with the time zones that they name.
