@@ -14,7 +14,7 @@ import (
 // FeedID is the row id of a feed.
 type FeedID int64
 
-// Feed is one published .ics address. Its secret is only ever seen when it is made or rotated.
+// Feed is one published .ics address. Its secret is only ever seen when it is made or rotated, unless it is Kept.
 type Feed struct {
 	ID        FeedID       `json:"id"`
 	User      string       `json:"user"`
@@ -26,7 +26,14 @@ type Feed struct {
 	// Changed is when ChangeFeed last changed it; zero: never. Subscribers take an event again only where its
 	// LAST-MODIFIED rises, so no event of the feed is older than this.
 	Changed time.Time `json:"-"`
-	Salt    []byte    `json:"-"` // secret and the feed's own: keys what must not be traced back
+	// Used is when it was last read, to the hour, and Client the program (User-Agent); zero: never.
+	Used   time.Time `json:"used,omitzero"`
+	Client string    `json:"client,omitempty"`
+	// Kept: its address is to stay readable; Readable: it is, see FeedStore.FeedSecret.
+	Kept     bool `json:"-"`
+	Readable bool `json:"-"`
+
+	Salt []byte `json:"-"` // secret and the feed's own: keys what must not be traced back
 }
 
 // Details of a feed: how much of an event it tells.

@@ -40,6 +40,7 @@ type Account struct {
 	// Added on a page, in place of the configuration. Mailbox is then the address that is read app-only, or "".
 	Added   bool
 	Mailbox string
+	Options AccountOptions // as set on the pages
 }
 
 // Settings are the mailbox's own, where the bridge may read them.
@@ -138,6 +139,16 @@ type Audit struct {
 	Found int       // differences, which were read again
 	Again int       // those of them that were still there then, so that what Outlook's view says of them was taken
 	Due   time.Time // the next one; zero: not yet decided
+
+	Compared int // occurrences that Outlook's view had; 0: not known
+}
+
+// Difference is an occurrence that an audit found not to be as Outlook shows it.
+type Difference struct {
+	Series  graph.EventID
+	Subject string
+	Outlook convert.Span // as its view showed it; zero: it did not
+	Here    convert.Span // as it was here; zero: it was not
 }
 
 // Kinds of a mirror row. An orphan is an occurrence or exception whose master is not in the mailbox.
@@ -235,7 +246,29 @@ type Object struct {
 	Data     []byte
 	Size     int
 	Deleted  bool
+	Title    string // of the event, when it is staged; a tombstone has that of what was there
 }
+
+// History is what clients were shown change at one time.
+type History struct {
+	At                      time.Time
+	Added, Changed, Removed int
+	Events                  []HistoryEvent // the first HistoryEvents of them
+}
+
+// HistoryEvent is one of the objects of a History.
+type HistoryEvent struct {
+	Object string `json:"object"` // path segment
+	Title  string `json:"title"`
+	What   string `json:"what"` // "added", "changed" or "removed"
+	Gone   bool   `json:"-"`    // it is not there any more
+}
+
+// So much is kept of what has changed: of each calendar the latest times, and of each of these the first events.
+const (
+	HistoryFew    = 100
+	HistoryEvents = 20
+)
 
 // Past is what clients were shown before.
 type Past struct {
@@ -250,6 +283,9 @@ type Password struct {
 	User    string    `json:"user"`
 	Label   string    `json:"label"`
 	Created time.Time `json:"created"`
+	// Used is when it was last used, to the hour, and Client the program (User-Agent); zero: never.
+	Used   time.Time `json:"used,omitzero"`
+	Client string    `json:"client,omitempty"`
 }
 
 // Period is a calendar period of months and days, written "4mo", "90d", "1y" or a sum like "1y6mo".

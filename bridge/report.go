@@ -36,8 +36,9 @@ type CalendarReport struct {
 	// Incomplete: Graph could not list what begins after the window; see Calendar.Lacks.
 	Incomplete bool `json:"incomplete,omitempty"`
 
-	ID   CalendarID `json:"-"`
-	Good time.Time  `json:"-"` // end of its last good round, this one included
+	ID    CalendarID `json:"-"`
+	First bool       `json:"-"` // it had had no good round before
+	Good  time.Time  `json:"-"` // end of its last good round, this one included
 }
 
 // Changed counts the objects that changed in all calendars.
@@ -57,6 +58,22 @@ func (r Report) Failed() (n int) {
 	}
 	return n
 }
+
+// Progress tells how far the round of one calendar has come.
+type Progress struct {
+	Account, Calendar string
+	Phase             string // one of those below
+	Pages, Events     int    // so far in this round
+	Done, Total       int    // of the phase; Total 0 where it is not known
+	First             bool   // the calendar has had no good round yet
+}
+
+// Phases of a Progress.
+const (
+	ProgressDownload = "download"
+	ProgressRead     = "read series"
+	ProgressConvert  = "convert"
+)
 
 // Pulse is what the worker of an account is at. It is not stored: after a start it is zero until the first round.
 type Pulse struct {

@@ -108,8 +108,12 @@ type ProgressStore interface {
 	SetGood(ctx context.Context, id CalendarID, seq int64, link string, at time.Time) error
 	// SetFault records why a round failed.
 	SetFault(ctx context.Context, id CalendarID, f Fault) error
-	// SetAudit records an audit.
+	// SetAudit records when the next audit is due, and what the last one came to.
 	SetAudit(ctx context.Context, id CalendarID, a Audit) error
+	// AskAudit makes an audit of each calendar of an account due at a time.
+	AskAudit(ctx context.Context, id AccountID, at time.Time) error
+	// KeepAudit records an audit that was done, and what differed in place of what differed before.
+	KeepAudit(ctx context.Context, id CalendarID, a Audit, list []Difference) error
 	// SetWay records how changes of the calendar are learnt.
 	SetWay(ctx context.Context, id CalendarID, way string) error
 }
@@ -127,8 +131,8 @@ type StagingStore interface {
 	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
 	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.
 	Stage(ctx context.Context, id CalendarID, seq int64, list []Derived) error
-	// Publish shows at once all staged objects, or those of the series named, each with a rev of its own. It returns how many
-	// changed and how many of these are tombstones. Nothing staged: nothing is written.
+	// Publish shows at once all staged objects, or those of the series named, each with a rev of its own, and notes it in the
+	// calendar's history. It returns how many changed and how many of these are tombstones. Nothing staged: nothing is written.
 	Publish(ctx context.Context, id CalendarID, at time.Time, series ...graph.EventID) (changed, removed int, err error)
 }
 
@@ -138,8 +142,14 @@ type StatusStore interface {
 	Counts(ctx context.Context, id CalendarID) (Counts, error)
 	// Losses lists up to limit recorded losses of a calendar.
 	Losses(ctx context.Context, id CalendarID, limit int) ([]convert.Loss, error)
+	// ObjectLosses lists those of the series that an object is made of.
+	ObjectLosses(ctx context.Context, o Object) ([]EventLoss, error)
+	// Differences lists what the last audit of a calendar found, by time.
+	Differences(ctx context.Context, id CalendarID) ([]Difference, error)
 	// EventLosses lists them with the events that they are of, by time.
 	EventLosses(ctx context.Context, id CalendarID, limit int) ([]EventLoss, error)
+	// History lists up to limit changes of a calendar, the latest first.
+	History(ctx context.Context, id CalendarID, limit int) ([]History, error)
 	// FindSeries lists up to limit series of an account ("": of all) that have a row whose id, iCalUId or subject is
 	// text, or holds it in its subject.
 	FindSeries(ctx context.Context, account, text string, limit int) ([]Found, error)
@@ -186,7 +196,8 @@ type ObjectQuery struct {
 	Limit      int
 }
 
-// PasswordStore keeps app passwords by a keyed hash.
+// PasswordStore keeps app passwords by a keyed hash. It and FeedStore note a use under WithClient, some time after the call and not
+// more than once an hour.
 type PasswordStore interface {
 	// AddPassword makes a password and returns it, the only time that it is seen.
 	AddPassword(ctx context.Context, user, label string, at time.Time) (Password, string, error)
@@ -204,8 +215,10 @@ type FeedStore interface {
 	// RotateFeed gives the feed a new secret; the old one stops working at once.
 	RotateFeed(ctx context.Context, user string, id FeedID) (string, error)
 	RemoveFeed(ctx context.Context, user string, id FeedID) error
-	// ChangeFeed sets the name, calendars, detail and options of the feed of f's User and ID, at its Changed. Its
-	// address stays.
+	// FeedSecret is the secret of a feed whose address is kept, or ErrNotFound.
+	FeedSecret(ctx context.Context, user string, id FeedID) (string, error)
+	// ChangeFeed sets the name, calendars, detail, options and Kept of the feed of f's User and ID, at its Changed. Its
+	// address stays; one that was not kept is, from the next RotateFeed on.
 	ChangeFeed(ctx context.Context, f Feed) error
 	// FeedBySecret finds the feed, or ErrNotFound.
 	FeedBySecret(ctx context.Context, secret string) (Feed, error)
@@ -275,7 +288,14 @@ type AdministratorStore interface {
 type PageStore interface {
 	// Registration is what SetRegistration has kept; the zero value where that is nothing.
 	Registration(ctx context.Context) (Registration, error)
-	SetRegistration(ctx context.Context, r Registration) error
+	// Credential is the app's secret or certificate that came with it, sealed; the zero value where there is none.
+	Credential(ctx context.Context) (Credential, error)
+	SetRegistration(ctx context.Context, r Registration, c Credential) error
+	// Options are those of the bridge; the zero value where nothing was set.
+	Options(ctx context.Context) (Options, error)
+	SetOptions(ctx context.Context, o Options) error
+	// SetAccountOptions sets those of an account of a page, or ErrNotFound.
+	SetAccountOptions(ctx context.Context, name string, o AccountOptions) error
 
 	// AddAccount makes an account of a page, or takes over one that has left the configuration. ErrExists: there is one of
 	// a page already.

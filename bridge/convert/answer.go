@@ -70,7 +70,12 @@ func (d *differ) answered(c change) (Op, error) {
 // invitedFields are the fields that are one's own in a meeting of somebody else.
 func (d *differ) invitedFields(c change, answered bool) (fields, error) {
 	others := d.others(c.want)
-	if delta := deltaOf(d.others(c.base), others); len(others) > 0 && !c.fresh && len(delta.added)+len(delta.removed) > 0 {
+	delta := deltaOf(d.others(c.base), others)
+	changed := len(others) > 0 && len(delta.added)+len(delta.removed) > 0
+	if c.fresh { // what it has may be older, or of a mail that names few: that is no reason to lose an answer
+		changed = len(delta.added) > 0 && !answered
+	}
+	if changed {
 		return nil, refuse(RefusedAttendee, "Only the organizer can change who is invited to this meeting.")
 	}
 	f := fields{}

@@ -178,7 +178,7 @@ func keyOf(p ical.Prop) string {
 	if m := ownFile.FindStringSubmatch(p.Value); m != nil {
 		return m[1]
 	}
-	return p.Params.Get("MANAGED-ID")
+	return ""
 }
 
 // fileDiff is what a client has attached to a component, and what it has taken away.
@@ -190,7 +190,9 @@ type fileDiff struct {
 // filesOf compares a component with the one that the client had, nil for none, of an event that has some files.
 func (d *differ) filesOf(base, want *ical.Component, have []Attachment) (f fileDiff) {
 	names := func(c *ical.Component, a Attachment) bool {
-		return c != nil && slices.ContainsFunc(c.Props[ical.PropAttach], func(p ical.Prop) bool { return a.Key != "" && keyOf(p) == a.Key || a.URL != "" && p.Value == a.URL })
+		return c != nil && slices.ContainsFunc(c.Props[ical.PropAttach], func(p ical.Prop) bool {
+			return a.Key != "" && (keyOf(p) == a.Key || p.Params.Get("MANAGED-ID") == a.Key) || a.URL != "" && p.Value == a.URL
+		})
 	}
 	carries := d.Files
 	if !carries {

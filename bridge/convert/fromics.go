@@ -35,6 +35,7 @@ type differ struct {
 	role role
 
 	base, now, want *contents
+	earlier         *contents              // of Edit.Earlier; nil: none
 	exceptions      map[string]graph.Event // by their dates, with what they have from their master
 	master          graph.Event            // as it is once its own step is done
 	steps           []Step
@@ -105,6 +106,11 @@ func (d *differ) read() (err error) {
 			d.base = o
 		}
 	}
+	if d.Earlier != nil {
+		if o, err := readContents(d.Earlier, d.Series, d.now); err == nil && o.index(false, false) == nil {
+			d.earlier = o
+		}
+	}
 	if d.want, err = readContents(d.New, d.Series, d.now); err != nil {
 		return err
 	}
@@ -123,7 +129,11 @@ func (d *differ) align() error {
 	if w.master == nil { // only occurrences, of a series that stays as it is
 		w.first, w.master, w.loc = d.now.first, d.now.master, d.now.loc
 	}
-	if err := d.index(d.now, d.base); err != nil {
+	states := []*contents{d.now, d.base}
+	if d.earlier != nil {
+		states = append(states, d.earlier)
+	}
+	if err := d.index(states...); err != nil {
 		return err
 	}
 	if w.master == d.now.master {

@@ -98,14 +98,25 @@ func (d *differ) place(c change, f fields) {
 
 // categoriesOf are the categories of a component, each once, in order.
 func categoriesOf(c *ical.Component) (list []string) {
+	seen := map[string]bool{}
 	for i := range c.Props[ical.PropCategories] {
 		for _, name := range splitText(c.Props[ical.PropCategories][i].Value) {
-			if name = strings.TrimSpace(name); !ics.Blank(name) && !slices.Contains(list, name) {
+			if name = strings.TrimSpace(name); !ics.Blank(name) && !seen[name] {
+				seen[name] = true
 				list = append(list, name)
 			}
 		}
 	}
 	return list
+}
+
+// setOf is a list as a set.
+func setOf(list []string) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, s := range list {
+		set[s] = true
+	}
+	return set
 }
 
 // splitText takes a list of TEXT values apart.
@@ -130,14 +141,16 @@ func (d *differ) categories(c change, f fields) {
 		return
 	}
 	var list []string
+	had, wanted, has := setOf(base), setOf(want), map[string]bool{}
 	for _, name := range c.event.Categories {
-		if trimmed := strings.TrimSpace(name); slices.Contains(want, trimmed) || !slices.Contains(base, trimmed) {
+		if trimmed := strings.TrimSpace(name); wanted[trimmed] || !had[trimmed] {
+			has[trimmed] = true
 			list = append(list, name)
 		}
 	}
 	changed := len(list) != len(c.event.Categories)
 	for _, name := range want {
-		if !slices.Contains(base, name) && !slices.ContainsFunc(list, func(s string) bool { return strings.TrimSpace(s) == name }) {
+		if !had[name] && !has[name] {
 			list = append(list, name)
 			changed = true
 		}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -150,8 +151,13 @@ func foreignOf(c *ical.Component, e *graph.Event) (t foreign) {
 			continue
 		}
 		for _, p := range props {
-			if name == ical.PropAttach && isFile(p) {
-				continue
+			if name == ical.PropAttach {
+				if isInline(p) || keyOf(p) != "" {
+					continue
+				}
+				// By this another server knows it.
+				p.Params = maps.Clone(p.Params)
+				delete(p.Params, "MANAGED-ID")
 			}
 			bare.Props[name] = append(bare.Props[name], p)
 		}
@@ -175,25 +181,17 @@ func foreignOf(c *ical.Component, e *graph.Event) (t foreign) {
 	return t
 }
 
-// isFile is whether an ATTACH is a file, in it or kept by a server, rather than a link of the client's own.
-func isFile(p ical.Prop) bool {
-	return strings.EqualFold(p.Params.Get("ENCODING"), "BASE64") || strings.EqualFold(p.Params.Get(ical.ParamValue), "BINARY") ||
-		p.Params.Get("MANAGED-ID") != "" || strings.HasPrefix(strings.ToLower(p.Value), "data:")
-}
-
 // merge is the three-way difference of content lines, by the names of their properties: old is what is kept, had and has what
 // the client had and sends.
 func (d overlayDiff) merge(old, had, has []string) []string {
+	kept, before, now := byName(old), byName(had), byName(has)
 	names := map[string]bool{}
 	for _, l := range slices.Concat(old, has) {
 		names[lineName(l)] = true
 	}
 	var out []string
 	for name := range names {
-		of := func(list []string) []string {
-			return slices.DeleteFunc(slices.Clone(list), func(l string) bool { return lineName(l) != name })
-		}
-		o, b, n := of(old), of(had), of(has)
+		o, b, n := kept[name], before[name], now[name]
 		added, gone := without(n, b), without(b, n)
 		switch {
 		case len(n) == 0 && (d.blind || !d.carries(name)):
@@ -206,6 +204,16 @@ func (d overlayDiff) merge(old, had, has []string) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// byName are content lines by the names of their properties.
+func byName(lines []string) map[string][]string {
+	m := map[string][]string{}
+	for _, l := range lines {
+		name := lineName(l)
+		m[name] = append(m[name], l)
+	}
+	return m
 }
 
 // several are the properties of RFC 5545 and its extensions that an event may have more than once.
@@ -244,7 +252,11 @@ func alarmName(text string) string {
 
 // without are the strings of list that are not in other.
 func without(list, other []string) []string {
-	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
+	if len(list) == 0 || len(other) == 0 {
+		return slices.Clone(list)
+	}
+	others := setOf(other)
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return others[s] })
 }
 
 func lineName(l string) string { return string(ics.Line(l).Name()) }

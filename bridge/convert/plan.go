@@ -31,6 +31,8 @@ type Edit struct {
 	// Repair: New was accepted before, and it is to be seen what a change of the times of its series has left of its occurrences.
 	// Those that it has and the series has not are passed over, and nothing that would be refused of them is.
 	Repair bool
+	// Earlier is of Repair: the object as it was before, whose names of occurrences clients leave behind when they move a series; nil: none.
+	Earlier *ical.Calendar
 	// Files: the client says by this what is to be attached, so that a file which is left out is one to remove, whatever the client.
 	Files bool
 	// OnlineMeetings: a new meeting becomes an online meeting of this provider of Graph; "": it does not.

@@ -1,7 +1,6 @@
 package dav
 
 import (
-	"cmp"
 	"context"
 	"errors"
 
@@ -30,11 +29,11 @@ func (b *Writing) OpenAttachment(ctx context.Context, p caldav.Principal, id str
 	if !b.policy(a).Attachments {
 		return caldav.AttachmentFile{}, caldav.ErrNotFound
 	}
-	f, content, err := b.Writer.OpenFile(ctx, p.Name, id)
+	f, err := b.Writer.OpenFile(ctx, p.Name, id)
 	if err != nil {
 		return caldav.AttachmentFile{}, b.refusal(ctx, p, err)
 	}
-	return caldav.AttachmentFile{Name: f.Name, Type: cmp.Or(f.Type, content.ContentType), Size: content.Size, Body: content}, nil
+	return caldav.AttachmentFile{Name: f.Name, Type: f.Type, Size: f.Size, Body: f.Body}, nil
 }
 
 func (b *Writing) AddAttachment(ctx context.Context, c caldav.Calendar, name string, rids []string, r caldav.AttachmentRequest) (caldav.Attached, error) {

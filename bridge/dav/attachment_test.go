@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -158,6 +159,17 @@ func filesToClients(t *testing.T) {
 	w.Sim.Fault = nil
 	w.Changes(1)
 	if links := w.links(name); len(links) != 4 {
+		t.Errorf("%q", links)
+	}
+	w.quiet()
+	// Of a further file nothing tells but the list, which is looked at as often as the calendar is compared with Outlook's view.
+	w.Must(cal.Attach(id, "silent.txt", "text/plain", []byte("silent")))
+	w.Changes(0)
+	w.Rounds.AuditAlways = true
+	w.Round()
+	w.Rounds.AuditAlways = false
+	w.Round()
+	if links := w.links(name); len(links) != 5 {
 		t.Errorf("%q", links)
 	}
 	w.quiet()
@@ -440,5 +452,71 @@ func TestFilesMove(t *testing.T) {
 	w.quiet()
 	if v := w.Sim.Violations(); len(v) > 0 {
 		t.Error(v)
+	}
+}
+
+// What would get lost on the way keeps an event where it is.
+func TestPicturesStay(t *testing.T) {
+	w := withFiles(t)
+	w.Box.AddCalendar("Second", "")
+	id := w.Box.Calendar().Create(graphsim.Event{Subject: "A", Start: roundtest.At(1, 9, 0), End: roundtest.At(1, 10, 0), Body: "<p>See</p>"})
+	w.Must(w.Box.Calendar().AttachPicture(id, "image001.png", "image001", []byte("PNG")))
+	w.Round()
+	name := w.names()[0]
+	if len(w.links(name)) != 0 {
+		t.Errorf("%q", w.links(name))
+	}
+	rec := w.must(http.StatusForbidden, "MOVE", calendarPath+name, "", "Destination", "https://calendar.example/dav/calendars/alice/second/b.ics")
+	if !strings.Contains(rec.Body.String(), "pictures") || len(w.Box.Calendar().Events()) != 1 {
+		t.Errorf("%s", rec.Body)
+	}
+	w.quiet()
+}
+
+// Where Outlook does not know an occurrence by its date, it is found by what it lists.
+func TestFileOfUnnamedOccurrence(t *testing.T) {
+	w := withFiles(t, func(s *graphsim.Server) { s.Writing.NoOccurrenceIDs = true })
+	w.Round()
+	w.must(http.StatusCreated, "PUT", calendarPath+"a.ics", appointment("a", "A", 1, 9, "RRULE:FREQ=DAILY;COUNT=5"), "If-None-Match", "*")
+	at := roundtest.At(3, 9, 0).Format("20060102T150405Z")
+	w.must(http.StatusCreated, "POST", calendarPath+"a.ics?action=attachment-add&rid="+at, "only then", "Content-Disposition", `attachment;filename="then.txt"`)
+	if links := w.links("a.ics"); len(links) != 1 || w.file(links[0]) != "only then" {
+		t.Errorf("%q", links)
+	}
+	w.quiet()
+}
+
+// Links to anything else are the client's own and stay, without what another server knows a file by.
+func TestForeignLinks(t *testing.T) {
+	w := withFiles(t)
+	w.Round()
+	w.must(http.StatusCreated, "PUT", calendarPath+"a.ics", appointment("a", "A", 1, 9, "ATTACH:https://files.example/plan.pdf",
+		"ATTACH;MANAGED-ID=77;FILENAME=b.pdf:https://other.example/att/77", "ATTACH:https://elsewhere.example/dav/att/"+strings.Repeat("1", 40)), "If-None-Match", "*", "User-Agent", "Thunderbird/128")
+	links := w.links("a.ics")
+	if len(links) != 2 || !slices.Contains(links, "ATTACH:https://files.example/plan.pdf") || !slices.Contains(links, "ATTACH;FILENAME=b.pdf:https://other.example/att/77") {
+		t.Errorf("%q", links)
+	}
+	if n := w.attachmentRequests(); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+	w.quiet()
+	w.Sim.ResetRequests()
+	w.must(http.StatusNoContent, "PUT", calendarPath+"a.ics", w.get("a.ics"), "User-Agent", "Thunderbird/128")
+	if n := len(w.Sim.Requests()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// Where an account has files switched off, attaching one is refused rather than forgotten.
+func TestFilesSwitchedOff(t *testing.T) {
+	w := newWriting(t)
+	w.Round()
+	rec := w.must(http.StatusForbidden, "PUT", calendarPath+"a.ics", appointment("a", "A", 1, 9, inline("one.txt", "first")), "If-None-Match", "*")
+	if !strings.Contains(rec.Body.String(), "max-attachment-size") || !strings.Contains(rec.Body.String(), "one.txt") {
+		t.Errorf("%s", rec.Body)
+	}
+	w.must(http.StatusForbidden, "POST", calendarPath+"a.ics?action=attachment-add", "x", "Content-Disposition", "attachment;filename=x.txt")
+	if n := len(w.Box.Calendar().Events()); n != 0 {
+		t.Errorf("%d events", n)
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
-	"outbridge/bridge/graph"
 	"outbridge/bridge/write"
 	"outbridge/caldav"
 )
@@ -37,7 +36,7 @@ type Writer interface {
 	Reattach(ctx context.Context, r write.Request, key string, f write.NewFile) (write.Result, string, error)
 	Detach(ctx context.Context, r write.Request, rids []string, key string) (write.Result, error)
 	// OpenFile is a file of an event by what clients know it by.
-	OpenFile(ctx context.Context, account, key string) (bridge.File, graph.Content, error)
+	OpenFile(ctx context.Context, account, key string) (write.OpenedFile, error)
 	FreeBusy(ctx context.Context, account string, q write.BusyQuery) ([]write.Availability, error)
 }
 

@@ -54,7 +54,25 @@ func (f filter) apply(object []byte) ([]byte, error) {
 	if f.Alarms {
 		object = ics.Without(object, ical.CompAlarm)
 	}
-	return object, nil
+	return withoutFiles(object), nil
+}
+
+// withoutFiles is an object without the links to files that take an app password, which nobody who reads a feed has.
+func withoutFiles(object []byte) []byte {
+	if !bytes.Contains(object, []byte("\nATTACH")) {
+		return object
+	}
+	var out []byte
+	for rest := object; ; {
+		l, more, ok := ics.Cut(rest)
+		if !ok {
+			return append(out, rest...)
+		}
+		if string(l.Name()) != ical.PropAttach || !bytes.Contains(l.Text(), []byte("MANAGED-ID=")) {
+			out = append(out, l...)
+		}
+		rest = more
+	}
 }
 
 // concerns is whether the filter may leave out anything but alarms, so that most objects need not be parsed.

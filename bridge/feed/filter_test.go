@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,17 @@ func TestFilterKinds(t *testing.T) {
 		if s := strings.Join(got, ", "); s != c.want {
 			t.Errorf("%+v: %s\nwant %s", c.filter, s, c.want)
 		}
+	}
+}
+
+// A link that takes an app password is of no use to who reads a feed.
+func TestFilterFiles(t *testing.T) {
+	const event = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:a\r\n%sSUMMARY:A\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+	const other = "ATTACH:https://outlook.example/1\r\n"
+	object := fmt.Sprintf(event, "ATTACH;FILENAME=a.txt;MANAGED-\r\n ID=0123:https://calendar.example/dav/att/0123/a.txt\r\n"+other)
+	got, err := filter{}.apply([]byte(object))
+	if want := fmt.Sprintf(event, other); err != nil || string(got) != want {
+		t.Errorf("%v\n%s", err, got)
 	}
 }
 

@@ -160,6 +160,8 @@ func (e *Error) transient() bool {
 		return true
 	case s == http.StatusNotImplemented, s == http.StatusHTTPVersionNotSupported:
 		return false
+	case s == http.StatusInsufficientStorage: // a mailbox that is full stays so
+		return e.garbled
 	case s >= 500:
 		return true
 	case s/100 == 2, s/100 == 3, s == http.StatusForbidden, s == http.StatusNotFound, s == http.StatusProxyAuthRequired:

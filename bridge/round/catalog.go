@@ -31,7 +31,7 @@ func (r *Runner) calendars(ctx context.Context, m Mailbox, a bridge.Account) (ca
 		return nil, 0, err
 	}
 	account := r.memory.account(m.Name)
-	if len(known) > 0 && account.since(&account.calendars, r.now()) < r.ListEvery {
+	if len(known) > 0 && account.since(&account.calendars, r.now()) < r.listEvery() {
 		return known, 0, nil
 	}
 	counted, n := graph.CountRequests(ctx)
@@ -102,7 +102,7 @@ func (l *catalog) own(ctx context.Context, a bridge.Account) error {
 		}
 	}
 	for _, g := range list {
-		if c := calendarOf(g); l.m.selects(c.DisplayName) {
+		if c := calendarOf(g); bridge.Selects(l.m.Include, l.m.Exclude, c.DisplayName) && !bridge.IsProbeCalendar(c.DisplayName) {
 			l.take(c)
 		}
 	}
@@ -169,24 +169,6 @@ func onlineMeetings(g graph.Calendar) string {
 		}
 	}
 	return ""
-}
-
-// selects reports whether a calendar of that name is one to serve: one of Include, where there are any, and none of
-// Exclude.
-func (m Mailbox) selects(name string) bool {
-	return (len(m.Include) == 0 || matches(m.Include, name)) && !matches(m.Exclude, name) && !bridge.IsProbeCalendar(name)
-}
-
-// matches reports whether a pattern is name, whatever the case, "*" being any text.
-func matches(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		parts := strings.Split(strings.ToLower(p), "*")
-		for i := range parts {
-			parts[i] = regexp.QuoteMeta(parts[i])
-		}
-		ok, _ := regexp.MatchString("^"+strings.Join(parts, ".*")+"$", strings.ToLower(name))
-		return ok
-	})
 }
 
 func displayName(g graph.Calendar) string {

@@ -90,7 +90,7 @@ func (d *Deriver) deriveMarked(ctx context.Context) error {
 			return err
 		}
 		done += len(now.marks)
-		d.tell("convert", done, max(total, done))
+		d.tell(bridge.ProgressConvert, done, max(total, done))
 		after, now = now.marks[len(now.marks)-1].Series, ahead
 	}
 }

@@ -109,7 +109,7 @@ func (f *follower) step(ctx context.Context) (end bool, err error) {
 	}
 	f.reopen, f.first = false, nil
 	f.count(page)
-	f.tell("download", 0, 0)
+	f.tell(bridge.ProgressDownload, 0, 0)
 	return page.Delta != "", nil
 }
 

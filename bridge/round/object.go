@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-ical"
@@ -178,11 +179,12 @@ func (one *draft) outcome() bridge.Derived {
 	case one.failed:
 	case one.object == nil && one.exists:
 		gone := one.have
-		gone.Deleted, gone.Data = true, nil
+		gone.Deleted, gone.Data, gone.Title = true, nil, titleOf(one.have.Data)
 		gone.Sequence++ // what is shown with its UID next is later
 		gone.Stamp = gone.Stamp.Add(time.Second)
 		one.Object = &gone
 	case one.object != nil && (one.left != nil || !one.exists || !sameButStamps(one.have.Data, one.object.Data)):
+		one.object.Title = titleOf(one.object.Data)
 		one.Object, one.Left = one.object, one.left
 	}
 	return one.Derived
@@ -196,6 +198,31 @@ func toICS(s convert.Series) (cal *ical.Calendar, losses []convert.Loss, err err
 		}
 	}()
 	return convert.ToICS(s)
+}
+
+// maxTitle bounds what is kept of a title, in octets.
+const maxTitle = 200
+
+var unescaped = strings.NewReplacer(`\\`, `\`, `\,`, `,`, `\;`, `;`, `\n`, " ", `\N`, " ")
+
+// titleOf is the title of the first event of an object.
+func titleOf(data []byte) string {
+	for c, err := range ics.Components(data) {
+		if err != nil {
+			return ""
+		}
+		if c.Name != ical.CompEvent {
+			continue
+		}
+		for line := range ics.Lines(ics.Without(c.Octets, ical.CompAlarm)) {
+			if string(line.Name()) == ical.PropSummary {
+				title := unescaped.Replace(string(line.Value()))
+				return strings.ToValidUTF8(title[:min(len(title), maxTitle)], "")
+			}
+		}
+		return ""
+	}
+	return ""
 }
 
 func firstEvent(cal *ical.Calendar) *ical.Component {

@@ -100,7 +100,7 @@ func (r *resolver) each(ctx context.Context, stage, size int, do func(context.Co
 		}
 		after = ids[len(ids)-1]
 		if done += len(ids); stage == bridge.StageRead {
-			r.tell("read series", done, max(total, done))
+			r.tell(bridge.ProgressRead, done, max(total, done))
 		}
 	}
 }

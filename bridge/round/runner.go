@@ -79,17 +79,36 @@ type Runner struct {
 	// Done is called at the end of each round that was not cut short. Nil: not called.
 	Done func(context.Context, bridge.Report)
 
+	pace   atomic.Pointer[Pace]
 	memory memory
 	number atomic.Int64 // of the round begun last, for logs
 }
 
-// Progress tells how far one calendar's round has come.
-type Progress struct {
-	Account, Calendar string
-	Phase             string // "download", "read series", "convert"
-	Pages, Events     int    // so far in this round
-	Done, Total       int    // of the phase; Total 0 where it is not known
+// Pace is what of a Runner can be changed while it runs.
+type Pace struct {
+	History, Horizon bridge.Period
+	ListEvery        time.Duration
 }
+
+// SetPace takes the place of the fields of the same names, from the next round of each calendar on.
+func (r *Runner) SetPace(p Pace) { r.pace.Store(&p) }
+
+func (r *Runner) periods() periods {
+	if p := r.pace.Load(); p != nil {
+		return periods{p.History, p.Horizon}
+	}
+	return periods{r.History, r.Horizon}
+}
+
+func (r *Runner) listEvery() time.Duration {
+	if p := r.pace.Load(); p != nil {
+		return p.ListEvery
+	}
+	return r.ListEvery
+}
+
+// Progress tells how far one calendar's round has come.
+type Progress = bridge.Progress
 
 // Round brings all calendars of one mailbox up to date. The report is filled in as far as the round came; the
 // error joins those of its calendars. Rounds of one calendar run one after another.
@@ -174,23 +193,23 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *calendarRound {
 	one := &calendarRound{
 		counts: r.Store.Counts, progress: r.Store, written: r.Store, memory: r.memory.account(m.Name).calendar(c),
-		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID},
+		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID, First: c.Good.IsZero()},
 		options: options{checkpointAfter: r.CheckpointAfter, auditEvery: r.AuditEvery, auditAlways: r.AuditAlways,
 			count: r.Count, published: r.Published},
 	}
-	if r.ListEvery > 0 {
+	if r.listEvery() > 0 {
 		one.options.viewEvery = viewEvery
 	}
 	tell := func(phase string, done, total int) {
 		if r.Progress != nil {
 			r.Progress(Progress{Account: m.Name, Calendar: c.DisplayName, Phase: phase, Pages: one.report.Pages, Events: one.report.Items,
-				Done: done, Total: total})
+				Done: done, Total: total, First: c.Good.IsZero()})
 		}
 	}
 	one.deriver = r.Deriver(ctx, m, c, all, s)
 	one.deriver.tell = tell
 	one.mirror = &mirror{
-		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: periods{r.History, r.Horizon}, now: r.now,
+		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: r.periods(), now: r.now,
 		report: &one.report, tell: tell, asked: map[bridge.CalendarID]bool{},
 	}
 	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: c.IsForeign(all)}

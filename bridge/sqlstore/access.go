@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,9 +29,9 @@ func (s *Store) AddPassword(ctx context.Context, user, label string, at time.Tim
 }
 
 func (s *Store) Passwords(ctx context.Context, user string) ([]bridge.Password, error) {
-	rows, err := s.read.query(ctx, `SELECT id, user, label, created FROM password WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
+	rows, err := s.read.query(ctx, `SELECT id, user, label, created, used, client FROM password WHERE user = ? OR ? = '' ORDER BY user, id`, user, user)
 	list, err := collect(rows, err, func(r *sql.Rows) (p bridge.Password, err error) {
-		err = r.Scan(&p.ID, &p.User, &p.Label, unixTime{&p.Created})
+		err = r.Scan(&p.ID, &p.User, &p.Label, unixTime{&p.Created}, unixTime{&p.Used}, &p.Client)
 		return p, err
 	})
 	if err != nil {
@@ -56,12 +57,18 @@ func (s *Store) changeOne(ctx context.Context, query string, args ...any) error 
 
 type passwordKey struct{ user, hash string }
 
+// passwordRow is what a request needs of an app password.
+type passwordRow struct {
+	id    int64
+	label string
+}
+
 func (s *Store) CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error) {
 	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
 	hash := s.key.digest("password", password)
-	label, err = cached(ctx, s, passwordKey{user, string(hash)}, func() (label string, err error) {
-		err = s.read.row(ctx, `SELECT label FROM password WHERE hash = ? AND user = ?`, hash, user).Scan(&label)
-		return label, notFound(err)
+	row, err := cached(ctx, s, passwordKey{user, string(hash)}, func() (row passwordRow, err error) {
+		err = s.read.row(ctx, `SELECT id, label FROM password WHERE hash = ? AND user = ?`, hash, user).Scan(&row.id, &row.label)
+		return row, notFound(err)
 	})
 	if errors.Is(err, bridge.ErrNotFound) {
 		return "", false, nil
@@ -69,7 +76,8 @@ func (s *Store) CheckPassword(ctx context.Context, user, password string) (label
 	if err != nil {
 		return "", false, fmt.Errorf("check password: %w", err)
 	}
-	return label, true, nil
+	s.uses.note(ctx, "password", row.id)
+	return row.label, true, nil
 }
 
 // feedJSON are the columns of a feed that are JSON.
@@ -92,11 +100,12 @@ func (s *Store) AddFeed(ctx context.Context, f bridge.Feed) (bridge.Feed, string
 	}
 	secret := newSecret()
 	f.Salt = s.key.digest("feed", secret)
-	err = s.write.row(ctx, `INSERT INTO feed (user, name, hash, calendars, detail, options, created) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-		f.User, f.Name, f.Salt, cals, f.Detail, options, f.Created.Unix()).Scan(&f.ID)
+	err = s.write.row(ctx, `INSERT INTO feed (user, name, hash, calendars, detail, options, created, kept, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		f.User, f.Name, f.Salt, cals, f.Detail, options, f.Created.Unix(), f.Kept, s.keptSecret(f.Kept, secret)).Scan(&f.ID)
 	if err != nil {
 		return f, "", fmt.Errorf("add feed: %w", err)
 	}
+	f.Readable = f.Kept
 	return f, secret, nil
 }
 
@@ -105,19 +114,19 @@ func (s *Store) ChangeFeed(ctx context.Context, f bridge.Feed) error {
 	if err != nil {
 		return err
 	}
-	err = s.changeOne(ctx, `UPDATE feed SET name = ?, calendars = ?, detail = ?, options = ?, changed = ? WHERE user = ? AND id = ?`,
-		f.Name, cals, f.Detail, options, unix(f.Changed), f.User, f.ID)
+	err = s.changeOne(ctx, `UPDATE feed SET name = ?1, calendars = ?2, detail = ?3, options = ?4, changed = ?5, kept = ?6, sealed = iif(?6, sealed, NULL) WHERE user = ?7 AND id = ?8`,
+		f.Name, cals, f.Detail, options, unix(f.Changed), f.Kept, f.User, f.ID)
 	if err != nil {
 		return fmt.Errorf("change feed: %w", err)
 	}
 	return nil
 }
 
-const feedColumns = `id, user, name, calendars, detail, options, created, changed, hash`
+const feedColumns = `id, user, name, calendars, detail, options, created, changed, hash, used, client, kept, sealed IS NOT NULL`
 
 func scanFeed(row scanner) (f bridge.Feed, err error) {
 	var cals, options []byte
-	if err = row.Scan(&f.ID, &f.User, &f.Name, &cals, &f.Detail, &options, unixTime{&f.Created}, unixTime{&f.Changed}, &f.Salt); err != nil {
+	if err = row.Scan(&f.ID, &f.User, &f.Name, &cals, &f.Detail, &options, unixTime{&f.Created}, unixTime{&f.Changed}, &f.Salt, unixTime{&f.Used}, &f.Client, &f.Kept, &f.Readable); err != nil {
 		return f, err
 	}
 	return f, errors.Join(json.Unmarshal(cals, &f.Calendars), json.Unmarshal(options, &f.Options))
@@ -132,9 +141,33 @@ func (s *Store) Feeds(ctx context.Context, user string) ([]bridge.Feed, error) {
 	return list, nil
 }
 
+// keptSecret is the secret of a feed as it is kept to be read again, NULL where it is not. It is bound to its own hash.
+func (s *Store) keptSecret(keep bool, secret string) []byte {
+	if !keep {
+		return nil
+	}
+	return s.key.sealed([]byte(secret), feedSeal(s.key.digest("feed", secret)))
+}
+
+func feedSeal(hash []byte) string { return "feed/" + hex.EncodeToString(hash) }
+
+func (s *Store) FeedSecret(ctx context.Context, user string, id bridge.FeedID) (string, error) {
+	var hash, box []byte
+	err := notFound(s.read.row(ctx, `SELECT hash, sealed FROM feed WHERE user = ? AND id = ? AND sealed IS NOT NULL`, user, id).Scan(&hash, &box))
+	var secret []byte
+	if err == nil {
+		secret, err = s.key.open(box, feedSeal(hash))
+	}
+	if err != nil {
+		return "", fmt.Errorf("read feed address: %w", err)
+	}
+	return string(secret), nil
+}
+
 func (s *Store) RotateFeed(ctx context.Context, user string, id bridge.FeedID) (string, error) {
 	secret := newSecret()
-	err := s.changeOne(ctx, `UPDATE feed SET hash = ? WHERE user = ? AND id = ?`, s.key.digest("feed", secret), user, id)
+	err := s.changeOne(ctx, `UPDATE feed SET hash = ?, sealed = iif(kept, ?, NULL) WHERE user = ? AND id = ?`,
+		s.key.digest("feed", secret), s.keptSecret(true, secret), user, id)
 	if err != nil {
 		return "", fmt.Errorf("rotate feed: %w", err)
 	}
@@ -150,5 +183,6 @@ func (s *Store) FeedBySecret(ctx context.Context, secret string) (bridge.Feed, e
 	if err != nil {
 		return f, fmt.Errorf("find feed: %w", notFound(err))
 	}
+	s.uses.note(ctx, "feed", int64(f.ID))
 	return f, nil
 }

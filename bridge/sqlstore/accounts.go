@@ -46,15 +46,15 @@ func (s *Store) AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Ac
 }
 
 const selectAccount = `
-	SELECT id, name, origin = 'page', mailbox, token_version, granted, policy, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id),
+	SELECT id, name, origin = 'page', mailbox, token_version, granted, policy, options, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id),
 		(SELECT value FROM meta WHERE key = 'account/' || account.id || '/identity')
 	FROM account`
 
 func scanAccount(row scanner) (a bridge.Account, err error) {
-	var state, settings, policy string
+	var state, settings, policy, options string
 	var version int64
 	var identity []byte
-	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &a.Granted, &policy, &state, &version, &settings, unixTime{&a.Grouped}, unixTime{&a.LastGood}, &identity)
+	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &a.Granted, &policy, &options, &state, &version, &settings, unixTime{&a.Grouped}, unixTime{&a.LastGood}, &identity)
 	if err != nil {
 		return a, err
 	}
@@ -64,6 +64,9 @@ func scanAccount(row scanner) (a bridge.Account, err error) {
 	if policy != "" {
 		a.Policy = new(bridge.Policy)
 		err = errors.Join(err, json.Unmarshal([]byte(policy), a.Policy))
+	}
+	if options != "" {
+		err = errors.Join(err, json.Unmarshal([]byte(options), &a.Options))
 	}
 	var stateErr error
 	a.State, stateErr = readState(state)

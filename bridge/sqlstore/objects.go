@@ -135,10 +135,10 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 					continue
 				}
 				_, err = t.exec(ctx, `
-				INSERT OR REPLACE INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				INSERT OR REPLACE INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 					id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted, len(o.Data),
-					notNil(o.Data))
+					notNil(o.Data), o.Title)
 				if err != nil {
 					return err
 				}
@@ -202,6 +202,9 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 		changed = int(n)
 		if n == 0 {
 			return nil
+		}
+		if err := keepHistory(ctx, t, id, which, args, n, removed, at); err != nil {
+			return err
 		}
 		var versioned bool
 		if err := t.row(ctx, `SELECT versioned FROM calendar WHERE id = ?`, id).Scan(&versioned); err != nil {

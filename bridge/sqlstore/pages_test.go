@@ -91,7 +91,7 @@ func TestRegistration(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		want = bridge.Registration{ClientID: "client", Tenant: "contoso.example"}
-		if err := s.SetRegistration(ctx, want); err != nil {
+		if err := s.SetRegistration(ctx, want, bridge.Credential{Secret: "s3cret"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -45,6 +45,7 @@ type Store struct {
 	read  *db
 	write *db // one connection
 	cache *cache
+	uses  *uses
 }
 
 var _ interface {
@@ -65,6 +66,7 @@ var _ interface {
 	bridge.PageStore
 	bridge.TicketStore
 	bridge.WriteStore
+	bridge.NoticeStore
 	bridge.WrittenStore
 	bridge.LearnedStore
 } = (*Store)(nil)
@@ -94,6 +96,7 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	r.SetMaxOpenConns(readers + 1) // one is the cache's
 	r.SetMaxIdleConns(readers + 1)
 	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
+	s.uses = &uses{write: s.write}
 	files, err := fs.Sub(migrations, "migrations")
 	if err == nil {
 		err = s.migrate(ctx, abs, files)
@@ -163,6 +166,7 @@ func (s *Store) migrate(ctx context.Context, path string, files fs.FS) error {
 
 // Close ends the use of the database.
 func (s *Store) Close() error {
+	s.uses.close()
 	return errors.Join(s.cache.close(), s.read.Close(), s.write.Close())
 }
 

@@ -97,7 +97,7 @@ func (s *Store) ObjectsOfUID(ctx context.Context, id bridge.AccountID, uids ...s
 		return nil, err
 	}
 	rows, err := s.read.query(ctx, `
-		SELECT `+objectColumns+` FROM object
+		SELECT `+objectColumns+` FROM object INDEXED BY object_uid
 		WHERE calendar_id IN (SELECT id FROM calendar WHERE account_id = ?) AND uid IN (SELECT value FROM json_each(?)) AND deleted = 0
 		ORDER BY calendar_id, name`, id, string(list))
 	found, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanWhole(r, false) })
@@ -243,9 +243,12 @@ func (s *Store) Version(ctx context.Context, id bridge.CalendarID, name, etag st
 }
 
 func (s *Store) VersionsSince(ctx context.Context, id bridge.CalendarID, name, etag string) ([]bridge.Object, error) {
-	was, err := s.Version(ctx, id, name, etag)
-	if err != nil {
-		return nil, err
+	var was bridge.Object
+	if etag != "" {
+		var err error
+		if was, err = s.Version(ctx, id, name, etag); err != nil {
+			return nil, err
+		}
 	}
 	rows, err := s.read.query(ctx, `
 		SELECT `+versionColumns+`, data FROM version WHERE calendar_id = ?1 AND name = ?2 AND rev > ?3

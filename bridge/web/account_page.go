@@ -49,7 +49,7 @@ func front(v *visit) error {
 				return err
 			}
 		}
-		return v.render("front", page{Title: "Outlook calendars in any calendar app", Data: map[string]bool{"Pages": v.h.Accounts != nil, "Unset": unset}})
+		return v.render("front", page{Title: "Outlook calendars in any calendar app", Script: true, Data: map[string]bool{"Pages": v.h.Accounts != nil, "Unset": unset}})
 	}
 	list, err := v.h.Accounts.List(v.r.Context())
 	if err != nil {
@@ -75,7 +75,7 @@ func accountPage(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	return v.render("account", page{Title: a.Name, Account: &a, Tab: "overview", Script: status.Level == "wait", Data: status})
+	return v.render("account", page{Title: a.Name, Account: &a, Tab: "overview", Script: status.Watched(), Again: status.Watched(), Data: status})
 }
 
 // accountState tells the script of the account's page what its state is now.
@@ -132,6 +132,16 @@ func removeAccount(v *visit, a Account) error {
 }
 
 func syncNow(v *visit, a Account) error {
+	status, err := v.h.standing(v.r.Context(), a, nil)
+	if err != nil {
+		return err
+	}
+	if !status.CanSync {
+		if status.Button != "" {
+			return v.redirect(accountPath(a.Name) + "/sign-in")
+		}
+		return v.redirect("/app")
+	}
 	v.h.Accounts.Nudge(a.Name)
 	return v.redirect(accountPath(a.Name) + "?done=synced")
 }

@@ -23,6 +23,9 @@ type accountStatus struct {
 	Zone      string
 	Who       string // the address of the person who signed in; "" if nobody has
 	Calendars []calendarStatus
+	Next      string // when the next sync begins
+	CanSync   bool   // a sync that is asked for now does something
+	Progress  progress
 
 	incomplete bool // a calendar lacks what begins after its window
 }
@@ -33,9 +36,16 @@ type calendarStatus struct {
 	bridge.Counts
 	Level string
 	Word  string
+	Stale bool // its last good sync is too long ago
 }
 
+// accountStatus is an account with all that its pages show.
 func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, error) {
+	return h.standing(ctx, a, h.Store.Counts)
+}
+
+// standing is how an account fares. What its calendars hold is only counted with counts, which takes its time.
+func (h *Handler) standing(ctx context.Context, a Account, counts func(context.Context, bridge.CalendarID) (bridge.Counts, error)) (accountStatus, error) {
 	v := accountStatus{Account: a, Pulse: h.Accounts.Pulse(a.Name)}
 	row, err := h.Store.Account(ctx, a.Name)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
@@ -52,14 +62,19 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 			c.Color = c.ShownColor()
 			c.Good = v.Pulse.GoodOf(c.ID, c.Good)
 			one := calendarStatus{Calendar: c, Level: "good", Word: "In sync"}
-			if one.Counts, err = h.Store.Counts(ctx, c.ID); err != nil {
-				return v, err
+			if counts != nil {
+				if one.Counts, err = counts(ctx, c.ID); err != nil {
+					return v, err
+				}
 			}
+			one.Stale = isStale(h.now(), c.Good, h.StaleAfter)
 			switch {
 			case c.Fault != (bridge.Fault{}):
 				one.Level, one.Word = "bad", "Last sync failed"
 			case c.Good.IsZero():
 				one.Level, one.Word = "wait", "First sync"
+			case one.Stale:
+				one.Level, one.Word = "bad", "Out of date"
 			case !c.Lacks().IsZero():
 				one.Level, one.Word, v.incomplete = "wait", "Incomplete", true
 			case one.Unread > 0:
@@ -69,8 +84,38 @@ func (h *Handler) accountStatus(ctx context.Context, a Account) (accountStatus, 
 		}
 	}
 	v.judge(row.TokenVersion)
+	app, err := h.Accounts.App(ctx)
+	if err != nil {
+		return v, err
+	}
+	v.Next, v.CanSync = h.next(v, app.ClientID != "")
+	row.Name = a.Name
+	v.Progress, _, _ = h.progress(row)
 	return v, nil
 }
+
+// Watched reports whether the account's page is kept up to date: while something is under way that people wait for.
+func (v accountStatus) Watched() bool { return v.Level == "wait" || v.Pulse.Busy }
+
+// next is when an account is synced next, in words, and whether it can be synced now.
+func (h *Handler) next(v accountStatus, registered bool) (when string, can bool) {
+	switch {
+	case !registered:
+		return "after the app registration is entered", false
+	case v.Word == notSignedIn:
+		return "after the sign-in", false
+	case v.Pulse.Busy:
+		return "now", true
+	case v.State.Code == bridge.StateSignIn && v.Button != "":
+		return "after you have signed in again", false
+	case v.Pulse.Next.IsZero():
+		return "soon", true
+	}
+	return until(h.now(), v.Pulse.Next), true
+}
+
+// notSignedIn is the state of an account that nobody has signed in to.
+const notSignedIn = "Not signed in yet"
 
 // judge turns the state into a word, a level and a button. version counts the sign-ins of the account.
 func (v *accountStatus) judge(version int64) {
@@ -102,7 +147,7 @@ func (v *accountStatus) judge(version int64) {
 		v.Sentence, v.Advice = "The first sync with the new sign-in is in progress.", ""
 	}
 	if version == 0 && v.Mailbox == "" && v.Level != "good" {
-		v.Level, v.Word, v.Button = "wait", "Not signed in yet", "Sign in to Microsoft"
+		v.Level, v.Word, v.Button = "wait", notSignedIn, "Sign in to Microsoft"
 		v.Sentence, v.Advice = "Nobody has signed in to this account yet.", ""
 	}
 	// Even if an administrator has to act first, signing in again may be what is left to do.

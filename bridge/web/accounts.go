@@ -26,10 +26,14 @@ type Accounts interface {
 	// Nudge starts a round of the account now.
 	Nudge(name string)
 	Pulse(name string) bridge.Pulse
+	// Compare has the account's calendars held against Outlook's own view in a round that starts now.
+	Compare(ctx context.Context, name string) error
 
 	// App returns the app registration in use. SetApp changes it, unless it is in the configuration file.
 	App(ctx context.Context) (App, error)
-	SetApp(ctx context.Context, r bridge.Registration) error
+	// A credential of nil keeps the one that there is; the zero value removes it. restart: it takes effect only after one.
+	SetApp(ctx context.Context, r bridge.Registration, credential *bridge.Credential) (restart bool, err error)
+	Options
 
 	// DeviceCode starts a sign-in of the account with a code to be entered at Microsoft. Only if other is set may
 	// another person than before sign in.
@@ -46,6 +50,7 @@ type Account struct {
 	Name       string
 	Mailbox    string // an address: app-only; "": that of the person who signs in
 	Configured bool   // in the configuration file, so the pages cannot remove it
+	Options    bridge.AccountOptions
 
 	Policy           bridge.Policy // what calendar programs may change
 	PolicyConfigured bool          // by the configuration file
@@ -57,6 +62,13 @@ type App struct {
 	bridge.Registration
 	Configured bool // in the configuration file, so the pages cannot change it
 	AppOnly    bool // it has a secret or certificate, so mailboxes can be read by their address
+	// Credential is what it identifies itself with: "", "client secret" or "certificate"; Expires is when that ends, where it is
+	// known. CredentialConfigured and CloudConfigured: these are in the configuration file.
+	Credential           string
+	Expires              time.Time
+	CredentialConfigured bool
+	CloudConfigured      bool
+	Restart              bool // it takes effect with the next start
 	// Consent is the URL where an administrator of the organization grants consent for all of it; "" if there is none.
 	Consent string
 }

@@ -13,9 +13,8 @@ import (
 // profileLife is how long a link to a configuration profile is valid.
 const profileLife = 15 * time.Minute
 
-// connectPage has the steps for each calendar app, with the values to enter. link leads to a profile that was just created;
-// "" if none was.
-func (v *visit) connectPage(a Account, link string) error {
+// connect has the steps for each calendar app, with the values to enter, and the link to a profile that was just created.
+func connect(v *visit, a Account) error {
 	status, err := v.h.accountStatus(v.r.Context(), a)
 	if err != nil {
 		return err
@@ -24,22 +23,26 @@ func (v *visit) connectPage(a Account, link string) error {
 	if len(status.Calendars) > 0 {
 		first = status.Calendars[0].Name
 	}
-	return v.render("connect", page{Title: "Connect a calendar app", Account: &a, Tab: "connect", Script: true, Data: map[string]any{
+	shown, over := v.shown()
+	p := page{Title: "Connect a calendar app", Account: &a, Tab: "connect", Script: true, Trouble: shown.Trouble, Data: map[string]any{
 		"User": a.Name, "HTTPS": strings.HasPrefix(v.h.PublicURL, "https://"), "DAVx5": davx5Link(v.h.address(), a.Name),
-		"Calendars": status.Calendars, "First": first, "Profile": link, "Life": int(profileLife / time.Minute)}})
-}
-
-func connect(v *visit, a Account) error {
-	return v.connectPage(a, "")
+		"Calendars": status.Calendars, "First": first, "Profile": shown.Profile, "Life": int(profileLife / time.Minute), "Here": v.h.onlyHere()}}
+	if over {
+		p.Notice = "The link was shown for a minute. If it was not opened, create another."
+	}
+	return v.render("connect", p)
 }
 
 // makeProfile creates a link to a configuration profile. The app password in it is created when the link is opened.
 func makeProfile(v *visit, a Account) error {
+	if v.h.onlyHere() {
+		return v.again(accountPath(a.Name)+"/connect", &Problem{"A profile would lead the device to " + v.h.address() + ", which only this machine can reach.", "Set public_url in the configuration to an address that the device reaches, by https."})
+	}
 	secret, err := v.h.Store.AddTicket(v.r.Context(), bridge.Ticket{User: a.Name, Label: "Apple profile", Expires: v.h.now().Add(profileLife)})
 	if err != nil {
 		return err
 	}
-	return v.connectPage(a, v.h.address()+"/profile/"+secret+".mobileconfig")
+	return v.showOnce(accountPath(a.Name)+"/connect", once{Profile: v.h.address() + "/profile/" + secret + ".mobileconfig"})
 }
 
 // takeProfile serves a configuration profile, once. It needs no session, since the link is opened on a phone.

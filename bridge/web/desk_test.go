@@ -2,7 +2,9 @@ package web_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
@@ -42,7 +44,7 @@ func newDesk(t *testing.T) *desk {
 	t.Helper()
 	s := newSite(t)
 	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now()}
-	d.handler = &web.Handler{Store: s.store, Feeds: s.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts,
+	d.handler = &web.Handler{Store: s.store, Feeds: s.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts, Origins: originsAt{s},
 		SetupCode: setupCode, Now: d.now, Zone: convert.Zone, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	d.edge = &web.Edge{Next: d.handler.Handler(), PublicURL: d.handler.PublicURL}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,6 +59,12 @@ func newDesk(t *testing.T) *desk {
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return d
+}
+
+// cookieOf is the name of a cookie of the desk's bridge, without what https puts before it.
+func cookieOf(d *desk, name string) string {
+	sum := sha256.Sum256([]byte(d.handler.PublicURL))
+	return name + "-" + hex.EncodeToString(sum[:4])
 }
 
 func (d *desk) now() time.Time {
@@ -78,13 +86,15 @@ type accountsAt struct {
 	client  string
 	nudged  []string
 	appOnly bool
+
+	credential bridge.Credential
 }
 
 func (a *accountsAt) List(ctx context.Context) ([]web.Account, error) {
 	list, err := a.store.AddedAccounts(ctx)
 	all := []web.Account{{Name: "alice", Configured: true}}
 	for _, one := range list {
-		account := web.Account{Name: one.Name, Mailbox: one.Mailbox}
+		account := web.Account{Name: one.Name, Mailbox: one.Mailbox, Options: one.Options}
 		if one.Policy != nil {
 			account.Policy = *one.Policy
 		}
@@ -122,6 +132,15 @@ func (a *accountsAt) Nudge(name string) {
 	a.nudged = append(a.nudged, name)
 }
 
+func (a *accountsAt) Compare(ctx context.Context, name string) error {
+	row, err := a.store.EnsureAccount(ctx, name)
+	if err != nil {
+		return err
+	}
+	a.Nudge(name)
+	return a.store.AskAudit(ctx, row.ID, time.Now())
+}
+
 func (a *accountsAt) Pulse(string) bridge.Pulse { return bridge.Pulse{} }
 
 func (a *accountsAt) App(context.Context) (web.App, error) {
@@ -130,11 +149,37 @@ func (a *accountsAt) App(context.Context) (web.App, error) {
 	return web.App{Registration: bridge.Registration{ClientID: a.client, Tenant: "common"}, AppOnly: a.appOnly}, nil
 }
 
-func (a *accountsAt) SetApp(_ context.Context, r bridge.Registration) error {
+func (a *accountsAt) Outlook(context.Context, string) ([]string, error) {
+	return []string{"Calendar", "Family"}, nil
+}
+
+func (a *accountsAt) SetAccountOptions(ctx context.Context, name string, o bridge.AccountOptions) error {
+	if name == "alice" {
+		return nil
+	}
+	return a.store.SetAccountOptions(ctx, name, o)
+}
+
+func (a *accountsAt) Sync(ctx context.Context) (web.Sync, error) {
+	o, err := a.store.Options(ctx)
+	return web.Sync{Options: o, Configured: map[string]bool{"horizon": true}}, err
+}
+
+func (a *accountsAt) SetSync(ctx context.Context, o bridge.Options) (bool, error) {
+	if o.Interval == "soon" {
+		return false, &web.Problem{Sentence: "That is no interval."}
+	}
+	return o.Notifications, a.store.SetOptions(ctx, o)
+}
+
+func (a *accountsAt) SetApp(_ context.Context, r bridge.Registration, credential *bridge.Credential) (bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.client = r.ClientID
-	return nil
+	if credential != nil {
+		a.credential = *credential
+	}
+	return false, nil
 }
 
 func (a *accountsAt) authority() *graph.Authority {
@@ -162,6 +207,22 @@ func (a *accountsAt) Exchange(ctx context.Context, account string, back url.Valu
 	}
 	_, err := a.authority().Exchange(ctx, redirectURI, back.Get("code"), verifier)
 	return err
+}
+
+// originsAt implements web.Origins over the store of a site.
+type originsAt struct{ *site }
+
+func (o originsAt) Outlook(ctx context.Context, object bridge.Object) (string, error) {
+	s, err := o.b.SeriesOf(ctx, bridge.Policy{}, object.Calendar, object.Series)
+	return s.Event.WebLink, err
+}
+
+func (o originsAt) Explain(ctx context.Context, w io.Writer, object bridge.Object, redact bool) error {
+	s, err := o.b.SeriesOf(ctx, bridge.Policy{}, object.Calendar, object.Series)
+	if err != nil {
+		return err
+	}
+	return convert.Explain(w, s, redact)
 }
 
 // person has a browser of their own, which does not follow redirects.

@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"outbridge/bridge"
 )
 
 // Client is who a request comes from, and how it got here.
@@ -72,7 +74,11 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.https(r) {
 		w.Header().Set("Strict-Transport-Security", hsts)
 	}
-	r = r.WithContext(context.WithValue(r.Context(), clientKey{}, client))
+	ctx := context.WithValue(r.Context(), clientKey{}, client)
+	if part == "dav" || part == "feed" {
+		ctx = bridge.WithClient(ctx, r.UserAgent())
+	}
+	r = r.WithContext(ctx)
 	defer e.recovered(answer, r, part)
 	if !client.Safe && !e.Plain && (part == "dav" || part == "page") {
 		// Before anything asks for a password, so that the client sends none.

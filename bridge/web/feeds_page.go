@@ -47,8 +47,13 @@ type feedRow struct {
 	Calendars string
 }
 
-// feedsPage shows the feeds of an account, with the links of one that was just created or rotated.
-func (v *visit) feedsPage(a Account, made *FeedLinks, form feedForm, trouble *Problem) error {
+// feedsPage shows the feeds of an account, with the links of one that was just created, rotated or asked for.
+func (v *visit) feedsPage(a Account, form feedForm, trouble *Problem) error {
+	shown, over := v.shown()
+	if trouble == nil {
+		trouble = shown.Trouble
+	}
+	made := shown.Feed
 	list, err := v.h.Store.Feeds(v.r.Context(), a.Name)
 	if err != nil {
 		return err
@@ -61,8 +66,12 @@ func (v *visit) feedsPage(a Account, made *FeedLinks, form feedForm, trouble *Pr
 	for _, f := range list {
 		rows = append(rows, feedRow{f, feedTitle(f, cals), calendarNames(f, cals)})
 	}
-	return v.render("feeds", page{Title: "Feeds", Account: &a, Tab: "feeds", Script: made != nil, Trouble: trouble,
-		Data: map[string]any{"List": rows, "Made": made, "Form": form, "Calendars": cals, "User": a.Name, "New": true}})
+	p := page{Title: "Feeds", Account: &a, Tab: "feeds", Script: true, Trouble: trouble,
+		Data: map[string]any{"List": rows, "Made": made, "Form": form, "Calendars": cals, "User": a.Name, "New": true, "Here": v.h.onlyHere()}}
+	if over {
+		p.Notice = "The address was shown for a minute. If it was not copied, give the feed a new one."
+	}
+	return v.render("feeds", p)
 }
 
 func (v *visit) calendars(a Account) ([]bridge.Calendar, error) {
@@ -104,7 +113,7 @@ func feedTitle(f bridge.Feed, cals []bridge.Calendar) string {
 }
 
 func feeds(v *visit, a Account) error {
-	return v.feedsPage(a, nil, formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
+	return v.feedsPage(a, formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
 }
 
 // readFeed reads the form of a feed.
@@ -126,7 +135,7 @@ func (v *visit) readFeed(a Account) (bridge.Feed, error) {
 		}
 		return all
 	}
-	f := bridge.Feed{User: a.Name, Name: get("name"), Detail: get("detail"), Options: bridge.FeedOptions{
+	f := bridge.Feed{User: a.Name, Name: get("name"), Detail: get("detail"), Kept: get("kept") != "", Options: bridge.FeedOptions{
 		Private: get("private"), Free: get("free"), Declined: get("declined"), Cancelled: get("cancelled"),
 		Categories: list("categories"), NotCategories: list("not_categories"), Alarms: get("alarms") != "", Past: get("past"), Ahead: get("ahead"),
 	}}
@@ -174,14 +183,14 @@ func addFeed(v *visit, a Account) error {
 	}
 	if trouble != nil {
 		v.status = 400
-		return v.feedsPage(a, nil, formOf(f), trouble)
+		return v.feedsPage(a, formOf(f), trouble)
 	}
 	f.Created = v.h.now()
 	f, secret, err := v.h.Store.AddFeed(v.r.Context(), f)
 	if err != nil {
 		return err
 	}
-	return v.feedsPage(a, v.h.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
+	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
 }
 
 // feedOf is the feed named in the URL.
@@ -239,6 +248,43 @@ func (h *Handler) sweepFeeds(ctx context.Context) {
 	}
 }
 
+func rotateFeedForm(v *visit, a Account) error {
+	return v.confirmFeed(a, "New address for the feed %s?", "Give it a new address", "Its address stops working at once: everybody who is subscribed loses the feed until they have the new one.", "rotate")
+}
+
+func removeFeedForm(v *visit, a Account) error {
+	return v.confirmFeed(a, "Remove the feed %s?", "Remove", "Its address stops working at once, for everybody who is subscribed.", "remove")
+}
+
+func (v *visit) confirmFeed(a Account, title, button, text, what string) error {
+	f, err := v.feedOf(a)
+	if err != nil {
+		return err
+	}
+	cals, err := v.calendars(a)
+	if err != nil {
+		return err
+	}
+	return v.confirm(a, question{Title: fmt.Sprintf(title, feedTitle(f, cals)), Button: button, Text: text + " " + usedText(v.h.now(), f.Used, f.Client),
+		Path: fmt.Sprintf("%s/feeds/%d/%s", accountPath(a.Name), f.ID, what), Back: accountPath(a.Name) + "/feeds"})
+}
+
+// showFeed shows the address of a feed again, where it is kept.
+func showFeed(v *visit, a Account) error {
+	f, err := v.feedOf(a)
+	if err != nil {
+		return err
+	}
+	secret, err := v.h.Store.FeedSecret(v.r.Context(), a.Name, f.ID)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return v.again(accountPath(a.Name)+"/feeds", &Problem{"The address of this feed is not kept.", "Give it a new one to see it."})
+	}
+	if err != nil {
+		return err
+	}
+	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
+}
+
 func rotateFeed(v *visit, a Account) error {
 	f, err := v.feedOf(a)
 	if err != nil {
@@ -249,7 +295,7 @@ func rotateFeed(v *visit, a Account) error {
 		return err
 	}
 	v.h.sweepFeeds(v.r.Context())
-	return v.feedsPage(a, v.h.linksOf(secret, f), formOf(bridge.Feed{Detail: bridge.DetailFull}), nil)
+	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
 }
 
 func removeFeed(v *visit, a Account) error {

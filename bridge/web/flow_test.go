@@ -66,17 +66,27 @@ func TestSignInByBrowser(t *testing.T) {
 		}
 	}
 
+	// What is refused leads back to the form.
+	returned := func(query string) answer {
+		t.Helper()
+		got := p.get("/auth/callback?" + query)
+		at := got.Header.Get("Location")
+		if got.StatusCode != 303 || !strings.HasPrefix(at, "/accounts/alice/sign-in?again=") {
+			t.Fatalf("%s: %s to %s", query, got.Status, at)
+		}
+		return p.get(at)
+	}
 	back = p.atMicrosoft(p.toMicrosoft("alice"), "")
-	if got := p.get("/auth/callback?" + back); got.StatusCode != 400 || !strings.Contains(got.body, "The sign-in was declined.") ||
-		!strings.Contains(got.body, `href="/accounts/alice/sign-in"`) || strings.Contains(got.body, "outbridge login") {
+	if got := returned(back); got.StatusCode != 200 || !strings.Contains(got.body, "The sign-in was declined.") ||
+		!strings.Contains(got.body, "Get a code") || !strings.Contains(got.body, `href="/accounts/alice/sign-in/browser"`) || strings.Contains(got.body, "outbridge login") {
 		t.Errorf("declined: %s\n%s", got.Status, got.body)
 	}
 	q = p.toMicrosoft("alice")
-	if got := p.get("/auth/callback?code=made-up&state=" + q.Get("state")); got.StatusCode != 400 {
+	if got := returned("code=made-up&state=" + q.Get("state")); !strings.Contains(got.body, `role="alert"`) {
 		t.Errorf("a made-up code: %s\n%s", got.Status, got.body)
 	}
 	q = p.toMicrosoft("alice")
-	if got := p.get("/auth/callback?state=" + q.Get("state")); got.StatusCode != 400 || !strings.Contains(got.body, "sent no code") {
+	if got := returned("state=" + q.Get("state")); got.StatusCode != 200 || !strings.Contains(got.body, "sent no code") {
 		t.Errorf("no code: %s\n%s", got.Status, got.body)
 	}
 	back = p.atMicrosoft(p.toMicrosoft("alice"), d.box.Address())
@@ -106,7 +116,8 @@ func TestSignInOnLoopback(t *testing.T) {
 		t.Errorf("at 127.0.0.1: %s\n%s", got.Status, got.body)
 	}
 	d.handler.PublicURL = "http://calendar.example.com"
-	if got := p.get("/accounts/alice/sign-in/browser"); got.StatusCode != 400 || !strings.Contains(got.body, "https") {
+	p = d.admin()
+	if got := p.get(p.get("/accounts/alice/sign-in/browser").Header.Get("Location")); got.StatusCode != 200 || !strings.Contains(got.body, "https") {
 		t.Errorf("a bridge without https: %s", got.Status)
 	}
 	if got := p.get("/accounts/alice/sign-in"); strings.Contains(got.body, "/sign-in/browser") || !strings.Contains(got.body, "Get a code") {

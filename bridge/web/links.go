@@ -58,6 +58,12 @@ func LinksOf(address, name string) FeedLinks {
 	return l
 }
 
+// onlyHere reports whether public_url leads every device to itself, so that nothing is to be scanned or installed there.
+func (h *Handler) onlyHere() bool {
+	u, err := url.Parse(h.PublicURL)
+	return err == nil && Loopback(u.Hostname())
+}
+
 // public reports whether a host may be reachable from the internet.
 func public(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {

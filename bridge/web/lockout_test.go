@@ -108,7 +108,7 @@ func TestBesiegedAtHome(t *testing.T) {
 	owner.post("/sign-out")
 	stranger := d.from("192.0.2.7")
 	for _, forged := range []string{"", "x", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"} {
-		stranger.header.Set("Cookie", "__Host-outbridge-browser="+forged)
+		stranger.header.Set("Cookie", "__Host-"+cookieOf(d, "outbridge-browser")+"="+forged)
 		for range 4 {
 			stranger.post("/sign-in", "password", "guess guess")
 		}

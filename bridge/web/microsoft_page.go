@@ -46,7 +46,8 @@ func signInChoice(v *visit, a Account) error {
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return err
 	}
-	p := page{Title: "Sign in to Microsoft", Account: &a}
+	shown, _ := v.shown()
+	p := page{Title: "Sign in to Microsoft", Account: &a, Script: true, Trouble: shown.Trouble}
 	_, register := v.callback()
 	data := map[string]any{"Register": register, "App": app, "Before": row.Identity.Address}
 	p.Data = data
@@ -60,16 +61,15 @@ func signInChoice(v *visit, a Account) error {
 		v.h.flows.endDevice(a.Name)
 		p.Trouble = f.trouble
 	case ok:
-		data["Code"], p.Script = f.DeviceCode, true
+		data["Code"] = f.DeviceCode
 	}
 	return v.render("microsoft", p)
 }
 
 func signInDevice(v *visit, a Account) error {
-	v.back = accountPath(a.Name) + "/sign-in"
 	code, err := v.h.Accounts.DeviceCode(v.r.Context(), a.Name, v.r.PostFormValue("other") != "")
 	if err != nil {
-		return err
+		return v.again(accountPath(a.Name)+"/sign-in", err)
 	}
 	v.h.beginDevice(a.Name, code)
 	return v.redirect(accountPath(a.Name) + "/sign-in")
@@ -97,9 +97,10 @@ func signInBrowser(v *visit) error {
 	if err != nil {
 		return err
 	}
+	form := accountPath(a.Name) + "/sign-in"
 	redirect, _ := v.callback()
 	if redirect == "" {
-		return &Problem{"Microsoft only redirects to https, or to a browser on the same machine as the bridge.", "Use a code, or set a public_url with https."}
+		return v.again(form, &Problem{"Microsoft only redirects to https, or to a browser on the same machine as the bridge.", "Use a code, or set a public_url with https."})
 	}
 	verifier := rand.Text() + rand.Text()
 	now := v.h.now()
@@ -107,7 +108,7 @@ func signInBrowser(v *visit) error {
 		session: v.session.ID, origin: originOf(v.r), expires: now.Add(browserLife)}, now)
 	to, err := v.h.Accounts.BrowserURL(v.r.Context(), a.Name, redirect, state, verifier)
 	if err != nil {
-		return err
+		return v.again(form, err)
 	}
 	return v.redirect(to)
 }
@@ -140,12 +141,13 @@ func signInBack(v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.back = accountPath(a.Name) + "/sign-in"
+	// What was refused leads back to the form, to be tried again there.
+	form := accountPath(a.Name) + "/sign-in"
 	if q.Get("code") == "" && q.Get("error") == "" {
-		return &Problem{"Microsoft sent no code.", "Start the sign-in again."}
+		return v.again(form, &Problem{"Microsoft sent no code.", "Start the sign-in again."})
 	}
 	if err := v.h.Accounts.Exchange(v.r.Context(), a.Name, q, f.redirect, f.verifier, f.other); err != nil {
-		return err
+		return v.again(form, err)
 	}
 	return v.redirect(accountPath(a.Name) + "?done=signed-in")
 }

@@ -6,16 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 
 	"outbridge/bridge"
 )
 
-// The pages work without scripts; the only one copies text and waits. Nothing is loaded from other hosts.
+// The pages work without scripts: one copies text and waits, one draws the calendar. Nothing is loaded from other hosts.
 const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
@@ -29,10 +31,13 @@ type page struct {
 	Notice  string
 	Trouble *Problem
 	Script  bool
+	Draws   bool // with the script of the calendar
+	Again   bool // without scripts, it is loaded again every few seconds
 	Data    any
 
 	Version  string
 	SignedIn bool
+	Fresh    *freshness // of the account's calendars; nil: the page says nothing of it, or says it itself
 }
 
 // visit is one request of a page.
@@ -42,6 +47,7 @@ type visit struct {
 	r       *http.Request
 	session bridge.Session
 	status  int    // of the response; 0: 200
+	turn    func() // gives back the turn that it has as a page that is being made, once
 	back    string // where the Back button of an error page leads; "": the front page
 }
 
@@ -76,7 +82,8 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 				unavailable(w, "Too much is asked for at once.")
 				return
 			}
-			defer back()
+			v.turn = sync.OnceFunc(back)
+			defer v.turn()
 			err = v.readSession()
 		}
 		if err == nil {
@@ -89,7 +96,7 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 		if p, ok := problemOf(err); ok {
 			v.fail(http.StatusBadRequest, p)
 		} else if errors.Is(err, bridge.ErrNotFound) {
-			v.fail(http.StatusNotFound, &Problem{"There is no such page.", "What it showed may have been removed."})
+			v.fail(http.StatusNotFound, &Problem{"Nothing is at this address.", "What it showed may have been removed, or the address is not complete."})
 		} else if errors.As(err, &tooLarge) {
 			v.fail(http.StatusRequestEntityTooLarge, &Problem{"The form is too large.", ""})
 		} else {
@@ -120,6 +127,9 @@ func readForm(r *http.Request) error {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if err == nil {
 		err = r.ParseForm()
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && kind == "multipart/form-data" {
+		err = r.ParseMultipartForm(maxForm) // all of which is in memory
 	}
 	if err == nil {
 		return nil
@@ -172,6 +182,13 @@ func (v *visit) render(name string, p page) error {
 	if p.Notice == "" {
 		p.Notice = notices[v.r.URL.Query().Get("done")]
 	}
+	if p.Account != nil && p.Tab != "" && p.Tab != "overview" {
+		f, err := v.h.freshness(v.r.Context(), *p.Account, v.r.PathValue("calendar"))
+		if err != nil {
+			return err
+		}
+		p.Fresh = &f
+	}
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, "layout", p); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)
@@ -187,9 +204,24 @@ func (v *visit) render(name string, p page) error {
 // fail answers with a page that says what went wrong.
 func (v *visit) fail(status int, p *Problem) {
 	v.status = status
-	if err := v.render("problem", page{Title: "That did not work", Trouble: p, Data: cmp.Or(v.back, "/")}); err != nil {
+	title := "That did not work"
+	if status == http.StatusNotFound {
+		title = "There is no such page"
+	}
+	if err := v.render("problem", page{Title: title, Trouble: p, Data: cmp.Or(v.back, "/")}); err != nil {
 		v.trouble(err)
 	}
+}
+
+// question asks before something is done that cannot be undone.
+type question struct {
+	Title, Text, Button string
+	Path                string // of the form that does it
+	Back                string
+}
+
+func (v *visit) confirm(a Account, q question) error {
+	return v.render("confirm", page{Title: q.Title, Account: &a, Data: q})
 }
 
 // redirect sends the browser to another page, by its path without the base, or to a whole address.
@@ -211,8 +243,14 @@ var notices = map[string]string{
 	"password":  "Password changed. Other browsers have been signed out.",
 	"session":   "That browser has been signed out.",
 	"revoked":   "App password revoked. Devices that used it can no longer connect.",
+	"target":    "Saved. Try it out: send a test message.",
+	"untarget":  "Removed. Nothing is sent there any more.",
+	"tried":     "The test message was sent. Did it arrive?",
 	"feed":      "Feed changed. Its address is still the same.",
 	"policy":    "Saved.",
+	"options":   "Saved. It is in use from now on.",
+	"restart":   "Saved. Restart the bridge for all of it to take effect.",
+	"shared":    "Saved. Sign in again on the Overview page, so that the bridge may read other people's calendars.",
 	"resumed":   "Changes go on.",
 	"unfed":     "Feed removed. Its address no longer works.",
 }

@@ -20,7 +20,7 @@ func TestProfileOnce(t *testing.T) {
 	p := d.admin()
 	link := func() string {
 		t.Helper()
-		got := p.post("/accounts/alice/profile")
+		_, got := p.follow("/accounts/alice/profile")
 		found := regexp.MustCompile(`value="https://calendar\.example\.com(/profile/[a-z2-7]{26}\.mobileconfig)"`).FindStringSubmatch(got.body)
 		if found == nil {
 			t.Fatalf("%s\n%s", got.Status, got.body)
@@ -68,7 +68,7 @@ func TestSecretsAreShownOnce(t *testing.T) {
 	d.round()
 	p := d.admin()
 	field := regexp.MustCompile(`id="new-secret" class="secret" readonly value="([^"]+)"`)
-	shown := func(got answer) string {
+	shown := func(_ string, got answer) string {
 		t.Helper()
 		found := field.FindStringSubmatch(got.body)
 		if found == nil {
@@ -76,15 +76,15 @@ func TestSecretsAreShownOnce(t *testing.T) {
 		}
 		return found[1]
 	}
-	password := shown(p.post("/accounts/alice/passwords", "label", "  laptop \n two\x00"))
+	password := shown(p.follow("/accounts/alice/passwords", "label", "  laptop \n two\x00"))
 	if _, ok, err := d.store.CheckPassword(t.Context(), "alice", password); !ok || err != nil {
 		t.Errorf("the app password: %v, %v", ok, err)
 	}
-	feed := shown(p.post("/accounts/alice/feeds", "detail", "full", "which", "all"))
+	feed := shown(p.follow("/accounts/alice/feeds", "detail", "full", "which", "all"))
 	if got := d.get(d.url + mustURL(t, feed).Path); got.StatusCode != 200 || !strings.Contains(got.body, "SUMMARY:Review") {
 		t.Errorf("the feed: %s\n%s", got.Status, got.body)
 	}
-	rotated := shown(p.post("/accounts/alice/feeds/1/rotate"))
+	rotated := shown(p.follow("/accounts/alice/feeds/1/rotate"))
 	if rotated == feed || d.get(d.url+mustURL(t, feed).Path).StatusCode != 404 || d.get(d.url+mustURL(t, rotated).Path).StatusCode != 200 {
 		t.Error("the feed's old address works, or its new one does not")
 	}
@@ -135,7 +135,7 @@ func TestFeedForm(t *testing.T) {
 	family := fmt.Sprint(cals[1].ID)
 	got := p.post("/accounts/alice/feeds", "name", "Family", "detail", "limited", "which", "some", "calendar", family, "private", "hide", "declined", "hide",
 		"cancelled", "show", "categories", "Travel, , Customers ", "not_categories", "Work", "past", "3mo", "ahead", "1y")
-	if got.StatusCode != 200 {
+	if got.StatusCode != 303 {
 		t.Fatalf("%s\n%s", got.Status, got.body)
 	}
 	list, err := d.store.Feeds(t.Context(), "alice")

@@ -1,17 +1,27 @@
 package web
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"strings"
+
+	"outbridge/bridge"
 )
 
-// passwordsPage shows the app passwords of an account. made is one that was just created; "" if none was.
-func (v *visit) passwordsPage(a Account, made string) error {
+// passwords shows the app passwords of an account, and one that was just created.
+func passwords(v *visit, a Account) error {
 	list, err := v.h.Store.Passwords(v.r.Context(), a.Name)
 	if err != nil {
 		return err
 	}
-	return v.render("passwords", page{Title: "App passwords", Account: &a, Tab: "passwords", Script: made != "",
-		Data: map[string]any{"List": list, "Made": made, "User": a.Name, "Label": passwordLabel(v)}})
+	shown, over := v.shown()
+	p := page{Title: "App passwords", Account: &a, Tab: "passwords", Script: true, Trouble: shown.Trouble,
+		Data: map[string]any{"List": list, "Made": shown.Password, "User": a.Name}}
+	if over {
+		p.Notice = "The new app password was shown for a minute. If it was not copied, revoke it and create another."
+	}
+	return v.render("passwords", p)
 }
 
 // passwordLabel is the label in the form, on one line and not too long.
@@ -23,16 +33,40 @@ func passwordLabel(v *visit) string {
 	return text
 }
 
-func passwords(v *visit, a Account) error {
-	return v.passwordsPage(a, "")
-}
-
 func addPassword(v *visit, a Account) error {
 	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, passwordLabel(v), v.h.now())
 	if err != nil {
 		return err
 	}
-	return v.passwordsPage(a, secret)
+	return v.showOnce(accountPath(a.Name)+"/passwords", once{Password: secret})
+}
+
+// passwordOf is the app password named in the URL.
+func (v *visit) passwordOf(a Account) (bridge.Password, error) {
+	id, err := v.id()
+	if err != nil {
+		return bridge.Password{}, err
+	}
+	list, err := v.h.Store.Passwords(v.r.Context(), a.Name)
+	if err != nil {
+		return bridge.Password{}, err
+	}
+	i := slices.IndexFunc(list, func(p bridge.Password) bool { return p.ID == id })
+	if i < 0 {
+		return bridge.Password{}, bridge.ErrNotFound
+	}
+	return list[i], nil
+}
+
+func revokePasswordForm(v *visit, a Account) error {
+	p, err := v.passwordOf(a)
+	if err != nil {
+		return err
+	}
+	return v.confirm(a, question{
+		Title: "Revoke the app password for " + cmp.Or(p.Label, "(no label)") + "?", Button: "Revoke",
+		Text: "The devices that use it lose access at once, until another app password is entered there. " + usedText(v.h.now(), p.Used, p.Client),
+		Path: fmt.Sprintf("%s/passwords/%d/revoke", accountPath(a.Name), p.ID), Back: accountPath(a.Name) + "/passwords"})
 }
 
 func revokePassword(v *visit, a Account) error {

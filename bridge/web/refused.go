@@ -42,7 +42,7 @@ func secretsOf(r *http.Request) (all []string) {
 		add(c.Value)
 	}
 	for _, values := range []url.Values{r.URL.Query(), r.PostForm} {
-		for _, name := range []string{"password", "repeat", "current", "code", "state"} {
+		for _, name := range []string{"password", "repeat", "current", "code", "state", "shown", "again", "client_secret", "certificate"} {
 			add(values[name]...)
 		}
 	}

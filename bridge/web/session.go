@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -69,8 +71,11 @@ const (
 	browserCookie = "outbridge-browser"
 )
 
-// cookieName has, over https, the prefix that keeps other hosts of the same domain from setting it (RFC 6265bis §4.1.3).
+// cookieName has something of the bridge, since cookies know no ports and several bridges may be on one host; and over https the
+// prefix that keeps other hosts of the same domain from setting it (RFC 6265bis §4.1.3).
 func (v *visit) cookieName(name string) string {
+	sum := sha256.Sum256([]byte(v.h.address()))
+	name += "-" + hex.EncodeToString(sum[:4])
 	switch {
 	case !ClientOf(v.r).HTTPS:
 		return name

@@ -83,12 +83,16 @@ var guarded = []string{
 	"GET /accounts/alice/sign-in", "POST /accounts/alice/sign-in", "POST /accounts/alice/sign-in/cancel", "GET /accounts/alice/sign-in/state",
 	"GET /accounts/alice/sign-in/browser", "GET /accounts/alice/passwords", "POST /accounts/alice/passwords", "POST /accounts/alice/passwords/1/revoke",
 	"GET /accounts/alice/feeds", "POST /accounts/alice/feeds", "GET /accounts/alice/feeds/1", "POST /accounts/alice/feeds/1",
+	"GET /accounts/alice/passwords/1/revoke", "GET /accounts/alice/feeds/1/rotate", "GET /accounts/alice/feeds/1/remove", "POST /accounts/alice/feeds/1/show",
+	"GET /accounts/alice/options", "POST /accounts/bob/options", "GET /settings/sync", "POST /settings/sync",
 	"POST /accounts/alice/feeds/1/rotate", "POST /accounts/alice/feeds/1/remove", "GET /accounts/alice/connect", "POST /accounts/alice/profile",
-	"GET /calendars/alice", "GET /calendars/alice/calendar",
+	"GET /calendars/alice", "GET /calendars/alice/calendar", "GET /calendars/alice/events.json?start=2026-11-01&end=2026-12-01",
+	"GET /calendars/alice/calendar/x.ics", "GET /calendars/alice/calendar/x.ics/file", "GET /calendars/alice/calendar/x.ics/origin",
+	"GET /accounts/alice/compare", "POST /accounts/alice/compare", "GET /accounts/alice/compare/state",
 }
 
 // forms are the fields that each POST needs to have an effect.
-var forms = url.Values{"name": {"carol"}, "detail": {"full"}, "label": {"x"}, "client_id": {"other"}, "current": {adminPassword}, "password": {"a thief's password"}, "repeat": {"a thief's password"}}
+var forms = url.Values{"name": {"carol"}, "detail": {"full"}, "label": {"x"}, "client_id": {"other"}, "interval": {"2m"}, "listed": {"Calendar", "Family"}, "calendar": {"Family"}, "current": {adminPassword}, "password": {"a thief's password"}, "repeat": {"a thief's password"}}
 
 // state is everything that the guarded pages could have changed.
 func (d *desk) state() string {
@@ -102,7 +106,11 @@ func (d *desk) state() string {
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		d.Fatal(err)
 	}
-	return fmt.Sprint(hash, sessions, passwords, feeds, accounts, d.accounts.client, d.accounts.nudged)
+	options, err6 := d.store.Options(ctx)
+	if err6 != nil {
+		d.Fatal(err6)
+	}
+	return fmt.Sprint(hash, sessions, passwords, feeds, accounts, options, d.accounts.client, d.accounts.nudged)
 }
 
 func (d *desk) fill() {
@@ -127,7 +135,7 @@ func TestPagesNeedASession(t *testing.T) {
 	before := d.state()
 	stranger := d.somebody()
 	forger := d.somebody()
-	forger.header.Set("Cookie", "outbridge=aaaaaaaaaaaaaaaaaaaaaaaaaa")
+	forger.header.Set("Cookie", cookieOf(d, "outbridge")+"=aaaaaaaaaaaaaaaaaaaaaaaaaa")
 	for _, p := range []*person{stranger, forger} {
 		for _, route := range guarded {
 			method, path, _ := strings.Cut(route, " ")
@@ -222,7 +230,11 @@ func TestHeaders(t *testing.T) {
 		if policy := head.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "http") || strings.Contains(policy, "*") {
 			t.Errorf("%s: policy %q", path, policy)
 		}
-		if head.Get("Cache-Control") != "no-store" || head.Get("X-Content-Type-Options") != "nosniff" || head.Get("Referrer-Policy") != "same-origin" {
+		cache := "no-store"
+		if strings.Contains(path, "events.json") {
+			cache = "private, no-cache" // it is held against what the browser has
+		}
+		if head.Get("Cache-Control") != cache || head.Get("X-Content-Type-Options") != "nosniff" || head.Get("Referrer-Policy") != "same-origin" {
 			t.Errorf("%s: %v", path, head)
 		}
 		for _, bad := range []string{"<script>", " style=", " onclick=", "javascript:", "ZgotmplZ", "<no value>", "%!"} {
@@ -384,7 +396,7 @@ func TestCookieOverHTTPS(t *testing.T) {
 		p := d.somebody()
 		p.header = header
 		got := p.post("/sign-in", "password", adminPassword)
-		if len(got.Cookies()) != 2 || got.Cookies()[0].Name != "__Host-outbridge" || !got.Cookies()[0].Secure || got.Cookies()[1].Name != "__Host-outbridge-browser" {
+		if len(got.Cookies()) != 2 || got.Cookies()[0].Name != "__Host-"+cookieOf(d, "outbridge") || !got.Cookies()[0].Secure || got.Cookies()[1].Name != "__Host-"+cookieOf(d, "outbridge-browser") {
 			t.Errorf("%v: %s %v", header, got.Status, got.Cookies())
 		}
 	}

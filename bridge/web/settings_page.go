@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
@@ -26,7 +25,16 @@ func (v *visit) settingsPage(trouble *Problem) error {
 	if err != nil {
 		return err
 	}
-	return v.render("settings", page{Title: "Settings", Trouble: trouble, Data: map[string]any{"Sessions": rows, "App": app}})
+	data := map[string]any{"Sessions": rows, "App": app, "Notices": v.h.Notices != nil, "Stale": ""}
+	if v.h.StaleAfter > 0 {
+		data["Stale"] = rough(v.h.StaleAfter)
+	}
+	if v.h.Notices != nil {
+		if data["Targets"], err = v.h.Notices.Targets(v.r.Context()); err != nil {
+			return err
+		}
+	}
+	return v.render("settings", page{Title: "Settings", Trouble: trouble, Data: data})
 }
 
 func settings(v *visit) error { return v.settingsPage(nil) }
@@ -62,7 +70,10 @@ func changePassword(v *visit) error {
 	if err == nil {
 		err = v.beginSession()
 	}
-	return errors.Join(err, v.redirect("/settings?done=password"))
+	if err != nil {
+		return err
+	}
+	return v.redirect("/settings?done=password")
 }
 
 func endSession(v *visit) error {

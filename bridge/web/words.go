@@ -69,12 +69,12 @@ var words = map[bridge.Reason]Words{
 	"tenant-missing":      {"App-only access needs the organization's own tenant.", "Set tenant in the configuration to its ID or domain", ""},
 	"app-unknown":         {"The app is not known in this tenant.", "Correct client_id and tenant in the configuration, or have an administrator add the app to the organization", ""},
 	"app-credentials":     {"Microsoft does not accept the app's own credentials.", fixApp, ""},
-	"secret-wrong":        {"The client secret is wrong.", "Put the secret's value, not its ID, into the client secret file", ""},
-	"secret-expired":      {"The client secret has expired.", "Make a new client secret in the app registration, and put its value into the client secret file", ""},
-	"secret-missing":      {"The app registration asks for a client secret or a certificate.", "Allow public client flows in the app registration, or configure client_secret_file or certificate_file", ""},
-	"secret-unexpected":   {"The app is a public client, which has no secret.", "Remove client_secret_file and certificate_file from the configuration", ""},
-	"certificate-refused": {"Microsoft does not accept the certificate of the app.", "Upload the certificate of certificate_file in the app registration, and check the clock", ""},
-	"certificate-expired": {"The app's certificate has expired.", "Make a new one, upload it in the app registration, and put it and its key into certificate_file", ""},
+	"secret-wrong":        {"The client secret is wrong.", "Use the secret's value, not its ID", ""},
+	"secret-expired":      {"The client secret has expired.", "Make a new client secret in the app registration, and use its value in place of the old one", ""},
+	"secret-missing":      {"The app registration asks for a client secret or a certificate.", "Allow public client flows in the app registration, or give the bridge a client secret or certificate", ""},
+	"secret-unexpected":   {"The app is a public client, which has no secret.", "Take the client secret or certificate out of the configuration, or off the App registration page", ""},
+	"certificate-refused": {"Microsoft does not accept the certificate of the app.", "Upload the certificate (that of certificate_file, or of the App registration page) in the app registration, and check the clock", ""},
+	"certificate-expired": {"The app's certificate has expired.", "Make a new one, upload it in the app registration, and put it and its key in place of the old ones", ""},
 	"clock":               {"Microsoft does not accept the time in the app's signature.", "Correct the clock of this machine", ""},
 	"permissions-unknown": {"Microsoft does not know the permissions that the app asks for.", fixPermissions, ""},
 	"redirect-uri": {"The app registration does not list the address that Microsoft sends the browser back to.",
@@ -89,10 +89,10 @@ var words = map[bridge.Reason]Words{
 	bridge.ReasonSignInRefused: {"Microsoft Graph does not accept the sign-in.", "", ""},
 	bridge.ReasonPolicy:        {"A policy of the organization asks for a new sign-in.", "", ""},
 	bridge.ReasonShared: {"The calendar of %s cannot be read.", "Have it shared with you in Outlook (with the right to see all details)",
-		" so that Calendars.Read.Shared is granted; or take the address out of shared in the configuration"},
+		" so that Calendars.Read.Shared is granted; or take the address out of the Options page of the account, or of shared in the configuration"},
 	bridge.ReasonDenied:         {"Microsoft Graph denies access to a calendar.", "Check that the app has the permission Calendars.Read and that the calendar is shared with you", ""},
 	bridge.ReasonMailboxMissing: {"Microsoft 365 has no usable mailbox for this account.", "Check the address, its licence, and that the mailbox is in Exchange Online", ""},
-	bridge.ReasonNoCalendars:    {"No calendar of this account is left to sync.", "Correct include and exclude in the configuration", ""},
+	bridge.ReasonNoCalendars:    {"No calendar of this account is left to sync.", "Tick at least one on the Options page of the account, or correct include and exclude in the configuration", ""},
 	bridge.ReasonThrottled:      {"Microsoft asks to slow down.", "There is nothing to do: the bridge tries again automatically", ""},
 	bridge.ReasonUnreachable:    {"Microsoft's service cannot be reached.", "Check the network; the bridge tries again automatically", ""},
 	bridge.ReasonUnavailable:    {"Microsoft's service is not available at the moment.", "There is nothing to do: the bridge tries again automatically", ""},
@@ -124,7 +124,10 @@ func WordsFor(f bridge.Fault) Words {
 	case bridge.ReasonWords:
 		w.Fix = map[bridge.Action]string{bridge.ActionAskAndSignIn: askAdministrator, bridge.ActionConfigure: "Check the configuration and the app registration"}[f.Action]
 	}
-	w.Sentence = cmp.Or(w.Sentence, f.Detail, "Something went wrong.")
+	if w.Sentence == "" && !Technical(f.Detail) {
+		w.Sentence = f.Detail
+	}
+	w.Sentence = cmp.Or(w.Sentence, Unknown)
 	if f.Said != "" {
 		w.Sentence += " Microsoft says: \"" + strings.TrimSuffix(f.Said, ".") + ".\""
 	}
@@ -155,9 +158,9 @@ func action(f bridge.Fault) string {
 	return w.Action(f, "sign in again")
 }
 
-// faultText is a fault on one line. The error itself says more than the sentence for all errors of its kind.
+// faultText is a fault on one line.
 func faultText(f bridge.Fault) string {
-	return strings.TrimSpace(cmp.Or(f.Detail, WordsFor(f).Sentence) + " " + action(f))
+	return strings.TrimSpace(faultSentence(f) + " " + action(f))
 }
 
 // often is a whole number of days, hours or minutes in words: "7 days", "day"; "" for any other duration.

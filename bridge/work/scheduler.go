@@ -152,6 +152,22 @@ func (s *Scheduler) start(m Mailbox, delay time.Duration) {
 	})
 }
 
+// SetInterval changes the time between rounds while Run runs. Every account begins a round with it.
+func (s *Scheduler) SetInterval(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Interval = d
+	for _, w := range s.workers {
+		w.nudge()
+	}
+}
+
+func (s *Scheduler) interval() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Interval
+}
+
 // worker is that of an account; nil where it has none.
 func (s *Scheduler) worker(account string) *worker {
 	s.mu.Lock()
@@ -159,9 +175,11 @@ func (s *Scheduler) worker(account string) *worker {
 	return s.workers[account]
 }
 
-// Nudge starts a round of the account now instead of at its next time. It never blocks.
+// Nudge starts a round of the account now instead of at its next time, also where only a person can help it: somebody asks for it,
+// who may have done so. It never blocks.
 func (s *Scheduler) Nudge(account string) {
 	if w := s.worker(account); w != nil {
+		w.asked.Store(true)
 		w.nudge()
 	}
 }

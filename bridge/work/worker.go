@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"outbridge/bridge"
@@ -25,6 +26,7 @@ type worker struct {
 	listener *listener
 	log      *slog.Logger
 	nudges   chan struct{}
+	asked    atomic.Bool // a person wants a round, whatever there is to be said against it
 	stop     context.CancelFunc
 	done     chan struct{} // closed when it has ended
 
@@ -42,21 +44,25 @@ func (w *worker) run(ctx context.Context) {
 	for {
 		if wait, err := w.waitsForPerson(ctx); err != nil {
 			w.log.Error("account state", "err", err)
-		} else if !wait || bridge.Elapsed(w.s.now(), w.tried) >= hopelessRetry {
+		} else if w.asked.Swap(false) || !wait || bridge.Elapsed(w.s.now(), w.tried) >= hopelessRetry {
 			w.round(ctx, nudged)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		// After a notification one more round follows soon: the delta may lag behind what was notified.
-		wait := cmp.Or(max(w.s.Interval, 0), time.Minute)
+		wait := cmp.Or(max(w.s.interval(), 0), time.Minute)
 		if w.reliesOnNotifications() && !nudged && !w.failed {
 			wait = max(wait, cmp.Or(w.s.SafetyNet, 15*time.Minute))
 		}
 		if nudged && !pause(ctx, nudgeGap) {
 			return
 		}
-		w.note(func(p *bridge.Pulse) { p.Next = w.s.now().Add(wait) })
+		next := w.s.now().Add(wait)
+		if waits, err := w.waitsForPerson(ctx); err == nil && waits {
+			next = later(next, w.tried.Add(hopelessRetry))
+		}
+		w.note(func(p *bridge.Pulse) { p.Next = next })
 		select {
 		case <-ctx.Done():
 			return
@@ -66,6 +72,13 @@ func (w *worker) run(ctx context.Context) {
 			nudged = false
 		}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // round does one round, and notes how it went.

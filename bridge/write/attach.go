@@ -37,11 +37,22 @@ func (j *job) attach(ctx context.Context, g Graph, s convert.Step) (bridge.StepR
 	}
 	a := *s.Attachment
 	j.known.Attached = true
-	var err error
-	if s.Op == convert.OpDetach {
-		err = j.detach(ctx, g, id, a)
-	} else {
-		err = j.addFile(ctx, g, s, id, a)
+	change := func(id graph.EventID) error {
+		if s.Op == convert.OpDetach {
+			return j.detach(ctx, g, id, a)
+		}
+		return j.addFile(ctx, g, s, id, a)
+	}
+	err := change(id)
+	if s.Occurrence != "" && graph.WriteFault(err) == graph.FaultGone && !errors.Is(err, graph.ErrMayHaveHappened) {
+		// Where it is not known by its date it is looked for.
+		one, found, findErr := j.byInstances(ctx, g, s.Occurrence)
+		if findErr != nil {
+			return bridge.StepResult{}, outcome(findErr)
+		}
+		if found && one.ID != id {
+			err = change(one.ID)
+		}
 	}
 	j.etag, j.stale = "", true
 	if err == nil {

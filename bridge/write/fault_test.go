@@ -2,6 +2,7 @@ package write_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -49,6 +50,27 @@ func count(w *world) int {
 }
 
 var meeting = event("m", "Plan", 1, 10, "ORGANIZER:mailto:"+alice, attendee(bob, ";PARTSTAT=NEEDS-ACTION"), attendee(alice, ";PARTSTAT=ACCEPTED"))
+
+// inline is an ATTACH with a file in it.
+func inline(name, content string) string {
+	return "ATTACH;VALUE=BINARY;ENCODING=BASE64;FMTTYPE=text/plain;FILENAME=" + name + ":" + base64.StdEncoding.EncodeToString([]byte(content))
+}
+
+// files reports whether the only object has links to files of these names, to each one.
+func (w *world) files(names ...string) bool {
+	list, err := w.Store.Objects(w.Ctx, 1, bridge.ObjectQuery{WithData: true, Limit: 10})
+	w.Must(err)
+	if len(list) != 1 {
+		return false
+	}
+	text := strings.ReplaceAll(string(list[0].Data), "\r\n ", "")
+	for _, name := range names {
+		if strings.Count(text, "FILENAME="+name) != 1 {
+			return false
+		}
+	}
+	return strings.Count(text, "ATTACH;") == len(names)
+}
 
 // current is the object as it is stored.
 func (w *world) current(name string) bridge.Object {
@@ -121,6 +143,47 @@ var scenarios = []scenario{
 			return err
 		},
 		so: func(w *world) bool { return holds(w, "EXDATE:20261126T090000Z", "EXDATE:20261129T090000Z", "Other") },
+	},
+	{
+		name: "an event with files is made",
+		edit: func(w *world) error {
+			_, err := w.put("f.ics", event("f", "Files", 1, 9, inline("one.txt", "first"), inline("two.txt", "second")), create)
+			return err
+		},
+		so: func(w *world) bool { return count(w) == 1 && w.files("one.txt", "two.txt") },
+	},
+	{
+		name:    "files come and go",
+		prepare: func(w *world) { w.mustPut("f.ics", daily("f", inline("one.txt", "first")), create) },
+		edit: func(w *world) error {
+			text := strings.ReplaceAll(string(w.current("f.ics").Data), "\r\n ", "")
+			var lines []string
+			for line := range strings.Lines(text) {
+				if !strings.HasPrefix(line, "ATTACH") {
+					lines = append(lines, line)
+				}
+			}
+			text = strings.Replace(strings.Join(lines, ""), "SUMMARY:Standup", inline("two.txt", "second")+"\r\n"+inline("three.txt", "third")+"\r\nSUMMARY:Other", 1)
+			r := w.request("f.ics", text, write.Match{})
+			r.Client = "Thunderbird/128"
+			_, err := w.writer.Put(w.Ctx, r)
+			return err
+		},
+		so: func(w *world) bool { return holds(w, "SUMMARY:Other") && w.files("two.txt", "three.txt") },
+	},
+	{
+		name:    "a managed file takes the place of another",
+		prepare: func(w *world) { w.mustPut("f.ics", event("f", "Files", 1, 9, inline("one.txt", "first")), create) },
+		edit: func(w *world) error {
+			text := string(w.current("f.ics").Data)
+			_, key, _ := strings.Cut(strings.ReplaceAll(text, "\r\n ", ""), "MANAGED-ID=")
+			if w.files("two.txt") {
+				return nil
+			}
+			_, _, err := w.writer.Reattach(w.Ctx, w.request("f.ics", "", write.Match{}), key[:40], write.NewFile{Name: "two.txt", Type: "text/plain", Octets: []byte("second")})
+			return err
+		},
+		so: func(w *world) bool { return w.files("two.txt") },
 	},
 	{
 		name: "an invitation is accepted",
@@ -266,6 +329,9 @@ func (k killer) SaveIntent(ctx context.Context, i bridge.Intent) error {
 }
 func (k killer) SetName(ctx context.Context, n bridge.Name) error {
 	return k.call(func() error { return k.Store.SetName(ctx, n) })
+}
+func (k killer) SetDigest(ctx context.Context, id bridge.CalendarID, file graph.AttachmentID, digest string) error {
+	return k.call(func() error { return k.Store.SetDigest(ctx, id, file, digest) })
 }
 func (k killer) SetFence(ctx context.Context, id bridge.CalendarID, series graph.EventID, f bridge.Fence) error {
 	return k.call(func() error { return k.Store.SetFence(ctx, id, series, f) })

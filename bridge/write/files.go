@@ -2,10 +2,12 @@ package write
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -278,23 +280,31 @@ func (e *filesEdit) occurrence(all []*ical.Component, master int, rid string) (*
 	return c, nil
 }
 
-// OpenFile is a file that a client asks for, or bridge.ErrNotFound. Whoever gets it closes its content.
-func (w *Writer) OpenFile(ctx context.Context, account, key string) (bridge.File, graph.Content, error) {
+// OpenedFile is a file that is read. Whoever gets it closes Body.
+type OpenedFile struct {
+	Name string
+	Type string // media type; "" is not known
+	Size int64  // octets; -1 is not known
+	Body io.ReadCloser
+}
+
+// OpenFile is a file that a client asks for, or bridge.ErrNotFound.
+func (w *Writer) OpenFile(ctx context.Context, account, key string) (OpenedFile, error) {
 	f, err := w.Store.File(ctx, account, key)
 	if err != nil {
-		return bridge.File{}, graph.Content{}, err
+		return OpenedFile{}, err
 	}
 	m, err := w.Mailbox(ctx, account)
 	if err != nil {
-		return bridge.File{}, graph.Content{}, err
+		return OpenedFile{}, err
 	}
 	c, err := w.Store.Calendar(ctx, f.Calendar)
 	if err != nil {
-		return bridge.File{}, graph.Content{}, err
+		return OpenedFile{}, err
 	}
 	g, ok := m.graphOf(c)
 	if !ok || !m.Policy.Attachments {
-		return bridge.File{}, graph.Content{}, bridge.ErrNotFound
+		return OpenedFile{}, bridge.ErrNotFound
 	}
 	content, err := g.OpenAttachment(ctx, c.GraphID, f.Event, f.ID)
 	if graph.IsNotFound(err) {
@@ -303,5 +313,8 @@ func (w *Writer) OpenFile(ctx context.Context, account, key string) (bridge.File
 	if err != nil && passes(err) {
 		err = errors.Join(err, &Busy{After: retryAfter, Sentence: "Outlook cannot be reached at the moment; try again."})
 	}
-	return f.File, content, err
+	if err != nil {
+		return OpenedFile{}, err
+	}
+	return OpenedFile{f.Name, cmp.Or(f.Type, content.ContentType), content.Size, content}, nil
 }

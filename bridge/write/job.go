@@ -21,12 +21,13 @@ type job struct {
 	account bridge.Account
 	cal     bridge.Calendar
 
-	base   *ical.Calendar // that the client had; nil: as current
-	want   *ical.Calendar // nil: that it goes
-	silent bool
-	files  map[string][]byte // that the client has sent, by their digests
-	named  bool              // what is wanted says by itself what is to be attached
-	client string
+	base    *ical.Calendar // that the client had; nil: as current
+	want    *ical.Calendar // nil: that it goes
+	earlier *ical.Calendar // while occurrences are put right: what was served before
+	silent  bool
+	files   map[string][]byte // that the client has sent, by their digests
+	named   bool              // what is wanted says by itself what is to be attached
+	client  string
 
 	exists  bool
 	current *ical.Calendar // as it is served; nil: there is none
@@ -101,7 +102,8 @@ func (j *job) publish(ctx context.Context, id graph.EventID) error {
 
 // plan is what is to be done for what is wanted to be so.
 func (j *job) plan(ctx context.Context) (convert.Plan, error) {
-	e := convert.Edit{Base: j.base, Current: j.current, New: j.want, Series: j.series, Addresses: j.m.addressesOf(j.cal), Client: j.client, Silent: j.silent, Files: j.named}
+	e := convert.Edit{Base: j.base, Current: j.current, New: j.want, Series: j.series, Addresses: j.m.addressesOf(j.cal), Client: j.client, Silent: j.silent, Files: j.named,
+		Repair: j.earlier != nil, Earlier: j.earlier}
 	if !j.exists {
 		e.Series = convert.Series{Window: j.cal.Window, Owner: j.cal.Owner, MailboxZone: j.account.Settings.Zone,
 			Scheduling: j.m.Policy.Invitations == bridge.InvitationsOutlook}

@@ -195,7 +195,7 @@ func (j *job) replan(ctx context.Context) error {
 		return ErrPrecondition
 	}
 	// What was begun may be what has changed it.
-	if j.conditional && j.intent.Step == 0 && !j.intent.Begun && meant(j.intent.Base, j.m.addressesOf(j.cal)) != meant(j.octets, j.m.addressesOf(j.cal)) {
+	if j.conditional && j.intent.Step == 0 && !j.intent.Begun && collide(j.intent.Base, j.octets, j.intent.Octets, j.m.addressesOf(j.cal)) {
 		return ErrPrecondition
 	}
 	if j.base == nil {
@@ -248,9 +248,9 @@ func (j *job) repair(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	was := j.base
-	j.base = nil
+	j.base, j.earlier = nil, decoded(j.intent.Base)
 	plan, err := j.plan(ctx)
-	j.base = was
+	j.base, j.earlier = was, nil
 	var missing []convert.Step
 	if _, refused := asRefused(err); refused {
 		j.w.log().Info("what a series has kept of its occurrences cannot be told", "account", j.account.Name, "series", j.intent.Series, "err", err)

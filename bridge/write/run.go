@@ -349,10 +349,10 @@ func (j *job) whole(ctx context.Context, g Graph, s convert.Step) (bridge.StepRe
 		}
 	}
 	if s.Op == convert.OpDelete {
-		if isGone(r.Err) || r.Err == nil {
-			return bridge.StepResult{ID: id}, j.gone(ctx)
+		if err := j.deleted(ctx, g, r); err != nil {
+			return bridge.StepResult{}, outcome(err)
 		}
-		return bridge.StepResult{}, outcome(r.Err)
+		return bridge.StepResult{ID: id}, j.gone(ctx)
 	}
 	if r.Err != nil {
 		j.etag = ""
@@ -370,6 +370,25 @@ func isGone(err error) bool {
 		return true
 	}
 	return false
+}
+
+// deleted is nil where what was to be deleted is not there any more. Graph may say to a second deletion no more than that the request is
+// invalid, which it says of others too.
+func (j *job) deleted(ctx context.Context, g Graph, r graph.Result) error {
+	if graph.WriteFault(r.Err) != graph.FaultDeleted {
+		if isGone(r.Err) {
+			return nil
+		}
+		return r.Err
+	}
+	now := g.Events(ctx, j.cal.GraphID, []graph.EventID{r.ID})[0]
+	switch {
+	case isGone(now.Err), graph.IsNotFound(now.Err):
+		return nil
+	case now.Err != nil:
+		return now.Err
+	}
+	return fmt.Errorf("%w: %w", errMoved, r.Err)
 }
 
 // stepID is the event that a step is of, by the date of the rule where it is an occurrence without an id of its own.
@@ -456,13 +475,22 @@ func (j *job) occurrences(ctx context.Context, g Graph, group []convert.Step) ([
 	answers := make([]graph.Result, len(group))
 	if len(send) > 0 {
 		for n, r := range g.Changes(ctx, j.cal.GraphID, j.zone(), send) {
+			if send[n].ETag == "*" {
+				r = j.withOwnTag(ctx, g, send[n], r)
+			}
 			answers[sent[n]] = r
 		}
 	}
 	var list []bridge.StepResult
 	for i, r := range answers {
 		switch {
-		case group[i].Op == convert.OpDelete && (r.Err == nil || isGone(r.Err)):
+		case done[i]:
+			list = append(list, bridge.StepResult{ID: changes[i].ID})
+		case group[i].Op == convert.OpDelete:
+			if err := j.deleted(ctx, g, r); err != nil {
+				j.stale = true
+				return list, outcome(err)
+			}
 			list = append(list, bridge.StepResult{ID: changes[i].ID})
 		case r.Err != nil:
 			j.stale = true
@@ -498,6 +526,21 @@ func (j *job) askFor(ctx context.Context, g Graph, ids []graph.EventID) []graph.
 		}
 	}
 	return results
+}
+
+// withOwnTag deletes an occurrence by the ETag that it has now, where a service does not take "any": r is its refusal.
+func (j *job) withOwnTag(ctx context.Context, g Graph, change graph.Change, r graph.Result) graph.Result {
+	switch graph.WriteFault(r.Err) {
+	case graph.FaultConflict, graph.FaultDeleted, graph.FaultInvalid:
+	default:
+		return r
+	}
+	now := g.Events(ctx, j.cal.GraphID, []graph.EventID{change.ID})[0]
+	if now.Err != nil {
+		return now
+	}
+	change.ETag = now.Event.ETag
+	return g.Changes(ctx, j.cal.GraphID, "UTC", []graph.Change{change})[0]
 }
 
 // byInstances looks for an occurrence among those that Graph lists, where it does not know it by its date.

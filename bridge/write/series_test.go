@@ -99,6 +99,26 @@ func TestSeriesMoves(t *testing.T) {
 	w.withoutViolations()
 }
 
+// TestSeriesMovesAlone moves a series and leaves the names of its occurrences as they were, as some programs do: what was deleted stays
+// so, and what was changed too.
+func TestSeriesMovesAlone(t *testing.T) {
+	t.Parallel()
+	for _, kept := range []bool{false, true} {
+		w := newWorld(t, func(s *graphsim.Server) { s.Writing.KeepExceptions, s.Writing.KeepCancellations = kept, kept })
+		w.Round()
+		o := w.mustPut("s.ics", daily("s", "EXDATE:20261126T090000Z", override("s", "Other", "20261127T090000Z", "20261127T140000Z", "20261127T150000Z")), create)
+		o = w.mustPut("s.ics", replace(o, "DTSTART:20261124T090000Z", "DTSTART:20261124T110000Z", "DTEND:20261124T100000Z", "DTEND:20261124T120000Z"), ifMatch(o))
+		for _, want := range []string{"DTSTART:20261124T110000Z", "EXDATE:20261126T110000Z", "RECURRENCE-ID:20261127T110000Z", "SUMMARY:Other", "DTSTART:20261127T140000Z"} {
+			if !strings.Contains(string(o.Data), want) {
+				t.Errorf("kept by Outlook: %v; no %s in\n%s", kept, want, o.Data)
+			}
+		}
+		w.Check()
+		w.quiet()
+		w.withoutViolations()
+	}
+}
+
 func TestRuleComesAndGoes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

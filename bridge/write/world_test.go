@@ -28,7 +28,7 @@ type world struct {
 const alice = "alice@contoso.example"
 
 func newWorld(t *testing.T, set ...func(*graphsim.Server)) *world {
-	w := &world{World: roundtest.New(t, set...), policy: bridge.Policy{Write: true, Invitations: bridge.InvitationsOutlook}}
+	w := &world{World: roundtest.New(t, set...), policy: bridge.Policy{Write: true, Invitations: bridge.InvitationsOutlook, Attachments: true}}
 	w.start()
 	t.Cleanup(func() {
 		w.writer.Close()
@@ -45,6 +45,7 @@ func (w *world) start() {
 		store = w.wrap(store)
 	}
 	w.Mailbox.Policy = w.policy
+	w.Rounds.AttachmentURL = func(token, name string) string { return "https://calendar.example/dav/att/" + token + "/" + name }
 	w.writer = &write.Writer{
 		Store: store, Rounds: w.Rounds, Now: w.Now, Log: w.Log,
 		Mailbox: func(context.Context, string) (write.Mailbox, error) {

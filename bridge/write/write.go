@@ -68,8 +68,6 @@ type Rounds interface {
 type Mailbox struct {
 	round.Mailbox
 	Addresses []string // all of the mailbox, aliases included
-	// OnlineMeetings is the provider of new online meetings, where the policy has these.
-	OnlineMeetings string
 	// Learned is what a probe has found out about it. The zero value is that all is as hard as it can be.
 	Learned bridge.Learned
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -25,7 +26,9 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
-	mu sync.Mutex // guards p's accounts, registration and gates, and changes to the list of mailboxes
+	next *bridge.Registration // takes the place of p's at the next start; nil: none does
+
+	mu sync.Mutex // guards next, p's accounts, registration and gates, and changes to the list of mailboxes
 	p  *program
 }
 
@@ -42,7 +45,8 @@ func (a *webAccounts) List(ctx context.Context) ([]web.Account, error) {
 		}
 		policy := one.policy(row)
 		list = append(list, web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.p.added[one.Name],
-			Policy: policy, PolicyConfigured: one.Access != "", WriteDenied: policy.Write && !a.p.conf.mayWrite(one, row)})
+			Options: bridge.AccountOptions{Include: one.Include, Exclude: one.Exclude, Shared: one.Shared},
+			Policy:  policy, PolicyConfigured: one.Access != "", WriteDenied: policy.Write && !a.p.conf.mayWrite(one, row)})
 	}
 	slices.SortFunc(list, func(x, y web.Account) int { return strings.Compare(x.Name, y.Name) })
 	return list, nil
@@ -82,7 +86,7 @@ func (a *webAccounts) Add(ctx context.Context, name, mailbox string) error {
 	case mailbox != "" && !mailboxForm.MatchString(mailbox):
 		return &web.Problem{Sentence: "This is not a mailbox address.", Action: "Write it like name@contoso.com."}
 	case mailbox != "" && !a.p.conf.appOnly():
-		return &web.Problem{Sentence: "Reading a mailbox by its address requires a client secret or certificate, which is not in the configuration.", Action: "Leave the address empty and sign in."}
+		return &web.Problem{Sentence: "Reading a mailbox by its address requires a client secret or certificate, which this bridge has not got.", Action: "Enter one with the app registration, or leave the address empty and sign in."}
 	}
 	if a.p.registration.ClientID == "" {
 		return errNoAppYet
@@ -149,6 +153,22 @@ func (a *webAccounts) SetPolicy(ctx context.Context, name string, policy bridge.
 
 func (a *webAccounts) Nudge(name string) { a.work.Nudge(name) }
 
+// Compare has the next round, which begins now, hold the calendars against Outlook's own view.
+func (a *webAccounts) Compare(ctx context.Context, name string) error {
+	row, err := a.p.store.Account(ctx, name)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return &web.Problem{Sentence: "There is nothing to compare yet.", Action: "Wait for the first sync."}
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.p.store.AskAudit(ctx, row.ID, time.Now()); err != nil {
+		return err
+	}
+	a.work.Nudge(name)
+	return nil
+}
+
 // Pulse is that of the account's worker, or from before it began.
 func (a *webAccounts) Pulse(name string) bridge.Pulse {
 	pulse := a.work.Pulse(name)
@@ -162,7 +182,20 @@ func (a *webAccounts) App(context.Context) (web.App, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.p.registration
-	app := web.App{Registration: r, Configured: !a.p.registrationOnPages, AppOnly: a.p.conf.appOnly()}
+	if a.next != nil {
+		r = *a.next
+	}
+	app := web.App{Registration: r, Restart: a.next != nil, Configured: !a.p.registrationOnPages, AppOnly: a.p.conf.appOnly(),
+		CredentialConfigured: a.p.conf.Microsoft.inFile(), CloudConfigured: a.p.conf.given["microsoft.cloud"]}
+	switch kept := a.p.conf.Microsoft.pages.get(); {
+	case a.p.conf.Microsoft.CertificateFile != "", kept.Certificate != "":
+		app.Credential = "certificate"
+	case a.p.conf.Microsoft.ClientSecretFile != "", kept.Secret != "":
+		app.Credential = "client secret"
+	}
+	if c, err := a.p.conf.Microsoft.credential(time.Now()); err == nil && c != nil {
+		app.Expires = c.Expires
+	}
 	if r.ClientID != "" {
 		app.Consent = (&graph.Authority{LoginURL: a.p.conf.loginURL, Tenant: r.Tenant, ClientID: r.ClientID}).AdminConsentURL()
 	}
@@ -174,48 +207,80 @@ var (
 	tenantForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$`)
 )
 
-// SetApp tests the registration first: the login service gives a code only to an app that it knows.
-func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration) error {
+// SetApp tests the registration first: the login service gives a code only to an app that it knows, and a token only to one that
+// identifies itself.
+func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration, credential *bridge.Credential) (restart bool, err error) {
 	if !a.p.registrationOnPages {
-		return &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, then restart the bridge."}
+		return false, &web.Problem{Sentence: "The app registration is set in the configuration file.", Action: "Change client_id there, then restart the bridge."}
 	}
 	if r.Tenant == "" {
 		r.Tenant = "common"
 	}
 	if !clientIDForm.MatchString(r.ClientID) {
-		return &web.Problem{Sentence: "This is not a client ID.", Action: "Copy the Application (client) ID from the overview of the app registration."}
+		return false, &web.Problem{Sentence: "This is not a client ID.", Action: "Copy the Application (client) ID from the overview of the app registration."}
 	}
 	if !tenantForm.MatchString(r.Tenant) {
-		return &web.Problem{Sentence: "This is not a tenant.", Action: "Enter common, organizations, consumers, or the ID or domain of your organization."}
+		return false, &web.Problem{Sentence: "This is not a tenant.", Action: "Enter common, organizations, consumers, or the ID or domain of your organization."}
 	}
-	authority, err := a.p.conf.authority(r, a.p.conf.scopes(accountConfig{}, bridge.Policy{}))
+	a.mu.Lock()
+	conf := *a.p.conf
+	a.mu.Unlock()
+	if conf.given["microsoft.cloud"] {
+		r.Cloud = ""
+	} else {
+		r.Cloud = cmp.Or(r.Cloud, "global")
+		login, graphURL, ok := graph.Cloud(r.Cloud)
+		if !ok {
+			return false, &web.Problem{Sentence: "This is not one of Microsoft's clouds.", Action: "Choose one of the list."}
+		}
+		restart = graphURL != conf.graphURL
+		conf.loginURL, conf.graphURL = login, graphURL
+	}
+	kept := conf.Microsoft.pages.get()
+	if credential != nil && conf.Microsoft.inFile() {
+		return false, &web.Problem{Sentence: "The client secret or certificate is set in the configuration file.", Action: "Change it there."}
+	}
+	if credential != nil {
+		kept = *credential
+	}
+	conf.Microsoft.pages = new(pageCredential) // the candidate
+	conf.Microsoft.pages.Store(&kept)
+	authority, err := conf.authority(r, conf.scopes(accountConfig{}, bridge.Policy{}))
 	if err != nil {
-		return err
+		return false, err
 	}
 	try, cancel := context.WithTimeout(ctx, loginPatience)
 	defer cancel()
 	var refused *graph.AuthError
-	if _, err := authority.DeviceCode(try); errors.As(err, &refused) {
-		return err
+	if _, err := authority.DeviceCode(try); errors.As(err, &refused) && !(refused.AADSTS == 700025 && (kept != bridge.Credential{})) {
+		return false, err
 	} else if err != nil {
 		a.p.log.Warn("the app registration is saved untested", "err", err)
 	}
+	if err := a.checkCredential(try, authority, conf.graphURL); err != nil {
+		return false, err
+	}
 	a.mu.Lock() // not before: nobody waits for the login service
 	defer a.mu.Unlock()
-	if err := a.p.store.SetRegistration(ctx, r); err != nil {
-		return err
+	if err := a.p.store.SetRegistration(ctx, r, kept); err != nil {
+		return false, err
+	}
+	a.p.log.Info("app registration set", "client_id", r.ClientID, "tenant", r.Tenant, "cloud", r.Cloud)
+	if a.next = nil; restart {
+		a.next = &r
+		return true, nil // what runs goes on with the cloud that it began with
 	}
 	a.p.registration = r
+	a.p.conf.Microsoft.pages.Store(&kept)
 	a.p.graph.gates = new(gates) // the old ones have a token of the other app
 	for _, one := range a.p.accounts {
 		m, err := a.p.mailbox(ctx, one)
 		if err != nil {
-			return err
+			return false, err
 		}
 		a.work.Add(m)
 	}
-	a.p.log.Info("app registration set", "client_id", r.ClientID, "tenant", r.Tenant)
-	return nil
+	return false, nil
 }
 
 // authority is the login service for an account, and the claims that the last refusal asked for.

@@ -44,6 +44,7 @@ type config struct {
 	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
 	Sync      syncConfig      `toml:"sync"`
+	Notify    notifyConfig    `toml:"notify"`
 	Accounts  []accountConfig `toml:"account"`
 
 	// Parsed from the texts above by check.
@@ -51,6 +52,8 @@ type config struct {
 	interval         time.Duration
 	audit            time.Duration // 0: never
 	notifiedInterval time.Duration
+	staleAfter       time.Duration // 0: never
+	notifyURLs       []string      // of the file, as they are kept; those of urls_file are read by notifyTargets
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
@@ -59,8 +62,9 @@ type config struct {
 	safe             []netip.Prefix
 	feedOrigins      []string
 
-	fromVariables    bool     // the environment has keys
-	unknownVariables []string // of the environment
+	given            map[string]bool // keys that the file or the environment has
+	fromVariables    bool            // the environment has keys
+	unknownVariables []string        // of the environment
 
 	certificate *fileCert // that is served, if it is one in files; set by secure
 }
@@ -76,6 +80,8 @@ type microsoftConfig struct {
 	ClientSecretExpires string `toml:"client_secret_expires"`
 	CertificateFile     string `toml:"certificate_file"`
 	CertificateKeyFile  string `toml:"certificate_key_file"`
+
+	pages *pageCredential // nil: nothing is taken from the pages
 }
 
 type syncConfig struct {
@@ -91,6 +97,12 @@ type syncConfig struct {
 	HTML            bool `toml:"html"`
 }
 
+type notifyConfig struct {
+	URLs       []string `toml:"urls" secret:"true"`
+	URLsFile   string   `toml:"urls_file"`
+	StaleAfter string   `toml:"stale_after"`
+}
+
 type accountConfig struct {
 	Name    string `toml:"name"`
 	Mailbox string `toml:"mailbox"`
@@ -98,6 +110,7 @@ type accountConfig struct {
 
 	Invitations    string `toml:"invitations"`
 	OnlineMeetings string `toml:"online_meetings"`
+	Attachments    *bool  `toml:"attachments"` // nil: with access = "read-write"
 
 	Include []string `toml:"include"`
 	Exclude []string `toml:"exclude"`
@@ -110,6 +123,7 @@ func defaultConfig() config {
 		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, TLS: tlsConfig{Domains: []string{}},
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
+		Notify:    notifyConfig{URLs: []string{}, StaleAfter: "6h"},
 	}
 }
 
@@ -146,6 +160,7 @@ func (f configFlag) load() (*config, error) {
 	if err := decodeConfig(b, &c); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
+	c.given = givenKeys(b)
 	if err := c.complete(filepath.Dir(f.Config)); err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", f.Config, err)
 	}
@@ -168,13 +183,13 @@ func (c *config) complete(dir string) (err error) {
 func (c *config) resolve(dir string) {
 	c.absolutePlaces(dir)
 	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
-		&c.MetricsTokenFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
+		&c.MetricsTokenFile, &c.Notify.URLsFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
 		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
 			*path = filepath.Join(dir, *path)
 		}
 	}
 	for _, path := range []*string{&c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
-		&c.MetricsTokenFile, &c.TLS.KeyFile} {
+		&c.MetricsTokenFile, &c.Notify.URLsFile, &c.TLS.KeyFile} {
 		*path = handedOver(*path)
 	}
 }
@@ -334,6 +349,7 @@ func (c *config) problems() (all []error) {
 	}
 	add(c.Microsoft.checkCredential(), c.checkCloud(), c.Microsoft.checkClientID())
 	add(c.syncProblems()...)
+	add(c.checkNotify())
 	add(c.accountProblems()...)
 	return all
 }
@@ -368,6 +384,9 @@ func (m *microsoftConfig) checkClientID() error {
 	return fmt.Errorf("microsoft.client_id = %q: copy the Application (client) ID of the app registration, which looks like 11111111-2222-3333-4444-555555555555", m.ClientID)
 }
 
+// checkSync is the first of syncProblems.
+func (c *config) checkSync() error { return first(c.syncProblems()) }
+
 func (c *config) syncProblems() (all []error) {
 	wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	var err error
@@ -382,7 +401,7 @@ func (c *config) syncProblems() (all []error) {
 	if c.notifiedInterval, err = time.ParseDuration(c.Sync.NotifiedInterval); err != nil || c.notifiedInterval < time.Minute {
 		wrong("sync.notified_interval = %q: write a duration of at least one minute, like 15m", c.Sync.NotifiedInterval)
 	}
-	if c.Sync.Notifications && !strings.HasPrefix(c.PublicURL, "https://") && c.Microsoft.Cloud != "custom" {
+	if c.Sync.Notifications && !c.notifiable() {
 		wrong("sync.notifications needs a public_url that Microsoft can reach over https, not %s", c.PublicURL)
 	}
 	var historyErr, horizonErr error
@@ -522,5 +541,5 @@ func localAddress(listen string) string {
 
 // appOnly reports whether mailboxes can be read by their address.
 func (c *config) appOnly() bool {
-	return c.Microsoft.ClientSecretFile != "" || c.Microsoft.CertificateFile != ""
+	return c.Microsoft.inFile() || c.Microsoft.pages.get() != bridge.Credential{}
 }

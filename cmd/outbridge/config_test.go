@@ -29,11 +29,11 @@ func TestExampleIsDefault(t *testing.T) {
 	if err := want.check(); err != nil {
 		t.Fatal(err)
 	}
-	ignore := cmp.Options{cmpopts.IgnoreUnexported(config{}), cmpopts.IgnoreFields(config{}, "Accounts")}
+	ignore := cmp.Options{cmpopts.IgnoreUnexported(config{}, microsoftConfig{}), cmpopts.IgnoreFields(config{}, "Accounts")}
 	if diff := cmp.Diff(want, got, ignore); diff != "" {
 		t.Errorf("the example does not say the defaults (-default +example):\n%s", diff)
 	}
-	if diff := cmp.Diff([]accountConfig{{Name: "alice", Access: "read", Invitations: "replies", OnlineMeetings: "never"}}, got.Accounts, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff([]accountConfig{{Name: "alice", Access: "read", Invitations: "replies", OnlineMeetings: "never", Attachments: new(bool)}}, got.Accounts, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("accounts of the example:\n%s", diff)
 	}
 }

@@ -17,6 +17,9 @@ const warnBefore = 30 * 24 * time.Hour
 
 // identify gives the authority the app's credential: a client secret, a certificate, or none.
 func (m *microsoftConfig) identify(a *graph.Authority) (err error) {
+	if !m.inFile() {
+		return identifyBy(a, m.pages.get())
+	}
 	if m.ClientSecretFile != "" {
 		b, err := os.ReadFile(m.ClientSecretFile)
 		if err == nil {
@@ -93,7 +96,21 @@ type credential struct {
 func (m *microsoftConfig) credential(now time.Time) (*credential, error) {
 	var c credential
 	var fix string
+	kept := m.pages.get()
+	const onPages = "make a new one in the app registration, and enter it on the App registration page"
 	switch {
+	case !m.inFile() && kept.Certificate != "":
+		cert, err := graph.ParseCertificate([]byte(kept.Certificate))
+		if err != nil {
+			return nil, err
+		}
+		c, fix = credential{Kind: "certificate", Expires: cert.Expires()}, onPages
+	case !m.inFile() && kept.Expires != "":
+		day, err := time.Parse(time.DateOnly, kept.Expires)
+		if err != nil {
+			return nil, err
+		}
+		c, fix = credential{Kind: "client secret", Expires: day}, onPages
 	case m.CertificateFile != "":
 		cert, err := m.certificate()
 		if err != nil {

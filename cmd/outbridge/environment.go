@@ -49,6 +49,10 @@ func (c *config) fromEnvironment(environ []string) (unknown []string, err error)
 			continue
 		}
 		c.fromVariables = true
+		if c.given == nil {
+			c.given = map[string]bool{}
+		}
+		c.given[tomlKey(name)] = true
 		if err := setFromText(key, value); err != nil {
 			return nil, fmt.Errorf("environment: %s = %q: %w", name, value, err)
 		}
@@ -58,6 +62,17 @@ func (c *config) fromEnvironment(environ []string) (unknown []string, err error)
 	}
 	slices.Sort(unknown)
 	return unknown, nil
+}
+
+// tomlKey is the key of [sync] or [microsoft] that a variable sets, as a file has it.
+func tomlKey(variable string) string {
+	name := strings.ToLower(strings.TrimPrefix(variable, envPrefix))
+	for _, table := range []string{"sync", "microsoft"} {
+		if key, ok := strings.CutPrefix(name, table+"_"); ok {
+			return table + "." + key
+		}
+	}
+	return name
 }
 
 // envKeys adds the fields of a struct by the names of their variables.
@@ -85,6 +100,9 @@ func setFromText(v reflect.Value, text string) error {
 			return errors.New("write true or false")
 		}
 		v.SetBool(on)
+	case reflect.Pointer: // to what need not be set
+		v.Set(reflect.New(v.Type().Elem()))
+		return setFromText(v.Elem(), text)
 	case reflect.Slice: // of texts
 		v.Set(reflect.ValueOf(commaList(text)))
 	case reflect.Interface: // true, false, or a list of texts, as in a file

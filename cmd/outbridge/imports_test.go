@@ -16,9 +16,9 @@ import (
 // checks the other.
 var imports = map[string][]string{
 	// The only wiring: it may know everything, and nothing knows it.
-	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/feed", "bridge/graph", "bridge/graph/graphsim", "bridge/probe", "bridge/push",
+	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/feed", "bridge/graph", "bridge/graph/graphsim", "bridge/notice", "bridge/probe", "bridge/push",
 		"bridge/round", "bridge/sqlstore", "bridge/web", "bridge/work", "bridge/write", "caldav", "caldav/ics"},
-	// Of rounds, push and the rest it knows interfaces of its own. The month and the week of a calendar are stored objects,
+	// Of rounds, push and the rest it knows interfaces of its own. What a calendar page shows are stored objects,
 	// expanded. A feed answers conditional requests as an object does.
 	"bridge/web": {"bridge", "bridge/feed", "caldav/ics", "caldav/negotiate"},
 	// A feed is made of stored objects: read, reduced, and written again with the time zones that they name.
@@ -29,7 +29,9 @@ var imports = map[string][]string{
 	// What nobody can tell of Graph, and the words for what was found out.
 	"bridge/probe": {"bridge", "bridge/graph"},
 	"bridge/push":  {"bridge", "caldav"},
-	"bridge/work":  {"bridge", "bridge/graph", "bridge/round"},
+	// It reads the store and sends; words come from outside, so it needs nobody else.
+	"bridge/notice": {"bridge"},
+	"bridge/work":   {"bridge", "bridge/graph", "bridge/round"},
 	// What tests of several rooms drive; no program has it.
 	"bridge/round/roundtest": {"bridge", "bridge/convert", "bridge/dav", "bridge/graph", "bridge/graph/graphsim", "bridge/round", "bridge/sqlstore", "caldav", "caldav/ics"},
 	"bridge/round":           {"bridge", "bridge/convert", "bridge/graph", "caldav/ics"},

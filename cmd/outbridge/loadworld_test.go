@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,20 +32,26 @@ type loadWorld struct {
 	conf    string
 	address string
 	serve   *exec.Cmd
+	delay   atomic.Int64 // of each answer of Graph, in nanoseconds
 }
 
-// newLoadWorld builds the binary and signs it in to a mailbox that fill has filled.
-func newLoadWorld(t *testing.T, fill func(*graphsim.Calendar)) *loadWorld {
+// newLoadWorld builds the binary and signs it in to a mailbox that fill has filled. The keys are further ones of the account.
+func newLoadWorld(t *testing.T, fill func(*graphsim.Calendar), keys ...string) *loadWorld {
 	t.Helper()
 	w := &loadWorld{t: t, dir: t.TempDir()}
 	w.binary, w.conf = buildBinary(t, w.dir), filepath.Join(w.dir, "outbridge.toml")
 	w.sim = &graphsim.Server{AutoApprove: true, DeviceInterval: time.Second, MaxPage: 200}
 	fill(w.sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time").Calendar())
-	outlook := httptest.NewServer(w.sim)
+	outlook := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if d := time.Duration(w.delay.Load()); d > 0 && strings.HasPrefix(r.URL.Path, "/v1.0/") {
+			<-time.After(d)
+		}
+		w.sim.ServeHTTP(rw, r)
+	}))
 	t.Cleanup(outlook.Close)
 	w.outlook, w.address = outlook.URL, freeAddress(t)
-	text := fmt.Sprintf("listen = %q\n[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\nclient_id = \"load\"\n[[account]]\nname = \"alice\"\n",
-		w.address, w.outlook, w.outlook)
+	text := fmt.Sprintf("listen = %q\n[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\nclient_id = \"load\"\n[[account]]\nname = \"alice\"\n%s\n",
+		w.address, w.outlook, w.outlook, strings.Join(keys, "\n"))
 	if err := os.WriteFile(w.conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

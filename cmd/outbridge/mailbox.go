@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -185,7 +186,10 @@ func (p *program) keepSignIn(ctx context.Context, account string, token *oauth2.
 	if err != nil {
 		return who, err
 	}
-	return who, bridge.SignIn(ctx, p.store, row, who, token, other)
+	if err := bridge.SignIn(ctx, p.store, row, who, token, other); err != nil {
+		return who, err
+	}
+	return who, p.store.SetSignedIn(ctx, row.ID, time.Now())
 }
 
 // oneToken is a graph.TokenSource of one fresh access token.

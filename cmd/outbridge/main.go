@@ -43,6 +43,7 @@ type cli struct {
 	Explain  explainCmd  `cmd:"" help:"Show an event's Graph JSON, each decision of the conversion, and the iCalendar it became."`
 	Password passwordCmd `cmd:"" help:"Manage app passwords for CalDAV clients."`
 	Feed     feedCmd     `cmd:"" help:"Manage feeds: .ics addresses to subscribe to."`
+	Notify   notifyCmd   `cmd:"" help:"Try out the notifications about trouble."`
 	Export   exportCmd   `cmd:"" help:"Write a user's calendars to standard output as one .ics."`
 	Config   configCmd   `cmd:"" help:"Check the configuration, or show what is in effect."`
 	Init     initCmd     `cmd:"" help:"Create a configuration and a key, from three questions or from flags."`

@@ -18,6 +18,16 @@ var (
 // policy is what clients may do to the account's calendars: what the file says, or where that leaves access out what was set on the
 // pages.
 func (a accountConfig) policy(row bridge.Account) bridge.Policy {
+	p := a.changes(row)
+	p.Attachments = p.Write
+	if a.Attachments != nil {
+		p.Attachments = *a.Attachments
+	}
+	return p
+}
+
+// changes is what clients may change.
+func (a accountConfig) changes(row bridge.Account) bridge.Policy {
 	if a.Access == "" && row.Policy != nil {
 		return *row.Policy
 	}
@@ -93,7 +103,7 @@ func policyWords(p bridge.Policy) string {
 func (p *program) policy(a accountConfig, row bridge.Account) bridge.Policy {
 	policy := a.policy(row)
 	if policy.Write && !p.conf.mayWrite(a, row) {
-		return bridge.Policy{}
+		return bridge.Policy{Attachments: policy.Attachments}
 	}
 	return policy
 }

@@ -11,9 +11,11 @@ import (
 	"strings"
 
 	"outbridge/bridge"
+	"outbridge/bridge/graph"
 	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
+	"outbridge/caldav"
 )
 
 // program is a configuration at work: its database, its accounts and its app registration, from the file and from the
@@ -39,6 +41,7 @@ type program struct {
 
 // newProgram is the program before its database is open: it knows the accounts of the file only.
 func newProgram(c *config, e *env) *program {
+	c.Microsoft.pages = new(pageCredential)
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	return &program{
@@ -154,13 +157,33 @@ func (p *program) adopt(ctx context.Context, store *sqlstore.Store) error {
 			p.registration = r
 		}
 	}
+	if p.registrationOnPages {
+		credential, err := store.Credential(ctx)
+		switch {
+		case errors.Is(err, bridge.ErrWrongKey): // who has to know is told by what needs it
+		case err != nil:
+			return err
+		default:
+			p.conf.Microsoft.pages.Store(&credential)
+		}
+		if cloud := p.registration.Cloud; cloud != "" && !p.conf.given["microsoft.cloud"] {
+			if login, graphURL, ok := graph.Cloud(cloud); ok {
+				p.conf.Microsoft.Cloud, p.conf.loginURL, p.conf.graphURL = cloud, login, graphURL
+			}
+		}
+	}
+	options, err := store.Options(ctx)
+	if err != nil {
+		return err
+	}
+	p.adoptOptions(options)
 	list, err := store.AddedAccounts(ctx)
 	if err != nil {
 		return err
 	}
 	for _, a := range list {
 		if _, err := p.account(a.Name); err != nil {
-			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox})
+			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox, Include: a.Options.Include, Exclude: a.Options.Exclude, Shared: a.Options.Shared})
 		}
 	}
 	return nil
@@ -215,5 +238,6 @@ func (p *program) rounds() *round.Runner {
 	return &round.Runner{
 		Store: p.store, History: p.conf.history, Horizon: p.conf.horizon, Settings: p.conf.Sync.MailboxSettings, HTML: p.conf.Sync.HTML,
 		Log: p.log, Done: p.metrics.Round,
+		AttachmentURL: func(token, name string) string { return p.conf.PublicURL + caldav.AttachmentPath(token, name) },
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"outbridge/bridge/convert"
 	"outbridge/bridge/dav"
 	"outbridge/bridge/feed"
+	"outbridge/bridge/notice"
 	"outbridge/bridge/push"
 	"outbridge/bridge/round"
 	"outbridge/bridge/web"
@@ -146,7 +147,12 @@ func (c *config) nowAt(list []net.Listener) {
 // the web pages.
 func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners []net.Listener, setupCode string) error {
 	p.pulse = newPulseFile(p.conf, p.log)
-	scheduler := p.scheduler(mailboxes)
+	live := new(web.Live)
+	watcher, err := p.watcher(ctx)
+	if err != nil {
+		return err
+	}
+	scheduler := p.scheduler(mailboxes, live, watcher)
 	pusher := p.pusher(ctx)
 	if pusher != nil {
 		scheduler.Rounds.Published = pusher.Published
@@ -158,9 +164,10 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	files := p.feedFiles()
 	files.Took, files.Log = p.metrics.Rendered, p.log
 	accounts := &webAccounts{work: scheduler, p: p}
+	watcher.Survey = p.surveyor(accounts).Survey
 	writer := p.writer(scheduler)
 	defer writer.Close()
-	front, err := p.handler(scheduler, accounts, writer, pusher, files, setupCode)
+	front, err := p.handler(&site{scheduler, accounts, writer, pusher, files, live, watcher, setupCode})
 	if err != nil {
 		return err
 	}
@@ -176,6 +183,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 		ConnState:                    (&crowd{most: maxConnections}).changed,
 		ErrorLog:                     serverLog(p.log, time.Now),
 	}
+	srv.RegisterOnShutdown(live.Close)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })
@@ -183,6 +191,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 		g.Go(func() error { return p.reloader.run(ctx, p, accounts) })
 	}
 	g.Go(func() error { return p.pulse.Run(ctx) })
+	g.Go(func() error { return watcher.Run(ctx) })
 	if pusher != nil {
 		g.Go(func() error { return pusher.Run(ctx) })
 	}
@@ -211,15 +220,18 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 }
 
 // scheduler syncs the mailboxes at the configured intervals.
-func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
+func (p *program) scheduler(mailboxes []work.Mailbox, live *web.Live, watcher *notice.Watcher) *work.Scheduler {
 	c := p.conf
 	rounds := p.rounds()
-	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressLog(p.log)
+	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressTo(live, p.log)
 	rounds.ListEvery, rounds.AuditEvery = listRounds*c.interval, c.audit
 	s := &work.Scheduler{Rounds: rounds, Store: p.store, Mailboxes: mailboxes, Interval: c.interval, Log: p.log}
 	rounds.Done = func(ctx context.Context, report bridge.Report) {
 		p.metrics.Round(ctx, report)
 		p.pulse.round(report)
+		live.Ended(report.Account)
+		watcher.Wake()
+		logFirst(p.log, report)
 	}
 	s.Removed = func(account string) {
 		p.metrics.Forget(account)
@@ -231,16 +243,28 @@ func (p *program) scheduler(mailboxes []work.Mailbox) *work.Scheduler {
 	return s
 }
 
+// site is what is served.
+type site struct {
+	scheduler *work.Scheduler
+	accounts  *webAccounts
+	writer    *write.Writer
+	pusher    *push.Pusher // nil: there is none
+	files     *feed.Files
+	live      *web.Live
+	watcher   *notice.Watcher
+	setupCode string
+}
+
 // handler serves DAV and everything else at one origin.
-func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, writer *write.Writer, pusher *push.Pusher, files *feed.Files, setupCode string) (http.Handler, error) {
-	c := p.conf
+func (p *program) handler(s *site) (http.Handler, error) {
+	c, accounts := p.conf, s.accounts
 	token, err := c.metricsToken()
 	if err != nil {
 		return nil, err
 	}
-	backend := &dav.Writing{Writer: writer, Backend: dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
-	if pusher != nil {
-		backend.Push = pusher
+	backend := &dav.Writing{Writer: s.writer, Backend: dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
+	if s.pusher != nil {
+		backend.Push = s.pusher
 	}
 	dav := &caldav.Handler{Backend: backend, RefusedWrite: backend.Refuse, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone, Export: feed.WriteCalendar,
 		HTTPS:   func(r *http.Request) bool { return web.ClientOf(r).HTTPS },
@@ -248,22 +272,23 @@ func (p *program) handler(scheduler *work.Scheduler, accounts *webAccounts, writ
 	if c.PublicURL != "http://"+c.listenText() {
 		dav.PublicURL, dav.Prefix = c.publicOrigin(), c.publicBase()
 	}
-	site := &web.Handler{
-		Store: p.store, Feeds: files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
-		Accounts: accounts, Served: accounts.served, SetupCode: setupCode, Metrics: p.metrics, MetricsToken: token,
+	pages := &web.Handler{
+		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
+		Accounts: accounts, Origins: origins{p.store, s.scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
+		Notices: webNotices{s.watcher}, StaleAfter: c.staleAfter, Live: s.live,
 	}
-	if scheduler.NotifyURL != "" {
-		site.Notify = scheduler.Notify
+	if s.scheduler.NotifyURL != "" {
+		pages.Notify = s.scheduler.Notify
 	}
-	pages := site.Handler()
+	everything := pages.Handler()
 	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, SafeNets: c.safe, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics, Log: p.log,
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if dav.Handles(r) {
 				dav.ServeHTTP(w, r.WithContext(p.store.Once(r.Context())))
 				return
 			}
-			pages.ServeHTTP(w, r)
+			everything.ServeHTTP(w, r)
 		}),
 	}, nil
 }
@@ -303,14 +328,28 @@ func (p *program) pusher(ctx context.Context) *push.Pusher {
 	return pusher
 }
 
-// progressLog logs the progress of long work every few seconds.
-func progressLog(log *slog.Logger) func(round.Progress) {
-	every := throttle(5 * time.Second)
+// progressTo shows the progress of long work to who watches it on the pages, and logs it every few seconds.
+func progressTo(live *web.Live, log *slog.Logger) func(round.Progress) {
+	every := throttle(3 * time.Second)
 	return func(p round.Progress) {
-		if p.Events < 500 && p.Total < 500 || !every() {
+		live.Tell(p)
+		if !p.First && p.Events < 500 && p.Total < 500 || !every() {
 			return
 		}
-		log.Info("working", "account", p.Account, "calendar", p.Calendar, "phase", p.Phase, "pages", p.Pages, "items", p.Events,
+		message := "working"
+		if p.First {
+			message = "first sync"
+		}
+		log.Info(message, "account", p.Account, "calendar", p.Calendar, "phase", p.Phase, "pages", p.Pages, "items", p.Events,
 			"done", p.Done, "of", p.Total)
+	}
+}
+
+// logFirst logs that the first sync of calendars is done.
+func logFirst(log *slog.Logger, report bridge.Report) {
+	for _, c := range report.Calendars {
+		if c.First && c.Fault == (bridge.Fault{}) {
+			log.Info("first sync done", "account", report.Account, "calendar", c.Calendar, "objects", c.Changed, "seconds", c.Seconds)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/round"
+	"outbridge/bridge/web"
 )
 
 // syncAttempts is how often `sync` sends a request before it gives up: unlike with serve, somebody is waiting.
@@ -236,10 +237,7 @@ func (l *progressLine) show(p round.Progress) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wrote = true
-	fmt.Fprintf(l.w, "\r\x1b[K%s, %s: %s, %d pages, %d items", p.Account, p.Calendar, p.Phase, p.Pages, p.Events)
-	if p.Total > 0 {
-		fmt.Fprintf(l.w, ", %d of %d", p.Done, p.Total)
-	}
+	fmt.Fprintf(l.w, "\r\x1b[K%s, %s: %s", p.Account, p.Calendar, web.ProgressWords(p))
 }
 
 func (l *progressLine) end() {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -73,7 +72,10 @@ func refusal(refused *graph.AuthError, sentence, action string) string {
 // faultLine is a fault in one line. The error itself, if kept, says more than the sentence for its reason.
 func faultLine(f bridge.Fault, account string) string {
 	sentence, action := inWords(f, account)
-	return strings.TrimSpace(cmp.Or(f.Detail, sentence) + " " + action)
+	if f.Detail != "" && !web.Technical(f.Detail) {
+		sentence = f.Detail
+	}
+	return strings.TrimSpace(sentence + " " + action)
 }
 
 // wordedError is an error in words for the person at the terminal.
@@ -104,8 +106,17 @@ func worded(err error, account string) error {
 	if o := obstacleOf(err); o != nil {
 		return &wordedError{strings.TrimSuffix(withObstacle(err, o), "."), err}
 	}
-	if fix := fixOf(bridge.FaultOf(err), login); fix != "" {
-		return &wordedError{err.Error() + "; " + fix, err}
+	if f := bridge.FaultOf(err); fixOf(f, login) != "" {
+		text := err.Error()
+		if web.Technical(text) {
+			text = strings.TrimSuffix(web.WordsFor(f).Sentence, ".")
+			if errors.Is(err, bridge.ErrBusy) {
+				text = bridge.ErrBusy.Error()
+			} else if words := connectionWords(err); words != "" {
+				text += ": " + words
+			}
+		}
+		return &wordedError{text + "; " + fixOf(f, login), err}
 	}
 	return err
 }

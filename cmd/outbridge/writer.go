@@ -104,10 +104,7 @@ func (p *program) writable(ctx context.Context, m work.Mailbox, row bridge.Accou
 	}
 	out := write.Mailbox{Mailbox: m.Mailbox, Learned: learned}
 	if !p.conf.writeGranted(m.AppOnly, row) {
-		out.Policy = bridge.Policy{}
-	}
-	if out.Policy.OnlineMeetings {
-		out.OnlineMeetings = "teamsForBusiness"
+		out.Policy = bridge.Policy{Attachments: out.Policy.Attachments}
 	}
 	add := func(address string) {
 		same := func(s string) bool { return strings.EqualFold(s, address) }

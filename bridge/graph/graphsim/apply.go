@@ -50,7 +50,7 @@ func (m *Mailbox) apply(props map[string]json.RawMessage, e *Event, create bool)
 		"attendees": &e.Attendees, "categories": &e.Categories, "importance": &e.Importance, "sensitivity": &e.Sensitivity, "showas": &e.ShowAs,
 		"isreminderon": &reminder, "reminderminutesbeforestart": &minutes, "recurrence": &e.Recurrence, "hideattendees": &e.HideAttendees,
 		"isonlinemeeting": &online, "transactionid": &e.TransactionID,
-		"responserequested": &response, "allownewtimeproposals": &proposals, "onlinemeetingprovider": new(string),
+		"responserequested": &response, "allownewtimeproposals": &proposals, "onlinemeetingprovider": &e.Provider,
 		"singlevalueextendedproperties": &extended,
 	}
 	for name, raw := range props {

@@ -42,6 +42,16 @@ func (c *Calendar) Attach(id graph.EventID, name, contentType string, bytes []by
 	})
 }
 
+// AttachPicture adds a picture of its text to an event, which the text shows by contentID.
+func (c *Calendar) AttachPicture(id graph.EventID, name, contentID string, bytes []byte) error {
+	return c.onFiles(id, func(x *item, day time.Time) {
+		had := x.ev.HasAttachments
+		x.attach(day, attachment{name: name, contentType: "image/png", inline: true, content: bytes})
+		x.ev.HasAttachments = had // which does not count them
+		x.ev.Body += `<img src="cid:` + contentID + `">`
+	})
+}
+
 // Attachments are the names of the files of an event, a series or an occurrence, with their contents.
 func (c *Calendar) Attachments(id graph.EventID) (map[string][]byte, error) {
 	all := map[string][]byte{}

@@ -44,7 +44,8 @@ type Event struct {
 	Cancelled       bool
 	Draft           bool
 	HasAttachments  bool
-	JoinURL         string // a Teams meeting
+	JoinURL         string // an online meeting
+	Provider        string // of the online meeting; "": teamsForBusiness
 	ICalUID         string // of an invitation that came from elsewhere; "": a global object id
 	TransactionID   string
 

@@ -86,7 +86,7 @@ func (c *call) render(v view, sh shape) map[string]any {
 	}
 	if e.JoinURL != "" {
 		j["onlineMeeting"] = map[string]any{"joinUrl": e.JoinURL}
-		j["onlineMeetingProvider"], j["onlineMeetingUrl"] = "teamsForBusiness", ""
+		j["onlineMeetingProvider"], j["onlineMeetingUrl"] = cmp.Or(e.Provider, "teamsForBusiness"), ""
 	}
 	if v.kind == graph.SeriesMaster && !c.server.NullRecurrence {
 		j["recurrence"] = recurrenceJSON(*e.Recurrence, zoneName)

@@ -2,6 +2,7 @@ package graphsim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,6 +76,9 @@ func (c *call) createEvent(cal *Calendar) response {
 	}
 	c.checkRecurrence(props)
 	before := cal.before(nil)
+	if e.JoinURL != "" && !slices.Contains(cal.providers(), cmp.Or(e.Provider, "teamsForBusiness")) {
+		c.server.violation("an online meeting of a provider that the calendar does not have")
+	}
 	x := cal.create(e)
 	before.x, before.state = x, x.copied()
 	c.wrote(x, before)

@@ -3,20 +3,49 @@
 for (const button of document.querySelectorAll("[data-copy]")) {
 	button.hidden = false;
 	button.addEventListener("click", async () => {
-		const field = document.getElementById(button.dataset.copy);
-		field.select();
+		// A field by its id, or else the text before the button.
+		const field = button.dataset.copy ? document.getElementById(button.dataset.copy) : button.previousElementSibling;
+		const text = field.value ?? field.textContent;
+		if (field.select) field.select();
+		else getSelection().selectAllChildren(field);
 		// Over plain http there is no clipboard API, only execCommand.
-		const copied = await navigator.clipboard?.writeText(field.value).then(() => true, () => false) || document.execCommand("copy");
+		const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false) || document.execCommand("copy");
 		button.firstChild.data = copied ? "Copied" : "Press Ctrl-C";
 	});
 }
-// If the bridge does not know the time zone of the mailbox, a calendar is shown in that of the browser.
-const zone = document.querySelector("input[name=zone]");
-const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
-if (zone && !zone.value && here && !new URLSearchParams(location.search).has("zone")) {
-	const to = new URL(location.href);
-	to.searchParams.set("zone", here);
-	location.replace(to);
+// What is in progress is shown as it comes; when its state changes, the page is loaded again.
+const live = document.querySelector("[data-live]");
+if (live) {
+	const lines = live.querySelector("[data-lines]");
+	const again = () => location.replace(location.pathname);
+	const source = new EventSource(live.dataset.live);
+	source.onmessage = (event) => {
+		const now = JSON.parse(event.data);
+		if (now.state !== live.dataset.while) {
+			source.close();
+			return again();
+		}
+		lines.replaceChildren(...now.lines.map((line) => {
+			const item = document.createElement("li");
+			const name = document.createElement("strong");
+			const text = document.createElement("span");
+			name.textContent = line.calendar;
+			text.textContent = line.text;
+			item.append(name, " ", text);
+			if (line.total > 0) {
+				const bar = document.createElement("progress");
+				bar.max = line.total;
+				bar.value = line.done;
+				bar.setAttribute("aria-label", line.calendar);
+				item.append(" ", bar);
+			}
+			return item;
+		}));
+	};
+	// It connects again by itself, unless the answer was a refusal.
+	source.onerror = () => {
+		if (source.readyState === EventSource.CLOSED) setTimeout(again, 5000);
+	};
 }
 // Poll what is in progress until it changes, then reload the page.
 const waiting = document.querySelector("[data-poll]");

@@ -5,6 +5,7 @@ It finds the calendars as Evolution's "Find Calendars" does, adds them, and prin
 one line of JSON. Then each line on standard input is a command, whose answer ends in an empty line:
 shown START END    the instances between two times (2026-01-31T00:00:00Z), a line of JSON each: calendar, start, end, title
 refresh            one poll of every calendar; it goes on in the background
+readonly           what is read-only, which is all at first: a line of JSON for each, its name and whether it is
 Commands that change the calendar "Calendar" are lines of JSON: [verb, title, arguments...], where the title is of an event or a series.
 Their answer is "done", or what the library says why not.
 create ICS                        of one VEVENT
@@ -12,7 +13,6 @@ times RID START END               as 20260131T100000, in the zone that there is,
 text RID PROPERTY VALUE
 answer RID PARTSTAT
 remove RID                        an occurrence, or with "" all of it
-silently                          as remove "", and nobody is to be told
 acknowledge TIME                  the first alarm, which has gone off then
 follow RID TITLE                  "this and following": the series ends before RID, and what is left is a new one, with the title
 """
@@ -127,12 +127,9 @@ class Writer:
             client.create_object_sync(ICalGLib.Component.new_from_string(args[0]), flags, None)
             return
         series = self.find(title)
-        if verb in ("remove", "silently"):
-            if verb == "silently":
-                flags = ECal.OperationFlags.DISABLE_ITIP_MESSAGE
-            rid = args[0] if args else ""
-            mod = ECal.ObjModType.THIS if rid else ECal.ObjModType.ALL
-            client.remove_object_sync(series.get_uid(), rid or None, mod, flags, None)
+        if verb == "remove":
+            mod = ECal.ObjModType.THIS if args[0] else ECal.ObjModType.ALL
+            client.remove_object_sync(series.get_uid(), args[0] or None, mod, flags, None)
             return
         if verb == "acknowledge":
             alarm = series.get_first_component(ICalGLib.ComponentKind.VALARM_COMPONENT)
@@ -218,6 +215,8 @@ def main(url, user, password):
         for name, client in clients:
             if command == "shown":
                 show(name, client, *map(seconds, args))
+            elif command == "readonly":
+                print(json.dumps([name, client.is_readonly()]))
             elif command == "refresh":
                 client.refresh_sync(None)
             else:

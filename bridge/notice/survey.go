@@ -1,0 +1,224 @@
+package notice
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"outbridge/bridge"
+)
+
+const (
+	passingAge  = 24 * time.Hour      // of changes of clients that are told of
+	waitingAge  = 10 * time.Minute    // from which on one that is open is told of
+	expiresSoon = 30 * 24 * time.Hour // for what somebody has to renew
+	renewedSoon = 7 * 24 * time.Hour  // for what should have been renewed by itself by then
+	maxIntents  = 500                 // of the latest are looked at
+	leastLife   = 12 * time.Hour      // of a sign-in, for its end to be told of before
+)
+
+// Surveyor finds out what is wrong.
+type Surveyor struct {
+	Store SurveyStore
+	// Accounts are those that are served.
+	Accounts func() []string
+	// Pulse is what is known of the rounds of an account beside the store.
+	Pulse func(account string) bridge.Pulse
+	// StaleAfter is the age from which on a calendar is told of; 0: never.
+	StaleAfter time.Duration
+	// Expiring are what expires, of kinds NoticeCredential and NoticeCertificate, with Detail and At. An error is about one that
+	// cannot be read.
+	Expiring func() ([]bridge.Notice, error)
+	// Disk is the room for the database, in octets; known is false where nobody can tell.
+	Disk func() (free uint64, low, full, known bool)
+}
+
+// SurveyStore is what a Surveyor reads.
+type SurveyStore interface {
+	bridge.NoticeStore
+	Account(ctx context.Context, name string) (bridge.Account, error)
+	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
+	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
+	WriteHold(ctx context.Context, id bridge.AccountID) (bridge.WriteHold, error)
+}
+
+// survey is one look.
+type survey struct {
+	*Surveyor
+	Findings
+	now time.Time
+}
+
+// Survey finds out what is wrong now.
+func (s *Surveyor) Survey(ctx context.Context, now time.Time) (Findings, error) {
+	v := survey{Surveyor: s, Findings: Findings{Unsure: map[string]bool{}}, now: now}
+	for _, name := range s.Accounts() {
+		a, err := s.Store.Account(ctx, name)
+		if errors.Is(err, bridge.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = v.account(ctx, a)
+		}
+		if err != nil {
+			return v.Findings, err
+		}
+	}
+	v.expiring()
+	v.disk()
+	return v.Findings, nil
+}
+
+func (v *survey) account(ctx context.Context, a bridge.Account) error {
+	waits, err := v.signIn(ctx, a)
+	if err != nil {
+		return err
+	}
+	cals, err := v.Store.Calendars(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	pulse := v.Pulse(a.Name)
+	for _, c := range cals {
+		v.calendar(a, c, pulse, waits)
+	}
+	hold, err := v.Store.WriteHold(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	if !hold.Since.IsZero() {
+		v.add(bridge.Notice{Key: "held/" + a.Name, Kind: bridge.NoticeHeld, Account: a.Name, At: hold.Since})
+	}
+	list, err := v.Store.Intents(ctx, a.ID, maxIntents)
+	if err != nil {
+		return err
+	}
+	v.writes(a, cals, list)
+	return nil
+}
+
+// signIn reports whether the account waits for a person, who is told so.
+func (v *survey) signIn(ctx context.Context, a bridge.Account) (waits bool, err error) {
+	signedIn, life, err := v.Store.SignInLife(ctx, a.ID)
+	if err != nil {
+		return false, err
+	}
+	state := a.State
+	if lasts := state.Duration; state.Reason == "sign-in-frequency" && lasts > 0 && lasts != life {
+		if err := v.Store.SetSignInLife(ctx, a.ID, lasts); err != nil {
+			return false, err
+		}
+	}
+	key := "sign-in/" + a.Name
+	switch state.Code {
+	case bridge.StateSignIn, bridge.StateDenied, bridge.StateConfiguration:
+		waits = state.Reason != "never-signed-in" // who adds an account knows that
+	case bridge.StateOK, bridge.StateNew, "":
+	default:
+		v.Unsure[key] = true
+	}
+	if waits {
+		v.add(bridge.Notice{Key: key, Kind: bridge.NoticeSignIn, Account: a.Name, Fault: state.Fault})
+		return true, nil
+	}
+	if ends := signedIn.Add(life); !signedIn.IsZero() && life >= leastLife && ends.After(v.now) && ends.Sub(v.now) <= notable(life) {
+		v.add(bridge.Notice{Key: fmt.Sprintf("sign-in-ends/%s/%d", a.Name, ends.Unix()), Kind: bridge.NoticeSignInEnds, Account: a.Name, At: ends})
+	}
+	return false, nil
+}
+
+// notable is how long before its end a sign-in that lasts for so long is told of.
+func notable(life time.Duration) time.Duration {
+	return min(max(life/7, 2*time.Hour), 3*24*time.Hour)
+}
+
+func (v *survey) calendar(a bridge.Account, c bridge.Calendar, pulse bridge.Pulse, waits bool) {
+	key := fmt.Sprintf("stale/%s/%d", a.Name, c.ID)
+	if waits {
+		v.Unsure[key] = true // its account's trouble is told of
+		return
+	}
+	good := pulse.GoodOf(c.ID, c.Good)
+	since := good
+	if since.IsZero() {
+		since = c.Modified
+	}
+	if v.StaleAfter > 0 && v.now.Sub(since) >= v.StaleAfter {
+		v.add(bridge.Notice{Key: key, Kind: bridge.NoticeStale, Account: a.Name, Calendar: c.DisplayName, Fault: c.Fault, At: good})
+	}
+}
+
+// writes looks at changes of clients, the latest first.
+func (v *survey) writes(a bridge.Account, cals []bridge.Calendar, list []bridge.Intent) {
+	names := map[bridge.CalendarID]string{}
+	for _, c := range cals {
+		names[c.ID] = c.DisplayName
+	}
+	later := map[string]bool{} // objects that a later change is of
+	waiting := bridge.Notice{Key: "waiting/" + a.Name, Kind: bridge.NoticeWaiting, Account: a.Name}
+	kinds := map[string]bridge.NoticeKind{bridge.IntentRefused: bridge.NoticeRefused, bridge.IntentFailed: bridge.NoticeFailed, bridge.IntentUnknown: bridge.NoticeUnknown}
+	for _, i := range list {
+		object := fmt.Sprint(i.In, "/", i.Name)
+		seen := later[object]
+		later[object] = true
+		if i.State == bridge.IntentOpen && v.now.Sub(i.Created) >= waitingAge {
+			waiting.Count++
+			waiting.At = i.Created
+		}
+		kind, told := kinds[i.State]
+		if !told || seen || v.now.Sub(i.Changed) >= passingAge {
+			continue
+		}
+		v.add(bridge.Notice{Key: fmt.Sprintf("write/%s/%s/%s", a.Name, i.State, object), Kind: kind, Account: a.Name,
+			Calendar: cmp.Or(names[i.Calendar], i.In), At: i.Changed})
+	}
+	if waiting.Count > 0 {
+		v.add(waiting)
+	}
+}
+
+func (v *survey) expiring() {
+	if v.Expiring == nil {
+		return
+	}
+	list, err := v.Expiring()
+	for _, n := range list {
+		soon := expiresSoon
+		if n.Kind == bridge.NoticeCertificate {
+			soon = renewedSoon
+		}
+		n.Key = fmt.Sprintf("%s/%s/%d", n.Kind, n.Detail, n.At.Unix())
+		switch {
+		case n.At.Sub(v.now) <= soon:
+			v.add(n)
+		case err != nil:
+			v.Unsure[n.Key] = true
+		}
+	}
+}
+
+func (v *survey) disk() {
+	if v.Disk == nil {
+		return
+	}
+	free, low, full, known := v.Disk()
+	n := bridge.Notice{Count: int(free >> 20)}
+	switch {
+	case !known:
+		v.Unsure[string(bridge.NoticeDiskFull)], v.Unsure[string(bridge.NoticeDiskLow)] = true, true
+		return
+	case full:
+		n.Kind = bridge.NoticeDiskFull
+		v.Unsure[string(bridge.NoticeDiskLow)] = true // it is not over, it has become worse
+	case low:
+		n.Kind = bridge.NoticeDiskLow
+	default:
+		return
+	}
+	n.Key = string(n.Kind)
+	v.add(n)
+}
+
+func (v *survey) add(n bridge.Notice) { v.Present = append(v.Present, n) }

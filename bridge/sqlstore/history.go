@@ -1,0 +1,95 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"outbridge/bridge"
+)
+
+// keepHistory notes what is about to be published: n staged objects, which select, of which so many are tombstones.
+func keepHistory(ctx context.Context, t tx, id bridge.CalendarID, which string, args []any, n int64, removed int, at time.Time) error {
+	const there = `EXISTS (SELECT 1 FROM object o WHERE o.calendar_id = ?1 AND o.name = staged.name AND o.deleted = 0)`
+	var added int
+	if err := t.row(ctx, `SELECT count(*) FROM staged WHERE `+which+` AND deleted = 0 AND NOT `+there, args...).Scan(&added); err != nil {
+		return err
+	}
+	rows, err := t.query(ctx, `
+		SELECT name, title, CASE WHEN deleted = 1 THEN 'removed' WHEN `+there+` THEN 'changed' ELSE 'added' END
+		FROM staged WHERE `+which+fmt.Sprintf(` ORDER BY first_start, name LIMIT %d`, bridge.HistoryEvents), args...)
+	events, err := collect(rows, err, func(r *sql.Rows) (e bridge.HistoryEvent, err error) {
+		err = r.Scan(&e.Object, &e.Title, &e.What)
+		return e, err
+	})
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(events)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `INSERT INTO history (calendar_id, at, added, changed, removed, events) VALUES (?, ?, ?, ?, ?, ?)`,
+		id, at.Unix(), added, int(n)-added-removed, removed, string(b))
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `
+		DELETE FROM history WHERE calendar_id = ?1 AND id <= (
+			SELECT id FROM history WHERE calendar_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`, id, bridge.HistoryFew)
+	return err
+}
+
+func (s *Store) History(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.History, error) {
+	rows, err := s.read.query(ctx, `SELECT at, added, changed, removed, events FROM history WHERE calendar_id = ? ORDER BY id DESC LIMIT ?`, id, limit)
+	list, err := collect(rows, err, func(r *sql.Rows) (h bridge.History, err error) {
+		var b []byte
+		if err = r.Scan(unixTime{&h.At}, &h.Added, &h.Changed, &h.Removed, &b); err == nil {
+			err = json.Unmarshal(b, &h.Events)
+		}
+		return h, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	names := map[string]bool{}
+	for _, h := range list {
+		for _, e := range h.Events {
+			names[e.Object] = true
+		}
+	}
+	there, err := s.there(ctx, id, names)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	for _, h := range list {
+		for i := range h.Events {
+			h.Events[i].Gone = !there[h.Events[i].Object]
+		}
+	}
+	return list, nil
+}
+
+// there tells which objects of those names are there.
+func (s *Store) there(ctx context.Context, id bridge.CalendarID, names map[string]bool) (map[string]bool, error) {
+	var list []string
+	for name := range names {
+		list = append(list, name)
+	}
+	b, err := json.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.read.query(ctx, `SELECT name FROM object WHERE calendar_id = ? AND deleted = 0 AND name IN (SELECT value FROM json_each(?))`, id, string(b))
+	found, err := collect(rows, err, func(r *sql.Rows) (name string, err error) {
+		err = r.Scan(&name)
+		return name, err
+	})
+	there := map[string]bool{}
+	for _, name := range found {
+		there[name] = true
+	}
+	return there, err
+}

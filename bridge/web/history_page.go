@@ -1,0 +1,76 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"outbridge/bridge"
+)
+
+// historyPage shows what has changed in a calendar, as clients were shown it.
+func historyPage(v *visit, a Account) error {
+	status, err := v.h.standing(v.r.Context(), a, nil)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(status.Calendars, func(c calendarStatus) bool { return c.Name == v.r.PathValue("calendar") })
+	if i < 0 {
+		return bridge.ErrNotFound
+	}
+	c := status.Calendars[i]
+	list, err := v.h.Store.History(v.r.Context(), c.ID, bridge.HistoryFew)
+	if err != nil {
+		return err
+	}
+	type event struct {
+		bridge.HistoryEvent
+		Link string // without the base; "": it is not there any more, or has no page
+	}
+	type change struct {
+		bridge.History
+		Events []event
+		More   int
+	}
+	var rows []change
+	for _, h := range list {
+		row := change{History: h, More: h.Added + h.Changed + h.Removed - len(h.Events)}
+		for _, e := range h.Events {
+			one := event{HistoryEvent: e}
+			if !e.Gone {
+				one.Link = v.h.eventLink(a.Name, c.Name, e.Object)
+			}
+			row.Events = append(row.Events, one)
+		}
+		rows = append(rows, row)
+	}
+	return v.render("history", page{Title: "History of " + c.DisplayName, Account: &a, Tab: "history", Data: map[string]any{"Calendar": c, "Rows": rows}})
+}
+
+// eventLink is the path of an event's page, without the base; "" where events have none.
+func (h *Handler) eventLink(user, calendar, object string) string {
+	path := "/calendars/" + url.PathEscape(user) + "/" + url.PathEscape(calendar) + "/" + url.PathEscape(object)
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/calendars/" + user + "/" + calendar + "/" + object, RawPath: path}}
+	if _, pattern := h.mux.Handler(r); pattern == "" {
+		return ""
+	}
+	return path
+}
+
+// summary is what has changed at one time, in words.
+func summary(h bridge.History) string {
+	var parts []string
+	add := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, thousands(n)+" "+what)
+		}
+	}
+	add(h.Added, "new")
+	add(h.Changed, "changed")
+	add(h.Removed, "deleted")
+	return strings.Join(parts, ", ")
+}
+
+// changeWords are what has become of an event.
+var changeWords = map[string]string{"added": "new", "changed": "changed", "removed": "deleted"}

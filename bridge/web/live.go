@@ -1,0 +1,196 @@
+package web
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"outbridge/bridge"
+)
+
+const (
+	maxWatching = 32 // pages that are kept up to date at once
+	watchGap    = 400 * time.Millisecond
+	watchPulse  = 10 * time.Second // between two lines, so that no proxy takes the connection for dead
+	watchTime   = 10 * time.Minute // then the browser connects again
+)
+
+// Live is what rounds are at, for those who watch. The zero value is ready.
+type Live struct {
+	mu      sync.Mutex
+	of      map[string]map[string]bridge.Progress // account → calendar
+	changed chan struct{}                         // closed, and replaced, at each change; nil: nobody waits
+	closed  bool
+}
+
+// Tell takes what the round of a calendar has come to. It never blocks.
+func (l *Live) Tell(p bridge.Progress) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of == nil {
+		l.of = map[string]map[string]bridge.Progress{}
+	}
+	if l.of[p.Account] == nil {
+		l.of[p.Account] = map[string]bridge.Progress{}
+	}
+	l.of[p.Account][p.Calendar] = p
+	l.news()
+}
+
+// Ended takes that the round of an account has ended.
+func (l *Live) Ended(account string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.of, account)
+	l.news()
+}
+
+// Close ends all watching.
+func (l *Live) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.news()
+}
+
+func (l *Live) news() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// at is what the round of an account is at, by calendar, and a channel that is closed when that changes. closed: it will not.
+func (l *Live) at(account string) (list []bridge.Progress, changed <-chan struct{}, closed bool) {
+	if l == nil {
+		return nil, nil, true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	list = slices.SortedFunc(maps.Values(l.of[account]), func(a, b bridge.Progress) int { return cmp.Compare(a.Calendar, b.Calendar) })
+	return list, l.changed, l.closed
+}
+
+// ProgressWords say what the round of a calendar is at.
+func ProgressWords(p bridge.Progress) string {
+	switch p.Phase {
+	case bridge.ProgressDownload:
+		return "reading events from Outlook, " + thousands(p.Events) + " so far"
+	case bridge.ProgressRead:
+		return "reading series, " + thousands(p.Done) + " of " + thousands(p.Total)
+	case bridge.ProgressConvert:
+		return "converting events, " + thousands(p.Done) + " of " + thousands(p.Total)
+	}
+	return p.Phase
+}
+
+// thousands is a number as people write it: 12,345.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// progressLine is what a page shows of one calendar.
+type progressLine struct {
+	Calendar string `json:"calendar"`
+	Text     string `json:"text"`
+	Done     int    `json:"done"`
+	Total    int    `json:"total"` // 0: it is not known
+}
+
+// progress is what a page shows of a round.
+type progress struct {
+	State string         `json:"state"` // when it changes, the page is to be loaded again
+	Lines []progressLine `json:"lines"`
+}
+
+// progress is what the account is at now.
+func (h *Handler) progress(a bridge.Account) (p progress, changed <-chan struct{}, closed bool) {
+	list, changed, closed := h.Live.at(a.Name)
+	p.Lines = []progressLine{}
+	for _, one := range list {
+		p.Lines = append(p.Lines, progressLine{one.Calendar, ProgressWords(one), one.Done, one.Total})
+	}
+	p.State = liveState(a, h.Accounts.Pulse(a.Name))
+	return p, changed, closed
+}
+
+// liveState changes when the page of an account is to be loaded again.
+func liveState(a bridge.Account, pulse bridge.Pulse) string {
+	at := "idle"
+	if pulse.Busy {
+		at = "busy"
+	}
+	return strings.Join([]string{cmp.Or(a.State.Code, bridge.StateNew), fmt.Sprint(a.State.Final, a.State.TokenVersion == a.TokenVersion, a.TokenVersion > 0), at}, " ")
+}
+
+// accountProgress keeps the page of an account up to date while a round runs: server-sent events, one for each state.
+func accountProgress(v *visit, a Account) error {
+	select {
+	case v.h.watching <- struct{}{}:
+		defer func() { <-v.h.watching }()
+	default:
+		unavailable(v.w, "Too many pages are watching.")
+		return nil
+	}
+	v.turn() // it lasts, and is nearly always idle
+	head := v.w.Header()
+	head.Set("Content-Type", "text/event-stream")
+	head.Set("Cache-Control", "no-store, no-transform")
+	head.Set("X-Accel-Buffering", "no") // for nginx, which would wait for more
+	out := http.NewResponseController(v.w)
+	_ = out.SetReadDeadline(time.Now().Add(watchTime + time.Minute)) // the server's own limits are for whole requests
+	end := time.NewTimer(watchTime)
+	defer end.Stop()
+	for last := ""; ; {
+		row, err := v.h.Store.Account(v.r.Context(), a.Name)
+		if err != nil {
+			return nil // the browser asks again
+		}
+		now, changed, closed := v.h.progress(row)
+		text := ": still here\n\n"
+		if b, err := json.Marshal(now); err != nil {
+			return err
+		} else if string(b) != last {
+			last = string(b)
+			text = "data: " + last + "\n\n"
+		}
+		if err := out.SetWriteDeadline(time.Now().Add(2 * watchPulse)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return nil
+		}
+		if _, err := v.w.Write([]byte(text)); err != nil {
+			return nil // it has gone
+		}
+		if out.Flush() != nil || closed {
+			return nil
+		}
+		select {
+		case <-v.r.Context().Done():
+			return nil
+		case <-end.C:
+			return nil
+		case <-time.After(watchGap):
+		}
+		select {
+		case <-v.r.Context().Done():
+			return nil
+		case <-end.C:
+			return nil
+		case <-changed:
+		case <-time.After(watchPulse):
+		}
+	}
+}
