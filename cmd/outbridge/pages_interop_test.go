@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup and enter the setup code (\S+)$`)
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
 	url, code := found[0], found[1]
 	b := newBrowser(t)
 
@@ -251,7 +251,7 @@ func TestPages(t *testing.T) {
 	}
 	p = start(t, dir, "serve")
 	url = p.waitFor(`msg=serving listen=(\S+)`)[0]
-	if text, _ := p.out.read(); strings.Contains(text, "setup code") {
+	if text, _ := p.out.read(); strings.Contains(text, "/setup") {
 		t.Error("it asks for its setup again")
 	}
 	if status, _ := fetch(t, "PROPFIND", url+"/dav/calendars/robin/", "robin", secret); status != 207 {
