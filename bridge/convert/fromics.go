@@ -35,7 +35,7 @@ type differ struct {
 	role role
 
 	base, now, want *contents
-	earlier         *contents // of Edit.Earlier; nil: none
+	earlier         *contents              // of Edit.Earlier; nil: none
 	exceptions      map[string]graph.Event // by their dates, with what they have from their master
 	master          graph.Event            // as it is once its own step is done
 	steps           []Step
