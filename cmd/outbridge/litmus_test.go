@@ -48,7 +48,7 @@ func TestLitmus(t *testing.T) {
 	t.Cleanup(proxy.Close)
 	ends := regexp.MustCompile(`\.+ (pass|FAIL|SKIPPED)(.*)`)
 	for _, suite := range []string{"basic", "copymove", "http", "locks"} {
-		out, _, _ := w.try("", "env", "TESTS="+suite, "litmus", "-k", proxy.URL+"/", w.user, w.password)
+		out, _, _ := w.try("", "env", "-C", w.clients.home, "TESTS="+suite, "litmus", "-k", proxy.URL+"/", w.user, w.password)
 		n, passed := -1, 0
 		for line := range strings.SplitSeq(strings.ReplaceAll(out, "\r", "\n"), "\n") {
 			m := ends.FindStringSubmatch(line)
