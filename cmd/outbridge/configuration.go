@@ -101,6 +101,7 @@ func (f configFlag) read() (*readConfig, error) {
 	switch {
 	case err == nil:
 		r.problems = decodeProblems(b, &r.c)
+		r.c.given = givenKeys(b)
 		_ = toml.Unmarshal(b, &r.file) // what is wrong is said already
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -142,6 +143,7 @@ func (c *config) fileProblems() (all []error) {
 	}
 	for _, f := range []struct{ key, path string }{
 		{"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}, {"tls.ca_roots_file", c.TLS.CARoots},
+		{"notify.urls_file", c.Notify.URLsFile},
 	} {
 		if f.path == "" {
 			continue
@@ -213,13 +215,18 @@ func (s *configShowCmd) Run(e *env) error {
 	if err := first(r.problems); err != nil {
 		return fmt.Errorf("%w; `outbridge config check` names every problem", err)
 	}
-	values := r.values()
+	values := r.values() // before the pages add to it
 	if r.c.hasDatabase() && exists(r.c.KeyFile) {
 		p := newProgram(&r.c, e)
 		if err := p.openStore(e.ctx); err != nil {
 			return err
 		}
 		defer p.store.Close()
+		for i, v := range r.values() {
+			if fmt.Sprint(v.Value) != fmt.Sprint(values[i].Value) {
+				values[i].Value, values[i].From = v.Value, "web pages"
+			}
+		}
 		pages, err := p.fromPages(e.ctx)
 		if err != nil {
 			return err
@@ -257,6 +264,9 @@ func (r *readConfig) values() (all []shownValue) {
 			section, _ = list[i].(map[string]any)
 		}
 		a.Access, a.Invitations, a.OnlineMeetings = cmp.Or(a.Access, "read"), cmp.Or(a.Invitations, string(bridge.InvitationsReplies)), cmp.Or(a.OnlineMeetings, "never")
+		if attachments := a.Access == "read-write"; a.Attachments == nil {
+			a.Attachments = &attachments
+		}
 		all = append(all, keysIn(reflect.ValueOf(a), "account."+a.Name+".", variables, section)...)
 	}
 	for i, v := range all {
@@ -302,7 +312,9 @@ func keysIn(v reflect.Value, prefix, variables string, file map[string]any) (all
 			section, _ := file[tag].(map[string]any)
 			all = append(all, keysIn(value, prefix+tag+".", variable+"_", section)...)
 			continue
-		case field.Tag.Get("secret") != "" && !value.IsZero():
+		case value.Kind() == reflect.Pointer:
+			one.Value = value.Elem().Interface()
+		case field.Tag.Get("secret") != "" && value.Len() > 0:
 			one.Value = "(set)"
 		default:
 			one.Value = withoutSecrets(value)
@@ -342,6 +354,9 @@ func (p *program) fromPages(ctx context.Context) (all []shownValue, err error) {
 		if p.added[a.Name] {
 			add(key+"name", a.Name)
 			add(key+"mailbox", a.Mailbox)
+			add(key+"include", a.Include)
+			add(key+"exclude", a.Exclude)
+			add(key+"shared", a.Shared)
 		}
 		row, err := p.store.Account(ctx, a.Name)
 		if err != nil && !errors.Is(err, bridge.ErrNotFound) {

@@ -70,6 +70,7 @@ default. It shows no secrets.`,
 anything.
 
   outbridge init --client-id 11111111-2222-3333-4444-555555555555 --account alice`,
+	"notify test": `Sends to every address of the configuration and of the web pages, and says which of them took it. The exit code is 1 if one did not.`,
 	"doctor": `Looks from outside, as a calendar app would: the address, its certificate, discovery, the sign-in to Microsoft, the clock, the
 database and the disk. The exit code is 1 if something is broken.`,
 	"backup": `The copy is what one moment held. It is useless without the key, which belongs somewhere else.

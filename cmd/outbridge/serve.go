@@ -112,7 +112,10 @@ func (s *serveCmd) Run(e *env) error {
 		return err
 	}
 	p.log.Info("serving", "listen", c.opened(listeners), "public_url", c.PublicURL, "accounts", len(mailboxes), "version", version())
-	return p.serve(e.ctx, mailboxes, listeners, code)
+	if err := p.serve(e.ctx, mailboxes, listeners, code); e.ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil // told to end before everything had begun
 }
 
 // activation uses the sockets that systemd has passed, if nobody has said where to listen.
