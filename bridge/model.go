@@ -139,6 +139,16 @@ type Audit struct {
 	Found int       // differences, which were read again
 	Again int       // those of them that were still there then, so that what Outlook's view says of them was taken
 	Due   time.Time // the next one; zero: not yet decided
+
+	Compared int // occurrences that Outlook's view had; 0: not known
+}
+
+// Difference is an occurrence that an audit found not to be as Outlook shows it.
+type Difference struct {
+	Series  graph.EventID
+	Subject string
+	Outlook convert.Span // as its view showed it; zero: it did not
+	Here    convert.Span // as it was here; zero: it was not
 }
 
 // Kinds of a mirror row. An orphan is an occurrence or exception whose master is not in the mailbox.

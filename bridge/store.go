@@ -108,8 +108,12 @@ type ProgressStore interface {
 	SetGood(ctx context.Context, id CalendarID, seq int64, link string, at time.Time) error
 	// SetFault records why a round failed.
 	SetFault(ctx context.Context, id CalendarID, f Fault) error
-	// SetAudit records an audit.
+	// SetAudit records when the next audit is due, and what the last one came to.
 	SetAudit(ctx context.Context, id CalendarID, a Audit) error
+	// AskAudit makes an audit of each calendar of an account due at a time.
+	AskAudit(ctx context.Context, id AccountID, at time.Time) error
+	// KeepAudit records an audit that was done, and what differed in place of what differed before.
+	KeepAudit(ctx context.Context, id CalendarID, a Audit, list []Difference) error
 	// SetWay records how changes of the calendar are learnt.
 	SetWay(ctx context.Context, id CalendarID, way string) error
 }
@@ -138,6 +142,10 @@ type StatusStore interface {
 	Counts(ctx context.Context, id CalendarID) (Counts, error)
 	// Losses lists up to limit recorded losses of a calendar.
 	Losses(ctx context.Context, id CalendarID, limit int) ([]convert.Loss, error)
+	// ObjectLosses lists those of the series that an object is made of.
+	ObjectLosses(ctx context.Context, o Object) ([]EventLoss, error)
+	// Differences lists what the last audit of a calendar found, by time.
+	Differences(ctx context.Context, id CalendarID) ([]Difference, error)
 	// EventLosses lists them with the events that they are of, by time.
 	EventLosses(ctx context.Context, id CalendarID, limit int) ([]EventLoss, error)
 	// History lists up to limit changes of a calendar, the latest first.

@@ -179,7 +179,7 @@ type WriteStore interface {
 	// VersionAge, of calendars that clients may write to.
 	Version(ctx context.Context, id CalendarID, name, etag string) (Object, error)
 	// VersionsSince lists the states of an object after the latest of that ETag, oldest first, the present one last; none where
-	// that is it. ErrNotFound where the ETag is not known any more.
+	// that is it. "" is before all that are kept. ErrNotFound where the ETag is not known any more.
 	VersionsSince(ctx context.Context, id CalendarID, name, etag string) ([]Object, error)
 
 	// SetFence raises the fence of a series. Fences tells those that there are.

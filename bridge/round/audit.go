@@ -16,24 +16,29 @@ import (
 // auditRetry is how long after an audit that could not be done another is tried.
 const auditRetry = time.Hour
 
+// maxDifferences is how many differences are kept of an audit, to be shown.
+const maxDifferences = 200
+
 // auditIfDue audits the calendar when it is time. The round is good whether Graph shows its view or not.
 func (r *calendarRound) auditIfDue(ctx context.Context) error {
 	due, err := r.auditDue(ctx)
 	if err != nil || !due {
 		return err
 	}
-	found, again, err := r.audit(ctx)
+	done, differ, err := r.audit(ctx)
 	if err == nil {
-		now := r.now()
-		r.report.Differences = found
+		done.At = r.now()
+		if r.options.auditEvery > 0 {
+			done.Due = done.At.Add(max(r.options.auditEvery, time.Hour))
+		}
+		r.report.Audited, r.report.Differences = done.Compared, done.Found
 		// No list tells that something was attached to an event beside what there is: it is asked for as often as the rest is compared.
 		if r.deriver.serves() {
 			if err := r.deriver.store.AskAttached(ctx, r.cal.ID); err != nil {
 				return err
 			}
 		}
-		return r.progress.SetAudit(ctx, r.cal.ID,
-			bridge.Audit{Due: now.Add(max(r.options.auditEvery, time.Hour)), At: now, Found: found, Again: again})
+		return r.progress.KeepAudit(ctx, r.cal.ID, done, differ[:min(len(differ), maxDifferences)])
 	}
 	var refused *graph.Error
 	if r.options.auditAlways || !errors.As(err, &refused) {
@@ -55,8 +60,8 @@ func (r *calendarRound) auditDue(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	every := r.options.auditEvery
-	if every <= 0 {
-		return false, nil
+	if every <= 0 { // unless somebody has asked for one
+		return !r.cal.Audit.Due.IsZero() && !r.now().Before(r.cal.Audit.Due), nil
 	}
 	if due := r.cal.Audit.Due; due.IsZero() || due.Sub(r.now()) > 2*every { // the latter: the clock was set back
 		share := time.Duration(int64(r.cal.ID)%16) * every / 32
@@ -68,48 +73,49 @@ func (r *calendarRound) auditDue(ctx context.Context) (bool, error) {
 }
 
 // audit compares the mirror with what Outlook shows, has whatever differs read again, and counts it. What differs still then does
-// so for a reason that reading does not end: there the mirror becomes what the view says. again counts these.
-func (r *calendarRound) audit(ctx context.Context) (found, again int, err error) {
+// so for a reason that reading does not end: there the mirror becomes what the view says. done.Again counts these.
+func (r *calendarRound) audit(ctx context.Context) (done bridge.Audit, differ []bridge.Difference, err error) {
 	a := audit{r.mirror}
 	if r.cal.Way == bridge.WayView {
 		before := r.report.Changed
 		if err := r.again(ctx, a.reopen); err != nil {
-			return 0, 0, err
+			return done, nil, err
 		}
 		err := errors.Join(beyond{r.mirror, r.memory}.complete(ctx), r.settle(ctx))
-		return r.report.Changed - before, 0, err
+		done.Found = r.report.Changed - before
+		return done, nil, err
 	}
 	days, compared, err := a.days(ctx, sure(r.cal.Window))
-	if err != nil {
-		return 0, 0, err
-	}
-	r.report.Audited = compared
-	if len(days) == 0 {
-		return 0, 0, nil
+	done.Compared = compared
+	if err != nil || len(days) == 0 {
+		return done, nil, err
 	}
 	// Perhaps it has just changed: what the cursor tells comes first.
 	if err := r.follower.follow(ctx); err != nil {
-		return 0, 0, err
+		return done, nil, err
 	}
 	if err := r.settle(ctx); err != nil {
-		return 0, 0, err
+		return done, nil, err
 	}
-	if found, err = r.auditDays(ctx, days, a.doubt); err != nil || found == 0 {
-		return 0, 0, err
+	if differ, err = r.auditDays(ctx, days, a.doubt); err != nil || len(differ) == 0 {
+		return done, nil, err
 	}
-	r.log.Warn("the audit found differences from Outlook; they are read again", "differences", found, "compared", compared)
+	done.Found = len(differ)
+	r.log.Warn("the audit found differences from Outlook; they are read again", "differences", done.Found, "compared", compared)
 	if err := r.settle(ctx); err != nil {
-		return found, 0, err
+		return done, nil, err
 	}
-	if again, err = r.auditDays(ctx, days, a.insist); err != nil || again == 0 {
-		return found, 0, err
+	still, err := r.auditDays(ctx, days, a.insist)
+	if err != nil || len(still) == 0 {
+		return done, differ, err
 	}
-	r.log.Warn("the audit found the same differences once more; what Outlook's view shows is taken for the truth", "differences", again)
-	return found, again, r.settle(ctx)
+	done.Again = len(still)
+	r.log.Warn("the audit found the same differences once more; what Outlook's view shows is taken for the truth", "differences", done.Again)
+	return done, differ, r.settle(ctx)
 }
 
-// auditDays compares some days, does something about what differs, and counts it.
-func (r *calendarRound) auditDays(ctx context.Context, days []time.Time, do func(context.Context, *differences) error) (found int, err error) {
+// auditDays compares some days, does something about what differs, and lists it.
+func (r *calendarRound) auditDays(ctx context.Context, days []time.Time, do func(context.Context, *differences) error) (all []bridge.Difference, err error) {
 	for _, day := range days {
 		var d differences
 		err := r.again(ctx, func(ctx context.Context) (err error) {
@@ -119,11 +125,42 @@ func (r *calendarRound) auditDays(ctx context.Context, days []time.Time, do func
 			return do(ctx, &d)
 		})
 		if err != nil {
-			return found, err
+			return all, err
 		}
-		found += d.count()
+		list, err := (audit{r.mirror}).list(ctx, d)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, list...)
 	}
-	return found, nil
+	return all, nil
+}
+
+// list is the differences for people. It names those that the mirror has a row of.
+func (a audit) list(ctx context.Context, d differences) ([]bridge.Difference, error) {
+	var list []bridge.Difference
+	var ids []graph.EventID
+	for _, id := range slices.Sorted(maps.Keys(d.shown)) {
+		row := d.shown[id]
+		list = append(list, bridge.Difference{Series: row.Series, Outlook: row.Span, Here: d.have[id].Span})
+		ids = append(ids, row.Series)
+	}
+	for _, row := range d.ghost {
+		list = append(list, bridge.Difference{Series: row.Series, Here: row.Span})
+		ids = append(ids, row.Series)
+	}
+	rows, err := a.store.Rows(ctx, a.cal.ID, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		if row, ok := rows[id]; ok {
+			if e, err := eventOf(row); err == nil {
+				list[i].Subject = e.Subject
+			}
+		}
+	}
+	return list, nil
 }
 
 // audit compares a mirror with the plain calendarView of the window, which is what Outlook itself shows. It costs a request for
@@ -184,8 +221,6 @@ type differences struct {
 	have  map[graph.EventID]bridge.Row // as the mirror has those, where it does
 	ghost []bridge.Row                 // rows of the mirror that the view does not show
 }
-
-func (d differences) count() int { return len(d.shown) + len(d.ghost) }
 
 // day finds what begins on a day and differs.
 func (a audit) day(ctx context.Context, day convert.Span) (d differences, err error) {

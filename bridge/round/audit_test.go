@@ -57,7 +57,41 @@ func TestAuditHeals(t *testing.T) {
 		Raw: []byte(`{"id":"ghost","subject":"Ghost","type":"singleInstance","start":{"dateTime":"2026-11-28T08:00:00","timeZone":"UTC"},"end":{"dateTime":"2026-11-28T09:00:00","timeZone":"UTC"}}`)}
 	w.Damage(bridge.MirrorPage{Rows: []bridge.Row{ghost}, Marks: []bridge.Mark{{Series: "ghost", Stage: bridge.StageDerive}}})
 	w.audit(1)
+	list, err := w.Store.Differences(w.Ctx, 1)
+	w.Must(err)
+	if len(list) != 1 || list[0].Subject != "Ghost" || !list[0].Outlook.Start.IsZero() || list[0].Here != ghost.Span {
+		t.Errorf("the differences are kept as %+v", list)
+	}
 	w.audit(0)
+	if list, err = w.Store.Differences(w.Ctx, 1); err != nil || len(list) != 0 {
+		t.Errorf("of an audit that found nothing: %+v, %v", list, err)
+	}
+}
+
+// TestAuditAsked: an audit that somebody asks for is done in the next round, once, also where none is done by itself.
+func TestAuditAsked(t *testing.T) {
+	for _, every := range []time.Duration{0, 24 * time.Hour} {
+		w := newWorld(t)
+		w.Rounds.AuditEvery = every
+		for i := range 5 {
+			w.Box.Calendar().Create(meeting(fmt.Sprint("Meeting ", i), i, 9))
+		}
+		w.Round()
+		c, err := w.Store.Calendar(w.Ctx, 1)
+		w.Must(err)
+		w.Must(w.Store.AskAudit(w.Ctx, c.Account, w.Now()))
+		w.Pass(time.Minute)
+		audited := 0
+		for range 3 {
+			for _, c := range w.Round().Calendars {
+				audited += c.Audited
+			}
+			w.Pass(time.Minute)
+		}
+		if c, err = w.Store.Calendar(w.Ctx, 1); err != nil || audited != 5 || c.Audit.Compared != 5 || c.Audit.At.IsZero() || c.Audit.Due.IsZero() != (every == 0) {
+			t.Errorf("every %s: %d audited, %+v, %v", every, audited, c.Audit, err)
+		}
+	}
 }
 
 // TestAuditEvery audits a calendar once a day, and the first time not at once.

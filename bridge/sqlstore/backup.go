@@ -194,7 +194,22 @@ func Restore(ctx context.Context, from, path string) (aside string, err error) {
 	if err := os.Rename(part.Name(), path); err != nil {
 		return aside, fmt.Errorf("restore: %w", err)
 	}
+	if aside != "" {
+		fold(ctx, aside)
+	}
 	return aside, syncDir(path)
+}
+
+// fold makes one file of a database and those beside it, if it can be read: else they stay, since they may hold what its owner still
+// wants.
+func fold(ctx context.Context, path string) {
+	db, err := openFile(path, "rw")
+	if err != nil {
+		return
+	}
+	defer db.Close()
+	var mode string
+	_ = db.QueryRowContext(ctx, `PRAGMA journal_mode = DELETE`).Scan(&mode)
 }
 
 // beginAgain makes a restored database one that clients do not take for the one that they knew, and that repeats no write.

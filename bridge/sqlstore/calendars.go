@@ -15,7 +15,7 @@ import (
 )
 
 const calendarColumns = `id, account_id, mailbox, graph_id, name, display_name, color, can_edit, is_default, owner, position,
-	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, way, audited, audit_found, audit_again, audit_due,
+	cursor, phase, pending, seq, round, opened, window_start, window_end, checked, good, fault, way, audited, audit_found, audit_again, audit_due, audit_compared,
 	rendering, written, fenced, versioned, online_meetings, epoch, rev, modified`
 
 func scanCalendar(row scanner) (bridge.Calendar, error) {
@@ -23,7 +23,7 @@ func scanCalendar(row scanner) (bridge.Calendar, error) {
 	var graphID string
 	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, unixTime{&c.Window.Start}, unixTime{&c.Window.End}, unixTime{&c.Checked},
-		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Rendering,
+		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Audit.Compared, &c.Rendering,
 		&c.Written, unixTime{&c.Fenced}, &c.Versioned, &c.OnlineMeetings, &c.Epoch, &c.Rev, unixTime{&c.Modified})
 	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
 	return c, err
@@ -186,15 +186,6 @@ func (s *Store) SetGood(ctx context.Context, id bridge.CalendarID, seq int64, li
 		WHERE id = ?1`, id, seq, unix(at), link)
 	if err != nil {
 		return fmt.Errorf("set good: %w", err)
-	}
-	return nil
-}
-
-func (s *Store) SetAudit(ctx context.Context, id bridge.CalendarID, a bridge.Audit) error {
-	_, err := s.write.exec(ctx, `UPDATE calendar SET audited = ?, audit_found = ?, audit_again = ?, audit_due = ? WHERE id = ?`,
-		unix(a.At), a.Found, a.Again, unix(a.Due), id)
-	if err != nil {
-		return fmt.Errorf("set audit: %w", err)
 	}
 	return nil
 }

@@ -262,6 +262,16 @@ func (s *Store) TakeTicket(ctx context.Context, secret string, now time.Time) (v
 }
 
 func (s *Store) EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error) {
+	list, err := s.eventLosses(ctx, `loss_count > 0 ORDER BY first_start DESC, series.id LIMIT ?`, id, limit)
+	return list[:min(len(list), limit)], err
+}
+
+func (s *Store) ObjectLosses(ctx context.Context, o bridge.Object) ([]bridge.EventLoss, error) {
+	return s.eventLosses(ctx, `loss_count > 0 AND series.id = ?`, o.Calendar, o.Series)
+}
+
+// eventLosses lists the losses of those series of a calendar that a condition selects.
+func (s *Store) eventLosses(ctx context.Context, which string, args ...any) ([]bridge.EventLoss, error) {
 	type row struct {
 		bridge.EventLoss
 		series string
@@ -271,7 +281,7 @@ func (s *Store) EventLosses(ctx context.Context, id bridge.CalendarID, limit int
 	rows, err := s.read.query(ctx, `
 		SELECT series.id, losses, coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), ''), first_start
 		FROM series LEFT JOIN event ON event.calendar_id = series.calendar_id AND event.id = series.id
-		WHERE series.calendar_id = ? AND loss_count > 0 ORDER BY first_start DESC, series.id LIMIT ?`, id, limit)
+		WHERE series.calendar_id = ? AND `+which, args...)
 	list, err := collect(rows, err, func(r *sql.Rows) (v row, err error) {
 		err = r.Scan(&v.series, &v.losses, &v.Subject, unixTime{&v.Start})
 		return v, err
@@ -290,5 +300,5 @@ func (s *Store) EventLosses(ctx context.Context, id bridge.CalendarID, limit int
 			all = append(all, l)
 		}
 	}
-	return all[:min(len(all), limit)], nil
+	return all, nil
 }

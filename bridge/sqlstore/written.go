@@ -243,9 +243,12 @@ func (s *Store) Version(ctx context.Context, id bridge.CalendarID, name, etag st
 }
 
 func (s *Store) VersionsSince(ctx context.Context, id bridge.CalendarID, name, etag string) ([]bridge.Object, error) {
-	was, err := s.Version(ctx, id, name, etag)
-	if err != nil {
-		return nil, err
+	var was bridge.Object
+	if etag != "" {
+		var err error
+		if was, err = s.Version(ctx, id, name, etag); err != nil {
+			return nil, err
+		}
 	}
 	rows, err := s.read.query(ctx, `
 		SELECT `+versionColumns+`, data FROM version WHERE calendar_id = ?1 AND name = ?2 AND rev > ?3

@@ -26,6 +26,8 @@ type Accounts interface {
 	// Nudge starts a round of the account now.
 	Nudge(name string)
 	Pulse(name string) bridge.Pulse
+	// Compare has the account's calendars held against Outlook's own view in a round that starts now.
+	Compare(ctx context.Context, name string) error
 
 	// App returns the app registration in use. SetApp changes it, unless it is in the configuration file.
 	App(ctx context.Context) (App, error)

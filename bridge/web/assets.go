@@ -17,6 +17,10 @@ import (
 	"outbridge/caldav/negotiate"
 )
 
+// The calendar of the pages is built of npm packages, as the lock file in calendar names them.
+//
+//go:generate npm --prefix calendar run build
+
 //go:embed pages
 var files embed.FS
 
@@ -29,8 +33,8 @@ type asset struct {
 
 func loadAssets() map[string]asset {
 	list := map[string]asset{}
-	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "month-week.css": "text/css; charset=utf-8",
-		"pages.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
+	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "calendar.css": "text/css; charset=utf-8",
+		"pages.js": "text/javascript; charset=utf-8", "calendar.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
 		data, err := files.ReadFile("pages/" + name)
 		if err != nil {
 			panic(err) // it is embedded
@@ -84,7 +88,7 @@ func (h *Handler) loadTemplates() map[string]*template.Template {
 		"dict":       dict,
 		"link":       link,
 		"pick":       pick,
-	}).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/month-week.html"))
+	}).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/agenda.html"))
 	all := map[string]*template.Template{}
 	names, err := fs.Glob(files, "pages/*.html")
 	if err != nil {

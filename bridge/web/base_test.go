@@ -64,7 +64,7 @@ func TestBelowAPath(t *testing.T) {
 			read := map[string]bool{}
 			pages := []string{base, base + "/", base + "/sign-in", base + "/accounts/alice/passwords"}
 			for _, one := range guarded {
-				if path, ok := strings.CutPrefix(one, "GET "); ok && !strings.Contains(path, "state") {
+				if path, ok := strings.CutPrefix(one, "GET "); ok && !strings.Contains(path, "state") && !strings.Contains(path, "x.ics") { // the events that are there are found by their links
 					pages = append(pages, base+path)
 				}
 			}

@@ -44,7 +44,7 @@ func newDesk(t *testing.T) *desk {
 	t.Helper()
 	s := newSite(t)
 	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now()}
-	d.handler = &web.Handler{Store: s.store, Feeds: s.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts,
+	d.handler = &web.Handler{Store: s.store, Feeds: s.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts, Origins: originsAt{s},
 		SetupCode: setupCode, Now: d.now, Zone: convert.Zone, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	d.edge = &web.Edge{Next: d.handler.Handler(), PublicURL: d.handler.PublicURL}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -132,6 +132,15 @@ func (a *accountsAt) Nudge(name string) {
 	a.nudged = append(a.nudged, name)
 }
 
+func (a *accountsAt) Compare(ctx context.Context, name string) error {
+	row, err := a.store.EnsureAccount(ctx, name)
+	if err != nil {
+		return err
+	}
+	a.Nudge(name)
+	return a.store.AskAudit(ctx, row.ID, time.Now())
+}
+
 func (a *accountsAt) Pulse(string) bridge.Pulse { return bridge.Pulse{} }
 
 func (a *accountsAt) App(context.Context) (web.App, error) {
@@ -198,6 +207,22 @@ func (a *accountsAt) Exchange(ctx context.Context, account string, back url.Valu
 	}
 	_, err := a.authority().Exchange(ctx, redirectURI, back.Get("code"), verifier)
 	return err
+}
+
+// originsAt implements web.Origins over the store of a site.
+type originsAt struct{ *site }
+
+func (o originsAt) Outlook(ctx context.Context, object bridge.Object) (string, error) {
+	s, err := o.b.SeriesOf(ctx, bridge.Policy{}, object.Calendar, object.Series)
+	return s.Event.WebLink, err
+}
+
+func (o originsAt) Explain(ctx context.Context, w io.Writer, object bridge.Object, redact bool) error {
+	s, err := o.b.SeriesOf(ctx, bridge.Policy{}, object.Calendar, object.Series)
+	if err != nil {
+		return err
+	}
+	return convert.Explain(w, s, redact)
 }
 
 // person has a browser of their own, which does not follow redirects.

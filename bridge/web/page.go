@@ -17,7 +17,7 @@ import (
 	"outbridge/bridge"
 )
 
-// The pages work without scripts; the only one copies text and waits. Nothing is loaded from other hosts.
+// The pages work without scripts: one copies text and waits, one draws the calendar. Nothing is loaded from other hosts.
 const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
@@ -31,6 +31,7 @@ type page struct {
 	Notice  string
 	Trouble *Problem
 	Script  bool
+	Draws   bool // with the script of the calendar
 	Again   bool // without scripts, it is loaded again every few seconds
 	Data    any
 

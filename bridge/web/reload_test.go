@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"os"
@@ -26,6 +27,29 @@ func (p *person) follow(path string, pairs ...string) (at string, shown answer) 
 	return at, p.get(at)
 }
 
+// targets are a web.Notices that counts what is asked of it.
+type targets struct {
+	list []bridge.NoticeTarget
+	sent int
+}
+
+func (n *targets) Targets(context.Context) ([]bridge.NoticeTarget, error) { return n.list, nil }
+
+func (n *targets) Add(_ context.Context, address string) (string, error) {
+	n.list = append(n.list, bridge.NoticeTarget{ID: "1", URL: address, Service: "ntfy", Where: "ntfy.example"})
+	return "1", nil
+}
+
+func (n *targets) Remove(context.Context, string) error {
+	n.list = nil
+	return nil
+}
+
+func (n *targets) Test(context.Context, string) (bridge.NoticeFailure, error) {
+	n.sent++
+	return bridge.NoticeFailure{}, nil
+}
+
 var newSecret = regexp.MustCompile(`id="(?:new-secret|profile-link)" class="secret" readonly value="([^"]+)"`)
 
 // TestReloadAfterEachForm: what a form leads to can be reloaded, and makes nothing a second time.
@@ -34,8 +58,10 @@ func TestReloadAfterEachForm(t *testing.T) {
 	d := newDesk(t)
 	d.meeting("Review")
 	d.round()
+	notices := new(targets)
+	d.handler.Notices = notices
 	p := d.admin()
-	count := func() (n [3]int) {
+	count := func() (n [5]int) {
 		passwords, err := d.store.Passwords(t.Context(), "alice")
 		if err != nil {
 			t.Fatal(err)
@@ -48,7 +74,7 @@ func TestReloadAfterEachForm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return [3]int{len(passwords), len(feeds), len(sessions)}
+		return [5]int{len(passwords), len(feeds), len(sessions), len(notices.list), notices.sent}
 	}
 	forms := []struct {
 		path   string
@@ -64,6 +90,7 @@ func TestReloadAfterEachForm(t *testing.T) {
 		{"/accounts/alice/profile", nil, true},
 		{"/accounts/alice/sync", nil, false},
 		{"/accounts/alice/changes/resume", nil, false},
+		{"/accounts/alice/compare", nil, false},
 		{"/accounts/alice/options", []string{"which", "all"}, false},
 		{"/accounts/alice/sign-in", nil, false},
 		{"/accounts/alice/sign-in/cancel", nil, false},
@@ -73,6 +100,9 @@ func TestReloadAfterEachForm(t *testing.T) {
 		{"/accounts/bob/remove", nil, false},
 		{"/app", []string{"client_id", "app"}, false},
 		{"/settings/sync", []string{"interval", "2m"}, false},
+		{"/settings/notify", []string{"address", "ntfy://ntfy.example/calendars"}, false},
+		{"/settings/notify/1/test", nil, false},
+		{"/settings/notify/1/remove", nil, false},
 		{"/accounts/alice/feeds/1/remove", nil, false},
 		{"/accounts/alice/passwords/1/revoke", nil, false},
 		{"/settings/password", []string{"current", adminPassword, "password", adminPassword, "repeat", adminPassword}, false},
@@ -227,7 +257,7 @@ func TestUnknownAddress(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	p := d.somebody()
-	for _, path := range []string{"/nothing", "/accounts", "/a//b", "/calendars/alice/x/y", "/nothing?shown=x"} {
+	for _, path := range []string{"/nothing", "/accounts", "/a//b", "/calendars/alice/x/y/z", "/nothing?shown=x"} {
 		got := p.get(path)
 		if got.StatusCode != 404 || !strings.Contains(got.body, "There is no such page") || !strings.Contains(got.body, `href="/">Back`) {
 			t.Errorf("%s: %s\n%s", path, got.Status, got.body)

@@ -79,8 +79,16 @@ func (h *Handler) pages() {
 		"POST /accounts/{user}/options":               setAccountOptions,
 		"GET /accounts/{user}/connect":                connect,
 		"POST /accounts/{user}/profile":               makeProfile,
+		"GET /accounts/{user}/compare":                comparePage,
+		"POST /accounts/{user}/compare":               compareNow,
+		"GET /accounts/{user}/compare/state":          compareState,
 		"GET /calendars/{user}":                       calendarPage,
+		"GET /calendars/{user}/events.json":           eventsJSON,
 		"GET /calendars/{user}/{calendar}":            calendarPage,
+
+		"GET /calendars/{user}/{calendar}/{object}":        eventPage,
+		"GET /calendars/{user}/{calendar}/{object}/file":   eventFile,
+		"GET /calendars/{user}/{calendar}/{object}/origin": eventOrigin,
 	} {
 		h.mux.HandleFunc(pattern, h.admin(ofAccount(serve)))
 	}

@@ -33,7 +33,7 @@ func setup(v *visit) error {
 		}
 		v.status = http.StatusForbidden
 		RefusedSignIn(v.h.log(), v.r, "page", setupUser)
-		return fail(&Problem{"The setup code is wrong.", "`outbridge serve` printed it when it last started."})
+		return fail(&Problem{"The setup code is wrong.", "It ends the link that `outbridge serve` printed when it last started."})
 	}
 	if password != v.r.PostFormValue("repeat") {
 		v.status = http.StatusBadRequest
@@ -127,6 +127,7 @@ func signOut(v *visit) error {
 		return err
 	}
 	v.setCookie(sessionCookie, "", 0)
+	v.w.Header().Set("Clear-Site-Data", `"cache"`) // of the events that the browser has kept
 	return v.redirect("/")
 }
 
@@ -135,5 +136,6 @@ func signOutEverywhere(v *visit) error {
 		return err
 	}
 	v.setCookie(sessionCookie, "", 0)
+	v.w.Header().Set("Clear-Site-Data", `"cache"`)
 	return v.redirect("/sign-in")
 }

@@ -3,7 +3,7 @@
 //
 // It knows neither Graph nor SQL: it reads what is published in Store, and signs accounts in through Accounts.
 //
-// The pages belong to one administrator. They are rendered here, with one style sheet and very little script. Invariants:
+// The pages belong to one administrator. They are rendered here and work without scripts; the calendar is drawn by FullCalendar where there are some. Invariants:
 //   - Every page needs a session, except the front page, sign-in, setup and one-time links.
 //   - A form is answered with a redirect once it has changed something, so that a reload changes nothing.
 //   - A secret is shown on one page, for a minute, to the session whose form made it, and that page is never cached.
@@ -33,6 +33,9 @@ type Store interface {
 	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
 	WriteHold(ctx context.Context, id bridge.AccountID) (bridge.WriteHold, error)
 	SetWriteHold(ctx context.Context, id bridge.AccountID, h bridge.WriteHold) error
+	ObjectLosses(ctx context.Context, o bridge.Object) ([]bridge.EventLoss, error)
+	Differences(ctx context.Context, id bridge.CalendarID) ([]bridge.Difference, error)
+	Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error)
 	bridge.ObjectLister
 	AddPassword(ctx context.Context, user, label string, at time.Time) (bridge.Password, string, error)
 	Passwords(ctx context.Context, user string) ([]bridge.Password, error)
@@ -50,6 +53,7 @@ type Handler struct {
 	PublicURL string      // address that clients use, as shown on the pages; it may have a path, which requests come without
 	Version   string
 	Accounts  Accounts         // nil: the front page is the only page
+	Origins   Origins          // nil: the pages of events do not tell where these come from
 	SetupCode string           // needed to set the administrator's password as long as there is none; "": it cannot be set
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: slog.Default

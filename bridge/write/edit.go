@@ -178,7 +178,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	if e.r.New == nil && !t.exists {
 		return Result{}, nil, ErrNotFound
 	}
-	base, err := e.w.base(ctx, e.r.Match, t, e.own())
+	base, err := e.w.base(ctx, e.r.Match, t, e.r.Octets, e.own())
 	if e.isReplay(earlier, t, base, err) {
 		last, lastErr := e.isLast(ctx, earlier)
 		if lastErr != nil || last || slices.Contains(e.r.Match.IfNoneMatch, "*") {
@@ -197,6 +197,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 		base = e.r.base
 	}
 	if base != nil {
+		job.conditional = len(e.r.Match.IfMatch) > 0
 		if job.base, err = ics.Decode(base); err != nil {
 			return Result{}, nil, err
 		}

@@ -23,9 +23,9 @@ type Match struct {
 	IfScheduleTag []string // nil: not asked for
 }
 
-// base holds a request against the object that there is, and finds the one that the client had. nil where the client did not say.
-// ErrPrecondition where the object is not what the client takes it for.
-func (w *Writer) base(ctx context.Context, m Match, t target, own []string) ([]byte, error) {
+// base holds a request against the object that there is, and finds the one that the client had. nil where the client did not say. want
+// is what it sends. ErrPrecondition where the object is not what the client takes it for.
+func (w *Writer) base(ctx context.Context, m Match, t target, want []byte, own []string) ([]byte, error) {
 	if t.exists && !t.byUID && (slices.Contains(m.IfNoneMatch, "*") || slices.Contains(m.IfNoneMatch, t.object.ETag)) {
 		return nil, ErrPrecondition
 	}
@@ -33,7 +33,7 @@ func (w *Writer) base(ctx context.Context, m Match, t target, own []string) ([]b
 		if !t.exists || !slices.Contains(m.IfScheduleTag, ScheduleTag(t.object.Data)) && !slices.Contains(m.IfScheduleTag, "*") {
 			return nil, ErrPrecondition
 		}
-		return nil, nil
+		return w.tagged(ctx, m.IfScheduleTag, t, want, own)
 	}
 	if len(m.IfMatch) == 0 {
 		return nil, nil
@@ -67,6 +67,46 @@ func (w *Writer) base(ctx context.Context, m Match, t target, own []string) ([]b
 		}
 	}
 	return nil, ErrPrecondition
+}
+
+// tagged is the state that a client had which says no more of it than its Schedule-Tag: of those that have the tag, the one that differs
+// least from what it sends, the newest of several. What else Outlook has changed since is then not taken for the client's doing.
+func (w *Writer) tagged(ctx context.Context, tags []string, t target, want []byte, own []string) ([]byte, error) {
+	if len(want) == 0 || slices.Contains(tags, "*") {
+		return nil, nil
+	}
+	states, err := w.Store.VersionsSince(ctx, t.cal.ID, t.object.Name, "")
+	if err != nil {
+		return nil, err
+	}
+	sent, err := ics.Decode(want)
+	if err != nil {
+		return nil, err
+	}
+	var best []byte
+	least := 0
+	for _, o := range slices.Backward(states) {
+		had, err := ics.Decode(o.Data)
+		if err != nil || o.Deleted || !slices.Contains(tags, ScheduleTag(o.Data)) {
+			continue
+		}
+		a, b := facets(had, own), facets(sent, own)
+		n := 0
+		for key, v := range a {
+			if b[key] != v {
+				n++
+			}
+		}
+		for key := range b {
+			if _, ok := a[key]; !ok {
+				n++
+			}
+		}
+		if best == nil || n < least {
+			best, least = o.Data, n
+		}
+	}
+	return best, nil
 }
 
 // ScheduleTag is a tag (RFC 6638 §3.2.10) of what the organizer decides in an object: it stays through answers of others,
@@ -105,7 +145,12 @@ func meant(octets []byte, own []string) string {
 		reminders = append(reminders, propOf(e, ical.PropRecurrenceID)+"\x00"+reminder(e))
 	}
 	slices.Sort(reminders)
-	return strings.Join(reminders, "\x04") + digest(cal, func(p *ical.Prop) (string, bool) {
+	return strings.Join(reminders, "\x04") + digest(cal, meaning(own))
+}
+
+// meaning reads what meant takes of a property.
+func meaning(own []string) func(p *ical.Prop) (string, bool) {
+	return func(p *ical.Prop) (string, bool) {
 		switch p.Name {
 		case ical.PropSummary, ical.PropLocation, ical.PropRecurrenceRule, ical.PropRecurrenceDates, ical.PropExceptionDates,
 			ical.PropDateTimeStart, ical.PropDateTimeEnd, ical.PropDuration, ical.PropRecurrenceID, ical.PropStatus, ical.PropPriority, ical.PropUID,
@@ -124,7 +169,63 @@ func meant(octets []byte, own []string) string {
 			return who + "\x00" + p.Params.Get("ROLE") + "\x00" + answer, true
 		}
 		return "", false
-	})
+	}
+}
+
+// collide reports whether a client has changed what Outlook has changed too, to something else: base is what both began with, now is what
+// Outlook has and want what the client sends, nil: that it goes, which collides with any change.
+func collide(base, now, want []byte, own []string) bool {
+	if meant(base, own) == meant(now, own) {
+		return false
+	}
+	var states [3]map[string]string
+	for i, octets := range [][]byte{base, now, want} {
+		cal, err := ics.Decode(octets)
+		if err != nil {
+			return true
+		}
+		states[i] = facets(cal, own)
+	}
+	for _, s := range states[1:] {
+		for key := range s {
+			if _, ok := states[0][key]; !ok {
+				states[0][key] = ""
+			}
+		}
+	}
+	for key, was := range states[0] {
+		if is, wanted := states[1][key], states[2][key]; is != was && wanted != was && is != wanted {
+			return true
+		}
+	}
+	return false
+}
+
+// facets are what meant takes of an object, by occurrence and by what belongs together.
+func facets(cal *ical.Calendar, own []string) map[string]string {
+	read, all := meaning(own), map[string][]string{}
+	for _, e := range events(cal) {
+		of := propOf(e, ical.PropRecurrenceID) + "\x00"
+		all[of+"VALARM"] = []string{reminder(e)}
+		for name, props := range e.Props {
+			key := of + name
+			switch name {
+			case ical.PropDateTimeStart, ical.PropDateTimeEnd, ical.PropDuration, ical.PropRecurrenceRule, ical.PropRecurrenceDates:
+				key = of + "when"
+			}
+			for i := range props {
+				if v, ok := read(&props[i]); ok {
+					all[key] = append(all[key], name+"\x01"+v)
+				}
+			}
+		}
+	}
+	out := map[string]string{}
+	for key, list := range all {
+		slices.Sort(list)
+		out[key] = strings.Join(list, "\x02")
+	}
+	return out
 }
 
 // reminder is when Outlook reminds of an event: the first alarm before its start. Others are kept beside it.

@@ -79,7 +79,7 @@ func (w *Writer) rename(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if _, err := w.base(ctx, r.Match, t, e.own()); err != nil {
+	if _, err := w.base(ctx, r.Match, t, nil, e.own()); err != nil {
 		return Result{}, err
 	}
 	if t.object.Name == r.ToName {
@@ -159,7 +159,7 @@ func (w *Writer) transfer(ctx context.Context, r Request, operation string) (Res
 // transfer plans it.
 func (e *edit) transfer(ctx context.Context, t target) (*job, error) {
 	w, r := e.w, e.r
-	if _, err := w.base(ctx, r.Match, t, e.own()); err != nil {
+	if _, err := w.base(ctx, r.Match, t, nil, e.own()); err != nil {
 		return nil, err
 	}
 	if err := w.free(ctx, r.To.ID, r.ToName); err != nil {

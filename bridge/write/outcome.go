@@ -195,7 +195,7 @@ func (j *job) replan(ctx context.Context) error {
 		return ErrPrecondition
 	}
 	// What was begun may be what has changed it.
-	if j.conditional && j.intent.Step == 0 && !j.intent.Begun && meant(j.intent.Base, j.m.addressesOf(j.cal)) != meant(j.octets, j.m.addressesOf(j.cal)) {
+	if j.conditional && j.intent.Step == 0 && !j.intent.Begun && collide(j.intent.Base, j.octets, j.intent.Octets, j.m.addressesOf(j.cal)) {
 		return ErrPrecondition
 	}
 	if j.base == nil {

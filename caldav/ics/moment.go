@@ -139,7 +139,7 @@ var errDuration = errors.New("malformed duration")
 // ParseDuration reads a DURATION, also a negative one.
 func ParseDuration(v string) (Duration, error) {
 	v = strings.ToUpper(strings.TrimSpace(v))
-	sign := 1
+	sign := int64(1)
 	if strings.HasPrefix(v, "-") {
 		sign = -1
 	}
@@ -155,9 +155,9 @@ func ParseDuration(v string) (Duration, error) {
 			v = v[1:]
 			continue
 		}
-		n, i := 0, 0
+		n, i := int64(0), 0 // more than an int of 32 bits holds
 		for ; i < len(v) && '0' <= v[i] && v[i] <= '9'; i++ {
-			if n = n*10 + int(v[i]-'0'); n > maxSeconds {
+			if n = n*10 + int64(v[i]-'0'); n > maxSeconds {
 				return Duration{}, errDuration
 			}
 		}
@@ -165,23 +165,25 @@ func ParseDuration(v string) (Duration, error) {
 			return Duration{}, errDuration
 		}
 		n *= sign
+		days := int64(d.Days)
 		switch unit := v[i]; {
 		case unit == 'W' && !inTime:
-			d.Days += 7 * n
+			days += 7 * n
 		case unit == 'D' && !inTime:
-			d.Days += n
+			days += n
 		case unit == 'H' && inTime:
-			d.Seconds += 3600 * int64(n)
+			d.Seconds += 3600 * n
 		case unit == 'M' && inTime:
-			d.Seconds += 60 * int64(n)
+			d.Seconds += 60 * n
 		case unit == 'S' && inTime:
-			d.Seconds += int64(n)
+			d.Seconds += n
 		default:
 			return Duration{}, errDuration
 		}
-		if max(d.Days, -d.Days) > maxDays || max(d.Seconds, -d.Seconds) > maxSeconds {
+		if max(days, -days) > maxDays || max(d.Seconds, -d.Seconds) > maxSeconds {
 			return Duration{}, errDuration
 		}
+		d.Days = int(days)
 		v = v[i+1:]
 	}
 	return d, nil

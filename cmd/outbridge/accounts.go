@@ -153,6 +153,22 @@ func (a *webAccounts) SetPolicy(ctx context.Context, name string, policy bridge.
 
 func (a *webAccounts) Nudge(name string) { a.work.Nudge(name) }
 
+// Compare has the next round, which begins now, hold the calendars against Outlook's own view.
+func (a *webAccounts) Compare(ctx context.Context, name string) error {
+	row, err := a.p.store.Account(ctx, name)
+	if errors.Is(err, bridge.ErrNotFound) {
+		return &web.Problem{Sentence: "There is nothing to compare yet.", Action: "Wait for the first sync."}
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.p.store.AskAudit(ctx, row.ID, time.Now()); err != nil {
+		return err
+	}
+	a.work.Nudge(name)
+	return nil
+}
+
 // Pulse is that of the account's worker, or from before it began.
 func (a *webAccounts) Pulse(name string) bridge.Pulse {
 	pulse := a.work.Pulse(name)

@@ -36,7 +36,7 @@ func TestInteropBelowAPath(t *testing.T) {
 			if len(events) < 10 {
 				t.Errorf("python3-caldav shows %v", events)
 			}
-			found := s.waitFor(`open (\S+)/setup and enter the setup code (\S+)$`)
+			found := s.waitFor(`open (\S+)/setup\?code=(\S+)$`)
 			if found[0] != s.url {
 				t.Errorf("set-up is at %s", found[0])
 			}

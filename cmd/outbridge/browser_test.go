@@ -165,6 +165,32 @@ func (b *browser) until(what, condition string) {
 	}
 }
 
+// tap clicks the button or link whose text has label, where no other page follows.
+func (b *browser) tap(label string) {
+	b.t.Helper()
+	found := eval[bool](b, fmt.Sprintf(`(() => {
+		const e = [...document.querySelectorAll("button, a")].find(e => e.checkVisibility() && e.textContent.includes(%q));
+		e?.click();
+		return !!e; })()`, label))
+	if !found {
+		b.fail(fmt.Errorf("there is no %q to tap", label))
+	}
+}
+
+// window gives the browser the size of that name.
+func (b *browser) window(name string) {
+	b.t.Helper()
+	for _, size := range sizes {
+		switch {
+		case size.name != name:
+		case name == "phone":
+			b.do(chromedp.EmulateViewport(size.width, size.height, chromedp.EmulateMobile))
+		default:
+			b.do(chromedp.EmulateViewport(size.width, size.height))
+		}
+	}
+}
+
 // fill types into the field of that id.
 func (b *browser) fill(id, text string) {
 	b.t.Helper()
@@ -250,4 +276,10 @@ func (b *browser) shoot(file string) {
 	if err := os.WriteFile(filepath.Join(b.shots, file), perform(b, chromedp.FullScreenshot(100)), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// unfoldAll opens all details of the page.
+func (b *browser) unfoldAll() {
+	b.t.Helper()
+	eval[chromedp.Void](b, `document.querySelectorAll("details").forEach(e => e.open = true)`)
 }

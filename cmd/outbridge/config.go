@@ -17,8 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
-
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/round"
@@ -177,6 +175,12 @@ func (c *config) complete(dir string) (err error) {
 	if err := c.check(); err != nil {
 		return err
 	}
+	c.resolve(dir)
+	return nil
+}
+
+// resolve makes file names relative to dir into paths.
+func (c *config) resolve(dir string) {
 	c.absolutePlaces(dir)
 	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
 		&c.MetricsTokenFile, &c.Notify.URLsFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
@@ -188,7 +192,6 @@ func (c *config) complete(dir string) (err error) {
 		&c.MetricsTokenFile, &c.Notify.URLsFile, &c.TLS.KeyFile} {
 		*path = handedOver(*path)
 	}
-	return nil
 }
 
 // unconfigured reports whether this is a container of our image whose volume has no configuration file yet: OUTBRIDGE_CONTAINER
@@ -197,11 +200,16 @@ func (f configFlag) unconfigured() bool {
 	return os.Getenv("OUTBRIDGE_CONTAINER") != "" && f.Config != "" && !exists(f.Config)
 }
 
+const (
+	containerListen   = "0.0.0.0:8080"
+	containerNetworks = "172.16.0.0/12" // Docker's own
+)
+
 // containerConfig is the configuration without a file in a container: reachable from outside of it, and with passwords over plain
 // http from the networks that Docker makes on this machine alone, from where a published port of 127.0.0.1 is reached too.
 func containerConfig(dir string) (*config, error) {
 	c := defaultConfig()
-	c.Listen, c.SafeNetworks = "0.0.0.0:8080", []string{"172.16.0.0/12"}
+	c.Listen, c.SafeNetworks = containerListen, []string{containerNetworks}
 	return &c, c.complete(dir)
 }
 
@@ -289,74 +297,65 @@ func parseConfig(b []byte, c *config) error {
 	return c.check()
 }
 
-func decodeConfig(b []byte, c *config) error {
-	d := toml.NewDecoder(strings.NewReader(string(b)))
-	d.DisallowUnknownFields()
-	err := d.Decode(c)
-	var strict *toml.StrictMissingError
-	if errors.As(err, &strict) && len(strict.Errors) > 0 {
-		row, _ := strict.Errors[0].Position()
-		return fmt.Errorf("line %d: unknown key %q: config.example.toml lists all keys", row, strings.Join(strict.Errors[0].Key(), "."))
-	}
-	var syntax *toml.DecodeError
-	if errors.As(err, &syntax) {
-		row, column := syntax.Position()
-		return fmt.Errorf("line %d, column %d: %w", row, column, err)
-	}
-	return err
-}
+// decodeConfig reads a file. Its error is the first of decodeProblems.
+func decodeConfig(b []byte, c *config) error { return first(decodeProblems(b, c)) }
 
 var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
-// check says what is wrong and what to do about it, and parses the texts.
-func (c *config) check() (err error) {
-	if err := c.TLS.check(); err != nil {
-		return err
+// check says what is wrong and what to do about it, and parses the texts. Its error is the first of problems.
+func (c *config) check() error { return first(c.problems()) }
+
+func first(problems []error) error {
+	if len(problems) == 0 {
+		return nil
 	}
-	if err := c.checkListen(); err != nil {
-		return err
+	return problems[0]
+}
+
+// problems are all that check can find.
+func (c *config) problems() (all []error) {
+	add := func(list ...error) {
+		for _, err := range list {
+			if err != nil {
+				all = append(all, err)
+			}
+		}
 	}
-	if c.proxies, err = parseProxies(c.TrustedProxy); err != nil {
-		return err
-	}
-	if c.safe, err = parseNetworks(c.SafeNetworks); err != nil {
-		return err
-	}
-	if c.feedOrigins, err = parseOrigins(c.FeedOrigins); err != nil {
-		return err
-	}
+	var err error
+	add(c.TLS.check())
+	add(c.checkListen())
+	c.proxies, err = parseProxies(c.TrustedProxy)
+	add(err)
+	c.safe, err = parseNetworks(c.SafeNetworks)
+	add(err)
+	c.feedOrigins, err = parseOrigins(c.FeedOrigins)
+	add(err)
 	if c.PublicURL == "" {
 		c.PublicURL = c.ownURL()
 	}
-	if c.PublicURL, err = publicAddress(c.PublicURL); err != nil {
-		return err
+	if address, err := publicAddress(c.PublicURL); err == nil {
+		c.PublicURL = address
+	} else {
+		add(err)
 	}
 	if c.Database == "" || c.KeyFile == "" {
-		return errors.New("database and key_file must not be empty")
+		add(errors.New("database and key_file must not be empty"))
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
-		return fmt.Errorf("log_format = %q: it must be text or json", c.LogFormat)
+		add(fmt.Errorf("log_format = %q: it must be text or json", c.LogFormat))
 	}
 	if err := c.level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return fmt.Errorf("log_level = %q: it must be debug, info, warn or error", c.LogLevel)
+		add(fmt.Errorf("log_level = %q: it must be debug, info, warn or error", c.LogLevel))
 	}
-	if err := c.checkMicrosoft(); err != nil {
-		return err
-	}
-	if err := c.checkSync(); err != nil {
-		return err
-	}
-	if err := c.checkNotify(); err != nil {
-		return err
-	}
-	return c.checkAccounts()
+	add(c.Microsoft.checkCredential(), c.checkCloud(), c.Microsoft.checkClientID())
+	add(c.syncProblems()...)
+	add(c.checkNotify())
+	add(c.accountProblems()...)
+	return all
 }
 
-func (c *config) checkMicrosoft() (err error) {
+func (c *config) checkCloud() (err error) {
 	m := &c.Microsoft
-	if err := m.checkCredential(); err != nil {
-		return err
-	}
 	if m.Cloud == "custom" {
 		if m.LoginURL == "" || m.GraphURL == "" {
 			return errors.New(`microsoft.cloud = "custom" needs microsoft.login_url and microsoft.graph_url`)
@@ -377,62 +376,81 @@ func (c *config) checkMicrosoft() (err error) {
 	return nil
 }
 
-func (c *config) checkSync() (err error) {
+// checkClientID wants what Microsoft gives; a cloud of one's own may name apps as it likes.
+func (m *microsoftConfig) checkClientID() error {
+	if m.Cloud == "custom" || m.ClientID == "" || guid.MatchString(m.ClientID) {
+		return nil
+	}
+	return fmt.Errorf("microsoft.client_id = %q: copy the Application (client) ID of the app registration, which looks like 11111111-2222-3333-4444-555555555555", m.ClientID)
+}
+
+func (c *config) syncProblems() (all []error) {
+	wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
+	var err error
 	if c.interval, err = time.ParseDuration(c.Sync.Interval); err != nil || c.interval < 5*time.Second {
-		return fmt.Errorf("sync.interval = %q: write a duration of at least 5 seconds, like 30s, 1m or 1h", c.Sync.Interval)
+		wrong("sync.interval = %q: write a duration of at least 5 seconds, like 30s, 1m or 1h", c.Sync.Interval)
 	}
 	if c.Sync.Audit != "never" {
 		if c.audit, err = time.ParseDuration(c.Sync.Audit); err != nil || c.audit < time.Hour {
-			return fmt.Errorf("sync.audit = %q: write a duration of at least one hour, like 24h, or never", c.Sync.Audit)
+			wrong("sync.audit = %q: write a duration of at least one hour, like 24h, or never", c.Sync.Audit)
 		}
 	}
 	if c.notifiedInterval, err = time.ParseDuration(c.Sync.NotifiedInterval); err != nil || c.notifiedInterval < time.Minute {
-		return fmt.Errorf("sync.notified_interval = %q: write a duration of at least one minute, like 15m", c.Sync.NotifiedInterval)
+		wrong("sync.notified_interval = %q: write a duration of at least one minute, like 15m", c.Sync.NotifiedInterval)
 	}
 	if c.Sync.Notifications && !c.notifiable() {
-		return fmt.Errorf("sync.notifications needs a public_url that Microsoft can reach over https, not %s", c.PublicURL)
+		wrong("sync.notifications needs a public_url that Microsoft can reach over https, not %s", c.PublicURL)
 	}
-	if c.history, err = bridge.ParsePeriod(c.Sync.History); err != nil {
-		return fmt.Errorf("sync.history: %w", err)
+	var historyErr, horizonErr error
+	if c.history, historyErr = bridge.ParsePeriod(c.Sync.History); historyErr != nil {
+		wrong("sync.history: %w", historyErr)
 	}
-	if c.horizon, err = bridge.ParsePeriod(c.Sync.Horizon); err != nil {
-		return fmt.Errorf("sync.horizon: %w", err)
+	if c.horizon, horizonErr = bridge.ParsePeriod(c.Sync.Horizon); horizonErr != nil {
+		wrong("sync.horizon: %w", horizonErr)
+	}
+	if historyErr != nil || horizonErr != nil {
+		return all
 	}
 	now := time.Now()
 	switch span := c.horizon.After(now).Sub(c.history.Before(now)); {
 	case span > round.MaxWindow-48*time.Hour:
-		return errors.New("sync.history and sync.horizon together exceed the 1825 days that Microsoft Graph allows: shorten horizon; events beyond it are served anyway")
+		wrong("sync.history and sync.horizon together exceed the 1825 days that Microsoft Graph allows: shorten horizon; events beyond it are served anyway")
 	case c.horizon.After(now).Sub(now) < 7*24*time.Hour:
-		return errors.New("sync.horizon must be at least 7d")
+		wrong("sync.horizon must be at least 7d")
 	}
-	return nil
+	return all
 }
 
-func (c *config) checkAccounts() error {
+func (c *config) accountProblems() (all []error) {
+	wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	seen := map[string]bool{}
 	for i, a := range c.Accounts {
 		switch {
 		case !accountName.MatchString(a.Name):
-			return fmt.Errorf("account %d: name = %q: use lower-case letters, digits, dots, dashes and underscores", i+1, a.Name)
+			wrong("account %d: name = %q: use lower-case letters, digits, dots, dashes and underscores", i+1, a.Name)
 		case seen[a.Name]:
-			return fmt.Errorf("two accounts have the name %q", a.Name)
-		case !slices.Contains(accessValues, a.Access):
-			return fmt.Errorf(`account %s: access = %q: it must be "read" or "read-write"`, a.Name, a.Access)
-		case !slices.Contains(invitationValues, a.Invitations):
-			return fmt.Errorf(`account %s: invitations = %q: it must be "never", "replies" or "outlook"`, a.Name, a.Invitations)
-		case !slices.Contains(onlineValues, a.OnlineMeetings):
-			return fmt.Errorf(`account %s: online_meetings = %q: it must be "never" or "meetings"`, a.Name, a.OnlineMeetings)
-		case a.Mailbox != "" && c.Microsoft.ClientSecretFile == "" && c.Microsoft.CertificateFile == "":
-			return fmt.Errorf("account %s: mailbox is for app-only access, which needs microsoft.client_secret_file or microsoft.certificate_file; leave mailbox empty to sign in as a person", a.Name)
+			wrong("two accounts have the name %q", a.Name)
+		}
+		seen[a.Name] = true
+		if !slices.Contains(accessValues, a.Access) {
+			wrong(`account %s: access = %q: it must be "read" or "read-write"`, a.Name, a.Access)
+		}
+		if !slices.Contains(invitationValues, a.Invitations) {
+			wrong(`account %s: invitations = %q: it must be "never", "replies" or "outlook"`, a.Name, a.Invitations)
+		}
+		if !slices.Contains(onlineValues, a.OnlineMeetings) {
+			wrong(`account %s: online_meetings = %q: it must be "never" or "meetings"`, a.Name, a.OnlineMeetings)
+		}
+		if a.Mailbox != "" && !c.appOnly() {
+			wrong("account %s: mailbox is for app-only access, which needs microsoft.client_secret_file or microsoft.certificate_file; leave mailbox empty to sign in as a person", a.Name)
 		}
 		for _, address := range a.Shared {
 			if !strings.Contains(address, "@") || strings.ContainsAny(address, " /?#") {
-				return fmt.Errorf("account %s: shared = %q: write mailbox addresses, like boss@example.com", a.Name, address)
+				wrong("account %s: shared = %q: write mailbox addresses, like boss@example.com", a.Name, address)
 			}
 		}
-		seen[a.Name] = true
 	}
-	return nil
+	return all
 }
 
 // origin checks an http or https address without a path.

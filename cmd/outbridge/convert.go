@@ -17,11 +17,6 @@ import (
 
 type convertCmd struct{}
 
-func (convertCmd) Help() string {
-	return "Reads an event, an array of events, or a page ({\"value\": [...]}) from standard input, as Microsoft Graph wrote it. " +
-		"Differences, which are what iCalendar cannot express, are listed on standard error."
-}
-
 func (convertCmd) Run(e *env) error {
 	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		fmt.Fprintln(e.stderr, "Reading Graph JSON from the terminal; press Ctrl-D at the end.")

@@ -26,7 +26,7 @@ func (m *microsoftConfig) identify(a *graph.Authority) (err error) {
 			err = notForEverybody(m.ClientSecretFile)
 		}
 		if err != nil {
-			return fmt.Errorf("microsoft.client_secret_file: %w", err)
+			return fmt.Errorf("microsoft.client_secret_file: %w", unreadable(err))
 		}
 		if a.ClientSecret = strings.TrimSpace(string(b)); a.ClientSecret == "" {
 			return fmt.Errorf("microsoft.client_secret_file: %s is empty: put the secret's value into it", m.ClientSecretFile)
@@ -41,14 +41,14 @@ func (m *microsoftConfig) identify(a *graph.Authority) (err error) {
 func (m *microsoftConfig) certificate() (*graph.Certificate, error) {
 	b, err := os.ReadFile(m.CertificateFile)
 	if err != nil {
-		return nil, fmt.Errorf("microsoft.certificate_file: %w", err)
+		return nil, fmt.Errorf("microsoft.certificate_file: %w", unreadable(err))
 	}
 	key, secret := "certificate_file", m.CertificateFile
 	if m.CertificateKeyFile != "" {
 		key, secret = "certificate_key_file", m.CertificateKeyFile
 		keyPEM, err := os.ReadFile(secret)
 		if err != nil {
-			return nil, fmt.Errorf("microsoft.%s: %w", key, err)
+			return nil, fmt.Errorf("microsoft.%s: %w", key, unreadable(err))
 		}
 		b = append(append(b, '\n'), keyPEM...)
 	}
@@ -64,6 +64,9 @@ func (m *microsoftConfig) certificate() (*graph.Certificate, error) {
 	}
 	return c, nil
 }
+
+// checkFiles is whether the secret or the certificate can be used.
+func (m *microsoftConfig) checkFiles() error { return m.identify(new(graph.Authority)) }
 
 func (m *microsoftConfig) checkCredential() error {
 	switch {

@@ -23,8 +23,16 @@ type demoCmd struct {
 	Data   string `help:"Folder for the demo's data. Default: a temporary folder, removed at the end." placeholder:"DIR" type:"path"`
 }
 
-// Run starts the simulated Outlook, signs in to it as a person would, syncs, and serves.
-func (d *demoCmd) Run(e *env) (err error) {
+// Run is run, which Ctrl-C may end at any moment: that is how a demo ends.
+func (d *demoCmd) Run(e *env) error {
+	if err := d.run(e); e.ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// run starts the simulated Outlook, signs in to it as a person would, syncs, and serves.
+func (d *demoCmd) run(e *env) (err error) {
 	dir := d.Data
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "outbridge-demo-"); err != nil {

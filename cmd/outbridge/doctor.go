@@ -72,11 +72,11 @@ func (d *doctor) skip(check, format string, args ...any) {
 }
 
 func (d *doctor) broken(check, fix, format string, args ...any) {
-	d.add(finding{check, resultBroken, fmt.Sprintf(format, args...), fix})
+	d.add(finding{check, resultBroken, fmt.Sprintf(format, inPlainWords(args)...), fix})
 }
 
 func (d *doctor) warn(check, fix, format string, args ...any) {
-	d.add(finding{check, resultWarning, fmt.Sprintf(format, args...), fix})
+	d.add(finding{check, resultWarning, fmt.Sprintf(format, inPlainWords(args)...), fix})
 }
 
 func (d *doctor) count(result string) (n int) {

@@ -17,7 +17,7 @@ import (
 const envPrefix = "OUTBRIDGE_"
 
 // envOthers are variables that are no keys. Kubernetes sets some for a service that is called outbridge.
-var envOthers = regexp.MustCompile(`^OUTBRIDGE_(CONFIG|CONTAINER|SCREENSHOTS|PORT|PORT_\d+_.*|SERVICE_(HOST|PORT)(_.*)?)$`)
+var envOthers = regexp.MustCompile(`^OUTBRIDGE_(CONFIG|CONTAINER|SCREENSHOTS|IMAGES|PORT|PORT_\d+_.*|SERVICE_(HOST|PORT)(_.*)?)$`)
 
 var envAccount = regexp.MustCompile(`^OUTBRIDGE_ACCOUNT_(\d{1,4})_([A-Z_]+)$`)
 

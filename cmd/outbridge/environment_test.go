@@ -88,7 +88,7 @@ func TestContainerWithoutFile(t *testing.T) {
 	t.Setenv("OUTBRIDGE_LISTEN", "127.0.0.1:0")
 	t.Setenv("OUTBRIDGE_LOG_FORMAT", "")
 	p := start(t, t.TempDir(), "serve")
-	url := p.waitFor(`^To set up this bridge, open (http://127\.0\.0\.1:[0-9]+)/setup and enter the setup code \S+$`)[0]
+	url := p.waitFor(`^To set up this bridge, open (http://127\.0\.0\.1:[0-9]+)/setup\?code=\S+$`)[0]
 	resp, err := http.Get(url + "/setup")
 	if err != nil {
 		t.Fatal(err)

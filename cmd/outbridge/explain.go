@@ -16,11 +16,6 @@ type explainCmd struct {
 	configFlag
 }
 
-func (x *explainCmd) Help() string {
-	return "For bug reports: shows what Microsoft Graph said, what the converter made of it, and why. " +
-		"Read the output before you share it: it contains the whole event, except what --redact leaves out."
-}
-
 func (x *explainCmd) Run(e *env) error {
 	if x.Event == "-" {
 		return x.input(e)

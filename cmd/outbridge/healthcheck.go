@@ -62,7 +62,7 @@ func (h *healthcheckCmd) Run(e *env) error {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("healthcheck: %w: start the bridge with `outbridge serve`", err)
+		return fmt.Errorf("healthcheck: %s: start the bridge with `outbridge serve`", plainly(err))
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))

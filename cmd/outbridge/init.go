@@ -29,7 +29,8 @@ type initCmd struct {
 	KeyOnly   bool   `help:"Only create the key that the configuration names, if it is missing." name:"key-only"`
 }
 
-// Run asks for what no flag gives, and writes the configuration and the key. It never overwrites anything.
+// Run asks for what no flag gives, and writes the configuration and the key. It never overwrites anything. Who does not answer, as
+// where there is no terminal, gets the defaults.
 func (i *initCmd) Run(e *env) error {
 	if i.KeyOnly {
 		return i.makeKey(e)
@@ -66,8 +67,12 @@ func (i *initCmd) Run(e *env) error {
 	if i.Config != defaultFile {
 		flag = " --config " + i.Config
 	}
-	_, err = fmt.Fprintf(e.stdout, "Wrote %s and %s. Keep a copy of the key.\nNext: outbridge login %s%s\nThen: outbridge serve%s\n",
-		i.Config, loaded.KeyFile, i.Account, flag, flag)
+	fmt.Fprintf(e.stdout, "Wrote %s and %s. Keep a copy of the key.\n", i.Config, loaded.KeyFile)
+	if i.ClientID == "" {
+		_, err = fmt.Fprintf(e.stdout, "Next: outbridge serve%s, whose web pages guide you through the app registration; or put its ID into %s as client_id.\n", flag, i.Config)
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "Next: outbridge login %s%s\nThen: outbridge serve%s\n", i.Account, flag, flag)
 	return err
 }
 
@@ -104,8 +109,8 @@ type question struct {
 func (i *initCmd) ask(e *env) error {
 	in := bufio.NewReader(e.stdin)
 	for _, q := range []question{
-		{&i.ClientID, "--client-id", "Application (client) ID of your app registration (docs/admin.md describes how to create one)", "", func(s string) string {
-			if guid.MatchString(s) {
+		{&i.ClientID, "--client-id", "Application (client) ID of your app registration (docs/admin.md describes how to create one; empty: later, on the web pages)", "", func(s string) string {
+			if s == "" || guid.MatchString(s) {
 				return ""
 			}
 			return "an Application (client) ID looks like 11111111-2222-3333-4444-555555555555"
@@ -145,19 +150,19 @@ func (q question) settle(out io.Writer, in *bufio.Reader) error {
 		}
 		fmt.Fprint(out, prompt+": ")
 		line, err := in.ReadString('\n')
-		answer := strings.TrimSpace(line)
-		if answer == "" && err == nil {
-			answer = q.fallback
+		answer := cmp.Or(strings.TrimSpace(line), q.fallback)
+		if err != nil { // nobody answers
+			fmt.Fprintln(out, answer)
 		}
-		if wrong := q.check(answer); wrong == "" {
+		wrong := q.check(answer)
+		switch {
+		case wrong == "":
 			*q.value = answer
 			return nil
-		} else if err != nil {
-			fmt.Fprintln(out)
-			return usageError{fmt.Errorf("no answer to %q: pass it with %s", q.text, q.flag)}
-		} else {
-			fmt.Fprintln(out, "Not valid: "+wrong+".")
+		case err != nil:
+			return usageError{fmt.Errorf("%q: %s: pass it with %s", answer, wrong, q.flag)}
 		}
+		fmt.Fprintln(out, "Not valid: "+wrong+".")
 	}
 }
 
@@ -205,6 +210,9 @@ public_url = {{printf "%q" .PublicURL}}
 [microsoft]
 {{- if ne .Cloud "global"}}
 cloud = {{printf "%q" .Cloud}}
+{{- end}}
+{{- if not .ClientID}}
+# The Application (client) ID of the app registration. Left empty, it is entered on the web pages.
 {{- end}}
 client_id = {{printf "%q" .ClientID}}
 tenant = {{printf "%q" .Tenant}}

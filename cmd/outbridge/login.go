@@ -93,6 +93,11 @@ func (l *loginCmd) Run(e *env) error {
 		names = append(names, cal.Name)
 	}
 	fmt.Fprintf(e.stdout, "Signed in as %s. Calendars: %s.\n", who.Address, strings.Join(names, ", "))
+	if other, err := p.twin(e.ctx, account.Name, who); err != nil {
+		return err
+	} else if other != "" {
+		fmt.Fprintf(e.stdout, "Note: %s.\n", twiceRead(other, account.Name, who.Address))
+	}
 	if row, err = p.store.Account(e.ctx, account.Name); err != nil || !policy.Write {
 		return err
 	}
@@ -101,6 +106,23 @@ func (l *loginCmd) Run(e *env) error {
 	}
 	fmt.Fprintln(e.stdout, policyWords(policy))
 	return nil
+}
+
+// twin is another account that reads the mailbox of who has signed in; "": there is none.
+func (p *program) twin(ctx context.Context, account string, who bridge.Identity) (string, error) {
+	for _, a := range p.accounts {
+		if a.Name == account {
+			continue
+		}
+		row, err := p.store.Account(ctx, a.Name)
+		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+			return "", err
+		}
+		if who.ID != "" && row.Identity.ID == who.ID || who.Address != "" && strings.EqualFold(a.Mailbox, who.Address) {
+			return a.Name, nil
+		}
+	}
+	return "", nil
 }
 
 // signIn signs an account in with a device code and stores the token. show is called with the code for the person.

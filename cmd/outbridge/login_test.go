@@ -313,7 +313,7 @@ func TestAppWithCertificate(t *testing.T) {
 		{"readable by all", map[string][]byte{"app.pem": both}, 0o644, `certificate_file = "app.pem"`, "anyone on this machine can read.*chmod 600", "chmod 600"},
 		{"no key", map[string][]byte{"app.pem": pemOf("CERTIFICATE", good)}, 0o600, `certificate_file = "app.pem"`, "no private key.*certificate_key_file", "no private key"},
 		{"not RSA", map[string][]byte{"app.pem": append(pemOf("CERTIFICATE", good), pemOf("PRIVATE KEY", ecDER)...)}, 0o600, `certificate_file = "app.pem"`, "not an RSA key", "not an RSA key"},
-		{"missing", nil, 0o600, `certificate_file = "app.pem"`, "microsoft.certificate_file: open .*app.pem", "app.pem"},
+		{"missing", nil, 0o600, `certificate_file = "app.pem"`, "microsoft.certificate_file: there is no file .*app.pem", "app.pem"},
 		{"secret, end known", map[string][]byte{"secret": []byte("right\n")}, 0o600,
 			fmt.Sprintf("client_secret_file = \"secret\"\nclient_secret_expires = %q", time.Now().AddDate(0, 0, 8).Format(time.DateOnly)), "",
 			"client secret expires on .*, in 7 days.*client_secret_expires"},

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -37,7 +36,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Keep calendars in sync, and serve CalDAV, feeds and the web pages."`
 	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft, with a device code or in a browser."`
 	Sync     syncCmd     `cmd:"" help:"Sync everything once, then exit."`
-	Status   statusCmd   `cmd:"" help:"Show the state of each account and calendar: what to fix, last good sync, events, differences."`
+	Status   statusCmd   `cmd:"" help:"Show the state of each account and calendar: what to fix, last sync, events, differences."`
 	Writes   writesCmd   `cmd:"" help:"List what calendar programs have changed, what was refused, and what was mailed."`
 	Probe    probeCmd    `cmd:"" help:"Ask a mailbox what only Microsoft knows about writing, in a calendar that is removed again; nobody is mailed."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Convert all stored events again, without contacting Microsoft."`
@@ -46,16 +45,17 @@ type cli struct {
 	Feed     feedCmd     `cmd:"" help:"Manage feeds: .ics addresses to subscribe to."`
 	Notify   notifyCmd   `cmd:"" help:"Try out the notifications about trouble."`
 	Export   exportCmd   `cmd:"" help:"Write a user's calendars to standard output as one .ics."`
+	Config   configCmd   `cmd:"" help:"Check the configuration, or show what is in effect."`
 	Init     initCmd     `cmd:"" help:"Create a configuration and a key, from three questions or from flags."`
 	Doctor   doctorCmd   `cmd:"" help:"Check everything that clients depend on, and say how to fix what is broken."`
 	Backup   backupCmd   `cmd:"" help:"Copy the database to a file, even while the server runs."`
 	Restore  restoreCmd  `cmd:"" help:"Replace the database with a backup."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Version  versionCmd  `cmd:"" help:"Print the version, the commit and its date."`
 
 	Healthcheck healthcheckCmd `cmd:"" help:"Check that the server on this machine is healthy, for containers and monitoring."`
 	Completion  completionCmd  `cmd:"" help:"Print the completion script for a shell."`
 	Complete    completeCmd    `cmd:"" hidden:"" help:"Print completions for a command line."`
-	Man         manCmd         `cmd:"" hidden:"" help:"Print the manual page."`
+	Man         manCmd         `cmd:"" help:"Print the manual page."`
 }
 
 // env is what a command works with.
@@ -84,17 +84,25 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
+	explainCommands(parser)
+	switch {
+	case len(args) == 0:
+		_, err := io.WriteString(stdout, welcome)
+		return err
+	case args[0] == "--version":
+		args = append([]string{"version"}, args[1:]...)
 	}
 	command, err := parser.Parse(args)
 	if exited {
 		return nil
 	}
 	if err != nil {
-		return usageError{fmt.Errorf("%w; see `outbridge --help`", err)}
+		return withHelp(err, nil)
 	}
 	err = command.Run(&env{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr})
+	if errors.As(err, new(usageError)) {
+		return withHelp(err, command)
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errors.New("interrupted; the work done so far is kept")
 	}
@@ -103,34 +111,4 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func oneLine(err error) string {
 	return strings.Join(strings.FieldsFunc(err.Error(), func(c rune) bool { return c == '\n' || c == '\r' }), "; ")
-}
-
-type versionCmd struct{}
-
-func (versionCmd) Run(e *env) error {
-	_, err := fmt.Fprintln(e.stdout, "outbridge "+version())
-	return err
-}
-
-// release is the version of a package or image, set when that is compiled.
-var release string
-
-// version is that of the release, else of the module, else the commit that the program was built from.
-func version() string {
-	if release != "" {
-		return release
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return "development " + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return "development"
 }

@@ -24,7 +24,7 @@ func (manCmd) Run(e *env, k *kong.Kong) error {
 	p.line(".I command")
 	p.line("[flags]")
 	p.line(".SH DESCRIPTION")
-	p.text("A self-hosted bridge that serves Outlook calendars to any calendar app, over CalDAV and as .ics feeds. `outbridge init` creates a configuration, `outbridge login` signs in, and `outbridge serve` serves; `outbridge doctor` says what is wrong and how to fix it.")
+	p.text("A self-hosted bridge that serves Outlook calendars to any calendar app, over CalDAV and as .ics feeds. `outbridge demo` shows it with a simulated mailbox. `outbridge serve` needs no configuration and is set up on its web pages; in the terminal `outbridge init` creates a configuration and `outbridge login` signs in. `outbridge doctor` says what is wrong and how to fix it.")
 	p.line(".SH COMMANDS")
 	for _, leaf := range k.Model.Leaves(true) {
 		p.command(leaf)
@@ -35,6 +35,7 @@ func (manCmd) Run(e *env, k *kong.Kong) error {
 	p.term("outbridge.key", "The key that seals sign-ins and hashes passwords in the database.")
 	p.line(".SH ENVIRONMENT")
 	p.term("OUTBRIDGE_CONFIG", "The configuration file.")
+	p.term("OUTBRIDGE_LISTEN, OUTBRIDGE_PUBLIC_URL, OUTBRIDGE_MICROSOFT_CLIENT_ID, OUTBRIDGE_ACCOUNT_1_NAME …", "Every key of the configuration, before the file: the section and the key in capitals. Lists have commas. `outbridge config show` says what is in effect and where it comes from.")
 	p.term("HTTPS_PROXY, NO_PROXY", "The proxy on the way to Microsoft.")
 	p.term("SSL_CERT_FILE, SSL_CERT_DIR", "A file and a folder of certificates of authorities, such as that of a proxy that inspects TLS.")
 	p.term("NOTIFY_SOCKET, WATCHDOG_USEC, CREDENTIALS_DIRECTORY", "Set by systemd, which is told the state of the service. A key or secret that it provides is used instead of the configured file of the same name.")
@@ -66,9 +67,15 @@ func (p manPage) command(n *kong.Node) {
 	p.line(".fi")
 	p.line(".PP")
 	p.text(n.Help)
-	if n.Detail != "" {
+	for part := range strings.SplitSeq(n.Detail, "\n\n") {
 		p.line(".PP")
-		p.text(n.Detail)
+		if example, ok := strings.CutPrefix(part, "  "); ok {
+			p.line(".nf")
+			p.line(`\&  %s`, roffText(example))
+			p.line(".fi")
+			continue
+		}
+		p.text(part)
 	}
 	for _, arg := range n.Positional {
 		p.term(arg.Summary(), arg.Help)

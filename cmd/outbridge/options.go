@@ -40,7 +40,7 @@ func (m *microsoftConfig) inFile() bool { return m.ClientSecretFile != "" || m.C
 func (p *program) adoptOptions(o bridge.Options) {
 	next := p.conf.withoutPages()
 	next.take(o)
-	if err := next.checkSync(); err != nil {
+	if err := errors.Join(next.syncProblems()...); err != nil {
 		p.log.Warn("how to sync, as set on the pages, does not fit the configuration: the defaults are used", "err", err)
 		return
 	}
@@ -127,8 +127,8 @@ func (a *webAccounts) SetSync(ctx context.Context, o bridge.Options) (restart bo
 		o.Notifications = false
 	}
 	next.take(o)
-	if err := next.checkSync(); err != nil {
-		return false, syncProblem(err)
+	if wrong := next.syncProblems(); len(wrong) > 0 {
+		return false, syncProblem(wrong[0])
 	}
 	if err := a.p.store.SetOptions(ctx, o); err != nil {
 		return false, err
@@ -139,7 +139,7 @@ func (a *webAccounts) SetSync(ctx context.Context, o bridge.Options) (restart bo
 	return next.Sync.Notifications != (a.work.NotifyURL != ""), nil
 }
 
-// syncProblem is what checkSync says, without the names of keys, which the page has in words.
+// syncProblem is what syncProblems says, without the names of keys, which the page has in words.
 func syncProblem(err error) error {
 	text := strings.NewReplacer("sync.interval = ", "The interval ", "sync.history and sync.horizon together exceed", "History and horizon together exceed",
 		"sync.horizon must", "The horizon must", "sync.history: ", "How far back: ", "sync.horizon: ", "How far ahead: ", "sync.notifications needs", "Notifications need").Replace(err.Error())

@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup and enter the setup code (\S+)$`)
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
 	url, code := found[0], found[1]
 	b := newBrowser(t)
 
@@ -109,12 +109,9 @@ func TestPages(t *testing.T) {
 	// What clients see.
 	b.press("View calendars of robin")
 	b.shows("Stand-up")
-	b.look("month")
-	b.press("Week")
-	b.shows("Stand-up")
-	b.look("week")
-	b.open(url + "/calendars/robin/calendar")
-	b.shows("Differences from Outlook")
+	b.look("calendars")
+	b.open(url + "/calendars/robin/calendar?view=month")
+	b.shows("Differences from Outlook", "Stand-up")
 	b.look("calendar")
 
 	// An app password that works.
@@ -254,7 +251,7 @@ func TestPages(t *testing.T) {
 	}
 	p = start(t, dir, "serve")
 	url = p.waitFor(`msg=serving listen=(\S+)`)[0]
-	if text, _ := p.out.read(); strings.Contains(text, "setup code") {
+	if text, _ := p.out.read(); strings.Contains(text, "/setup") {
 		t.Error("it asks for its setup again")
 	}
 	if status, _ := fetch(t, "PROPFIND", url+"/dav/calendars/robin/", "robin", secret); status != 207 {

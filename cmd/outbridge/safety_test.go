@@ -50,7 +50,7 @@ func TestServeRefusesPlainHTTP(t *testing.T) {
 // TestServeRefusesSecond: one database has one server; the lock dies with it, and commands run alongside it.
 func TestServeRefusesSecond(t *testing.T) {
 	t.Parallel()
-	dir := bareConfig(t, "listen = \"127.0.0.1:0\"\n[[account]]\nname = \"alice\"\n[microsoft]\nclient_id = \"x\"\n[sync]\ninterval = \"1h\"\n")
+	dir := bareConfig(t, "listen = \"127.0.0.1:0\"\n[[account]]\nname = \"alice\"\n[microsoft]\nclient_id = \"11111111-2222-3333-4444-555555555555\"\n[sync]\ninterval = \"1h\"\n")
 	first := start(t, dir, "serve")
 	first.waitFor(`msg=serving`)
 	refused(t, dir, "another outbridge is serving")

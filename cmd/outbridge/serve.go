@@ -62,6 +62,12 @@ func (s *serveCmd) Run(e *env) error {
 	if err := c.checkExposed(); err != nil {
 		return err
 	}
+	if err := first(c.fileProblems()); err != nil {
+		return err
+	}
+	for _, remark := range c.sameMailboxes() {
+		fmt.Fprintln(e.stderr, "outbridge: "+remark)
+	}
 	for _, name := range c.unknownVariables {
 		fmt.Fprintf(e.stderr, "outbridge: the environment has %s, which is no key of the configuration\n", name)
 	}
@@ -268,7 +274,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 	}
 	pages := &web.Handler{
 		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
-		Accounts: accounts, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
+		Accounts: accounts, Origins: origins{p.store, s.scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 		Notices: webNotices{s.watcher}, StaleAfter: c.staleAfter, Live: s.live,
 	}
@@ -296,12 +302,12 @@ func (p *program) setupCode(ctx context.Context, w io.Writer) (string, error) {
 	}
 	code := web.NewSetupCode()
 	// A browser on this machine cannot open an address that stands for all interfaces.
-	page := strings.NewReplacer("//0.0.0.0:", "//127.0.0.1:", "//[::]:", "//[::1]:").Replace(p.conf.PublicURL) + "/setup"
+	page := strings.NewReplacer("//0.0.0.0:", "//127.0.0.1:", "//[::]:", "//[::1]:").Replace(p.conf.PublicURL) + "/setup?code=" + code
 	if p.conf.LogFormat == "json" {
 		p.log.Warn("this bridge is not set up yet", "page", page, "setup_code", code)
 		return code, nil
 	}
-	_, err = fmt.Fprintf(w, "\nTo set up this bridge, open %s and enter the setup code %s\n\n", page, code)
+	_, err = fmt.Fprintf(w, "\nTo set up this bridge, open %s\n\n", page)
 	return code, err
 }
 

@@ -402,10 +402,16 @@ func TestServeWithoutConfiguration(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, dir, "serve", "--listen", "127.0.0.1:0")
 	p.waitFor(`^No outbridge\.toml here: using the defaults and keeping all data in ` + regexp.QuoteMeta(dir) + `/\.local/share/outbridge\.$`)
-	found := p.waitFor(`^To set up this bridge, open (http://127\.0\.0\.1:[0-9]+)/setup and enter the setup code ([A-Z2-7]{5}-[A-Z2-7]{5})$`)
+	found := p.waitFor(`^To set up this bridge, open (http://127\.0\.0\.1:[0-9]+)/setup\?code=([A-Z2-7]{5}-[A-Z2-7]{5})$`)
 	url, code := found[0], found[1]
 	if status, body := fetch(t, "GET", url+"/setup", "", ""); status != 200 || strings.Contains(body, code) {
 		t.Errorf("set-up page: %d\n%s", status, body)
+	}
+	if status, body := fetch(t, "GET", url+"/setup?code="+code, "", ""); status != 200 || !strings.Contains(body, `value="`+code+`"`) {
+		t.Errorf("the link does not bring the code: %d\n%s", status, body)
+	}
+	if text, _ := p.out.read(); strings.Count(text, code) != 1 {
+		t.Errorf("the code is elsewhere too:\n%s", text)
 	}
 	if status, _ := fetch(t, "PROPFIND", url+"/", "alice", "x"); status != 401 {
 		t.Errorf("CalDAV: %d", status)
@@ -418,7 +424,7 @@ func TestServeWithoutConfiguration(t *testing.T) {
 	}
 	// Each start has a code of its own, until there is a password.
 	p = start(t, dir, "serve", "--listen", "127.0.0.1:0")
-	if again := p.waitFor(`setup code (\S+)$`)[0]; again == code {
+	if again := p.waitFor(`/setup\?code=(\S+)$`)[0]; again == code {
 		t.Error("the setup code is the same at the next start")
 	}
 	p.end(os.Interrupt)

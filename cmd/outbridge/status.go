@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,11 +41,13 @@ type accountStatus struct {
 	State    stateStatus `json:"state"`
 	LastGood *time.Time  `json:"last_good"`
 	// Notifications is when the change notifications end, NotificationFault why there are none.
-	Notifications     *time.Time       `json:"notifications_until"`
-	NotificationFault string           `json:"notification_fault,omitempty"`
-	Writing           *writingStatus   `json:"writing,omitempty"` // nil: clients only read
-	Probe             *bridge.Learned  `json:"probe,omitempty"`   // what a probe has found out; nil: nothing
-	Calendars         []calendarStatus `json:"calendars"`
+	Notifications     *time.Time      `json:"notifications_until"`
+	NotificationFault string          `json:"notification_fault,omitempty"`
+	Writing           *writingStatus  `json:"writing,omitempty"` // nil: clients only read
+	Probe             *bridge.Learned `json:"probe,omitempty"`   // what a probe has found out; nil: nothing
+	// SameAs is another account that reads the same mailbox.
+	SameAs    string           `json:"same_mailbox_as,omitempty"`
+	Calendars []calendarStatus `json:"calendars"`
 }
 
 // stateStatus is a bridge.State in words.
@@ -92,6 +95,15 @@ func (s *statusCmd) Run(e *env) error {
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
+	first := map[string]string{}
+	for i, a := range report.Accounts {
+		address := strings.ToLower(cmp.Or(p.accounts[i].Mailbox, a.SignedIn))
+		if other, twice := first[address]; twice && address != "" {
+			report.Accounts[i].SameAs = other
+			continue
+		}
+		first[address] = a.Account
+	}
 	left, err := p.left(e.ctx)
 	if err != nil {
 		return err
@@ -104,7 +116,7 @@ func (s *statusCmd) Run(e *env) error {
 	if s.JSON {
 		return writeJSON(e.stdout, report)
 	}
-	return report.print(e.stdout)
+	return report.print(e.stdout, s.Losses)
 }
 
 // diskStatus is the room for the database; nil if nobody knows.
@@ -123,7 +135,8 @@ func (c *config) diskStatus() *diskStatus {
 	return st
 }
 
-func (r statusReport) print(out io.Writer) error {
+// print leaves out the hint at --losses where the differences are listed.
+func (r statusReport) print(out io.Writer, listed bool) error {
 	if r.Credential != nil && r.Credential.Warning != "" {
 		fmt.Fprintln(out, "Warning: "+r.Credential.Warning+".")
 	}
@@ -140,6 +153,11 @@ func (r statusReport) print(out io.Writer) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if !listed && slices.ContainsFunc(r.Accounts, func(a accountStatus) bool {
+		return slices.ContainsFunc(a.Calendars, func(c calendarStatus) bool { return c.Losses > 0 })
+	}) {
+		fmt.Fprintln(out, "Shown differently: details that calendar apps cannot show as Outlook does. `outbridge status --losses` lists them.")
 	}
 	for _, a := range r.Accounts {
 		for _, c := range a.Calendars {
@@ -161,7 +179,10 @@ func (a accountStatus) print(w io.Writer) {
 	if a.SignedIn != "" {
 		fmt.Fprintf(w, "\n  signed in as %s", a.SignedIn)
 	}
-	fmt.Fprintf(w, "\n  last good sync: %s\n", ago(a.LastGood))
+	if a.SameAs != "" {
+		fmt.Fprintf(w, "\n  the same mailbox as %s: everything in it is synced twice; one account is enough, with an app password for each device", a.SameAs)
+	}
+	fmt.Fprintf(w, "\n  last sync: %s\n", ago(a.LastGood))
 	switch {
 	case a.NotificationFault != "":
 		fmt.Fprintf(w, "  notifications: off, so Outlook is polled: %s\n", a.NotificationFault)
@@ -173,7 +194,7 @@ func (a accountStatus) print(w io.Writer) {
 		fmt.Fprintf(w, "  probe: %s\n", probeLine(*a.Probe))
 	}
 	if len(a.Calendars) > 0 {
-		fmt.Fprintln(w, "  CALENDAR\tEVENTS\tSERIES\tADJUSTED\tDIFFERENCES\tLAST GOOD SYNC\tCURSOR AGE\tAUDIT")
+		fmt.Fprintln(w, "  CALENDAR\tEVENTS\tREPEATING\tSHOWN DIFFERENTLY\tLAST SYNC\tCOMPARED WITH OUTLOOK")
 	}
 	for _, c := range a.Calendars {
 		c.print(w)
@@ -181,11 +202,7 @@ func (a accountStatus) print(w io.Writer) {
 }
 
 func (c calendarStatus) print(w io.Writer) {
-	age := "none"
-	if c.CursorAge >= 0 {
-		age = (time.Duration(c.CursorAge) * time.Second).String()
-	}
-	fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%d\t%s\t%s\t%s", c.Calendar, c.Events, c.Series, c.Adjusted, c.Losses, ago(c.LastGood), age, c.audit())
+	fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t%s\t%s", c.Calendar, c.Events, c.Series, c.Losses, ago(c.LastGood), c.audit())
 	if c.Mailbox != "" {
 		fmt.Fprint(w, "\tfrom "+c.Mailbox)
 	}

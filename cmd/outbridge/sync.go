@@ -177,7 +177,43 @@ func (r *rebuildCmd) Run(e *env) error {
 		total.add(reportInWords(report, nil))
 	}
 	total.Seconds = time.Since(begin).Seconds()
-	return errors.Join(total.print(e, r.JSON), errs)
+	if r.JSON {
+		return errors.Join(writeJSON(e.stdout, total), errs)
+	}
+	return errors.Join(total.printRebuilt(e.stdout), errs)
+}
+
+// printRebuilt says what a rebuild has done.
+func (t syncReport) printRebuilt(out io.Writer) error {
+	if t.Events == 0 {
+		_, err := fmt.Fprintln(out, "There is nothing to convert yet: run `outbridge sync` or `outbridge serve` first.")
+		return err
+	}
+	w := newTable(out)
+	fmt.Fprintln(w, "ACCOUNT\tCALENDAR\tEVENTS\tCHANGED\tREMOVED\tDIFFERENCES")
+	removed := 0
+	for _, r := range t.Accounts {
+		for _, c := range r.Calendars {
+			removed += c.Removed
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\n", r.Account, c.Calendar, c.Events, c.Changed, c.Removed, c.Losses)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	what := "Everything came out as it was, so calendar apps notice nothing."
+	if t.Changed+removed > 0 {
+		what = fmt.Sprintf("%d came out differently and %d went; calendar apps get that with their next refresh.", t.Changed, removed)
+	}
+	_, err := fmt.Fprintf(out, "Converted %s again in %.1f seconds. %s\n", many(t.Events, "event", "events"), t.Seconds, what)
+	return err
+}
+
+func many(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 // progressLine is a line on a terminal that shows the progress of long work. Without a terminal it is silent.

@@ -110,6 +110,11 @@ func worded(err error, account string) error {
 		text := err.Error()
 		if web.Technical(text) {
 			text = strings.TrimSuffix(web.WordsFor(f).Sentence, ".")
+			if errors.Is(err, bridge.ErrBusy) {
+				text = bridge.ErrBusy.Error()
+			} else if words := connectionWords(err); words != "" {
+				text += ": " + words
+			}
 		}
 		return &wordedError{text + "; " + fixOf(f, login), err}
 	}

@@ -13,14 +13,6 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 		button.firstChild.data = copied ? "Copied" : "Press Ctrl-C";
 	});
 }
-// If the bridge does not know the time zone of the mailbox, a calendar is shown in that of the browser.
-const zone = document.querySelector("input[name=zone]");
-const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
-if (zone && !zone.value && here && !new URLSearchParams(location.search).has("zone")) {
-	const to = new URL(location.href);
-	to.searchParams.set("zone", here);
-	location.replace(to);
-}
 // What is in progress is shown as it comes; when its state changes, the page is loaded again.
 const live = document.querySelector("[data-live]");
 if (live) {
