@@ -98,7 +98,7 @@ type syncConfig struct {
 }
 
 type notifyConfig struct {
-	URLs       []string `toml:"urls"`
+	URLs       []string `toml:"urls" secret:"yes"`
 	URLsFile   string   `toml:"urls_file"`
 	StaleAfter string   `toml:"stale_after"`
 }

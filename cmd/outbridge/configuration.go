@@ -140,6 +140,9 @@ func (c *config) fileProblems() (all []error) {
 	if _, err := c.metricsToken(); err != nil {
 		all = append(all, err)
 	}
+	if _, err := c.notifyTargets(); err != nil {
+		all = append(all, err)
+	}
 	for _, f := range []struct{ key, path string }{
 		{"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}, {"tls.ca_roots_file", c.TLS.CARoots},
 	} {
@@ -302,7 +305,7 @@ func keysIn(v reflect.Value, prefix, variables string, file map[string]any) (all
 			section, _ := file[tag].(map[string]any)
 			all = append(all, keysIn(value, prefix+tag+".", variable+"_", section)...)
 			continue
-		case field.Tag.Get("secret") != "" && !value.IsZero():
+		case field.Tag.Get("secret") != "" && !value.IsZero() && (value.Kind() != reflect.Slice || value.Len() > 0):
 			one.Value = "(set)"
 		default:
 			one.Value = withoutSecrets(value)
