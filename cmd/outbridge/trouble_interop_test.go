@@ -93,7 +93,7 @@ func TestTrouble(t *testing.T) {
 	}
 	outbridge(t, dir, "login", "robin")
 	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup and enter the setup code (\S+)$`)
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
 	url, code := found[0], found[1]
 	b := newBrowser(t)
 	b.open(url + "/setup")
