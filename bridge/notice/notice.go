@@ -27,10 +27,9 @@ const (
 	lookEvery = time.Minute
 	nudgeGap  = 5 * time.Second // between two looks, however many rounds end
 
-	// Looks that a trouble has to last for, and that it has to be gone for. After a start, or when the machine has slept, every
-	// calendar is old until its next round; a disk may have room for a moment.
+	// Looks that a calendar has to be old for: after a start, or when the machine has slept, each is until its next round. And those
+	// that a disk has to have room for, which it may for a moment.
 	staleLooks = 10
-	goneLooks  = 2
 	diskGone   = 30
 
 	maxNotices = 500
@@ -211,7 +210,7 @@ func (t *trouble) isOver() bool {
 	case bridge.NoticeDiskFull, bridge.NoticeDiskLow:
 		return t.missed >= diskGone
 	}
-	return t.missed >= goneLooks
+	return t.missed > 0
 }
 
 // tell makes one message of all that is news, unless too many were made in the last hour: it is then in a later one.
@@ -223,7 +222,7 @@ func (w *Watcher) tell(targets []bridge.NoticeTarget, now time.Time) bool {
 	var news []bridge.News
 	for key, t := range w.known {
 		switch {
-		case t.missed > 0 && t.isOver():
+		case t.isOver():
 			news = append(news, bridge.News{Notice: t.Notice, Over: true})
 			delete(w.known, key)
 		case t.missed == 0 && t.Told.IsZero() && t.lasts() && len(targets) > 0:

@@ -84,6 +84,11 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 		}
 	}
 	v.judge(row.TokenVersion)
+	for i, c := range v.Calendars {
+		if (v.Level == "bad" || v.Word == notSignedIn) && c.Level == "good" { // the account's trouble is theirs
+			v.Calendars[i].Level, v.Calendars[i].Word = "wait", "Not synced now"
+		}
+	}
 	app, err := h.Accounts.App(ctx)
 	if err != nil {
 		return v, err

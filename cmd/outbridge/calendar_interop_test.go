@@ -35,7 +35,7 @@ func calendarDesk(t *testing.T, sim *graphsim.Server, address string) (b *browse
 	}
 	outbridge(t, dir, "sync")
 	p = start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup and enter the setup code (\S+)$`)
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
 	url = found[0]
 	b = newBrowser(t)
 	b.open(url + "/setup")

@@ -384,9 +384,6 @@ func (m *microsoftConfig) checkClientID() error {
 	return fmt.Errorf("microsoft.client_id = %q: copy the Application (client) ID of the app registration, which looks like 11111111-2222-3333-4444-555555555555", m.ClientID)
 }
 
-// checkSync is the first of syncProblems.
-func (c *config) checkSync() error { return first(c.syncProblems()) }
-
 func (c *config) syncProblems() (all []error) {
 	wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	var err error

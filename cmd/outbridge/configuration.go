@@ -141,9 +141,11 @@ func (c *config) fileProblems() (all []error) {
 	if _, err := c.metricsToken(); err != nil {
 		all = append(all, err)
 	}
+	if _, err := c.notifyTargets(); err != nil {
+		all = append(all, err)
+	}
 	for _, f := range []struct{ key, path string }{
 		{"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}, {"tls.ca_roots_file", c.TLS.CARoots},
-		{"notify.urls_file", c.Notify.URLsFile},
 	} {
 		if f.path == "" {
 			continue
@@ -314,7 +316,7 @@ func keysIn(v reflect.Value, prefix, variables string, file map[string]any) (all
 			continue
 		case value.Kind() == reflect.Pointer:
 			one.Value = value.Elem().Interface()
-		case field.Tag.Get("secret") != "" && value.Len() > 0:
+		case field.Tag.Get("secret") != "" && !value.IsZero() && (value.Kind() != reflect.Slice || value.Len() > 0):
 			one.Value = "(set)"
 		default:
 			one.Value = withoutSecrets(value)

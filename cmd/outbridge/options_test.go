@@ -112,7 +112,7 @@ func TestOptionsOnPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup and enter the setup code (\S+)$`)
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
 	v := newVisitor(t, found[0])
 	const password = "correct horse battery"
 	if status, at, body := v.post("/setup", "code", found[1], "password", password, "repeat", password); status != 200 || at != "/" {

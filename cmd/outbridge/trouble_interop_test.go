@@ -93,7 +93,7 @@ func TestTrouble(t *testing.T) {
 	}
 	outbridge(t, dir, "login", "robin")
 	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup and enter the setup code (\S+)$`)
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
 	url, code := found[0], found[1]
 	b := newBrowser(t)
 	b.open(url + "/setup")
@@ -163,6 +163,7 @@ func TestTrouble(t *testing.T) {
 
 	// A sign-in ends.
 	sim.RevokeTokens(box)
+	sim.ExpireAccessTokens()
 	eventually(t, "the notification", func() bool { return strings.Contains(hook.got(), "robin needs a new sign-in") })
 	b.open(url + "/calendars/robin/calendar")
 	b.shows("The sign-in has ended, so nothing is synced. You see what was there")
