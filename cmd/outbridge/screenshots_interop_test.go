@@ -42,7 +42,7 @@ func TestScreenshots(t *testing.T) {
 		window                    chromedp.Action[chromedp.Void]
 	}{
 		{"accounts", "/accounts/demo", "In sync with Outlook", "light", desktop},
-		{"calendar", "/calendars/demo", "Stand-up", "light", desktop},
+		{"calendar", "/calendars/demo?view=week", "Stand-up", "light", desktop},
 		{"connect", "/accounts/demo/connect", "Thunderbird", "light", desktop},
 		{"calendar-phone", "/calendars/demo", "Stand-up", "dark", phone},
 		{"connect-phone", "/accounts/demo/connect", "Thunderbird", "dark", phone},
