@@ -62,6 +62,7 @@ func TestCalendarPages(t *testing.T) {
 	b.window("desktop")
 	b.open(url + "/calendars/robin?view=month")
 	b.until("a bar over days", `[...document.querySelectorAll(".calendar .event")].some(e => e.getBoundingClientRect().width > 1.5 * e.closest("[role=row]").getBoundingClientRect().width / 7)`)
+	b.until("each event on one line", `[...document.querySelectorAll(".calendar .event")].every(e => e.getBoundingClientRect().height < 40 && e.scrollWidth > 20)`)
 	b.tap("Week")
 	b.until("the line for now", `document.querySelector(".calendar .now")`)
 	if !strings.Contains(b.at(), "view=week") {

@@ -98,14 +98,15 @@ function show(place) {
 		moreLinkHint: n => text.more.replace("{n}", n),
 		views: {
 			timeGridWeek: { titleFormat: { month: "short", day: "numeric", year: "numeric" } },
-			agenda: { type: "list", duration: { days: 14 }, titleFormat: { month: "short", day: "numeric", year: "numeric" } },
+			// A month has list items too, in cells that have no room for columns.
+			agenda: {
+				type: "list", duration: { days: 14 }, titleFormat: { month: "short", day: "numeric", year: "numeric" },
+				listItemEventInnerClass: "item", listItemEventTimeClass: "when", listItemEventTitleClass: "what",
+			},
 		},
 		events: read,
 		eventClass: info => "event " + (info.event.extendedProps.notes ?? "").replaceAll(",", ""),
 		blockEventClass: "block",
-		listItemEventInnerClass: "item",
-		listItemEventTimeClass: "when",
-		listItemEventTitleClass: "what",
 		eventDidMount: describe,
 		dayHeaderDidMount: readable,
 		dayCellDidMount: readable,
