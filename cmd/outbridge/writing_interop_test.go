@@ -200,7 +200,16 @@ func (w *writing) steps(poll func(), show func() []shown, all ...step) {
 		}
 		var token string
 		if len(s.mails) == 0 && s.how != "elsewhere" {
-			token = w.token()
+			// Outlook has what was written before the program has its answer, and what is kept beside Outlook comes after that.
+			eventually(w.t, s.name, func() bool {
+				before := token
+				token = w.token()
+				same := token == before
+				if !same {
+					time.Sleep(time.Second)
+				}
+				return same
+			})
 		}
 		w.sim.Settle() // Exchange comes back to what was written
 		w.round()
