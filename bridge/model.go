@@ -43,6 +43,29 @@ type Account struct {
 	Options AccountOptions // as set on the pages
 }
 
+// Addresses are those of the account's mailbox, each once and the one that is preferred first: whom its default calendar belongs to,
+// who signed in, under any alias, and what is read app-only. They are as Graph has them, which for an owner need be no address of mail.
+// cals are all its calendars.
+func (a Account) Addresses(cals []Calendar) (list []string) {
+	add := func(address string) {
+		same := func(s string) bool { return strings.EqualFold(s, address) }
+		if address != "" && !slices.ContainsFunc(list, same) {
+			list = append(list, address)
+		}
+	}
+	for _, c := range cals {
+		if c.Default && c.Mailbox == "" {
+			add(c.Owner)
+		}
+	}
+	add(a.Identity.Address)
+	for _, alias := range a.Identity.Aliases {
+		add(alias)
+	}
+	add(a.Mailbox)
+	return list
+}
+
 // Settings are the mailbox's own, where the bridge may read them.
 type Settings struct {
 	Zone   string            `json:"zone,omitempty"`   // a Windows or IANA name

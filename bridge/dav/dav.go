@@ -114,7 +114,7 @@ func (b Backend) zoneOf(a bridge.Account) string {
 	return loc.String()
 }
 
-// Addresses are those of the mailbox: whom its default calendar belongs to, who signed in, and what is read app-only.
+// Addresses are those of the mailbox, by which invitations may name it.
 func (b Backend) Addresses(ctx context.Context, p caldav.Principal) ([]string, error) {
 	a, err := b.Store.Account(ctx, p.Name)
 	if errors.Is(err, bridge.ErrNotFound) {
@@ -127,24 +127,10 @@ func (b Backend) Addresses(ctx context.Context, p caldav.Principal) ([]string, e
 	if err != nil {
 		return nil, err
 	}
-	var found []string
-	add := func(address string) {
-		same := func(s string) bool { return strings.EqualFold(s, address) }
-		if local, domain, ok := strings.Cut(address, "@"); ok && local != "" && domain != "" && !slices.ContainsFunc(found, same) {
-			found = append(found, address)
-		}
-	}
-	for _, c := range list {
-		if c.Default && c.Mailbox == "" {
-			add(c.Owner)
-		}
-	}
-	add(a.Identity.Address)
-	for _, alias := range a.Identity.Aliases {
-		add(alias)
-	}
-	add(a.Mailbox)
-	return found, nil
+	return slices.DeleteFunc(a.Addresses(list), func(address string) bool {
+		local, domain, ok := strings.Cut(address, "@")
+		return !ok || local == "" || domain == ""
+	}), nil
 }
 
 // calendar is one of all those of an account.
