@@ -338,14 +338,10 @@ var errTooLarge = refuse(RefusedSize, "The event is larger than one megabyte.")
 func (d *differ) newFields() (fields, error) {
 	nothing := ical.NewComponent(ical.CompEvent)
 	c := change{base: nothing, now: nothing, want: d.want.master, fresh: true}
-	f := fields{}
-	if err := d.shared(c, f); err != nil {
+	f, err := d.ownFields(c)
+	if err != nil {
 		return nil, err
 	}
-	if err := d.people(c, f); err != nil {
-		return nil, err
-	}
-	d.mine(c, f, false, false)
 	if f["isReminderOn"] == nil {
 		f["isReminderOn"] = false
 	}
