@@ -116,20 +116,23 @@ func ScheduleTag(octets []byte) string {
 	if err != nil {
 		return hash(string(octets))
 	}
-	return hash(digest(cal, func(p *ical.Prop) (string, bool) {
-		switch p.Name {
-		case ical.PropSummary, ical.PropLocation, ical.PropRecurrenceRule, ical.PropRecurrenceDates, ical.PropExceptionDates,
-			ical.PropDateTimeStart, ical.PropDateTimeEnd, ical.PropDuration, ical.PropRecurrenceID, ical.PropStatus, ical.PropPriority, ical.PropUID:
-			return value(p), true
-		case ical.PropDescription:
-			return text(p.Value), true
-		case ical.PropOrganizer:
-			return person(p.Value), true
-		case ical.PropAttendee:
-			return person(p.Value) + "\x00" + p.Params.Get("ROLE"), true
-		}
-		return "", false
-	}))
+	return hash(digest(cal, scheduled))
+}
+
+// scheduled reads what an organizer decides of a property.
+func scheduled(p *ical.Prop) (string, bool) {
+	switch p.Name {
+	case ical.PropSummary, ical.PropLocation, ical.PropRecurrenceRule, ical.PropRecurrenceDates, ical.PropExceptionDates,
+		ical.PropDateTimeStart, ical.PropDateTimeEnd, ical.PropDuration, ical.PropRecurrenceID, ical.PropStatus, ical.PropPriority, ical.PropUID:
+		return value(p), true
+	case ical.PropDescription:
+		return text(p.Value), true
+	case ical.PropOrganizer:
+		return person(p.Value), true
+	case ical.PropAttendee:
+		return person(p.Value) + "\x00" + p.Params.Get("ROLE"), true
+	}
+	return "", false
 }
 
 // meant is what a client can have meant by an edit of an object, in a form that is equal for two states of it which differ in
@@ -148,27 +151,21 @@ func meant(octets []byte, own []string) string {
 	return strings.Join(reminders, "\x04") + digest(cal, meaning(own))
 }
 
-// meaning reads what meant takes of a property.
+// meaning reads what meant takes of a property: what an organizer decides, and what is one's own.
 func meaning(own []string) func(p *ical.Prop) (string, bool) {
 	return func(p *ical.Prop) (string, bool) {
 		switch p.Name {
-		case ical.PropSummary, ical.PropLocation, ical.PropRecurrenceRule, ical.PropRecurrenceDates, ical.PropExceptionDates,
-			ical.PropDateTimeStart, ical.PropDateTimeEnd, ical.PropDuration, ical.PropRecurrenceID, ical.PropStatus, ical.PropPriority, ical.PropUID,
-			ical.PropTransparency, ical.PropClass, ical.PropCategories, "X-MICROSOFT-CDO-BUSYSTATUS":
+		case ical.PropTransparency, ical.PropClass, ical.PropCategories, "X-MICROSOFT-CDO-BUSYSTATUS":
 			return value(p), true
-		case ical.PropDescription:
-			return text(p.Value), true
-		case ical.PropOrganizer:
-			return person(p.Value), true
 		case ical.PropAttendee:
-			who := person(p.Value)
+			attendee, _ := scheduled(p)
 			answer := ""
-			if slices.ContainsFunc(own, func(a string) bool { return strings.EqualFold(a, who) }) {
+			if who := person(p.Value); slices.ContainsFunc(own, func(a string) bool { return strings.EqualFold(a, who) }) {
 				answer = p.Params.Get("PARTSTAT")
 			}
-			return who + "\x00" + p.Params.Get("ROLE") + "\x00" + answer, true
+			return attendee + "\x00" + answer, true
 		}
-		return "", false
+		return scheduled(p)
 	}
 }
 
