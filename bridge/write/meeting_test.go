@@ -319,6 +319,6 @@ func TestBurst(t *testing.T) {
 	if n := len(w.ledger()); n != 20 {
 		t.Errorf("%d mails", n)
 	}
-	w.Must(w.writer.Resume(w.Ctx, 1))
+	w.Must(w.Store.SetWriteHold(w.Ctx, 1, bridge.WriteHold{Confirmed: w.Now()}))
 	w.Must(put(20))
 }

@@ -90,7 +90,8 @@ func mails(plan convert.Plan) (n int) {
 	return n
 }
 
-// mayGo stops an account's writes where more of them mail than a person makes, until Resume.
+// mayGo stops an account's writes where more of them mail than a person makes, until somebody confirms them: those that have mailed
+// by then do not count any more.
 func (w *Writer) mayGo(ctx context.Context, a bridge.Account, plan convert.Plan) error {
 	paused := &Busy{After: 5 * time.Minute, Sentence: fmt.Sprintf("More than %d changes have mailed people within %d minutes, so changes of this account wait until somebody confirms them.",
 		burstOperations, int(burstTime.Minutes()))}
@@ -118,9 +119,4 @@ func (w *Writer) mayGo(ctx context.Context, a bridge.Account, plan convert.Plan)
 		return err
 	}
 	return paused
-}
-
-// Resume lets an account's writes go on that have been stopped. Those that have mailed so far do not count any more.
-func (w *Writer) Resume(ctx context.Context, account bridge.AccountID) error {
-	return w.Store.SetWriteHold(ctx, account, bridge.WriteHold{Confirmed: w.now()})
 }

@@ -12,16 +12,16 @@ import (
 )
 
 // Recover goes on with what an account's clients have asked for and a crash or an outage has left undone, oldest first. It is
-// called at the start and in each round.
-func (w *Writer) Recover(ctx context.Context, account string) error {
+// called at the start and in each round, and tells how many are left.
+func (w *Writer) Recover(ctx context.Context, account string) (left int, err error) {
 	w.setUp()
 	a, err := w.Store.Account(ctx, account)
 	if err != nil {
-		return ignoreNotFound(err)
+		return 0, ignoreNotFound(err)
 	}
 	list, err := w.Store.OpenIntents(ctx, a.ID)
-	if err != nil {
-		return err
+	if err != nil || len(list) == 0 {
+		return 0, err
 	}
 	// Those that were tried last come last, so that one that never succeeds holds up no other.
 	slices.SortStableFunc(list, func(a, b bridge.Intent) int { return a.Changed.Compare(b.Changed) })
@@ -41,7 +41,8 @@ func (w *Writer) Recover(ctx context.Context, account string) error {
 			errs = append(errs, fmt.Errorf("intent %d: %w", i.ID, err))
 		}
 	}
-	return errors.Join(errs...)
+	list, err = w.Store.OpenIntents(ctx, a.ID)
+	return len(list), errors.Join(append(errs, err)...)
 }
 
 // again goes on with an intent, if it is still open.

@@ -176,7 +176,8 @@ func (w *world) intents() []bridge.Intent {
 
 func (w *world) recover() {
 	w.Helper()
-	w.Must(w.writer.Recover(w.Ctx, "alice"))
+	_, err := w.writer.Recover(w.Ctx, "alice")
+	w.Must(err)
 	for _, i := range w.intents() {
 		if i.State == bridge.IntentOpen {
 			w.Fatalf("intent %d is still open", i.ID)

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -49,15 +45,11 @@ func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
 				return err
 			}
 		}
-		err := w.Recover(ctx, account)
-		row, rowErr := p.store.Account(ctx, account)
-		if rowErr == nil {
-			var open []bridge.Intent
-			if open, rowErr = p.store.OpenIntents(ctx, row.ID); rowErr == nil {
-				p.metrics.WritesWait(account, len(open))
-			}
+		left, err := w.Recover(ctx, account)
+		if err == nil || left > 0 { // else it is not known
+			p.metrics.WritesWait(account, left)
 		}
-		return errors.Join(err, rowErr)
+		return err
 	}
 	return w
 }
@@ -102,24 +94,9 @@ func (p *program) writable(ctx context.Context, m work.Mailbox, row bridge.Accou
 	if err != nil {
 		return write.Mailbox{}, err
 	}
-	out := write.Mailbox{Mailbox: m.Mailbox, Learned: learned}
+	out := write.Mailbox{Mailbox: m.Mailbox, Addresses: row.Addresses(cals), Learned: learned}
 	if !p.conf.writeGranted(m.AppOnly, row) {
 		out.Policy = bridge.Policy{Attachments: out.Policy.Attachments}
-	}
-	add := func(address string) {
-		same := func(s string) bool { return strings.EqualFold(s, address) }
-		if address != "" && !slices.ContainsFunc(out.Addresses, same) {
-			out.Addresses = append(out.Addresses, address)
-		}
-	}
-	for _, c := range cals {
-		if c.Default && c.Mailbox == "" {
-			add(c.Owner)
-		}
-	}
-	add(cmp.Or(row.Identity.Address, row.Mailbox))
-	for _, alias := range row.Identity.Aliases {
-		add(alias)
 	}
 	return out, nil
 }
