@@ -93,8 +93,9 @@ func (b Backend) Calendar(ctx context.Context, p caldav.Principal, name string) 
 	if err != nil {
 		return caldav.Calendar{}, davError(err)
 	}
+	// Whose a calendar is takes the others to tell, but for the default one, which is polled the most.
 	var all []bridge.Calendar
-	if b.policy(a).Invitations == bridge.InvitationsReplies {
+	if b.policy(a).Invitations == bridge.InvitationsReplies && !c.Default {
 		if all, err = b.Store.Calendars(ctx, a.ID); err != nil {
 			return caldav.Calendar{}, err
 		}
