@@ -69,6 +69,7 @@ var _ interface {
 	bridge.NoticeStore
 	bridge.WrittenStore
 	bridge.LearnedStore
+	bridge.BriefStore
 } = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
