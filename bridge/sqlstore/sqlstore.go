@@ -70,6 +70,8 @@ var _ interface {
 	bridge.WrittenStore
 	bridge.LearnedStore
 	bridge.BriefStore
+	bridge.PeopleStore
+	bridge.RecordStore
 } = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
