@@ -72,6 +72,9 @@ var _ interface {
 	bridge.BriefStore
 	bridge.PeopleStore
 	bridge.RecordStore
+	bridge.LeaseStore
+	bridge.TurnStore
+	bridge.MachineStore
 } = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
