@@ -66,7 +66,7 @@ func (r route) serve(v *visit) error {
 }
 
 // refuse answers that the visitor may not have the page.
-func (v *visit) refuse(sentence string) error {
+func (v *visit) refuse(sentence Text) error {
 	v.back = "/"
 	v.fail(http.StatusForbidden, &Problem{Sentence: sentence})
 	return nil

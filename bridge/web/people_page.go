@@ -248,11 +248,12 @@ func removePersonForm(v *visit) error {
 	if err != nil {
 		return err
 	}
-	text := "They are signed out everywhere, and cannot sign in again."
+	text := []Text{"They are signed out everywhere, and cannot sign in again."}
 	if len(own) > 0 {
-		text += " What they have connected themselves is removed with its app passwords and feeds; an account that was given to them goes back to the administrators."
+		text = append(text, "What they have connected themselves is removed with its app passwords and feeds; an account that was given to them goes back to the administrators.")
 	}
-	return v.render("confirm", page{Title: "Remove " + p.Name + "?", Data: question{Title: "Remove " + p.Name + "?", Button: "Remove", Text: text,
+	title := With("Remove {person}?", p.Name)
+	return v.render("confirm", page{Title: title, Data: question{Title: title, Button: "Remove", Text: text,
 		Path: fmt.Sprintf("/people/%d/remove", p.ID), Back: "/people"}})
 }
 

@@ -145,7 +145,7 @@ func (v *visit) microsoftBack() (ours bool, err error) {
 	v.setCookie(signInCookie, "", 0)
 	who, err := v.h.Microsoft.SignedIn(v.r.Context(), q, f.Redirect, f.Nonce, f.Verifier, f.For == toConnect)
 	if p, ok := problemOf(err); ok {
-		v.refusedSignIn("", p.Sentence)
+		v.refusedSignIn("", p.Sentence.String())
 		v.status = http.StatusForbidden
 		if f.For == toEnter && !v.signedIn() {
 			return true, v.signInPage(p)
@@ -173,8 +173,8 @@ func (v *visit) enterAs(who MicrosoftPerson, next string) error {
 	}
 	if !admitted {
 		v.refusedSignIn(who.Address, "no account: tenant "+who.Tenant+", object "+who.ObjectID)
-		v.fail(http.StatusForbidden, &Problem{"You are signed in at Microsoft as " + cmpName(who) + ", but have no account on this bridge.",
-			"Ask its administrator to add you, and give them this object ID: " + who.ObjectID + "."})
+		v.fail(http.StatusForbidden, &Problem{With("You are signed in at Microsoft as {person}, but have no account on this bridge.", shownName(who)),
+			With("Ask its administrator to add you, and give them this object ID: {id}.", who.ObjectID)})
 		return nil
 	}
 	role := bridge.RolePerson
@@ -187,7 +187,7 @@ func (v *visit) enterAs(who MicrosoftPerson, next string) error {
 	return v.redirect(next)
 }
 
-func cmpName(who MicrosoftPerson) string {
+func shownName(who MicrosoftPerson) string {
 	if who.Address != "" {
 		return who.Address
 	}
@@ -219,7 +219,7 @@ func (v *visit) admit(who MicrosoftPerson) (p bridge.Person, admitted bool, err 
 
 // addPerson makes a person of whom Microsoft has signed in, under a name that nobody has.
 func (v *visit) addPerson(who MicrosoftPerson, add func(bridge.Person) (bridge.Person, error)) (p bridge.Person, err error) {
-	name := cut(strings.Join(strings.Fields(cmpName(who)), " "), 100)
+	name := cut(strings.Join(strings.Fields(shownName(who)), " "), 100)
 	for _, name := range []string{name, fmt.Sprintf("%s (%.8s)", name, who.ObjectID), who.ObjectID} {
 		if name == "" || strings.EqualFold(name, administrator) {
 			continue
@@ -282,7 +282,7 @@ func connectMailbox(v *visit) error {
 func (v *visit) connectAs(who MicrosoftPerson) error {
 	if !strings.EqualFold(who.Tenant, v.person.Tenant) || !strings.EqualFold(who.ObjectID, v.person.ObjectID) || v.person.ObjectID == "" {
 		v.refusedSignIn(who.Address, "another mailbox than the person's own")
-		v.fail(http.StatusForbidden, &Problem{"You signed in at Microsoft as " + cmpName(who) + ", who is somebody else.", "Connect the mailbox of the account that you have signed in to this page with."})
+		v.fail(http.StatusForbidden, &Problem{With("You signed in at Microsoft as {person}, who is somebody else.", shownName(who)), "Connect the mailbox of the account that you have signed in to this page with."})
 		return nil
 	}
 	may, err := v.mayConnect()

@@ -57,7 +57,7 @@ func recordPage(v *visit) error {
 	}
 	type row struct {
 		bridge.Record
-		Did, Browser string
+		Did, Browser Text
 	}
 	var rows []row
 	for _, r := range list {
@@ -71,14 +71,14 @@ func recordPage(v *visit) error {
 }
 
 // ActWords say what somebody did.
-func ActWords(what bridge.Act) string {
+func ActWords(what bridge.Act) Text {
 	if words, ok := actWords[what]; ok {
 		return words
 	}
-	return string(what)
+	return Plain(string(what))
 }
 
-var actWords = map[bridge.Act]string{
+var actWords = map[bridge.Act]Text{
 	bridge.ActSignedIn: "signed in", bridge.ActSignInRefused: "was refused", bridge.ActSignedOut: "signed out",
 	bridge.ActSignedOutOfThese: "signed out everywhere", bridge.ActSessionEnded: "signed out another browser",
 	bridge.ActPasswordMade: "made an app password", bridge.ActPasswordRevoked: "revoked an app password", bridge.ActProfileMade: "made a link to a profile",

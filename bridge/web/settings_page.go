@@ -14,7 +14,7 @@ func (v *visit) settingsPage(trouble *Problem) error {
 	}
 	type row struct {
 		bridge.Session
-		Browser string
+		Browser Text
 		This    bool
 	}
 	var rows []row
@@ -26,10 +26,10 @@ func (v *visit) settingsPage(trouble *Problem) error {
 		return err
 	}
 	admin := v.session.Role == bridge.RoleAdministrator
-	data := map[string]any{"Sessions": rows, "App": app, "Notices": admin && v.h.Notices != nil, "Stale": "", "Admin": admin,
+	data := map[string]any{"Sessions": rows, "App": app, "Notices": admin && v.h.Notices != nil, "Stale": Text(""), "Admin": admin,
 		"Password": v.session.Person == 0 || v.person.Password, "User": v.who()}
 	if v.h.StaleAfter > 0 {
-		data["Stale"] = rough(v.h.StaleAfter)
+		data["Stale"] = lengthText(rough(v.h.StaleAfter))
 	}
 	if admin && v.h.Notices != nil {
 		if data["Targets"], err = v.h.Notices.Targets(v.r.Context()); err != nil {
@@ -48,8 +48,10 @@ func changePassword(v *visit) error {
 		return err
 	}
 	var hash string
+	lost := Text("If you lost it, the administrator of this bridge invites you again.")
 	if v.session.Person == 0 {
 		hash, err = v.h.Store.Administrator(v.r.Context())
+		lost = "If you lost it, `outbridge password admin` sets a new one."
 	} else {
 		_, hash, err = v.h.Store.PersonByName(v.r.Context(), v.person.Name)
 	}
@@ -65,7 +67,7 @@ func changePassword(v *visit) error {
 	}
 	if !passwordIs(v.r.PostFormValue("current"), hash, by) {
 		v.refusedSignIn(v.who(), "current password")
-		return fail(&Problem{"The current password is wrong.", "If you lost it, `outbridge password admin` sets a new one."})
+		return fail(&Problem{"The current password is wrong.", lost})
 	}
 	v.h.guesses.forgive(by)
 	if v.r.PostFormValue("password") != v.r.PostFormValue("repeat") {
@@ -106,7 +108,7 @@ func endSession(v *visit) error {
 }
 
 // browser names the program and system of a User-Agent, as far as they are known.
-func browser(agent string) string {
+func browser(agent string) Text {
 	find := func(names ...string) string {
 		for _, n := range names {
 			key, word, _ := strings.Cut(n, "=")
@@ -120,9 +122,11 @@ func browser(agent string) string {
 	system := find("Android=Android", "iPhone=iPhone", "iPad=iPad", "Windows=Windows", "Macintosh=macOS", "CrOS=ChromeOS", "Linux=Linux")
 	switch {
 	case program == "":
-		return "Unknown browser"
+		return unknownBrowser
 	case system == "":
-		return program
+		return Plain(program)
 	}
-	return program + " on " + system
+	return With("{program} on {system}", program, system)
 }
+
+const unknownBrowser Text = "Unknown browser"

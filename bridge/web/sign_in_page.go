@@ -115,7 +115,7 @@ func signIn(v *visit) error {
 		return v.redirect("/setup")
 	}
 	var p bridge.Person
-	role, lost := bridge.RoleAdministrator, "If you lost it, `outbridge password admin` sets a new one."
+	role, lost := bridge.RoleAdministrator, Text("If you lost it, `outbridge password admin` sets a new one.")
 	if name != administrator && err == nil {
 		role, lost = bridge.RolePerson, "If you lost it, the administrator of this bridge invites you again."
 		var own string
