@@ -21,8 +21,8 @@ import (
 // TestSchemasAreOne: both databases have the same tables with the same columns, and every text of PostgreSQL's compares as octets.
 func TestSchemasAreOne(t *testing.T) {
 	t.Parallel()
-	file := openAt(t, filepath.Join(t.TempDir(), "outbridge.db"), freshKey())
-	server := openAt(t, pgtest.URL(t), freshKey())
+	file := openDatabase(t, filepath.Join(t.TempDir(), "outbridge.db"), freshKey())
+	server := openDatabase(t, pgtest.URL(t), freshKey())
 	columns := func(s *Store, query string) map[string]string {
 		all := map[string]string{}
 		rows := must(s.read.Query(query))(t)
@@ -95,7 +95,7 @@ func TestSchema15(t *testing.T) {
 		}
 	}
 	db.Close()
-	s := openAt(t, path, freshKey())
+	s := openDatabase(t, path, freshKey())
 	for _, text := range []string{"lunch", "0400", "A"} {
 		found := must(s.FindSeries(t.Context(), "alice", text, 5))(t)
 		if len(found) != 1 || found[0].Series != "A" || found[0].Subject != "Lunch" {
@@ -142,7 +142,7 @@ func testFindSeries(t *testing.T, s *Store) {
 func TestNewerServer(t *testing.T) {
 	t.Parallel()
 	database, key := pgtest.URL(t), freshKey()
-	s := openAt(t, database, key)
+	s := openDatabase(t, database, key)
 	calendar(t, s)
 	if _, err := s.write.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)`); err != nil {
 		t.Fatal(err)

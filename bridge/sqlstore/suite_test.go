@@ -15,7 +15,7 @@ import (
 // forEach runs a test of the contract on a store of each kind.
 func forEach(t *testing.T, f func(*testing.T, *Store)) {
 	t.Helper()
-	forEachDatabase(t, func(t *testing.T, database string) { f(t, openAt(t, database, freshKey())) })
+	forEachDatabase(t, func(t *testing.T, database string) { f(t, openDatabase(t, database, freshKey())) })
 }
 
 // forEachDatabase runs a test with what names a database of each kind.
@@ -34,7 +34,7 @@ func forEachDatabase(t *testing.T, f func(t *testing.T, database string)) {
 
 var databases sync.Map // what stores were opened with
 
-func openAt(t *testing.T, database string, key Key) *Store {
+func openDatabase(t *testing.T, database string, key Key) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), database, key)
 	if err != nil {

@@ -14,7 +14,7 @@ func reopened(t *testing.T, s *Store) *Store {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return openAt(t, databaseOf(s), s.key)
+	return openDatabase(t, databaseOf(s), s.key)
 }
 
 // TestUses: a use is noted once an hour, by whom; without a client, nothing is.
