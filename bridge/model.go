@@ -41,6 +41,13 @@ type Account struct {
 	Added   bool
 	Mailbox string
 	Options AccountOptions // as set on the pages
+	// Tenant and ObjectID are who its person is in the organization's directory; "": not known.
+	Tenant, ObjectID string
+	// Directory: it was made because its person is a member; Mailbox is then theirs. Left is when they left the members, from when on
+	// nothing of it is served; zero: they have not.
+	Directory   bool
+	DisplayName string // of that person
+	Left        time.Time
 }
 
 // Addresses are those of the account's mailbox, each once and the one that is preferred first: whom its default calendar belongs to,

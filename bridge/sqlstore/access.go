@@ -63,11 +63,15 @@ type passwordRow struct {
 	label string
 }
 
+// ofNoLeaver is a condition on rows of a user: the person has not left the organization. It holds on every machine from the moment
+// that it is known.
+const ofNoLeaver = ` AND NOT EXISTS (SELECT 1 FROM account WHERE account.name = user AND account.departed IS NOT NULL)`
+
 func (s *Store) CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error) {
 	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
 	hash := s.key.digest("password", password)
 	row, err := cached(ctx, s, passwordKey{user, string(hash)}, func() (row passwordRow, err error) {
-		err = s.read.row(ctx, `SELECT id, label FROM password WHERE hash = ? AND user = ?`, hash, user).Scan(&row.id, &row.label)
+		err = s.read.row(ctx, `SELECT id, label FROM password WHERE hash = ? AND user = ?`+ofNoLeaver, hash, user).Scan(&row.id, &row.label)
 		return row, notFound(err)
 	})
 	if errors.Is(err, bridge.ErrNotFound) {
@@ -179,7 +183,7 @@ func (s *Store) RemoveFeed(ctx context.Context, user string, id bridge.FeedID) e
 }
 
 func (s *Store) FeedBySecret(ctx context.Context, secret string) (bridge.Feed, error) {
-	f, err := scanFeed(s.read.row(ctx, `SELECT `+feedColumns+` FROM feed WHERE hash = ?`, s.key.digest("feed", secret)))
+	f, err := scanFeed(s.read.row(ctx, `SELECT `+feedColumns+` FROM feed WHERE hash = ?`+ofNoLeaver, s.key.digest("feed", secret)))
 	if err != nil {
 		return f, fmt.Errorf("find feed: %w", notFound(err))
 	}

@@ -221,18 +221,23 @@ func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 		if err := t.row(ctx, `DELETE FROM account WHERE name = ? AND origin = 'page' RETURNING id`, name).Scan(&id); err != nil {
 			return notFound(err)
 		}
-		if _, err := t.exec(ctx, `DELETE FROM meta WHERE key LIKE ?`, fmt.Sprintf("account/%d/%%", id)); err != nil {
-			return err
-		}
-		for _, table := range []string{"password", "feed", "property", "ticket"} {
-			if _, err := t.exec(ctx, `DELETE FROM `+table+` WHERE user = ?`, name); err != nil {
-				return err
-			}
-		}
-		return nil
+		return removeRest(ctx, t, id, name)
 	})
 	if err != nil {
 		return fmt.Errorf("remove account %s: %w", name, err)
+	}
+	return nil
+}
+
+// removeRest removes what is of an account and does not go with its row.
+func removeRest(ctx context.Context, t tx, id int64, name string) error {
+	if _, err := t.exec(ctx, `DELETE FROM meta WHERE key LIKE ?`, fmt.Sprintf("account/%d/%%", id)); err != nil {
+		return err
+	}
+	for _, table := range []string{"password", "feed", "property", "ticket"} {
+		if _, err := t.exec(ctx, `DELETE FROM `+table+` WHERE user = ?`, name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
