@@ -69,6 +69,10 @@ var _ interface {
 	bridge.NoticeStore
 	bridge.WrittenStore
 	bridge.LearnedStore
+	bridge.BriefStore
+	bridge.LeaseStore
+	bridge.TurnStore
+	bridge.MachineStore
 } = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
