@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -101,8 +102,12 @@ func (s *Store) RemovePerson(ctx context.Context, id bridge.PersonID) error {
 }
 
 func (s *Store) OwnerOf(ctx context.Context, account string) (o bridge.Owner, err error) {
-	err = s.read.row(ctx, `SELECT coalesce(o.person_id, 0), coalesce(o.given, 0), o.person_id IS NOT NULL
-		FROM account a LEFT JOIN account_owner o ON o.account_id = a.id WHERE a.name = ?`, account).Scan(&o.Person, &o.Given, &o.Owned)
+	// An account that says whose it is belongs to them alone, and to nobody who is here once they have left.
+	err = s.read.row(ctx, `SELECT CASE WHEN a.object_id = '' THEN coalesce(o.person_id, 0) WHEN a.departed IS NULL THEN coalesce(p.id, 0) ELSE 0 END,
+			a.object_id = '' AND coalesce(o.given, 0) = 1, a.object_id <> '' OR o.person_id IS NOT NULL
+		FROM account a LEFT JOIN account_owner o ON o.account_id = a.id
+			LEFT JOIN person p ON p.tenant = a.tenant AND p.object_id = a.object_id AND p.object_id <> ''
+		WHERE a.name = ?`, account).Scan(&o.Person, &o.Given, &o.Owned)
 	if err = notFound(err); err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return o, fmt.Errorf("owner of account %s: %w", account, err)
 	}
@@ -110,7 +115,9 @@ func (s *Store) OwnerOf(ctx context.Context, account string) (o bridge.Owner, er
 }
 
 func (s *Store) OwnedBy(ctx context.Context, id bridge.PersonID) ([]string, error) {
-	rows, err := s.read.query(ctx, `SELECT a.name FROM account_owner o JOIN account a ON a.id = o.account_id WHERE o.person_id = ? ORDER BY a.name`, id)
+	rows, err := s.read.query(ctx, `SELECT a.name AS name FROM account_owner o JOIN account a ON a.id = o.account_id WHERE o.person_id = ? AND a.object_id = ''
+		UNION SELECT a.name FROM person p JOIN account a ON a.tenant = p.tenant AND a.object_id = p.object_id
+		WHERE p.id = ? AND a.object_id <> '' AND a.departed IS NULL ORDER BY name`, id, id)
 	list, err := collect(rows, err, func(r *sql.Rows) (name string, err error) { return name, r.Scan(&name) })
 	if err != nil {
 		return nil, fmt.Errorf("accounts of a person: %w", err)
@@ -128,8 +135,12 @@ func (s *Store) SetOwner(ctx context.Context, account string, id bridge.PersonID
 
 func setOwner(ctx context.Context, t tx, account string, id bridge.PersonID, given bool) error {
 	var row int64
-	if err := t.row(ctx, `SELECT id FROM account WHERE name = ?`, account).Scan(&row); err != nil {
+	var theirs bool
+	if err := t.row(ctx, `SELECT id, object_id <> '' FROM account WHERE name = ?`, account).Scan(&row, &theirs); err != nil {
 		return notFound(err)
+	}
+	if theirs {
+		return bridge.ErrExists
 	}
 	err := t.row(ctx, `INSERT INTO account_owner (account_id, person_id, given) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING account_id`,
 		row, id, oneIf(given)).Scan(&row)
@@ -239,8 +250,11 @@ func (s *Store) AddRecord(ctx context.Context, r bridge.Record) error {
 }
 
 func (s *Store) Records(ctx context.Context, before int64, limit int) ([]bridge.Record, error) {
+	if before == 0 {
+		before = math.MaxInt64
+	}
 	rows, err := s.read.query(ctx, `SELECT id, at, what, who, role, network, whom, detail, browser FROM record
-		WHERE id < ? OR ? = 0 ORDER BY id DESC LIMIT ?`, before, before, limit)
+		WHERE id < ? ORDER BY id DESC LIMIT ?`, before, limit)
 	list, err := collect(rows, err, func(row *sql.Rows) (r bridge.Record, err error) {
 		err = row.Scan(&r.ID, unixTime{&r.At}, &r.What, &r.Who, &r.Role, &r.Network, &r.Whom, &r.Detail, &r.Browser)
 		return r, err

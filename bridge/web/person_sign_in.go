@@ -210,6 +210,13 @@ func (v *visit) admit(who MicrosoftPerson) (p bridge.Person, admitted bool, err 
 		}
 		admitted = len(own) > 0
 	}
+	if !admitted && !known {
+		a, err := v.h.Store.AccountByIdentity(ctx, strings.ToLower(who.Tenant), strings.ToLower(who.ObjectID))
+		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+			return p, false, err
+		}
+		admitted = err == nil && a.Left.IsZero()
+	}
 	if known || !admitted {
 		return p, admitted, nil
 	}

@@ -49,6 +49,8 @@ type Store interface {
 	bridge.PeopleStore
 	bridge.RecordStore
 	bridge.BriefStore
+	// AccountByIdentity finds the account of a person of the directory, or bridge.ErrNotFound; see bridge.DirectoryStore.
+	AccountByIdentity(ctx context.Context, tenant, objectID string) (bridge.Account, error)
 	Ping(ctx context.Context) error
 }
 
