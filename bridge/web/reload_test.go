@@ -35,7 +35,7 @@ type targets struct {
 
 func (n *targets) Targets(context.Context) ([]bridge.NoticeTarget, error) { return n.list, nil }
 
-func (n *targets) Add(_ context.Context, address string) (string, error) {
+func (n *targets) Add(_ context.Context, address, _ string) (string, error) {
 	n.list = append(n.list, bridge.NoticeTarget{ID: "1", URL: address, Service: "ntfy", Where: "ntfy.example"})
 	return "1", nil
 }
