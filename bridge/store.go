@@ -259,6 +259,8 @@ type PushStore interface {
 type AdministratorStore interface {
 	// Administrator is the hash of the administrator's password, or ErrNotFound while there is none.
 	Administrator(ctx context.Context) (hash string, err error)
+	// SetupCode is the code that sets the first administrator, fresh where none has been kept yet. Only that ends it.
+	SetupCode(ctx context.Context, fresh string) (string, error)
 	// SetAdministrator sets that hash and ends all sessions. With first it only ever sets one where there is none, and
 	// fails with ErrExists otherwise.
 	SetAdministrator(ctx context.Context, hash string, first bool) error

@@ -35,6 +35,29 @@ func (s *Store) Administrator(ctx context.Context) (string, error) {
 	return string(hash), nil
 }
 
+// metaSetupCode is where the code that sets the first administrator is, sealed.
+const metaSetupCode = "setup_code"
+
+func (s *Store) SetupCode(ctx context.Context, fresh string) (string, error) {
+	box := s.key.sealed([]byte(fresh), metaSetupCode)
+	_, err := s.write.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`, metaSetupCode, box)
+	var kept, code []byte
+	if err == nil {
+		kept, err = s.meta(ctx, metaSetupCode)
+	}
+	if err == nil {
+		code, err = s.key.open(kept, metaSetupCode)
+	}
+	if errors.Is(err, bridge.ErrWrongKey) { // of a key that was lost
+		code = []byte(fresh)
+		_, err = s.write.exec(ctx, `UPDATE meta SET value = ? WHERE key = ?`, box, metaSetupCode)
+	}
+	if err != nil {
+		return "", fmt.Errorf("setup code: %w", err)
+	}
+	return string(code), nil
+}
+
 func (s *Store) SetAdministrator(ctx context.Context, hash string, first bool) error {
 	conflict := `DO UPDATE SET value = excluded.value`
 	if first {
@@ -47,6 +70,9 @@ func (s *Store) SetAdministrator(ctx context.Context, hash string, first bool) e
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, bridge.ErrExists)
+		}
+		if _, err := t.exec(ctx, `DELETE FROM meta WHERE key = ?`, metaSetupCode); err != nil {
+			return err
 		}
 		_, err = t.exec(ctx, `DELETE FROM session`)
 		return err

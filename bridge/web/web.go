@@ -43,6 +43,8 @@ type Store interface {
 	bridge.FeedStore
 	bridge.AdministratorStore
 	bridge.TicketStore
+	bridge.BriefStore
+	bridge.LeaseStore
 	Ping(ctx context.Context) error
 }
 
@@ -89,7 +91,6 @@ type Handler struct {
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
 	flows       flows
-	once        oncePages
 	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
 	making      chan struct{} // one for each page that is being made
 	watching    chan struct{} // one for each page that is kept up to date

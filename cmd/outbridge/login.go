@@ -152,7 +152,7 @@ func withDevice(ctx context.Context, authority *graph.Authority, claims string, 
 		return err
 	}
 	show(device)
-	token, err := authority.Wait(ctx, device)
+	token, err := authority.Wait(ctx, device.DeviceSecret)
 	if err != nil {
 		return err
 	}

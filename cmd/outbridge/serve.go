@@ -303,7 +303,10 @@ func (p *program) setupCode(ctx context.Context, w io.Writer) (string, error) {
 	if err == nil || !errors.Is(err, bridge.ErrNotFound) {
 		return "", err
 	}
-	code := web.NewSetupCode()
+	code, err := p.store.SetupCode(ctx, web.NewSetupCode())
+	if err != nil {
+		return "", err
+	}
 	// A browser on this machine cannot open an address that stands for all interfaces.
 	page := strings.NewReplacer("//0.0.0.0:", "//127.0.0.1:", "//[::]:", "//[::1]:").Replace(p.conf.PublicURL) + "/setup?code=" + code
 	if p.conf.LogFormat == "json" {
