@@ -63,11 +63,15 @@ type passwordRow struct {
 	label string
 }
 
+// ofNoLeaver is a condition on rows of a user: the person has not left the organization. It holds on every machine from the moment
+// that it is known.
+const ofNoLeaver = ` AND NOT EXISTS (SELECT 1 FROM account WHERE account.name = user AND account.departed IS NOT NULL)`
+
 func (s *Store) CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error) {
 	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
 	hash := s.key.digest("password", password)
 	row, err := cached(ctx, s, passwordKey{user, string(hash)}, func() (row passwordRow, err error) {
-		err = s.read.row(ctx, `SELECT id, label FROM password WHERE hash = ? AND user = ?`, hash, user).Scan(&row.id, &row.label)
+		err = s.read.row(ctx, `SELECT id, label FROM password WHERE hash = ? AND user = ?`+ofNoLeaver, hash, user).Scan(&row.id, &row.label)
 		return row, notFound(err)
 	})
 	if errors.Is(err, bridge.ErrNotFound) {
@@ -114,8 +118,8 @@ func (s *Store) ChangeFeed(ctx context.Context, f bridge.Feed) error {
 	if err != nil {
 		return err
 	}
-	err = s.changeOne(ctx, `UPDATE feed SET name = ?1, calendars = ?2, detail = ?3, options = ?4, changed = ?5, kept = ?6, sealed = iif(?6, sealed, NULL) WHERE user = ?7 AND id = ?8`,
-		f.Name, cals, f.Detail, options, unix(f.Changed), f.Kept, f.User, f.ID)
+	err = s.changeOne(ctx, `UPDATE feed SET name = ?1, calendars = ?2, detail = ?3, options = ?4, changed = ?5, kept = ?6, sealed = CASE WHEN ?7 = 1 THEN sealed END WHERE user = ?8 AND id = ?9`,
+		f.Name, cals, f.Detail, options, unix(f.Changed), f.Kept, f.Kept, f.User, f.ID)
 	if err != nil {
 		return fmt.Errorf("change feed: %w", err)
 	}
@@ -166,7 +170,7 @@ func (s *Store) FeedSecret(ctx context.Context, user string, id bridge.FeedID) (
 
 func (s *Store) RotateFeed(ctx context.Context, user string, id bridge.FeedID) (string, error) {
 	secret := newSecret()
-	err := s.changeOne(ctx, `UPDATE feed SET hash = ?, sealed = iif(kept, ?, NULL) WHERE user = ? AND id = ?`,
+	err := s.changeOne(ctx, `UPDATE feed SET hash = ?, sealed = CASE WHEN kept = 1 THEN coalesce(?, sealed) END WHERE user = ? AND id = ?`,
 		s.key.digest("feed", secret), s.keptSecret(true, secret), user, id)
 	if err != nil {
 		return "", fmt.Errorf("rotate feed: %w", err)
@@ -179,7 +183,7 @@ func (s *Store) RemoveFeed(ctx context.Context, user string, id bridge.FeedID) e
 }
 
 func (s *Store) FeedBySecret(ctx context.Context, secret string) (bridge.Feed, error) {
-	f, err := scanFeed(s.read.row(ctx, `SELECT `+feedColumns+` FROM feed WHERE hash = ?`, s.key.digest("feed", secret)))
+	f, err := scanFeed(s.read.row(ctx, `SELECT `+feedColumns+` FROM feed WHERE hash = ?`+ofNoLeaver, s.key.digest("feed", secret)))
 	if err != nil {
 		return f, fmt.Errorf("find feed: %w", notFound(err))
 	}

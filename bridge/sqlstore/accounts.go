@@ -47,14 +47,16 @@ func (s *Store) AccountByID(ctx context.Context, id bridge.AccountID) (bridge.Ac
 
 const selectAccount = `
 	SELECT id, name, origin = 'page', mailbox, token_version, granted, policy, options, state, state_token, settings, grouped, (SELECT max(good) FROM calendar WHERE account_id = account.id),
-		(SELECT value FROM meta WHERE key = 'account/' || account.id || '/identity')
+		(SELECT value FROM meta WHERE key = 'account/' || account.id || '/identity'),
+		tenant, object_id, origin = 'directory', display_name, departed
 	FROM account`
 
 func scanAccount(row scanner) (a bridge.Account, err error) {
 	var state, settings, policy, options string
 	var version int64
 	var identity []byte
-	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &a.Granted, &policy, &options, &state, &version, &settings, unixTime{&a.Grouped}, unixTime{&a.LastGood}, &identity)
+	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &a.Granted, &policy, &options, &state, &version, &settings, unixTime{&a.Grouped}, unixTime{&a.LastGood}, &identity,
+		&a.Tenant, &a.ObjectID, &a.Directory, &a.DisplayName, unixTime{&a.Left})
 	if err != nil {
 		return a, err
 	}
@@ -155,7 +157,7 @@ func (t tokens) SaveToken(ctx context.Context, old, tok *oauth2.Token) error {
 	return t.s.write.transact(ctx, func(w tx) error {
 		if old != nil {
 			var box []byte
-			if err := w.row(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
+			if err := w.row(ctx, `SELECT token FROM account WHERE id = ? FOR NO KEY UPDATE`, t.id).Scan(&box); err != nil {
 				return fmt.Errorf("save token: %w", notFound(err))
 			}
 			have, err := t.unseal(box)

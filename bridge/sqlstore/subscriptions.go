@@ -27,7 +27,7 @@ func (s *Store) SetSubscription(ctx context.Context, sub bridge.Subscription) er
 	}
 	_, err = s.write.exec(ctx, `
 		INSERT INTO subscription (account_id, graph_id, state, url, renew, expires, fault) VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET graph_id = excluded.graph_id, state = excluded.state, url = excluded.url, renew = excluded.renew,
+		ON CONFLICT (account_id) DO UPDATE SET graph_id = excluded.graph_id, state = excluded.state, url = excluded.url, renew = excluded.renew,
 			expires = excluded.expires, fault = excluded.fault`,
 		sub.Account, sub.GraphID, sub.State, sub.URL, unix(sub.Renew), unix(sub.Expires), text)
 	if err != nil {

@@ -33,7 +33,7 @@ func setup(v *visit) error {
 		}
 		v.status = http.StatusForbidden
 		RefusedSignIn(v.h.log(), v.r, "page", setupUser)
-		return fail(&Problem{"The setup code is wrong.", "It ends the link that `outbridge serve` printed when it started."})
+		return fail(&Problem{"The setup code is wrong.", "It ends the link that `outbridge serve` printed when it last started."})
 	}
 	if password != v.r.PostFormValue("repeat") {
 		v.status = http.StatusBadRequest

@@ -221,10 +221,13 @@ func (c *call) findUser() *response {
 			return refuse(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
 		}
 		c.mailbox, c.user, c.seg = own, "me", c.seg[1:]
-	case strings.EqualFold(c.seg[0], "users") && len(c.seg) > 1:
+	case strings.EqualFold(c.seg[0], "users") && len(c.seg) > 1 && !strings.EqualFold(c.seg[1], "delta"):
 		m := c.server.mailbox(c.seg[1])
 		switch {
 		case m == nil:
+			if a, known := c.ofNoMailbox(c.seg[1]); known {
+				return &a
+			}
 			return refuse(404, "ErrorInvalidUser", fmt.Sprintf("The requested user '%s' is invalid.", c.seg[1]))
 		case own != nil && m != own && !m.sharesWith(own):
 			return refuse(403, "", "")

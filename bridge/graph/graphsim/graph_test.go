@@ -413,7 +413,7 @@ func TestCalendars(t *testing.T) {
 		t.Errorf("%d calendars left", len(w.box.Calendars()))
 	}
 	for path, want := range map[string]int{own: 404, own + "/" + march: 404, w.path(id): 404, "me/calendars/x": 400, "me/nonsense": 400, "me/messages": 400,
-		"me/calendar/nonsense": 400, "groups/x/calendar": 400, "users": 400, "me/outlook/supportedTimeZones": 501, "": 400} {
+		"me/calendar/nonsense": 400, "groups/x/calendar": 400, "users": 403, "me/outlook/supportedTimeZones": 501, "": 400} {
 		if o, status := w.try(path); status != want || o["error"] == nil {
 			t.Errorf("%q: %d %v", path, status, o)
 		}

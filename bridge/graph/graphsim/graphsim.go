@@ -102,6 +102,9 @@ type Server struct {
 	NoCalendarLink       bool     // no GET of one event says so
 	AppMailboxes         []string // addresses that an app may read in its own name (ApplicationAccessPolicy), others are answered 403; nil: all
 
+	AppPermissions []string // that an app has of the directory, as "User.Read.All"; nil: all
+	DirectoryPage  int      // people on a page of the directory at most; 0: as many as are asked for
+
 	Writing Writing // what becomes of writes
 
 	// Stale is asked before each GET is served: true shows it the mailbox as it was before the last write through Graph, as long as
@@ -125,6 +128,7 @@ type Server struct {
 	mu         sync.Mutex
 	version    uint64
 	mailboxes  []*Mailbox
+	directory  directory
 	login      login
 	sync       syncStates
 	hooks      hooks

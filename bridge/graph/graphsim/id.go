@@ -177,14 +177,14 @@ func globalObjectID(m *Mailbox, n int, created, day time.Time) string {
 	b = binary.LittleEndian.AppendUint64(b, uint64(created.UnixNano()/100+from1601))
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, 16)
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s event %d", m.address, n))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s event %d", m.first, n))
 	b = append(b, sum[:16]...)
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 
 // changeKey makes the change key of a version.
 func changeKey(m *Mailbox, version uint64) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s version %d", m.address, version))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s version %d", m.first, version))
 	b := binary.BigEndian.AppendUint32(sum[:16:16], uint32(version))
 	return base64.StdEncoding.EncodeToString(append(b, 0, 0))
 }

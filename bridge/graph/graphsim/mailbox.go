@@ -21,6 +21,7 @@ var (
 // A Mailbox is the mailbox of one user. It may be edited while requests run.
 type Mailbox struct {
 	server   *Server
+	first    string // address, of which ids are made
 	address  string
 	name     string
 	zone     string
@@ -79,7 +80,7 @@ func (s *Server) AddMailbox(address, displayName, zoneName string) *Mailbox {
 	if !ok {
 		loc, zoneName = time.UTC, cmp.Or(zoneName, "UTC")
 	}
-	m := &Mailbox{server: s, address: address, name: displayName, zone: zoneName, loc: loc, tag: tag(address),
+	m := &Mailbox{server: s, first: address, address: address, name: displayName, zone: zoneName, loc: loc, tag: tag(address),
 		filler: filler(address)}
 	for i, preset := range []int{0, 1, 3, 4, 7, 8} {
 		name := []string{"Red", "Orange", "Yellow", "Green", "Blue", "Purple"}[i]
@@ -103,7 +104,7 @@ func (s *Server) mailbox(user string) *Mailbox {
 // Address is the mailbox's address.
 func (m *Mailbox) Address() string { return m.address }
 
-func (m *Mailbox) userID() string { return guid("user " + m.address) }
+func (m *Mailbox) userID() string { return guid("user " + m.first) }
 
 // zoneOf is the zone in which the wall-clock times of an event count.
 func (m *Mailbox) zoneOf(e Event) *time.Location {

@@ -15,6 +15,9 @@ import (
 // route answers by the path below the user.
 func (c *call) route() response {
 	if c.user == "" {
+		if a, ok := c.ofDirectory(); ok {
+			return a
+		}
 		return c.unknownSegment(c.seg[0])
 	}
 	first, rest := "", []string{}
