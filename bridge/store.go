@@ -299,6 +299,10 @@ type PageStore interface {
 	// SetAccountOptions sets those of an account of a page, or ErrNotFound.
 	SetAccountOptions(ctx context.Context, name string, o AccountOptions) error
 
+	// SettingsVersion is another after each change of what is set on the pages for all machines: registration, options, accounts and
+	// their options and policies. One row read.
+	SettingsVersion(ctx context.Context) (string, error)
+
 	// AddAccount makes an account of a page, or takes over one that has left the configuration. ErrExists: there is one of
 	// a page already.
 	AddAccount(ctx context.Context, name, mailbox string) (Account, error)

@@ -207,15 +207,15 @@ func (s *Store) networkKey(network string) string {
 
 func (s *Store) AddAccount(ctx context.Context, name, mailbox string) (bridge.Account, error) {
 	// An account that has left the configuration is taken over with what it has.
-	res, err := s.write.exec(ctx, `
-		INSERT INTO account (name, state, origin, mailbox) VALUES (?, '{"code":"new"}', 'page', ?)
-		ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE account.origin = ''`, name, mailbox)
-	if err == nil {
-		var n int64
-		if n, err = res.RowsAffected(); err == nil && n == 0 {
-			err = bridge.ErrExists
+	err := s.setting(ctx, func(t tx) error {
+		err := one(t.exec(ctx, `
+			INSERT INTO account (name, state, origin, mailbox) VALUES (?, '{"code":"new"}', 'page', ?)
+			ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE account.origin = ''`, name, mailbox))
+		if errors.Is(err, bridge.ErrNotFound) {
+			return bridge.ErrExists
 		}
-	}
+		return err
+	})
 	if err != nil {
 		return bridge.Account{}, fmt.Errorf("add account %s: %w", name, err)
 	}
@@ -242,7 +242,7 @@ func (s *Store) Accounts(ctx context.Context) ([]bridge.Account, error) {
 }
 
 func (s *Store) RemoveAccount(ctx context.Context, name string) error {
-	err := s.write.transact(ctx, func(t tx) error {
+	err := s.setting(ctx, func(t tx) error {
 		var id int64
 		if err := t.row(ctx, `DELETE FROM account WHERE name = ? AND origin = 'page' RETURNING id`, name).Scan(&id); err != nil {
 			return notFound(err)

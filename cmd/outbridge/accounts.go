@@ -27,9 +27,12 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
+	options *bridge.Options           // as taken up last from other machines; nil: those of the start
+	rows    map[string]bridge.Account // as taken up last, by name
+
 	next *bridge.Registration // takes the place of p's at the next start; nil: none does
 
-	mu sync.Mutex // guards next, p's accounts, registration and gates, and changes to the list of mailboxes
+	mu sync.Mutex // guards the above, p's accounts, registration and gates, and changes to the list of mailboxes
 	p  *program
 }
 

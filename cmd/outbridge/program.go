@@ -36,6 +36,7 @@ type program struct {
 
 	graph graphAccess
 
+	machine  *machine  // nil: the database is a file, which no other server uses
 	reloader *reloader // nil: SIGHUP reloads nothing
 }
 

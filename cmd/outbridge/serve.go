@@ -157,6 +157,9 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 		return err
 	}
 	scheduler := p.scheduler(mailboxes, live, watcher)
+	if err := p.share(ctx, scheduler); err != nil {
+		return err
+	}
 	pusher := p.pusher(ctx)
 	if pusher != nil {
 		scheduler.Rounds.Published = pusher.Published
@@ -190,6 +193,10 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	srv.RegisterOnShutdown(live.Close)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
+	if p.machine != nil {
+		g.Go(func() error { return p.machine.Run(ctx) })
+		g.Go(func() error { return accounts.follow(ctx) })
+	}
 	g.Go(func() error { return p.warnOfCredential(ctx) })
 	if p.reloader != nil {
 		g.Go(func() error { return p.reloader.run(ctx, p, accounts) })
