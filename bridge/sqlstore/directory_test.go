@@ -110,7 +110,7 @@ func testDirectoryStatus(t *testing.T, s *Store) {
 	if d := must(s.DirectoryStatus(t.Context()))(t); d != (bridge.DirectoryStatus{}) {
 		t.Fatal(d)
 	}
-	want := bridge.DirectoryStatus{Good: now, Members: 3, Doubt: &bridge.Doubt{Since: now, Members: 1, Gone: 2, Sum: "s"}}
+	want := bridge.DirectoryStatus{Good: now, Members: 3, Doubt: &bridge.Doubt{Since: now, Members: 1, Gone: 2, Confirmed: true}}
 	for range 2 {
 		if err := s.SetDirectoryStatus(t.Context(), want); err != nil {
 			t.Fatal(err)

@@ -35,3 +35,13 @@ func (s *Store) SetSubscription(ctx context.Context, sub bridge.Subscription) er
 	}
 	return nil
 }
+
+func (s *Store) SubscriptionOf(ctx context.Context, graphID string) (sub bridge.Subscription, account string, err error) {
+	sub.GraphID = graphID
+	err = s.read.row(ctx, `SELECT s.account_id, s.state, s.url, s.renew, s.expires, s.fault, a.name FROM subscription s JOIN account a ON a.id = s.account_id
+		WHERE s.graph_id = ? AND s.graph_id <> ''`, graphID).Scan(&sub.Account, &sub.State, &sub.URL, unixTime{&sub.Renew}, unixTime{&sub.Expires}, fault{&sub.Fault}, &account)
+	if err != nil {
+		return sub, "", fmt.Errorf("subscription: %w", notFound(err))
+	}
+	return sub, account, nil
+}

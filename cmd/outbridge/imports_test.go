@@ -16,7 +16,7 @@ import (
 // checks the other.
 var imports = map[string][]string{
 	// The only wiring: it may know everything, and nothing knows it.
-	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/feed", "bridge/graph", "bridge/graph/graphsim", "bridge/notice", "bridge/probe", "bridge/push",
+	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/directory", "bridge/feed", "bridge/graph", "bridge/graph/graphsim", "bridge/notice", "bridge/probe", "bridge/push",
 		"bridge/round", "bridge/sqlstore", "bridge/web", "bridge/work", "bridge/write", "caldav", "caldav/ics"},
 	// Of rounds, push and the rest it knows interfaces of its own. What a calendar page shows are stored objects,
 	// expanded. A feed answers conditional requests as an object does.
@@ -29,6 +29,8 @@ var imports = map[string][]string{
 	// What nobody can tell of Graph, and the words for what was found out.
 	"bridge/probe": {"bridge", "bridge/graph"},
 	"bridge/push":  {"bridge", "caldav"},
+	// Who is a member is what Graph says; who has an account is what the store keeps.
+	"bridge/directory": {"bridge", "bridge/graph"},
 	// It reads the store and sends; words come from outside, so it needs nobody else.
 	"bridge/notice": {"bridge"},
 	"bridge/work":   {"bridge", "bridge/graph", "bridge/round"},
