@@ -150,7 +150,7 @@ func (c *config) nowAt(list []net.Listener) {
 // serve syncs and serves until ctx ends, then gives requests shutdownTime to finish. setupCode is for the first visit to
 // the web pages.
 func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners []net.Listener, setupCode string) error {
-	p.pulse = newPulseFile(p.conf, p.log)
+	p.pulse = newPulseFile(ctx, p)
 	live := new(web.Live)
 	watcher, err := p.watcher(ctx)
 	if err != nil {
