@@ -87,7 +87,7 @@ func (s *statusCmd) Run(e *env) error {
 	}
 	defer p.store.Close()
 	report := statusReport{Accounts: []accountStatus{}}
-	good := p.conf.goodTimes()
+	good := p.goodTimes(e.ctx)
 	for _, a := range p.accounts {
 		st, err := p.accountStatus(e.ctx, a.Name, good.of(a.Name), s.Losses)
 		if err != nil {
