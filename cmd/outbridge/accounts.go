@@ -26,6 +26,8 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
+	members *members // of the organization; nil: there is none
+
 	next *bridge.Registration // takes the place of p's at the next start; nil: none does
 
 	mu sync.Mutex // guards next, p's accounts, registration and gates, and changes to the list of mailboxes
@@ -111,6 +113,9 @@ func (a *webAccounts) Remove(ctx context.Context, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.p.added[name] {
+		if one, err := a.p.account(name); err == nil && one.member {
+			return &web.Problem{Sentence: "This account is a member of the organization.", Action: "Take the person out of the group, or name them in deny in the configuration file."}
+		}
 		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Remove it there, then restart the bridge."}
 	}
 	a.work.Remove(name)
