@@ -157,10 +157,16 @@ type Calendar struct {
 	Modified time.Time // of the last publication
 }
 
-// IsForeign reports whether the calendar, one of all those of its account, is somebody else's.
-func (c Calendar) IsForeign(all []Calendar) bool {
-	i := slices.IndexFunc(all, func(c Calendar) bool { return c.Default })
-	return c.Mailbox != "" || i >= 0 && c.Owner != "" && !strings.EqualFold(c.Owner, all[i].Owner)
+// IsForeign reports whether the calendar is somebody else's. own are its account's addresses, see Account.Addresses: a calendar of
+// one's own may name any of them as its owner. Where it names none, or none of one's own is known, it is judged by the mailbox that it is read from.
+func (c Calendar) IsForeign(own []string) bool {
+	switch {
+	case c.Default && c.Mailbox == "":
+		return false
+	case c.Owner == "" || len(own) == 0:
+		return c.Mailbox != ""
+	}
+	return !slices.ContainsFunc(own, func(a string) bool { return strings.EqualFold(a, c.Owner) })
 }
 
 // Audit is when a calendar's mirror was held against Outlook's own view, and what came of it.
@@ -199,6 +205,9 @@ type Row struct {
 	Round  int64 // the round that last listed or confirmed it
 	Span   convert.Span
 	Raw    []byte
+	// What searches look for, as Raw has it.
+	Subject string
+	ICalUID string
 }
 
 // IsInstance reports whether it is one of the occurrences of a series.

@@ -17,13 +17,13 @@ type Policy struct {
 	Attachments    bool        `json:"attachments,omitempty"`     // clients get the files of events
 }
 
-// For is the policy for one of all the calendars of an account: not to write to one that Outlook lets nobody edit, nor to answer for
+// For is the policy for a calendar of an account that has these addresses: not to write to one that Outlook lets nobody edit, nor to answer for
 // somebody else, since an answer from a calendar that is shared would go out in its owner's name.
-func (p Policy) For(c Calendar, all []Calendar) Policy {
+func (p Policy) For(c Calendar, own []string) Policy {
 	if !p.Write || !c.CanEdit {
 		return Policy{Attachments: p.Attachments}
 	}
-	if p.Invitations == InvitationsReplies && c.IsForeign(all) {
+	if p.Invitations == InvitationsReplies && c.IsForeign(own) {
 		p.Invitations = InvitationsNever
 	}
 	return p

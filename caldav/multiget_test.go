@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"net/http"
 	"runtime"
 	"slices"
@@ -135,7 +136,7 @@ func TestStreaming(t *testing.T) {
 
 // A client that goes away stops the work.
 func TestClientGone(t *testing.T) {
-	e := &endless{count: 1 << 40, size: 100}
+	e := &endless{count: math.MaxInt, size: 100}
 	e.add(caldav.Calendar{Name: "work", DisplayName: "Work"})
 	s := serve(t, e)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -251,7 +251,10 @@ func (c *conversion) spell(m *master, why string) plan {
 		}
 		listed[civil] = s
 	}
-	starts := slices.Collect(maps.Keys(listed))
+	starts := slices.SortedFunc(maps.Keys(listed), time.Time.Compare)
+	if len(starts) > 0 {
+		p.when = p.when.at(starts[0]) // the clock time that the dates of overrides have from here on
+	}
 	for _, o := range m.overrides {
 		starts = append(starts, p.when.on(o.original).civil)
 	}

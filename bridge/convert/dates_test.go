@@ -46,7 +46,7 @@ func TestDatesOfUnknownZones(t *testing.T) {
 				e.OriginalStart = original
 			case 1:
 				e.OriginalStart, e.OccurrenceID = original, ""
-				e.ICalUID = globalID + fmt.Sprintf("%04X%02X%02X", day.Year(), day.Month(), day.Day()) + strings.Repeat("0", 40)
+				e.ICalUID = globalID + fmt.Sprintf("%04X%02X%02X", day.Year(), int(day.Month()), day.Day()) + strings.Repeat("0", 40)
 			}
 		}
 		last := want[len(want)-1].Start
@@ -68,6 +68,63 @@ func TestDatesOfUnknownZones(t *testing.T) {
 		}
 		compareSpans(t, cal, check, want, fmt.Sprint(loc, losses, "\n", b.String()), listed)
 	})
+}
+
+// A series of a zone that Graph does not name, in the shapes that once misled the guess: the first occurrence removed, so that all
+// that is listed begins at another instant of the day; the first one in an hour that comes twice in the mailbox's zone; the first
+// one that is listed in an hour that is skipped. Each has all its occurrences, with a rule those beyond the list too.
+func TestUnknownZoneOfOddFirst(t *testing.T) {
+	for _, tc := range []struct {
+		name, zone, mailbox string
+		first               time.Time // by the clock of the zone
+		kind                string
+		step                int
+		removed, changed    []int
+	}{
+		{"first removed", "Europe/Berlin", "", date(2015, 3, 29), "daily", 7, []int{0}, []int{6}},
+		{"first removed, no rule", "Europe/Berlin", "", date(2015, 3, 29), "lunar", 7, []int{0}, []int{6}},
+		{"twice in the mailbox's", "Australia/Lord_Howe", "New Zealand Standard Time", date(2015, 4, 5).Add(time.Hour), "daily", 7, nil, nil},
+		{"listed first in a gap", "Asia/Tehran", "", date(2015, 3, 20), "daily", 1, []int{0, 1}, nil},
+	} {
+		loc, err := time.LoadLocation(tc.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := func(n int) Span {
+			start := oracleInstant(tc.first.AddDate(0, 0, n*tc.step), loc)
+			return Span{start, start}
+		}
+		s := Series{MailboxZone: tc.mailbox, Window: Span{date(2014, 12, 28), date(2015, 12, 1)}, Occurrences: []Occurrence{}, Event: graph.Event{ID: "m",
+			Type: graph.SeriesMaster, OriginalStartTimeZone: "tzone://Microsoft/Custom", Start: utcTime(at(0).Start), End: utcTime(at(0).End),
+			Recurrence: &graph.Recurrence{Pattern: graph.RecurrencePattern{Type: tc.kind, Interval: tc.step},
+				Range: graph.RecurrenceRange{Type: "noEnd", StartDate: tc.first.Format(time.DateOnly)}}}}
+		var want []Span
+		for n := 0; n < 1000/tc.step; n++ {
+			one, day := at(n), tc.first.AddDate(0, 0, n*tc.step).Format(time.DateOnly)
+			if slices.Contains(tc.removed, n) {
+				s.Cancelled = append(s.Cancelled, "OID.m."+day)
+				continue
+			}
+			if slices.Contains(tc.changed, n) {
+				one.End = one.Start.Add(time.Hour)
+				s.Exceptions = append(s.Exceptions, graph.Event{ID: "x", Type: graph.Exception, SeriesMasterID: "m", OccurrenceID: "OID.m." + day,
+					OriginalStartTimeZone: "tzone://Microsoft/Custom", OriginalStart: one.Start.UTC().Format(time.RFC3339), Start: utcTime(one.Start), End: utcTime(one.End)})
+			}
+			want = append(want, one)
+			if one.Start.Before(s.Window.End) {
+				s.Occurrences = append(s.Occurrences, Occurrence{Span: one})
+			}
+		}
+		cal, losses, err := ToICS(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := Span{date(2015, 1, 1), want[len(want)-1].Start}
+		if tc.kind != "daily" {
+			check.End = s.Window.End
+		}
+		compareSpans(t, cal, check, want, fmt.Sprint(tc.name, losses, "\n", encode(t, cal)), true)
+	}
 }
 
 // A series in UTC, or in another zone, whose recurrence has the days of a second one.

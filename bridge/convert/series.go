@@ -58,6 +58,7 @@ func (c *conversion) series() error {
 		c.say("Zone", "the end is written in the zone of the start nevertheless, for an end in another zone is not the same in all occurrences")
 	}
 	w.endZone = w.zone
+	said := w
 	if !w.allDay {
 		w.start = ics.Instant(w.civil, w.zone.location()) // as readers find it
 	}
@@ -77,7 +78,7 @@ func (c *conversion) series() error {
 			plans = append(plans, c.plans(m, other)...)
 		}
 		for _, z := range c.otherZones(m, w) {
-			plans = append(plans, c.plans(m, w.in(z))...)
+			plans = append(plans, c.plans(m, said.in(z))...)
 		}
 	}
 	var p plan
@@ -151,6 +152,10 @@ func (c *conversion) fittingZone(m *master) (zone, bool) {
 	}
 	if len(starts) == 0 {
 		return zone{}, false
+	}
+	// The first one has that time of day too, also where it was removed or is not in the list; another may be in the hour that is skipped.
+	if start, _, ok := readMoment(c.Event.Start, zone{}); ok && !unset(start.civil) {
+		starts = slices.Insert(starts, 0, start.at)
 	}
 	if sameClock(time.UTC) {
 		if z, ok := c.datedOffset(c.Event, zone{}); ok {

@@ -94,7 +94,7 @@ func (c *conversion) zoneOf(e graph.Event, series *zone) zone {
 
 // dated is whether a series whose master is e can have z for its zone: by a clock in z it begins on the date that its
 // range starts on, or the first one from there that the pattern hits, and its modified occurrences were on the dates that
-// their ids name. A date that is farther off than zones are apart says nothing of the zone.
+// their ids name, or their UIDs. A date that is farther off than zones are apart says nothing of the zone.
 func (c *conversion) dated(e graph.Event, z zone) bool {
 	if e.IsAllDay || e.Recurrence == nil {
 		return true
@@ -111,8 +111,11 @@ func (c *conversion) dated(e graph.Event, z zone) bool {
 	}
 	for _, x := range slices.Concat(c.Exceptions, e.ExceptionOccurrences) {
 		named, err := time.Parse(time.DateOnly, graph.OccurrenceDate(x.OccurrenceID))
+		if err != nil {
+			named, _ = instanceDate(x.ICalUID)
+		}
 		original, utc, ok := parseCivil(x.OriginalStart)
-		if err == nil && ok && utc && !unset(original) {
+		if !named.IsZero() && ok && utc && !unset(original) {
 			if off := dateOf(ics.Wall(original, z.location())).Sub(named).Abs(); off > 0 && off <= farthestDate {
 				return false
 			}
@@ -318,7 +321,9 @@ func (c *conversion) originalDate(e graph.Event, w when) (t time.Time, from stri
 	case utc:
 		civil = ics.Wall(instant, w.zone.location())
 	}
-	if ok && !w.allDay && isMaster(c.Event) && civil.Sub(dateOf(civil)) == w.civil.Sub(w.firstDay()) {
+	// By a clock that is only guessed it may be the time of day of another date.
+	_, known := findZone(c.Event.OriginalStartTimeZone)
+	if ok && known && !w.allDay && isMaster(c.Event) && civil.Sub(dateOf(civil)) == w.civil.Sub(w.firstDay()) {
 		return dateOf(civil), "originalStart"
 	}
 	if t, err := time.Parse(time.DateOnly, graph.OccurrenceDate(e.OccurrenceID)); err == nil {

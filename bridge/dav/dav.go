@@ -136,7 +136,7 @@ func (b Backend) Addresses(ctx context.Context, p caldav.Principal) ([]string, e
 
 // calendar is one of all those of an account.
 func (b Backend) calendar(c bridge.Calendar, p caldav.Principal, a bridge.Account, all []bridge.Calendar) caldav.Calendar {
-	policy := b.policy(a).For(c, all)
+	policy := b.policy(a).For(c, a.Addresses(all))
 	return caldav.Calendar{
 		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.ShownColor(), Order: c.Order, TimeZone: b.zoneOf(a),
 		Writable: policy.Write, Schedules: policy.Mails(), Attachments: policy.Write && policy.Attachments,

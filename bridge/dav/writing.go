@@ -77,7 +77,11 @@ func (b *Writing) isPrivate(ctx context.Context, c caldav.Calendar, o caldav.Obj
 		return false, davError(err)
 	}
 	all, err := b.Store.Calendars(ctx, cal.Account)
-	return cal.IsForeign(all), err
+	if err != nil {
+		return false, err
+	}
+	a, err := b.Store.Account(ctx, c.Owner)
+	return cal.IsForeign(a.Addresses(all)), err
 }
 
 func (b *Writing) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {

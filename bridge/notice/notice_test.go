@@ -59,7 +59,7 @@ func (w *world) start() {
 	w.Watcher = &notice.Watcher{Store: w.store, Now: func() time.Time { return w.now }, Log: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Survey: func(context.Context, time.Time) (notice.Findings, error) { return w.found, nil },
 		Words: func(m bridge.NoticeMessage) (string, string) {
-			return web.NoticeWords(m, "https://calendar.example.com")
+			return web.NoticeWords(web.English, m, "https://calendar.example.com")
 		}}
 	w.must(w.Load(w.Context()))
 }
@@ -502,7 +502,7 @@ func TestHangs(t *testing.T) {
 		w := &notice.Watcher{Store: store, Configured: []string{"generic+https://hangs.example/", "generic+https://works.example/"},
 			Log:    slog.New(slog.DiscardHandler),
 			Survey: func(context.Context, time.Time) (notice.Findings, error) { return found, nil },
-			Words:  func(m bridge.NoticeMessage) (string, string) { return web.NoticeWords(m, "") },
+			Words:  func(m bridge.NoticeMessage) (string, string) { return web.NoticeWords(web.English, m, "") },
 			Send: func(_ context.Context, target, _, _ string) error {
 				mu.Lock()
 				began[target]++

@@ -63,7 +63,7 @@ func TestSurvey(t *testing.T) {
 		}
 		for _, n := range present {
 			for _, over := range []bool{false, true} {
-				title, text := web.NoticeWords(bridge.NoticeMessage{News: []bridge.News{{Notice: n, Over: over}}}, "https://calendar.example.com")
+				title, text := web.NoticeWords(web.English, bridge.NoticeMessage{News: []bridge.News{{Notice: n, Over: over}}}, "https://calendar.example.com")
 				if !strings.HasPrefix(title, "outbridge: ") || len(title) < 20 || len(text) < 20 || strings.Contains(text, "Lunch") || strings.Contains(text, "0001") {
 					t.Errorf("%s: %q\n%s", n.Key, title, text)
 				}

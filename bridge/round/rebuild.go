@@ -25,7 +25,7 @@ func (r *Runner) Rebuild(ctx context.Context, m Mailbox) (bridge.Report, error) 
 	}
 	var errs error
 	for _, c := range cals {
-		one, err := r.rebuild(bridge.WithLogAttrs(ctx, slog.String("calendar", c.DisplayName)), m, c, cals, a.Settings)
+		one, err := r.rebuild(bridge.WithLogAttrs(ctx, slog.String("calendar", c.DisplayName)), m, c, a.Addresses(cals), a.Settings)
 		errs = errors.Join(errs, err)
 		report.Calendars = append(report.Calendars, one)
 	}
@@ -34,14 +34,14 @@ func (r *Runner) Rebuild(ctx context.Context, m Mailbox) (bridge.Report, error) 
 }
 
 // rebuild does one calendar. It waits for a round of it, so that it shows no half of one.
-func (r *Runner) rebuild(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) (report bridge.CalendarReport, err error) {
+func (r *Runner) rebuild(ctx context.Context, m Mailbox, c bridge.Calendar, own []string, s bridge.Settings) (report bridge.CalendarReport, err error) {
 	memory := r.memory.account(m.Name).calendar(c)
 	memory.round.Lock()
 	defer memory.round.Unlock()
 	begin := r.now()
 	report = bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID}
 	if c.Phase != bridge.PhaseNew && c.Phase != bridge.PhaseOpening { // else its first round is to come, and shows it whole
-		d := r.Deriver(ctx, m, c, all, s)
+		d := r.Deriver(ctx, m, c, own, s)
 		if err = errors.Join(d.markAll(ctx), d.Derive(ctx)); err == nil {
 			report.Changed, report.Removed, err = d.Publish(ctx)
 		}
@@ -78,7 +78,7 @@ func (r *Runner) SeriesOf(ctx context.Context, p bridge.Policy, id bridge.Calend
 	if err != nil {
 		return convert.Series{}, err
 	}
-	d := r.Deriver(ctx, Mailbox{Name: a.Name, Policy: p}, c, all, a.Settings)
+	d := r.Deriver(ctx, Mailbox{Name: a.Name, Policy: p}, c, a.Addresses(all), a.Settings)
 	kept, err := d.kept(ctx, []graph.EventID{series})
 	if err != nil {
 		return convert.Series{}, err

@@ -123,7 +123,7 @@ func (r *Runner) alone(ctx context.Context, m Mailbox, c bridge.Calendar) (*cale
 	if !r.Settings {
 		a.Settings = bridge.Settings{}
 	}
-	one := r.calendarRound(ctx, m, all[i], all, a.Settings)
+	one := r.calendarRound(ctx, m, all[i], all, a.Addresses(all), a.Settings)
 	one.deriver.tell, one.mirror.tell = silent, silent
 	one.deriver.keepPast = true
 	return one, nil

@@ -150,12 +150,13 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 	if err != nil {
 		return err
 	}
+	own := a.Addresses(cals)
 	rounds := make([]*calendarRound, len(cals))
 	errs := make([]error, len(cals))
 	var g errgroup.Group
 	g.SetLimit(parallelCals)
 	for i, c := range cals {
-		rounds[i] = r.calendarRound(ctx, m, c, cals, settings)
+		rounds[i] = r.calendarRound(ctx, m, c, cals, own, settings)
 		g.Go(func() error {
 			errs[i] = rounds[i].do(ctx, rounds[i].run)
 			return nil
@@ -189,8 +190,8 @@ func (r *Runner) all(ctx context.Context, m Mailbox, a bridge.Account, report *b
 	return err
 }
 
-// calendarRound is a round of one calendar, of all that the account serves.
-func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *calendarRound {
+// calendarRound is a round of one calendar, of all that the account serves; own are its addresses.
+func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, own []string, s bridge.Settings) *calendarRound {
 	one := &calendarRound{
 		counts: r.Store.Counts, progress: r.Store, written: r.Store, memory: r.memory.account(m.Name).calendar(c),
 		report: bridge.CalendarReport{Calendar: c.DisplayName, Name: c.Name, ID: c.ID, First: c.Good.IsZero()},
@@ -206,28 +207,28 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 				Done: done, Total: total, First: c.Good.IsZero()})
 		}
 	}
-	one.deriver = r.Deriver(ctx, m, c, all, s)
+	one.deriver = r.Deriver(ctx, m, c, own, s)
 	one.deriver.tell = tell
 	one.mirror = &mirror{
 		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: r.periods(), now: r.now,
 		report: &one.report, tell: tell, asked: map[bridge.CalendarID]bool{},
 	}
-	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: c.IsForeign(all)}
+	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: c.IsForeign(own)}
 	one.siblings = &siblings{graph: one.graph, cal: c, served: all}
 	one.resolver = &resolver{mirror: one.mirror, deriver: one.deriver, siblings: one.siblings, memory: one.memory,
 		foreign: one.follower.foreign, missed: map[graph.EventID]bool{}}
 	return one
 }
 
-// Deriver makes objects of a calendar of a mailbox, one of all that the account serves, with those settings. It does not use the
+// Deriver makes objects of a calendar of a mailbox that has these addresses of its own, with those settings. It does not use the
 // way to Graph.
-func (r *Runner) Deriver(ctx context.Context, m Mailbox, c bridge.Calendar, all []bridge.Calendar, s bridge.Settings) *Deriver {
+func (r *Runner) Deriver(ctx context.Context, m Mailbox, c bridge.Calendar, own []string, s bridge.Settings) *Deriver {
 	log := r.log().With("account", m.Name, "calendar", c.DisplayName)
 	for _, a := range bridge.LogAttrs(ctx) {
 		log = log.With(a)
 	}
 	return &Deriver{
-		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML, policy: m.Policy.For(c, all), link: r.AttachmentURL,
+		current: &current{cal: c, store: r.Store, log: log}, store: r.Store, settings: s, html: r.HTML, policy: m.Policy.For(c, own), link: r.AttachmentURL,
 		staging: &r.memory.account(m.Name).calendar(c).staging, now: r.now, tell: func(string, int, int) {},
 	}
 }

@@ -157,7 +157,7 @@ func (t tokens) SaveToken(ctx context.Context, old, tok *oauth2.Token) error {
 	return t.s.write.transact(ctx, func(w tx) error {
 		if old != nil {
 			var box []byte
-			if err := w.row(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
+			if err := w.row(ctx, `SELECT token FROM account WHERE id = ? FOR NO KEY UPDATE`, t.id).Scan(&box); err != nil {
 				return fmt.Errorf("save token: %w", notFound(err))
 			}
 			have, err := t.unseal(box)

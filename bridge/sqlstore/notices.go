@@ -41,6 +41,11 @@ func (s *Store) Notices(ctx context.Context) ([]bridge.Notice, []bridge.NoticeMe
 
 func (s *Store) SetNotices(ctx context.Context, list []bridge.Notice, messages []bridge.NoticeMessage) error {
 	err := s.write.transact(ctx, func(t tx) error {
+		if t.db.server != nil {
+			if _, err := t.ExecContext(ctx, `LOCK TABLE notice IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+				return err
+			}
+		}
 		for _, table := range []string{"notice", "notice_message"} {
 			if _, err := t.exec(ctx, `DELETE FROM `+table); err != nil {
 				return err
@@ -58,8 +63,12 @@ func (s *Store) SetNotices(ctx context.Context, list []bridge.Notice, messages [
 		for _, m := range messages {
 			b, err := json.Marshal(m.News)
 			if err == nil {
-				_, err = t.exec(ctx, `INSERT INTO notice_message (id, target, content, more, created, failures, not_before) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-					sql.NullInt64{Int64: m.ID, Valid: m.ID != 0}, m.Target, string(b), m.More, unix(m.Created), m.Failures, unix(m.NotBefore))
+				columns, values := `target, content, more, created, failures, not_before`, []any{m.Target, string(b), m.More, unix(m.Created), m.Failures, unix(m.NotBefore)}
+				places := `?, ?, ?, ?, ?, ?`
+				if m.ID != 0 {
+					columns, places, values = columns+`, id`, places+`, ?`, append(values, m.ID)
+				}
+				_, err = t.exec(ctx, `INSERT INTO notice_message (`+columns+`) VALUES (`+places+`)`, values...)
 			}
 			if err != nil {
 				return err
@@ -151,7 +160,7 @@ func (s *Store) NoticeDeliveries(ctx context.Context) (map[string]bridge.NoticeD
 func (s *Store) SetNoticeDelivery(ctx context.Context, id string, d bridge.NoticeDelivery) error {
 	b, err := json.Marshal(d)
 	if err == nil {
-		_, err = s.write.exec(ctx, `INSERT OR REPLACE INTO notice_delivery (target, content) VALUES (?, ?)`, id, string(b))
+		_, err = s.write.exec(ctx, `INSERT INTO notice_delivery (target, content) VALUES (?, ?) ON CONFLICT (target) DO UPDATE SET content = excluded.content`, id, string(b))
 	}
 	if err != nil {
 		return fmt.Errorf("set delivery of a notice: %w", err)

@@ -121,7 +121,7 @@ func (s *Store) EndSessions(ctx context.Context, now time.Time, ids ...int64) er
 				return err
 			}
 		}
-		_, err := t.exec(ctx, `DELETE FROM session WHERE expires <= ?1 OR ?2`, now.Unix(), len(ids) == 0)
+		_, err := t.exec(ctx, `DELETE FROM session WHERE expires <= ?1 OR ?2 = 1`, now.Unix(), len(ids) == 0)
 		return err
 	})
 	if err != nil {
@@ -183,7 +183,7 @@ func (s *Store) AddAccount(ctx context.Context, name, mailbox string) (bridge.Ac
 	// An account that has left the configuration is taken over with what it has.
 	res, err := s.write.exec(ctx, `
 		INSERT INTO account (name, state, origin, mailbox) VALUES (?, '{"code":"new"}', 'page', ?)
-		ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE origin = ''`, name, mailbox)
+		ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE account.origin = ''`, name, mailbox)
 	if err == nil {
 		var n int64
 		if n, err = res.RowsAffected(); err == nil && n == 0 {
@@ -267,7 +267,7 @@ func (s *Store) TakeTicket(ctx context.Context, secret string, now time.Time) (v
 }
 
 func (s *Store) EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error) {
-	list, err := s.eventLosses(ctx, `loss_count > 0 ORDER BY first_start DESC, series.id LIMIT ?`, id, limit)
+	list, err := s.eventLosses(ctx, `loss_count > 0 ORDER BY first_start DESC NULLS LAST, series.id LIMIT ?`, id, limit)
 	return list[:min(len(list), limit)], err
 }
 
@@ -284,7 +284,7 @@ func (s *Store) eventLosses(ctx context.Context, which string, args ...any) ([]b
 	}
 	// The title and the time are those of the series; a loss of one occurrence is found by them as well.
 	rows, err := s.read.query(ctx, `
-		SELECT series.id, losses, coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), ''), first_start
+		SELECT series.id, losses, coalesce(event.subject, ''), first_start
 		FROM series LEFT JOIN event ON event.calendar_id = series.calendar_id AND event.id = series.id
 		WHERE series.calendar_id = ? AND `+which, args...)
 	list, err := collect(rows, err, func(r *sql.Rows) (v row, err error) {

@@ -19,7 +19,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -28,7 +27,7 @@ import (
 	"outbridge/bridge"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrations embed.FS
 
 const (
@@ -78,8 +77,8 @@ var _ interface {
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
 // knows is refused.
 func Open(ctx context.Context, path string, key Key) (*Store, error) {
-	if strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://") {
-		return nil, errors.New("database: PostgreSQL is not supported yet: give the path of an SQLite file")
+	if IsServer(path) {
+		return openServer(ctx, path, key)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -101,7 +100,7 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	r.SetMaxIdleConns(readers + 1)
 	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
 	s.uses = &uses{write: s.write}
-	files, err := fs.Sub(migrations, "migrations")
+	files, err := fs.Sub(migrations, "migrations/sqlite")
 	if err == nil {
 		err = s.migrate(ctx, abs, files)
 	}
@@ -171,6 +170,11 @@ func (s *Store) migrate(ctx context.Context, path string, files fs.FS) error {
 // Close ends the use of the database.
 func (s *Store) Close() error {
 	s.uses.close()
+	if pool := s.Pool(); pool != nil {
+		err := s.write.Close()
+		pool.Close()
+		return err
+	}
 	return errors.Join(s.cache.close(), s.read.Close(), s.write.Close())
 }
 

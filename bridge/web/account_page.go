@@ -75,7 +75,7 @@ func accountPage(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	return v.render("account", page{Title: a.Name, Account: &a, Tab: "overview", Script: status.Watched(), Again: status.Watched(), Data: status})
+	return v.render("account", page{Title: Plain(a.Name), Account: &a, Tab: "overview", Script: status.Watched(), Again: status.Watched(), Data: status})
 }
 
 // accountState tells the script of the account's page what its state is now.
@@ -84,7 +84,7 @@ func accountState(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	plainText(v.w, 200, status.Word)
+	plainText(v.w, 200, status.Word.String())
 	return nil
 }
 
@@ -119,7 +119,7 @@ func addAccount(v *visit) error {
 }
 
 func removeAccountForm(v *visit, a Account) error {
-	return v.render("account-remove", page{Title: "Remove " + a.Name, Account: &a})
+	return v.render("account-remove", page{Title: With("Remove {account}", a.Name), Account: &a})
 }
 
 func removeAccount(v *visit, a Account) error {

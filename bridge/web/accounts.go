@@ -84,11 +84,13 @@ type DeviceCode struct {
 
 // Problem is an error in words for the administrator.
 type Problem struct {
-	Sentence string // what happened
-	Action   string // what to do
+	Sentence Text // what happened
+	Action   Text // what to do
 }
 
-func (p *Problem) Error() string { return strings.TrimSpace(p.Sentence + " " + p.Action) }
+func (p *Problem) Error() string {
+	return strings.TrimSpace(p.Sentence.String() + " " + p.Action.String())
+}
 
 // problemOf is err as a Problem; false if the administrator can do nothing about it.
 func problemOf(err error) (*Problem, bool) {
@@ -101,18 +103,18 @@ func problemOf(err error) (*Problem, bool) {
 	case errors.As(err, &p):
 		return p, true
 	case errors.As(err, &other):
-		return &Problem{Sentence: fmt.Sprintf("This account belongs to %s, but you signed in as %s.", other.Before.Address, other.Now.Address),
+		return &Problem{Sentence: With("This account belongs to {owner}, but you signed in as {person}.", other.Before.Address, other.Now.Address),
 			Action: "Sign in as the same person, or choose to sign in as somebody else: their calendars then replace all calendars of the account."}, true
 	case errors.Is(err, context.DeadlineExceeded), f.Reason == bridge.ReasonThrottled, f.Reason == bridge.ReasonUnreachable, f.Reason == bridge.ReasonUnavailable:
 		return &Problem{Sentence: "Microsoft's login service is not available at the moment.", Action: "Try again in a while."}, true
 	case f.Reason == "proxy-sign-in", f.Reason == "captive-portal", f.Reason == "unknown-ca":
-		return &Problem{Sentence: WordsFor(f).Sentence, Action: action(f)}, true
+		return &Problem{Sentence: wordingFor(f).Sentence, Action: wordingFor(f).action(f)}, true
 	case f.Action == bridge.ActionWait, f.Action == bridge.ActionInspect:
 		return nil, false
 	}
-	sentence := WordsFor(f).Sentence
+	sentence := wordingFor(f).Sentence
 	if f.AADSTS != 0 { // to look it up by
-		sentence = fmt.Sprintf("%s (AADSTS%d)", sentence, f.AADSTS)
+		sentence = With("{sentence} ({code})", sentence, fmt.Sprint("AADSTS", f.AADSTS))
 	}
-	return &Problem{Sentence: sentence, Action: action(f)}, true
+	return &Problem{Sentence: sentence, Action: wordingFor(f).action(f)}, true
 }

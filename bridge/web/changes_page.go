@@ -33,7 +33,7 @@ func (v *visit) changesPage(a Account, trouble *Problem) error {
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) { // it has not met its first round
 		return err
 	}
-	return v.render("changes", page{Title: a.Name, Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
+	return v.render("changes", page{Title: Plain(a.Name), Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
 		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names, "Hold": hold}})
 }
 
@@ -78,11 +78,17 @@ func setPolicy(v *visit, a Account) error {
 }
 
 // operations are those of an intent as people call them.
-var operations = map[string]string{bridge.IntentPut: "saved", bridge.IntentDelete: "deleted", bridge.IntentMove: "moved"}
+var operations = map[string]Text{bridge.IntentPut: "saved", bridge.IntentDelete: "deleted", bridge.IntentMove: "moved"}
+
+// badge is a word that is shown in a colour.
+type badge struct {
+	Level string
+	Word  Text
+}
 
 // writeState is the state of a write in a word, and how it is shown.
-func writeState(i bridge.Intent) map[string]string {
-	level, word := "wait", "under way"
+func writeState(i bridge.Intent) badge {
+	level, word := "wait", Text("under way")
 	switch i.State {
 	case bridge.IntentDone:
 		level, word = "good", "done"
@@ -93,5 +99,5 @@ func writeState(i bridge.Intent) map[string]string {
 	case bridge.IntentUnknown:
 		level, word = "bad", "perhaps done"
 	}
-	return map[string]string{"Level": level, "Word": word}
+	return badge{level, word}
 }

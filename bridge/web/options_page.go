@@ -39,11 +39,11 @@ func accountOptions(v *visit, a Account) error { return v.accountOptionsPage(a, 
 
 func (v *visit) accountOptionsPage(a Account, o bridge.AccountOptions, trouble *Problem) error {
 	names, err := v.h.Accounts.Outlook(v.r.Context(), a.Name)
-	var unasked string
+	var unasked Text
 	if err != nil {
 		unasked = "Outlook cannot be asked now, so these are the calendars that the bridge knows."
 		if p, ok := problemOf(err); ok {
-			unasked = p.Sentence + " So these are the calendars that the bridge knows."
+			unasked = With("{problem} So these are the calendars that the bridge knows.", p.Sentence)
 		} else {
 			v.trouble(err)
 		}

@@ -25,19 +25,21 @@ const maxForm = 64 << 10
 
 // page is the data of the layout; Data is that of the page itself.
 type page struct {
-	Title   string
+	Title   Text
 	Account *Account // its tabs are shown; nil: none
 	Tab     string   // the current tab
-	Notice  string
+	Notice  Text
 	Trouble *Problem
 	Script  bool
 	Draws   bool // with the script of the calendar
 	Again   bool // without scripts, it is loaded again every few seconds
 	Data    any
 
-	Version  string
-	SignedIn bool
-	Fresh    *freshness // of the account's calendars; nil: the page says nothing of it, or says it itself
+	Version   string
+	SignedIn  bool
+	Over      bool // the account's name stands over the title
+	Languages []languageLink
+	Fresh     *freshness // of the account's calendars; nil: the page says nothing of it, or says it itself
 }
 
 // visit is one request of a page.
@@ -45,6 +47,7 @@ type visit struct {
 	h       *Handler
 	w       http.ResponseWriter
 	r       *http.Request
+	lang    *Language
 	session bridge.Session
 	status  int    // of the response; 0: 200
 	turn    func() // gives back the turn that it has as a page that is being made, once
@@ -63,11 +66,13 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 		head.Set("Referrer-Policy", "same-origin")
 		head.Set("Cross-Origin-Opener-Policy", "same-origin")
 		head.Set("Cache-Control", "no-store")
+		head.Set("Vary", "Accept-Language, Cookie")
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		v := &visit{h: h, w: w, r: r}
+		v.chooseLanguage()
 		if !h.ourHost(r) {
-			v.fail(http.StatusMisdirectedRequest, &Problem{r.Host + " is not the address of this bridge.",
-				"Open " + h.address() + ", or set public_url in the configuration to the address that you use."})
+			v.fail(http.StatusMisdirectedRequest, &Problem{With("{host} is not the address of this bridge.", r.Host),
+				With("Open {address}, or set public_url in the configuration to the address that you use.", h.address())})
 			return
 		}
 		if err := h.crossOrigin.Check(r); err != nil {
@@ -174,11 +179,12 @@ func hostName(host string) string {
 }
 
 func (v *visit) render(name string, p page) error {
-	t, ok := v.h.templates[name]
+	t, ok := v.h.templates[v.lang][name]
 	if !ok {
 		return fmt.Errorf("there is no page %q", name)
 	}
 	p.Version, p.SignedIn = v.h.Version, v.signedIn()
+	p.Over, p.Languages = p.Account != nil && v.lang.Text(p.Title) != p.Account.Name, v.languageLinks()
 	if p.Notice == "" {
 		p.Notice = notices[v.r.URL.Query().Get("done")]
 	}
@@ -194,6 +200,7 @@ func (v *visit) render(name string, p page) error {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.Header().Set("Content-Language", v.lang.Tag)
 	if v.status != 0 {
 		v.w.WriteHeader(v.status)
 	}
@@ -204,7 +211,7 @@ func (v *visit) render(name string, p page) error {
 // fail answers with a page that says what went wrong.
 func (v *visit) fail(status int, p *Problem) {
 	v.status = status
-	title := "That did not work"
+	var title Text = "That did not work"
 	if status == http.StatusNotFound {
 		title = "There is no such page"
 	}
@@ -215,9 +222,10 @@ func (v *visit) fail(status int, p *Problem) {
 
 // question asks before something is done that cannot be undone.
 type question struct {
-	Title, Text, Button string
-	Path                string // of the form that does it
-	Back                string
+	Title, Button Text
+	Text          []Text
+	Path          string // of the form that does it
+	Back          string
 }
 
 func (v *visit) confirm(a Account, q question) error {
@@ -235,7 +243,7 @@ func (v *visit) redirect(to string) error {
 }
 
 // notices are what a page says was just done, by the value of ?done= in its URL.
-var notices = map[string]string{
+var notices = map[string]Text{
 	"signed-in": "Signed in. The first sync has started.",
 	"synced":    "A sync has started.",
 	"removed":   "The account and everything stored for it have been removed.",

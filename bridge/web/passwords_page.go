@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,14 +57,22 @@ func (v *visit) passwordOf(a Account) (bridge.Password, error) {
 	return list[i], nil
 }
 
+// labelText is the label of an app password.
+func labelText(p bridge.Password) Text {
+	if p.Label == "" {
+		return "(no label)"
+	}
+	return Plain(p.Label)
+}
+
 func revokePasswordForm(v *visit, a Account) error {
 	p, err := v.passwordOf(a)
 	if err != nil {
 		return err
 	}
 	return v.confirm(a, question{
-		Title: "Revoke the app password for " + cmp.Or(p.Label, "(no label)") + "?", Button: "Revoke",
-		Text: "The devices that use it lose access at once, until another app password is entered there. " + usedText(v.h.now(), p.Used, p.Client),
+		Title: With("Revoke the app password for {label}?", labelText(p)), Button: "Revoke",
+		Text: []Text{"The devices that use it lose access at once, until another app password is entered there.", usedText(v.h.now(), p.Used, p.Client)},
 		Path: fmt.Sprintf("%s/passwords/%d/revoke", accountPath(a.Name), p.ID), Back: accountPath(a.Name) + "/passwords"})
 }
 

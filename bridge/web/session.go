@@ -171,14 +171,14 @@ func (v *visit) attempt(user string, again func(trouble *Problem) error) (by gue
 	RefusedSignIn(v.h.log(), v.r, "page", user)
 	v.w.Header().Set("Retry-After", fmt.Sprint(int(wait/time.Second)))
 	v.status = http.StatusTooManyRequests
-	return by, false, again(&Problem{"Too many attempts.", fmt.Sprintf("Wait %s, then try again.", waitText(wait))})
+	return by, false, again(&Problem{"Too many attempts.", With("Wait {time}, then try again.", waitText(wait))})
 }
 
-func waitText(d time.Duration) string {
+func waitText(d time.Duration) Text {
 	if d < 2*time.Minute {
-		return fmt.Sprintf("%d seconds", int(d/time.Second))
+		return lengthText(int(d/time.Second), time.Second)
 	}
-	return fmt.Sprintf("%d minutes", int((d+time.Minute-1)/time.Minute))
+	return lengthText(int((d+time.Minute-1)/time.Minute), time.Minute)
 }
 
 // unset reports whether the administrator's password has not been set yet.

@@ -14,7 +14,7 @@ func (v *visit) settingsPage(trouble *Problem) error {
 	}
 	type row struct {
 		bridge.Session
-		Browser string
+		Browser Text
 		This    bool
 	}
 	var rows []row
@@ -25,9 +25,9 @@ func (v *visit) settingsPage(trouble *Problem) error {
 	if err != nil {
 		return err
 	}
-	data := map[string]any{"Sessions": rows, "App": app, "Notices": v.h.Notices != nil, "Stale": ""}
+	data := map[string]any{"Sessions": rows, "App": app, "Notices": v.h.Notices != nil, "Stale": Text("")}
 	if v.h.StaleAfter > 0 {
-		data["Stale"] = rough(v.h.StaleAfter)
+		data["Stale"] = lengthText(rough(v.h.StaleAfter))
 	}
 	if v.h.Notices != nil {
 		if data["Targets"], err = v.h.Notices.Targets(v.r.Context()); err != nil {
@@ -91,7 +91,7 @@ func endSession(v *visit) error {
 }
 
 // browser names the program and system of a User-Agent, as far as they are known.
-func browser(agent string) string {
+func browser(agent string) Text {
 	find := func(names ...string) string {
 		for _, n := range names {
 			key, word, _ := strings.Cut(n, "=")
@@ -105,9 +105,11 @@ func browser(agent string) string {
 	system := find("Android=Android", "iPhone=iPhone", "iPad=iPad", "Windows=Windows", "Macintosh=macOS", "CrOS=ChromeOS", "Linux=Linux")
 	switch {
 	case program == "":
-		return "Unknown browser"
+		return unknownBrowser
 	case system == "":
-		return program
+		return Plain(program)
 	}
-	return program + " on " + system
+	return With("{program} on {system}", program, system)
 }
+
+const unknownBrowser Text = "Unknown browser"

@@ -52,6 +52,7 @@ type Handler struct {
 	Feeds     *feed.Files // of the same Store
 	PublicURL string      // address that clients use, as shown on the pages; it may have a path, which requests come without
 	Version   string
+	Language  *Language        // where a browser names none that there is; nil: English
 	Accounts  Accounts         // nil: the front page is the only page
 	Origins   Origins          // nil: the pages of events do not tell where these come from
 	SetupCode string           // needed to set the administrator's password as long as there is none; "": it cannot be set
@@ -84,7 +85,7 @@ type Handler struct {
 	Live *Live
 
 	mux         *http.ServeMux
-	templates   map[string]*template.Template
+	templates   map[*Language]map[string]*template.Template // by language and name
 	assets      map[string]asset
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter

@@ -188,8 +188,9 @@ func (o ownTimes) objects(ctx context.Context, do func(bridge.CalendarID, bridge
 		return err
 	}
 	wide := ics.Span{Start: o.q.Start, End: o.q.End}.Wide()
+	own := o.account.Addresses(all)
 	for _, c := range all {
-		if c.IsForeign(all) {
+		if c.IsForeign(own) {
 			continue
 		}
 		for object, err := range bridge.Objects(ctx, o.w.Store, c.ID, bridge.ObjectQuery{Start: wide.Start, End: wide.End, WithData: true}) {

@@ -1,6 +1,7 @@
 package write
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"time"
@@ -28,15 +29,10 @@ type Graph interface {
 
 // addressesOf are those of the mailbox that a calendar is of.
 func (m Mailbox) addressesOf(c bridge.Calendar) []string {
-	if isForeign(m, c) {
-		return []string{c.Owner}
+	if c.IsForeign(m.Addresses) {
+		return []string{cmp.Or(c.Owner, c.Mailbox)}
 	}
 	return m.Addresses
-}
-
-// isForeign reports whether a calendar is somebody else's.
-func isForeign(m Mailbox, c bridge.Calendar) bool {
-	return c.Owner != "" && !isOwn(c.Owner, m.Addresses)
 }
 
 // graphOf is the way to the mailbox that a calendar is of. ok is false where it cannot be written to.

@@ -31,7 +31,7 @@ func mayWrite(m Mailbox, c bridge.Calendar) error {
 // anything written to it would wipe that out.
 func mayTouch(m Mailbox, c bridge.Calendar, s convert.Series) error {
 	e := s.Event
-	if (strings.EqualFold(e.Sensitivity, "private") || strings.EqualFold(e.Sensitivity, "confidential")) && isForeign(m, c) {
+	if (strings.EqualFold(e.Sensitivity, "private") || strings.EqualFold(e.Sensitivity, "confidential")) && c.IsForeign(m.Addresses) {
 		return refuse(convert.RefusedReadOnly, "This is a private event of somebody else, which can be changed by its owner only.")
 	}
 	return nil
@@ -60,7 +60,7 @@ func mayMail(m Mailbox, c bridge.Calendar, plan convert.Plan) error {
 	case others > 0 && setting != bridge.InvitationsOutlook:
 		return refuse(convert.RefusedOrganizer, `Outlook would send mail to %s because of this change, and invitations = %q does not allow that; set invitations = "outlook" for this account, or change the meeting in Outlook.`,
 			people(others), setting)
-	case replies > 0 && setting == bridge.InvitationsReplies && isForeign(m, c):
+	case replies > 0 && setting == bridge.InvitationsReplies && c.IsForeign(m.Addresses):
 		return refuse(convert.RefusedAttendee, "Outlook would send an answer in the name of the owner of this calendar; let the owner answer.")
 	case replies > 0 && setting == bridge.InvitationsNever:
 		return refuse(convert.RefusedAttendee, `Outlook would send your answer to the organizer, and invitations = "never" does not allow that; set invitations = "replies" for this account, or answer in Outlook.`)

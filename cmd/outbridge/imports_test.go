@@ -38,15 +38,16 @@ var imports = map[string][]string{
 	"bridge/round/roundtest": {"bridge", "bridge/convert", "bridge/dav", "bridge/graph", "bridge/graph/graphsim", "bridge/round", "bridge/sqlstore", "caldav", "caldav/ics"},
 	"bridge/round":           {"bridge", "bridge/convert", "bridge/graph", "caldav/ics"},
 	// The Store contract speaks of ids, tokens and losses in the words of graph and convert: types only.
-	"bridge/sqlstore":       {"bridge", "bridge/convert", "bridge/graph"},
-	"bridge":                {"bridge/convert", "bridge/graph"}, // types, and what kind of error one of Graph is
-	"bridge/convert":        {"bridge/graph", "caldav/ics"},     // of graph types only
-	"bridge/graph/graphsim": {"bridge/graph"},                   // types only
-	"bridge/graph":          {},
-	"caldav":                {"caldav/ics", "caldav/negotiate"},
-	"caldav/ics":            {}, // octets and time: it knows no DAV and no Outlook
-	"caldav/negotiate":      {},
-	"caldav/ics/lint":       {}, // for tests: it reads octets by itself, so it knows nobody
+	"bridge/sqlstore":        {"bridge", "bridge/convert", "bridge/graph"},
+	"bridge/sqlstore/pgtest": {},                                 // for tests: a PostgreSQL server
+	"bridge":                 {"bridge/convert", "bridge/graph"}, // types, and what kind of error one of Graph is
+	"bridge/convert":         {"bridge/graph", "caldav/ics"},     // of graph types only
+	"bridge/graph/graphsim":  {"bridge/graph"},                   // types only
+	"bridge/graph":           {},
+	"caldav":                 {"caldav/ics", "caldav/negotiate"},
+	"caldav/ics":             {}, // octets and time: it knows no DAV and no Outlook
+	"caldav/negotiate":       {},
+	"caldav/ics/lint":        {}, // for tests: it reads octets by itself, so it knows nobody
 }
 
 func TestImports(t *testing.T) {

@@ -67,7 +67,9 @@ func (p *program) watcher(ctx context.Context) (*notice.Watcher, error) {
 		return nil, err
 	}
 	w := &notice.Watcher{Store: p.store, Configured: targets, Log: p.log,
-		Words: func(m bridge.NoticeMessage) (title, text string) { return web.NoticeWords(m, p.conf.PublicURL) }}
+		Words: func(m bridge.NoticeMessage) (title, text string) {
+			return web.NoticeWords(web.English, m, p.conf.PublicURL)
+		}}
 	return w, w.Load(ctx)
 }
 
