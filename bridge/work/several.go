@@ -1,6 +1,10 @@
 package work
 
-import "time"
+import (
+	"time"
+
+	"outbridge/bridge"
+)
 
 // Change ends the polling of some mailboxes and begins that of others, in place of those of their names, as Remove and Add do one by one.
 // The first rounds are spread, so that a thousand who join at once do not all begin at once.
@@ -39,12 +43,22 @@ func (s *Scheduler) Change(add []Mailbox, remove []string) {
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.Mailboxes = append(s.Mailboxes, add...)
-	if s.ctx == nil {
+	runs := s.ctx != nil
+	for i, m := range add {
+		delete(ends, m.Name)
+		if runs {
+			s.start(m, time.Duration(i)*startGap)
+		}
+	}
+	s.mu.Unlock()
+	if !runs || s.Jobs == nil {
 		return
 	}
-	for i, m := range add {
-		s.start(m, time.Duration(i)*startGap)
+	for name := range ends {
+		s.Jobs.end(name)
+	}
+	for _, m := range add {
+		s.Jobs.nudge(m.Name, bridge.NudgeDue)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/directory"
 	"outbridge/bridge/graph"
+	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/work"
 )
 
@@ -143,11 +145,20 @@ func (p *program) adoptMembers(ctx context.Context, store memberReader) (begin [
 
 // members keeps the accounts of the running server those of the organization's members.
 type members struct {
-	a *webAccounts
+	a     *webAccounts
+	owner string // of the lease, where several machines use the database; "": this one looks by itself
 
 	mu     sync.Mutex // guards what follows
 	syncer *directory.Syncer
 	news   chan struct{} // the configuration has changed
+}
+
+func newMembers(a *webAccounts) *members {
+	m := &members{a: a, news: make(chan struct{}, 1)}
+	if sqlstore.IsServer(a.p.conf.Database) {
+		m.owner = rand.Text()
+	}
+	return m
 }
 
 // newSyncer is what looks into the directory; changed is called when accounts have become others.
@@ -264,6 +275,47 @@ func (a *webAccounts) adoptMembers(ctx context.Context) error {
 	return err
 }
 
+// directoryLease is the lease of the machine that looks into the directory.
+const directoryLease = "directory"
+
+// Leads reports whether it is this machine that looks. Another one takes over within two looks after it has died.
+func (m *members) Leads(ctx context.Context) (bool, error) {
+	if m.owner == "" {
+		return true, nil
+	}
+	return m.a.p.store.TakeLease(ctx, directoryLease, m.owner, m.every()+time.Minute)
+}
+
+func (m *members) every() time.Duration {
+	m.a.mu.Lock()
+	defer m.a.mu.Unlock()
+	return directoryRounds * m.a.p.conf.interval
+}
+
+func (m *members) enabled() bool {
+	m.a.mu.Lock()
+	defer m.a.mu.Unlock()
+	return m.a.p.conf.Organization.enabled()
+}
+
+// look takes a look where this machine leads, and else takes up what another one has found.
+func (m *members) look(ctx context.Context) error {
+	if !m.enabled() {
+		return nil
+	}
+	leads, err := m.Leads(ctx)
+	switch {
+	case err != nil:
+		return err
+	case leads:
+		return m.Sync(ctx)
+	}
+	m.mu.Lock()
+	m.syncer = nil // what it knows is old when it leads again
+	m.mu.Unlock()
+	return m.Adopt(ctx)
+}
+
 // directoryRounds is how many intervals of rounds pass between looks into the directory.
 const directoryRounds = 5
 
@@ -271,7 +323,7 @@ const directoryRounds = 5
 func (m *members) Run(ctx context.Context) error {
 	trouble := ""
 	for {
-		err := m.Sync(ctx)
+		err := m.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -290,7 +342,7 @@ func (m *members) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-m.news:
-		case <-time.After(directoryRounds * m.a.p.conf.interval):
+		case <-time.After(m.every()):
 		}
 	}
 }

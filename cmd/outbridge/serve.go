@@ -168,7 +168,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	files := p.feedFiles()
 	files.Took, files.Log = p.metrics.Rendered, p.log
 	accounts := &webAccounts{work: scheduler, p: p}
-	accounts.members = &members{a: accounts, news: make(chan struct{}, 1)}
+	accounts.members = newMembers(accounts)
 	watcher.Survey = p.surveyor(accounts).Survey
 	writer := p.writer(scheduler)
 	defer writer.Close()
