@@ -3,10 +3,14 @@ package work_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"outbridge/bridge"
+	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/work"
 )
 
@@ -73,6 +77,39 @@ func TestChange(t *testing.T) {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestNoMailbox: one that has never been there is asked for every hour, and found when it is there.
+func TestNoMailbox(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		missing := true
+		w := makeWorld(t, t.Context(), dir, nil, func(s *graphsim.Server) {
+			s.Fault = func(r *http.Request) *graphsim.Fault {
+				if missing && strings.HasPrefix(r.URL.Path, "/v1.0/") {
+					return &graphsim.Fault{Status: 404, Code: "MailboxNotEnabledForRESTAPI"}
+				}
+				return nil
+			}
+		})
+		defer w.Store.Close()
+		w.realTime()
+		w.s.Interval = time.Minute
+		stop := w.run()
+		defer stop()
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		if n := len(w.Sim.Requests()); n == 0 || n > 3 {
+			t.Errorf("%d requests in an hour", n)
+		}
+		missing = false
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if a, err := w.Store.Account(t.Context(), "alice"); err != nil || a.State.Code != bridge.StateOK {
+			t.Errorf("%+v, %v", a.State, err)
 		}
 	})
 }
