@@ -28,6 +28,7 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
+	members *members                  // of the organization; nil: there is none
 	options *bridge.Options           // as taken up last from other machines; nil: those of the start
 	rows    map[string]bridge.Account // as taken up last, by name
 
@@ -168,6 +169,9 @@ func (a *webAccounts) Remove(ctx context.Context, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.p.added[name] {
+		if one, err := a.p.account(name); err == nil && one.member {
+			return &web.Problem{Sentence: "This account is a member of the organization.", Action: "Take the person out of the group, or name them in deny in the configuration file."}
+		}
 		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Remove it there, then restart the bridge."}
 	}
 	a.work.Remove(name)

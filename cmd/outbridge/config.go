@@ -52,6 +52,8 @@ type config struct {
 	Notify    notifyConfig    `toml:"notify"`
 	Accounts  []accountConfig `toml:"account"`
 
+	Organization organizationConfig `toml:"organization"`
+
 	// Parsed from the texts above by check.
 	history, horizon bridge.Period
 	interval         time.Duration
@@ -67,6 +69,7 @@ type config struct {
 	proxies          web.Proxies
 	safe             []netip.Prefix
 	feedOrigins      []string
+	grace            bridge.Period // of leavers of the organization
 
 	given            map[string]bool // keys that the file or the environment has
 	fromVariables    bool            // the environment has keys
@@ -124,15 +127,19 @@ type accountConfig struct {
 	Include []string `toml:"include"`
 	Exclude []string `toml:"exclude"`
 	Shared  []string `toml:"shared"`
+
+	member   bool   // of the organization, whose directory names it
+	objectID string // in that directory
 }
 
 func defaultConfig() config {
 	return config{
 		Listen: defaultListen, SocketMode: "0660", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
 		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, Language: "en", TLS: tlsConfig{Domains: []string{}},
-		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
-		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
-		Notify:    notifyConfig{URLs: []string{}, StaleAfter: "6h"},
+		Microsoft:    microsoftConfig{Cloud: "global", Tenant: "common"},
+		Sync:         syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
+		Notify:       notifyConfig{URLs: []string{}, StaleAfter: "6h"},
+		Organization: defaultOrganization(),
 	}
 }
 
@@ -360,6 +367,7 @@ func (c *config) problems() (all []error) {
 	add(c.checkNotify())
 	add(c.checkLanguage())
 	add(c.accountProblems()...)
+	add(c.organizationProblems()...)
 	return all
 }
 
