@@ -38,6 +38,12 @@ func URL(t testing.TB) string {
 	return s.URL(name)
 }
 
+// Available reports whether there is a server, for tests that run on one only where there is. Where there has to be one, it is true.
+func Available() bool {
+	_, err := Program("postgres")
+	return err == nil || required || os.Getenv("CI") == "true"
+}
+
 // Shared is the server that all tests of the binary have. They are not to stop it.
 func Shared(t testing.TB) *Server {
 	t.Helper()
