@@ -37,7 +37,8 @@ type Subscriptions interface {
 type Mailbox struct {
 	round.Mailbox
 	Subscriptions Subscriptions
-	AppOnly       bool // an app reads it in its own name
+	AppOnly       bool        // an app reads it in its own name
+	Gate          *graph.Gate // of the mailbox, that is told of rounds of Jobs; nil: none is
 }
 
 // Scheduler runs a worker for each mailbox, which does its rounds one after another. All fields are set before the first call.

@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +37,7 @@ func newMachine(ctx context.Context, p *program) (*machine, error) {
 		name = "unknown"
 	}
 	m := &machine{store: p.store, log: p.log,
-		Machine: bridge.Machine{ID: strings.ToLower(rand.Text()[:8]), Name: name, Version: version(), Schema: sqlstore.Schema(), Address: p.conf.listenText()}}
+		Machine: bridge.Machine{ID: p.process, Name: name, Version: version(), Schema: sqlstore.Schema(), Address: p.conf.listenText()}}
 	return m, m.beat(ctx)
 }
 
