@@ -79,7 +79,7 @@ func signInDevice(v *visit, a Account) error {
 	if err != nil {
 		return v.again(accountPath(a.Name)+"/sign-in", err)
 	}
-	if err := v.h.beginDevice(v.r.Context(), a.Name, code, v.r.PostFormValue("other") != ""); err != nil {
+	if err := v.h.beginDevice(v.r.Context(), a.Name, code, v.mayBeOther(a)); err != nil {
 		return err
 	}
 	return v.redirect(accountPath(a.Name) + "/sign-in")
@@ -104,13 +104,9 @@ func signInState(v *visit, a Account) error {
 
 // signInBrowser is reached by a link and not by a form: the form-action of the content policy would have to list every
 // origin that Microsoft redirects to.
-func signInBrowser(v *visit) error {
-	if site := v.r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return v.redirect(accountPath(v.r.PathValue("user")) + "/sign-in")
-	}
-	a, err := v.account()
-	if err != nil {
-		return err
+func signInBrowser(v *visit, a Account) error {
+	if v.fromElsewhere() {
+		return v.redirect(accountPath(a.Name) + "/sign-in")
 	}
 	form := accountPath(a.Name) + "/sign-in"
 	redirect, _ := v.callback()
@@ -118,7 +114,7 @@ func signInBrowser(v *visit) error {
 		return v.again(form, &Problem{"Microsoft only redirects to https, or to a browser on the same machine as the bridge.", "Use a code, or set a public_url with https."})
 	}
 	verifier := rand.Text() + rand.Text()
-	state, err := v.h.beginBrowser(v.r.Context(), browserFlow{Account: a.Name, Redirect: redirect, Verifier: verifier, Other: v.r.FormValue("other") != "",
+	state, err := v.h.beginBrowser(v.r.Context(), browserFlow{Account: a.Name, Redirect: redirect, Verifier: verifier, Other: v.mayBeOther(a),
 		Session: v.session.ID, Origin: originOf(v.r)})
 	if err != nil {
 		return err
@@ -130,6 +126,18 @@ func signInBrowser(v *visit) error {
 	return v.redirect(to)
 }
 
+// fromElsewhere reports whether a page of another site has sent the browser to a link that begins something.
+func (v *visit) fromElsewhere() bool {
+	site := v.r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "same-origin" && site != "none"
+}
+
+// mayBeOther reports whether somebody else than before may sign the account in: the administrator says so, of an account that is
+// nobody's.
+func (v *visit) mayBeOther(a Account) bool {
+	return v.r.FormValue("other") != "" && v.session.Role == bridge.RoleAdministrator && !a.Owner.Owned
+}
+
 // comesBack reports whether Microsoft has sent the browser back. At localhost there is no path to tell by.
 func comesBack(q url.Values) bool { return q.Has("state") && (q.Has("code") || q.Has("error")) }
 
@@ -137,6 +145,9 @@ func comesBack(q url.Values) bool { return q.Has("state") && (q.Has("code") || q
 func signInBack(v *visit) error {
 	q := v.r.URL.Query()
 	lost := &Problem{"This sign-in was not started in this browser, or took too long.", "Start again on the page of the account."}
+	if ours, err := v.microsoftBack(); ours || err != nil {
+		return err
+	}
 	f, ok, err := v.h.browser(v.r.Context(), q.Get("state"), v.h.Store.Brief)
 	if err != nil {
 		return err
@@ -171,5 +182,6 @@ func signInBack(v *visit) error {
 	if err := v.h.Accounts.Exchange(v.r.Context(), a.Name, q, f.Redirect, f.Verifier, f.Other); err != nil {
 		return v.again(form, err)
 	}
+	v.record(bridge.ActMailboxSignedIn, a.Name, "")
 	return v.redirect(accountPath(a.Name) + "?done=signed-in")
 }

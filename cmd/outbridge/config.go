@@ -44,12 +44,15 @@ type config struct {
 	SafeNetworks     []string `toml:"safe_networks"`
 	MetricsTokenFile string   `toml:"metrics_token_file"`
 	FeedOrigins      []string `toml:"feed_origins"`
+	Language         string   `toml:"language"`
 
 	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
 	Sync      syncConfig      `toml:"sync"`
 	Notify    notifyConfig    `toml:"notify"`
 	Accounts  []accountConfig `toml:"account"`
+
+	Organization organizationConfig `toml:"organization"`
 
 	// Parsed from the texts above by check.
 	history, horizon bridge.Period
@@ -58,6 +61,7 @@ type config struct {
 	notifiedInterval time.Duration
 	staleAfter       time.Duration // 0: never
 	notifyURLs       []string      // of the file, as they are kept; those of urls_file are read by notifyTargets
+	language         *web.Language
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
@@ -65,6 +69,7 @@ type config struct {
 	proxies          web.Proxies
 	safe             []netip.Prefix
 	feedOrigins      []string
+	grace            bridge.Period // of leavers of the organization
 
 	given            map[string]bool // keys that the file or the environment has
 	fromVariables    bool            // the environment has keys
@@ -107,6 +112,7 @@ type notifyConfig struct {
 	URLs       []string `toml:"urls" secret:"true"`
 	URLsFile   string   `toml:"urls_file"`
 	StaleAfter string   `toml:"stale_after"`
+	Language   string   `toml:"language"`
 }
 
 type accountConfig struct {
@@ -121,15 +127,19 @@ type accountConfig struct {
 	Include []string `toml:"include"`
 	Exclude []string `toml:"exclude"`
 	Shared  []string `toml:"shared"`
+
+	member   bool   // of the organization, whose directory names it
+	objectID string // in that directory
 }
 
 func defaultConfig() config {
 	return config{
 		Listen: defaultListen, SocketMode: "0660", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
-		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, TLS: tlsConfig{Domains: []string{}},
-		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
-		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
-		Notify:    notifyConfig{URLs: []string{}, StaleAfter: "6h"},
+		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, Language: "en", TLS: tlsConfig{Domains: []string{}},
+		Microsoft:    microsoftConfig{Cloud: "global", Tenant: "common"},
+		Sync:         syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
+		Notify:       notifyConfig{URLs: []string{}, StaleAfter: "6h"},
+		Organization: defaultOrganization(),
 	}
 }
 
@@ -355,7 +365,9 @@ func (c *config) problems() (all []error) {
 	add(c.Microsoft.checkCredential(), c.checkCloud(), c.Microsoft.checkClientID())
 	add(c.syncProblems()...)
 	add(c.checkNotify())
+	add(c.checkLanguage())
 	add(c.accountProblems()...)
+	add(c.organizationProblems()...)
 	return all
 }
 

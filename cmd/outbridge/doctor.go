@@ -154,6 +154,7 @@ func (d *doctor) examine(e *env, f configFlag) {
 	}
 	d.app()
 	login, reachable := d.login(), d.graph()
+	d.organization(login && reachable)
 	d.accounts(login && reachable)
 	d.public()
 }
@@ -206,7 +207,7 @@ func (d *doctor) app() {
 	default:
 		d.ok(check, "%s", d.p.registration.ClientID)
 	}
-	if len(d.p.accounts) == 0 {
+	if len(d.p.accounts) == 0 && !d.c.Organization.enabled() {
 		d.broken("accounts", "Add one on the web pages, or an [[account]] to the configuration.", "there are no accounts: nothing is synced")
 	}
 }
@@ -468,7 +469,13 @@ func aheadOrBehind(skew time.Duration) string {
 
 // accounts tries the sign-in of each account with one request.
 func (d *doctor) accounts(reachable bool) {
+	sample := maxSampled
 	for _, a := range d.p.accounts {
+		if a.member {
+			if sample--; sample < 0 {
+				continue
+			}
+		}
 		check := "account " + a.Name
 		switch {
 		case d.p.store == nil:
@@ -488,6 +495,10 @@ func (d *doctor) account(check string, a accountConfig) {
 		return
 	}
 	cals, err := m.Graph.Calendars(d.ctx)
+	if a.member && graph.IsMailboxMissing(err) {
+		d.warn(check, "Give it a licence for Exchange Online, or name it in organization.deny.", "a member of the organization without a usable mailbox, so nothing of it is served")
+		return
+	}
 	if f := bridge.FaultOf(err); f.Detail != "" {
 		d.broken(check, seeMessage, "%v", worded(err, a.Name))
 		return

@@ -29,7 +29,8 @@ type program struct {
 	pulse   *pulseFile      // nil: this is no server
 	plain   bool            // app passwords may arrive over plain http: the demo has nothing to protect
 
-	accounts            []accountConfig // of the file, then those added on the web pages
+	accounts            []accountConfig // of the file, then those added on the web pages and the members of the organization
+	byName              map[string]int  // of accounts; replaced and never changed, so that it can be read while they change
 	added               map[string]bool // names of those added on the web pages
 	registration        bridge.Registration
 	registrationOnPages bool // the file names none, so it is set on the web pages
@@ -46,10 +47,12 @@ func newProgram(c *config, e *env) *program {
 	c.Microsoft.pages = new(pageCredential)
 	level := new(slog.LevelVar)
 	level.Set(c.level)
-	return &program{
-		conf: c, log: c.logger(e.stderr, level), level: level, process: strings.ToLower(rand.Text()[:8]), accounts: slices.Clone(c.Accounts), graph: newGraphAccess(),
+	p := &program{
+		conf: c, log: c.logger(e.stderr, level), level: level, process: strings.ToLower(rand.Text()[:8]), graph: newGraphAccess(),
 		registration: bridge.Registration{ClientID: c.Microsoft.ClientID, Tenant: c.Microsoft.Tenant},
 	}
+	p.setAccounts(slices.Clone(c.Accounts))
+	return p
 }
 
 // open loads the configuration and opens its database. The caller closes the store.
@@ -172,35 +175,21 @@ func (p *program) adopt(ctx context.Context, store *sqlstore.Store) error {
 			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox, Include: a.Options.Include, Exclude: a.Options.Exclude, Shared: a.Options.Shared})
 		}
 	}
-	return nil
+	_, _, err = p.adoptMembers(ctx, store)
+	return err
 }
 
-func (p *program) addAccount(a accountConfig) {
-	if p.added == nil {
-		p.added = map[string]bool{}
-	}
-	p.added[a.Name] = true
-	p.accounts = append(p.accounts, a)
-}
-
-func (p *program) removeAccount(name string) {
-	delete(p.added, name)
-	p.accounts = slices.DeleteFunc(p.accounts, func(a accountConfig) bool { return a.Name == name })
-}
-
-func (p *program) account(name string) (accountConfig, error) {
-	for _, a := range p.accounts {
-		if a.Name == name {
-			return a, nil
-		}
-	}
-	return accountConfig{}, fmt.Errorf("no account %q: %s", name, p.names())
-}
+// maxNamed is how many accounts a message names.
+const maxNamed = 20
 
 // names lists the accounts for messages.
 func (p *program) names() string {
 	var all []string
 	for _, a := range p.accounts {
+		if len(all) == maxNamed {
+			all = append(all, fmt.Sprintf("%d more", len(p.accounts)-maxNamed))
+			break
+		}
 		all = append(all, a.Name)
 	}
 	if len(all) == 0 {

@@ -92,6 +92,7 @@ func (s *serveCmd) Run(e *env) error {
 	switch {
 	case p.registration.ClientID == "":
 		p.log.Warn("no app registration yet, so nothing is synced: enter it on the web pages, or as microsoft.client_id in the configuration")
+	case len(p.accounts) == 0 && p.conf.Organization.enabled(): // they come with the first look into the directory
 	case len(p.accounts) == 0:
 		p.log.Warn("no accounts yet, so nothing is synced: add one on the web pages, or an [[account]] to the configuration")
 	default:
@@ -171,6 +172,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	files := p.feedFiles()
 	files.Took, files.Log = p.metrics.Rendered, p.log
 	accounts := &webAccounts{work: scheduler, p: p}
+	accounts.members = newMembers(accounts)
 	watcher.Survey = p.surveyor(accounts).Survey
 	writer := p.writer(scheduler)
 	defer writer.Close()
@@ -197,6 +199,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 		g.Go(func() error { return p.machine.Run(ctx) })
 		g.Go(func() error { return accounts.follow(ctx) })
 	}
+	g.Go(func() error { return accounts.members.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })
 	if p.reloader != nil {
 		g.Go(func() error { return p.reloader.run(ctx, p, accounts) })
@@ -284,7 +287,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		dav.PublicURL, dav.Prefix = c.publicOrigin(), c.publicBase()
 	}
 	pages := &web.Handler{
-		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
+		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Language: c.language, Log: p.log, Zone: convert.Zone,
 		Accounts: accounts, Origins: origins{p.store, s.scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 		Notices: webNotices{s.watcher}, StaleAfter: c.staleAfter, Live: s.live,
