@@ -180,11 +180,10 @@ func (s *Scheduler) start(m Mailbox, delay time.Duration) {
 	}
 	s.workers[m.Name] = w
 	if s.Jobs != nil { // it does the turns that come to this machine
-		go func() {
-			<-ctx.Done()
-			w.turns.Lock()
+		context.AfterFunc(ctx, func() {
+			w.turns.Lock() // for good
 			close(w.done)
-		}()
+		})
 		return
 	}
 	s.all.Go(func() {

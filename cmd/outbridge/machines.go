@@ -76,6 +76,70 @@ func (m *machine) Run(ctx context.Context) error {
 	}
 }
 
+// Leases of what one machine does for all.
+const (
+	aloneLife  = time.Minute
+	aloneRenew = 15 * time.Second
+	aloneSpare = 10 * time.Second
+)
+
+// alone runs f on one machine at a time, until ctx ends: on another one within a minute after this one has died. f is to return when
+// its context ends. A nil machine is the only one.
+func (m *machine) alone(ctx context.Context, name string, f func(context.Context) error) error {
+	if m == nil {
+		return f(ctx)
+	}
+	for ctx.Err() == nil {
+		asked := time.Now()
+		taken, err := m.store.TakeLease(ctx, name, m.ID, aloneLife)
+		if err != nil && ctx.Err() == nil {
+			m.log.Warn("it cannot be seen which machine is to do something for all", "what", name, "err", err)
+		}
+		if taken {
+			if err := m.holding(ctx, name, asked, f); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(aloneRenew):
+		}
+	}
+	return nil
+}
+
+// holding runs f for as long as the lease can be prolonged.
+func (m *machine) holding(ctx context.Context, name string, asked time.Time, f func(context.Context) error) error {
+	run, cancel := context.WithCancel(ctx)
+	defer cancel()
+	end := time.AfterFunc(time.Until(asked.Add(aloneLife-aloneSpare)), cancel)
+	defer end.Stop()
+	ended := make(chan error, 1)
+	go func() { ended <- f(run) }()
+	every := time.NewTicker(aloneRenew)
+	defer every.Stop()
+	for {
+		select {
+		case err := <-ended:
+			give, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+			defer stop()
+			_ = m.store.DropLease(give, name, m.ID) // else it ends by itself
+			return err
+		case <-every.C:
+		}
+		asked := time.Now()
+		renew, stop := context.WithTimeout(run, aloneSpare)
+		taken, err := m.store.TakeLease(renew, name, m.ID, aloneLife)
+		stop()
+		switch {
+		case err == nil && !taken:
+			cancel()
+		case err == nil && end.Stop():
+			end.Reset(time.Until(asked.Add(aloneLife - aloneSpare)))
+		}
+	}
+}
+
 // share has the rounds of a scheduler done by all machines on the database, where that is a server.
 func (p *program) share(ctx context.Context, s *work.Scheduler) error {
 	pool := p.store.Pool()
@@ -194,6 +258,9 @@ func (a *webAccounts) takeAccounts(ctx context.Context, rows []bridge.Account, a
 		}
 	}
 	for _, row := range rows {
+		if row.Directory {
+			continue // of the organization, which every machine looks for itself
+		}
 		known, err := a.p.account(row.Name)
 		if err != nil && !row.Added {
 			continue // it has left the configuration

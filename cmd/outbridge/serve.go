@@ -205,7 +205,16 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 		g.Go(func() error { return p.reloader.run(ctx, p, accounts) })
 	}
 	g.Go(func() error { return p.pulse.Run(ctx) })
-	g.Go(func() error { return watcher.Run(ctx) })
+	g.Go(func() error {
+		return p.machine.alone(ctx, "notices", func(ctx context.Context) error {
+			if p.machine != nil { // what the machine before has told
+				if err := watcher.Load(ctx); err != nil {
+					return nil // the next one tries, or this one again
+				}
+			}
+			return watcher.Run(ctx)
+		})
+	})
 	if pusher != nil {
 		g.Go(func() error { return pusher.Run(ctx) })
 	}
@@ -336,7 +345,7 @@ func (p *program) pusher(ctx context.Context) *push.Pusher {
 	if !c.Push {
 		return nil
 	}
-	pusher := &push.Pusher{Store: p.store, Private: c.PushPrivate, Subject: c.PublicURL, Log: p.log, Pushed: p.metrics.Pushed}
+	pusher := &push.Pusher{Store: p.store, Shared: p.machine != nil, Private: c.PushPrivate, Subject: c.PublicURL, Log: p.log, Pushed: p.metrics.Pushed}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme != "https" {
 		pusher.Subject = "outbridge@" + u.Hostname() // push services want a mail address or an https URL as the sender
 	}
