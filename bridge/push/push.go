@@ -60,8 +60,8 @@ type Pusher struct {
 	// Shared: several processes send, and each message is claimed by one.
 	Shared bool
 
-	Now       func() time.Time // nil: time.Now
-	Log       *slog.Logger     // nil: slog.Default
+	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: slog.Default
 	// Pushed is called with what became of a message: "sent", "failed", or "dropped" where the subscription is gone. Nil: not
 	// called.
 	Pushed func(result string)

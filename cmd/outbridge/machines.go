@@ -52,6 +52,17 @@ func (m *machine) beat(ctx context.Context) error {
 	return nil
 }
 
+// count is how many machines are there.
+func (m *machine) count(ctx context.Context) (n int, err error) {
+	list, now, err := m.store.Machines(ctx)
+	for _, one := range list {
+		if now.Sub(one.Seen) < bridge.MachineLife {
+			n++
+		}
+	}
+	return n, err
+}
+
 // ahead is how far this machine's clock is ahead of the database's.
 func (m *machine) ahead() time.Duration { return time.Duration(m.offset.Load()) }
 

@@ -301,6 +301,9 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 		Notices: webNotices{s.watcher}, StaleAfter: c.staleAfter, Live: s.live,
 	}
+	if p.machine != nil {
+		pages.Machines = p.machine.count
+	}
 	if s.scheduler.NotifyURL != "" {
 		pages.Notify = s.scheduler.Notify
 	}
