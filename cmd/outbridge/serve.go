@@ -161,6 +161,9 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	if err := p.share(ctx, scheduler); err != nil {
 		return err
 	}
+	if p.machine != nil {
+		live.Others = p.store
+	}
 	pusher := p.pusher(ctx)
 	if pusher != nil {
 		scheduler.Rounds.Published = pusher.Published
@@ -195,6 +198,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	srv.RegisterOnShutdown(live.Close)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
+	g.Go(func() error { return live.Run(ctx) })
 	if p.machine != nil {
 		g.Go(func() error { return p.machine.Run(ctx) })
 		g.Go(func() error { return accounts.follow(ctx) })
