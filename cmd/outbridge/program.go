@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,7 @@ type program struct {
 
 	graph graphAccess
 
+	process  string    // names it among those that use the database
 	machine  *machine  // nil: the database is a file, which no other server uses
 	reloader *reloader // nil: SIGHUP reloads nothing
 }
@@ -46,7 +48,7 @@ func newProgram(c *config, e *env) *program {
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	p := &program{
-		conf: c, log: c.logger(e.stderr, level), level: level, graph: newGraphAccess(),
+		conf: c, log: c.logger(e.stderr, level), level: level, process: strings.ToLower(rand.Text()[:8]), graph: newGraphAccess(),
 		registration: bridge.Registration{ClientID: c.Microsoft.ClientID, Tenant: c.Microsoft.Tenant},
 	}
 	p.setAccounts(slices.Clone(c.Accounts))
