@@ -130,6 +130,15 @@ func (a *Authority) AuthCodeURL(redirectURI, state, verifier, claims string) str
 
 // Exchange turns the code of a redirect into tokens; redirectURI and verifier are those of AuthCodeURL.
 func (a *Authority) Exchange(ctx context.Context, redirectURI, code, verifier string) (*oauth2.Token, error) {
+	tok, err := a.redeem(ctx, redirectURI, code, verifier)
+	if err != nil {
+		return nil, err
+	}
+	return complete(tok)
+}
+
+// redeem is Exchange for a sign-in that need not last.
+func (a *Authority) redeem(ctx context.Context, redirectURI, code, verifier string) (*oauth2.Token, error) {
 	return a.asAdmitted(func(a *Authority) (*oauth2.Token, error) {
 		config, login := a.config(), a.login(ctx)
 		config.RedirectURL = redirectURI
@@ -137,7 +146,7 @@ func (a *Authority) Exchange(ctx context.Context, redirectURI, code, verifier st
 		if err != nil {
 			return nil, login.failure(opFinish, err)
 		}
-		return complete(tok)
+		return tok, nil
 	})
 }
 

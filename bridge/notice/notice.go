@@ -48,10 +48,11 @@ type Watcher struct {
 	Store bridge.NoticeStore
 	// Survey finds out what is wrong now.
 	Survey func(ctx context.Context, now time.Time) (Findings, error)
-	// Configured are the URLs of the configuration.
+	// Configured are the URLs of the configuration, and Language is theirs.
 	Configured []string
-	// Words are the title and the text of a message.
-	Words func(m bridge.NoticeMessage) (title, text string)
+	Language   string
+	// Words are the title and the text of a message in a language; "" is that of the bridge.
+	Words func(m bridge.NoticeMessage, language string) (title, text string)
 	// Send delivers one. Nil: Send.
 	Send func(ctx context.Context, target, title, text string) error
 	Now  func() time.Time // nil: time.Now

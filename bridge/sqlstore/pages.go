@@ -48,7 +48,7 @@ func (s *Store) SetAdministrator(ctx context.Context, hash string, first bool) e
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, bridge.ErrExists)
 		}
-		_, err = t.exec(ctx, `DELETE FROM session`)
+		_, err = t.exec(ctx, `DELETE FROM session WHERE person_id IS NULL`)
 		return err
 	})
 	if err != nil {
@@ -71,17 +71,17 @@ func (s *Store) Registration(ctx context.Context) (r bridge.Registration, err er
 	return r, nil
 }
 
-const sessionColumns = `id, agent, created, seen, expires`
+const sessionColumns = `id, coalesce(person_id, 0), role, agent, created, seen, expires`
 
 func scanSession(row scanner) (v bridge.Session, err error) {
-	err = row.Scan(&v.ID, &v.Agent, unixTime{&v.Created}, unixTime{&v.Seen}, unixTime{&v.Expires})
+	err = row.Scan(&v.ID, &v.Person, &v.Role, &v.Agent, unixTime{&v.Created}, unixTime{&v.Seen}, unixTime{&v.Expires})
 	return v, err
 }
 
 func (s *Store) AddSession(ctx context.Context, v bridge.Session) (bridge.Session, string, error) {
 	secret := newSecret()
-	err := s.write.row(ctx, `INSERT INTO session (hash, agent, created, seen, expires) VALUES (?, ?, ?, ?, ?) RETURNING id`,
-		s.key.digest("session", secret), v.Agent, v.Created.Unix(), v.Seen.Unix(), v.Expires.Unix()).Scan(&v.ID)
+	err := s.write.row(ctx, `INSERT INTO session (hash, person_id, role, agent, created, seen, expires) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		s.key.digest("session", secret), ofPerson(v.Person), v.Role, v.Agent, v.Created.Unix(), v.Seen.Unix(), v.Expires.Unix()).Scan(&v.ID)
 	if err != nil {
 		return v, "", fmt.Errorf("add session: %w", err)
 	}
@@ -105,8 +105,13 @@ func (s *Store) ProlongSession(ctx context.Context, id int64, seen, expires time
 	return nil
 }
 
-func (s *Store) Sessions(ctx context.Context, now time.Time) ([]bridge.Session, error) {
-	rows, err := s.read.query(ctx, `SELECT `+sessionColumns+` FROM session WHERE expires > ? ORDER BY seen DESC, id DESC`, now.Unix())
+// ofPerson is a person as a row refers to them: NULL for nobody.
+func ofPerson(id bridge.PersonID) sql.NullInt64 {
+	return sql.NullInt64{Int64: int64(id), Valid: id != 0}
+}
+
+func (s *Store) Sessions(ctx context.Context, of bridge.PersonID, now time.Time) ([]bridge.Session, error) {
+	rows, err := s.read.query(ctx, `SELECT `+sessionColumns+` FROM session WHERE coalesce(person_id, 0) = ? AND expires > ? ORDER BY seen DESC, id DESC`, of, now.Unix())
 	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Session, error) { return scanSession(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
@@ -114,14 +119,19 @@ func (s *Store) Sessions(ctx context.Context, now time.Time) ([]bridge.Session, 
 	return list, nil
 }
 
-func (s *Store) EndSessions(ctx context.Context, now time.Time, ids ...int64) error {
+func (s *Store) EndSessions(ctx context.Context, of bridge.PersonID, now time.Time, ids ...int64) error {
 	err := s.write.transact(ctx, func(t tx) error {
 		for _, id := range ids {
-			if _, err := t.exec(ctx, `DELETE FROM session WHERE id = ?`, id); err != nil {
+			if _, err := t.exec(ctx, `DELETE FROM session WHERE id = ? AND coalesce(person_id, 0) = ?`, id, of); err != nil {
 				return err
 			}
 		}
-		_, err := t.exec(ctx, `DELETE FROM session WHERE expires <= ?1 OR ?2 = 1`, now.Unix(), len(ids) == 0)
+		if len(ids) == 0 {
+			if _, err := t.exec(ctx, `DELETE FROM session WHERE coalesce(person_id, 0) = ?`, of); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, `DELETE FROM session WHERE expires <= ?`, now.Unix())
 		return err
 	})
 	if err != nil {

@@ -55,7 +55,7 @@ func testSessions(t *testing.T, s *Store) {
 		}
 		made, secrets = append(made, v), append(secrets, secret)
 	}
-	if diff := cmp.Diff([]bridge.Session{made[2], made[1], made[0]}, must(s.Sessions(ctx, now))(t)); diff != "" {
+	if diff := cmp.Diff([]bridge.Session{made[2], made[1], made[0]}, must(s.Sessions(ctx, 0, now))(t)); diff != "" {
 		t.Error(diff)
 	}
 	if got := must(s.SessionBySecret(ctx, secrets[1], now))(t); got != made[1] {
@@ -70,16 +70,16 @@ func testSessions(t *testing.T, s *Store) {
 	if got := must(s.SessionBySecret(ctx, secrets[0], now.Add(time.Hour)))(t); !got.Expires.Equal(now.Add(2 * time.Hour)) {
 		t.Errorf("%+v", got)
 	}
-	if err := s.EndSessions(ctx, now, made[0].ID); err != nil {
+	if err := s.EndSessions(ctx, 0, now, made[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if list := must(s.Sessions(ctx, now))(t); len(list) != 2 {
+	if list := must(s.Sessions(ctx, 0, now))(t); len(list) != 2 {
 		t.Errorf("%+v", list)
 	}
-	if err := s.EndSessions(ctx, now); err != nil {
+	if err := s.EndSessions(ctx, 0, now); err != nil {
 		t.Fatal(err)
 	}
-	if list := must(s.Sessions(ctx, now))(t); len(list) != 0 {
+	if list := must(s.Sessions(ctx, 0, now))(t); len(list) != 0 {
 		t.Errorf("%+v", list)
 	}
 }

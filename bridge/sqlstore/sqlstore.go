@@ -69,6 +69,8 @@ var _ interface {
 	bridge.WrittenStore
 	bridge.LearnedStore
 	bridge.BriefStore
+	bridge.PeopleStore
+	bridge.RecordStore
 	bridge.LeaseStore
 	bridge.TurnStore
 	bridge.MachineStore

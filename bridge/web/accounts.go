@@ -19,6 +19,9 @@ type Accounts interface {
 	List(ctx context.Context) ([]Account, error)
 	// Add adds an account. A mailbox of "" is that of the person who signs in; an address is read app-only, see App.
 	Add(ctx context.Context, name, mailbox string) error
+	// AddFor adds an account that belongs to a person, who will sign a mailbox in, under a name like wish. It belongs to them before
+	// anything is in it.
+	AddFor(ctx context.Context, wish string, id bridge.PersonID) (name string, err error)
 	// Remove removes the account and everything stored for it.
 	Remove(ctx context.Context, name string) error
 	// SetPolicy sets what calendar programs may change, unless the configuration file says it.
@@ -51,6 +54,11 @@ type Account struct {
 	Mailbox    string // an address: app-only; "": that of the person who signs in
 	Configured bool   // in the configuration file, so the pages cannot remove it
 	Options    bridge.AccountOptions
+
+	// For who is visiting: whose it is, whether they may read its events, and whether only as an administrator whose looks are recorded.
+	Owner    bridge.Owner
+	Readable bool
+	Looked   bool
 
 	Policy           bridge.Policy // what calendar programs may change
 	PolicyConfigured bool          // by the configuration file

@@ -111,6 +111,14 @@ func (a *accountsAt) Add(ctx context.Context, name, mailbox string) error {
 	return err
 }
 
+func (a *accountsAt) AddFor(ctx context.Context, wish string, id bridge.PersonID) (string, error) {
+	name := strings.ToLower(wish)
+	if _, err := a.store.AddAccount(ctx, name, ""); err != nil {
+		return "", err
+	}
+	return name, a.store.SetOwner(ctx, name, id, false)
+}
+
 func (a *accountsAt) Remove(ctx context.Context, name string) error {
 	return a.store.RemoveAccount(ctx, name)
 }
@@ -296,10 +304,15 @@ func (p *person) send(method, path string, form url.Values) answer {
 	if err != nil {
 		p.Fatal(err)
 	}
+	return readAnswer(p, resp)
+}
+
+func readAnswer(t testing.TB, resp *http.Response) answer {
+	t.Helper()
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		p.Fatal(err)
+		t.Fatal(err)
 	}
 	return answer{resp, string(b)}
 }

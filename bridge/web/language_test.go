@@ -262,7 +262,7 @@ func (f *found) expression(t *testing.T, fset *token.FileSet, info *types.Info, 
 		return true
 	}
 	if e, ok := n.(ast.Expr); ok {
-		if name, value := ours(info, e); value != nil && constant.StringVal(value) != "" {
+		if name, value := ours(info, e); value != nil && value.Kind() == constant.String && constant.StringVal(value) != "" {
 			where := fset.Position(e.Pos()).String()
 			switch name {
 			case "Text":
@@ -298,7 +298,7 @@ func TestLanguagesAreWhole(t *testing.T) {
 			needed := strings.ContainsFunc(placeholder.ReplaceAllString(english, ""), unicode.IsLetter)
 			found, ok := l.file.Texts[english]
 			if !ok && needed {
-				t.Logf("%s lacks %q (%s)", l.Tag, english, where)
+				t.Errorf("%s lacks %q (%s)", l.Tag, english, where)
 			}
 			if !ok {
 				continue
@@ -335,7 +335,7 @@ func TestLanguagesAreWhole(t *testing.T) {
 		}
 		for layout, where := range f.layouts {
 			if l.file.Layouts[layout] == "" {
-				t.Logf("%s lacks the layout %q (%s)", l.Tag, layout, where)
+				t.Errorf("%s lacks the layout %q (%s)", l.Tag, layout, where)
 			}
 		}
 		for layout := range l.file.Layouts {

@@ -67,7 +67,7 @@ func signInChoice(v *visit, a Account) error {
 }
 
 func signInDevice(v *visit, a Account) error {
-	code, err := v.h.Accounts.DeviceCode(v.r.Context(), a.Name, v.r.PostFormValue("other") != "")
+	code, err := v.h.Accounts.DeviceCode(v.r.Context(), a.Name, v.mayBeOther(a))
 	if err != nil {
 		return v.again(accountPath(a.Name)+"/sign-in", err)
 	}
@@ -89,13 +89,9 @@ func signInState(v *visit, a Account) error {
 
 // signInBrowser is reached by a link and not by a form: the form-action of the content policy would have to list every
 // origin that Microsoft redirects to.
-func signInBrowser(v *visit) error {
-	if site := v.r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return v.redirect(accountPath(v.r.PathValue("user")) + "/sign-in")
-	}
-	a, err := v.account()
-	if err != nil {
-		return err
+func signInBrowser(v *visit, a Account) error {
+	if v.fromElsewhere() {
+		return v.redirect(accountPath(a.Name) + "/sign-in")
 	}
 	form := accountPath(a.Name) + "/sign-in"
 	redirect, _ := v.callback()
@@ -104,13 +100,25 @@ func signInBrowser(v *visit) error {
 	}
 	verifier := rand.Text() + rand.Text()
 	now := v.h.now()
-	state := v.h.flows.beginBrowser(browserFlow{account: a.Name, redirect: redirect, verifier: verifier, other: v.r.FormValue("other") != "",
+	state := v.h.flows.beginBrowser(browserFlow{account: a.Name, redirect: redirect, verifier: verifier, other: v.mayBeOther(a),
 		session: v.session.ID, origin: originOf(v.r), expires: now.Add(browserLife)}, now)
 	to, err := v.h.Accounts.BrowserURL(v.r.Context(), a.Name, redirect, state, verifier)
 	if err != nil {
 		return v.again(form, err)
 	}
 	return v.redirect(to)
+}
+
+// fromElsewhere reports whether a page of another site has sent the browser to a link that begins something.
+func (v *visit) fromElsewhere() bool {
+	site := v.r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "same-origin" && site != "none"
+}
+
+// mayBeOther reports whether somebody else than before may sign the account in: the administrator says so, of an account that is
+// nobody's.
+func (v *visit) mayBeOther(a Account) bool {
+	return v.r.FormValue("other") != "" && v.session.Role == bridge.RoleAdministrator && !a.Owner.Owned
 }
 
 // comesBack reports whether Microsoft has sent the browser back. At localhost there is no path to tell by.
@@ -120,6 +128,9 @@ func comesBack(q url.Values) bool { return q.Has("state") && (q.Has("code") || q
 func signInBack(v *visit) error {
 	q := v.r.URL.Query()
 	lost := &Problem{"This sign-in was not started in this browser, or took too long.", "Start again on the page of the account."}
+	if ours, err := v.microsoftBack(); ours || err != nil {
+		return err
+	}
 	f, ok := v.h.flows.browser(q.Get("state"), v.h.now(), false)
 	if !ok {
 		return lost
@@ -149,5 +160,6 @@ func signInBack(v *visit) error {
 	if err := v.h.Accounts.Exchange(v.r.Context(), a.Name, q, f.redirect, f.verifier, f.other); err != nil {
 		return v.again(form, err)
 	}
+	v.record(bridge.ActMailboxSignedIn, a.Name, "")
 	return v.redirect(accountPath(a.Name) + "?done=signed-in")
 }

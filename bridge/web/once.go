@@ -34,10 +34,11 @@ type onceBox struct {
 
 // once is what a page shows for a minute.
 type once struct {
-	Password string     `json:"password,omitempty"` // an app password
-	Profile  string     `json:"profile,omitempty"`  // the link to a configuration profile
-	Feed     *FeedLinks `json:"feed,omitempty"`
-	Trouble  *Problem   `json:"trouble,omitempty"`
+	Password   string     `json:"password,omitempty"` // an app password
+	Profile    string     `json:"profile,omitempty"`  // the link to a configuration profile
+	Feed       *FeedLinks `json:"feed,omitempty"`
+	Invitation string     `json:"invitation,omitempty"` // its link
+	Trouble    *Problem   `json:"trouble,omitempty"`
 }
 
 func onceSeal(ticket string) cipher.AEAD {

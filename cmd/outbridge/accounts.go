@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -108,6 +109,58 @@ func (a *webAccounts) Add(ctx context.Context, name, mailbox string) error {
 	a.p.log.Info("account added", "account", name)
 	return nil
 }
+
+// maxTwins is how many accounts of one wished name there are.
+const maxTwins = 1000
+
+// AddFor gives the account to the person before it has a mailbox, so that nobody else ever reads it.
+func (a *webAccounts) AddFor(ctx context.Context, wish string, id bridge.PersonID) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.p.registration.ClientID == "" {
+		return "", errNoAppYet
+	}
+	name := accountNameLike(wish)
+	for n := 2; n < maxTwins; n++ {
+		_, err := a.p.store.Account(ctx, name)
+		_, known := a.p.account(name)
+		if errors.Is(err, bridge.ErrNotFound) && known != nil {
+			_, err = a.p.store.AddAccount(ctx, name, "")
+			if err == nil {
+				err = a.p.store.SetOwner(ctx, name, id, false)
+			}
+			if err == nil {
+				one := accountConfig{Name: name}
+				a.p.addAccount(one)
+				a.p.log.Info("account added", "account", name)
+				return name, a.begin(ctx, one)
+			}
+		}
+		if err != nil && !errors.Is(err, bridge.ErrExists) {
+			return "", err
+		}
+		name = fmt.Sprintf("%s-%d", accountNameLike(wish), n)
+	}
+	return "", &web.Problem{Sentence: "There are too many accounts of this name.", Action: "Ask the administrator of this bridge."}
+}
+
+// begin has an account synced.
+func (a *webAccounts) begin(ctx context.Context, one accountConfig) error {
+	m, err := a.p.mailbox(ctx, one)
+	if err == nil {
+		a.work.Add(m)
+	}
+	return err
+}
+
+// accountNameLike is a name that an account can have, like a person's name or the first part of an address.
+func accountNameLike(wish string) string {
+	wish, _, _ = strings.Cut(wish, "@")
+	name := strings.Trim(unnameable.ReplaceAllString(strings.ToLower(wish), "-"), "-._")
+	return cmp.Or(strings.Trim(name[:min(len(name), 50)], "-._"), "calendar")
+}
+
+var unnameable = regexp.MustCompile(`[^a-z0-9._]+`)
 
 func (a *webAccounts) Remove(ctx context.Context, name string) error {
 	a.mu.Lock()

@@ -40,6 +40,7 @@ type config struct {
 	SafeNetworks     []string `toml:"safe_networks"`
 	MetricsTokenFile string   `toml:"metrics_token_file"`
 	FeedOrigins      []string `toml:"feed_origins"`
+	Language         string   `toml:"language"`
 
 	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
@@ -56,6 +57,7 @@ type config struct {
 	notifiedInterval time.Duration
 	staleAfter       time.Duration // 0: never
 	notifyURLs       []string      // of the file, as they are kept; those of urls_file are read by notifyTargets
+	language         *web.Language
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
@@ -104,6 +106,7 @@ type notifyConfig struct {
 	URLs       []string `toml:"urls" secret:"true"`
 	URLsFile   string   `toml:"urls_file"`
 	StaleAfter string   `toml:"stale_after"`
+	Language   string   `toml:"language"`
 }
 
 type accountConfig struct {
@@ -126,7 +129,7 @@ type accountConfig struct {
 func defaultConfig() config {
 	return config{
 		Listen: defaultListen, SocketMode: "0660", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
-		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, TLS: tlsConfig{Domains: []string{}},
+		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, Language: "en", TLS: tlsConfig{Domains: []string{}},
 		Microsoft:    microsoftConfig{Cloud: "global", Tenant: "common"},
 		Sync:         syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
 		Notify:       notifyConfig{URLs: []string{}, StaleAfter: "6h"},
@@ -357,6 +360,7 @@ func (c *config) problems() (all []error) {
 	add(c.Microsoft.checkCredential(), c.checkCloud(), c.Microsoft.checkClientID())
 	add(c.syncProblems()...)
 	add(c.checkNotify())
+	add(c.checkLanguage())
 	add(c.accountProblems()...)
 	add(c.organizationProblems()...)
 	return all

@@ -279,7 +279,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		dav.PublicURL, dav.Prefix = c.publicOrigin(), c.publicBase()
 	}
 	pages := &web.Handler{
-		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
+		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Language: c.language, Log: p.log, Zone: convert.Zone,
 		Accounts: accounts, Origins: origins{p.store, s.scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 		Notices: webNotices{s.watcher}, StaleAfter: c.staleAfter, Live: s.live,
