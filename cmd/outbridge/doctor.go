@@ -161,6 +161,9 @@ func (d *doctor) examine(e *env, f configFlag) {
 
 // served reports whether a server is running on the database.
 func (c *config) served() bool {
+	if c.onServer() {
+		return false
+	}
 	if _, err := os.Stat(c.Database + ".lock"); err != nil {
 		return false
 	}
@@ -212,7 +215,7 @@ func (d *doctor) app() {
 // files checks that the database's folder and files can be written, and reports whether they can: each thing in the way is a
 // finding of its own.
 func (d *doctor) files() bool {
-	if strings.Contains(d.c.Database, "://") {
+	if d.c.onServer() {
 		return true
 	}
 	if !exists(d.c.Database) && !exists(d.c.KeyFile) {
@@ -250,8 +253,8 @@ func (d *doctor) files() bool {
 // keyAndDatabase opens the store, without creating or migrating anything. usable is what files has found.
 func (d *doctor) keyAndDatabase(usable bool) {
 	_, keyErr := os.Lstat(d.c.KeyFile)
-	if strings.Contains(d.c.Database, "://") {
-		d.openStore("")
+	if d.c.onServer() {
+		d.server(errors.Is(keyErr, fs.ErrNotExist))
 		return
 	}
 	schema, dbErr := int64(0), error(nil)
@@ -509,7 +512,7 @@ func (d *doctor) account(check string, a accountConfig) {
 		d.broken(check, seeMessage, "%v", err)
 		return
 	}
-	switch late := time.Since(d.c.goodTimes().of(a.Name).LastGood(row.LastGood)); {
+	switch late := time.Since(d.p.goodTimes(d.ctx).of(a.Name).LastGood(row.LastGood)); {
 	case row.LastGood.IsZero() && !d.serving:
 		d.ok(check, "signed in, not synced yet; calendars: %d", len(cals))
 	case d.serving && !row.LastGood.IsZero() && late > max(time.Hour, 10*d.c.interval):

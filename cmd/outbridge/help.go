@@ -82,7 +82,13 @@ database and the disk. The exit code is 1 if something is broken.`,
 	"backup": `The copy is what one moment held. It is useless without the key, which belongs somewhere else.
 
   outbridge backup /backup/outbridge-$(date +%F).db`,
-	"restore":     `Stop the server first. Calendar apps compare everything with the restored state, and the next sync brings it up to date.`,
+	"migrate": `Stop the server first. Everything is copied in one transaction, so what fails leaves the PostgreSQL database empty and the file as it
+was. Each table is read back and must come to the same sum. Clients do not sync anew.
+
+  outbridge migrate --to postgres://outbridge@db.example.com/outbridge --password-file db-password`,
+	"restore": `Stop the server first. Calendar apps compare everything with the restored state, and the next sync brings it up to date.
+With PostgreSQL its own tools restore the database. After pg_restore nothing else is needed; after a snapshot or a point in time that is
+earlier, or a standby that lacked the latest commits, run outbridge restore --begin-again.`,
 	"version":     `Also the commit, its date and the platform. outbridge --version is the same.`,
 	"healthcheck": `The exit code is 0 if it answers that it is healthy.`,
 	"completion": `The first line of the script says where it belongs. For this shell alone:

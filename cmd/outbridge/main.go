@@ -50,6 +50,7 @@ type cli struct {
 	Init     initCmd     `cmd:"" help:"Create a configuration and a key, from three questions or from flags."`
 	Doctor   doctorCmd   `cmd:"" help:"Check everything that clients depend on, and say how to fix what is broken."`
 	Backup   backupCmd   `cmd:"" help:"Copy the database to a file, even while the server runs."`
+	Migrate  migrateCmd  `cmd:"" help:"Copy an SQLite database to a PostgreSQL server."`
 	Restore  restoreCmd  `cmd:"" help:"Replace the database with a backup."`
 	Version  versionCmd  `cmd:"" help:"Print the version, the commit and its date."`
 

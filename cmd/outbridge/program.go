@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -37,6 +36,7 @@ type program struct {
 
 	graph graphAccess
 
+	machine  *machine  // nil: the database is a file, which no other server uses
 	reloader *reloader // nil: SIGHUP reloads nothing
 }
 
@@ -74,17 +74,19 @@ func (p *program) oneShot(e *env, attempts int) {
 
 // openStore opens the database and reads what was set on the web pages.
 func (p *program) openStore(ctx context.Context) error {
-	if err := p.conf.refuseNewKey(); err != nil {
+	if err := p.conf.refuseNewKey(ctx); err != nil {
 		return err
 	}
-	if !p.conf.hasDatabase() && !strings.Contains(p.conf.Database, "://") && p.conf.keyUsed() {
-		return p.conf.errNoDatabase() // before one is made
+	if !p.conf.onServer() && p.conf.keyUsed() {
+		if has, err := p.conf.hasDatabase(ctx); err == nil && !has {
+			return p.conf.errNoDatabase() // before one is made
+		}
 	}
 	key, err := sqlstore.ReadKey(p.conf.KeyFile)
 	if err != nil {
 		return err
 	}
-	store, err := sqlstore.Open(ctx, p.conf.Database, key)
+	store, err := sqlstore.Open(ctx, p.conf.databaseURL(), key)
 	if err != nil {
 		return p.conf.explained(err)
 	}
@@ -95,6 +97,9 @@ func (p *program) openStore(ctx context.Context) error {
 	if err != nil {
 		store.Close()
 		return err
+	}
+	if store.BeganAgain() {
+		p.log.Warn("the database was restored from a copy: clients load their calendars again, and writes that were under way are not taken up again")
 	}
 	p.store = store
 	return nil
@@ -125,27 +130,6 @@ func (p *program) refuseEmpty(ctx context.Context, store *sqlstore.Store) error 
 		return p.conf.errNoDatabase()
 	}
 	return nil
-}
-
-func (c *config) errNoDatabase() error {
-	return fmt.Errorf("the database %s is empty or missing, and the key %s was used with one: check database in the configuration, or bring a backup back with `outbridge restore FILE --force`; to start over, move the key and the folder %s away", c.Database, c.KeyFile, c.feedCache())
-}
-
-// refuseNewKey refuses to make a new key for an existing database: no password and no feed address would be known, and
-// clients would be told that their calendars are gone.
-func (c *config) refuseNewKey() error {
-	if _, err := os.Lstat(c.KeyFile); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if !c.hasDatabase() {
-		return nil
-	}
-	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; if it is lost, make a new one with `outbridge init --key-only` and sign in again with `outbridge login`", c.KeyFile, c.Database)
-}
-
-func (c *config) hasDatabase() bool {
-	info, err := os.Stat(c.Database)
-	return err == nil && info.Size() > 0
 }
 
 // adopt adds what was set on the web pages: the app registration if the file names none, and accounts.

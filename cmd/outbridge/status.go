@@ -91,7 +91,7 @@ func (s *statusCmd) Run(e *env) error {
 	}
 	defer p.store.Close()
 	report := statusReport{Accounts: []accountStatus{}}
-	good := p.conf.goodTimes()
+	good := p.goodTimes(e.ctx)
 	listed := p.accounts
 	if p.sums(s.All) {
 		if listed, report.States, err = p.troubled(e.ctx); err != nil {
