@@ -421,8 +421,8 @@ func TestStorm(t *testing.T) {
 func (w *world) storm(r *rand.Rand) {
 	w.sim.DirectoryPage = 1 + r.IntN(5)
 	type truth struct {
-		in, gone, off bool
-		mail          string
+		gone, off bool
+		mail      string
 	}
 	people := map[string]*truth{}
 	names := map[string]string{}
