@@ -291,7 +291,7 @@ func (m *members) Leads(ctx context.Context) (bool, error) {
 	if m.owner == "" {
 		return true, nil
 	}
-	return m.a.p.store.TakeLease(ctx, directoryLease, m.owner, m.every()+time.Minute)
+	return m.a.p.store.TakeLease(ctx, directoryLease, m.owner, m.every()+min(m.every(), time.Minute))
 }
 
 func (m *members) every() time.Duration {
