@@ -76,16 +76,7 @@ func TestOrganizationOnMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	join("carol")
-	waitFor(t, 3*time.Minute, "the other to take over", func() bool { return strings.Contains(outbridge(t, dir, "members", "list"), "carol") })
+	eventually(t, "the other to take over", func() bool { return strings.Contains(outbridge(t, dir, "members", "list"), "carol") })
 	password("carol")
 	eventually(t, "who has joined to be served", func() bool { return status(other, "carol") == 207 })
-}
-
-func waitFor(t *testing.T, longest time.Duration, what string, done func() bool) {
-	t.Helper()
-	for begun := time.Now(); !done(); time.Sleep(time.Second) {
-		if time.Since(begun) > longest {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
