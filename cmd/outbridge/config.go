@@ -45,6 +45,7 @@ type config struct {
 	Microsoft microsoftConfig `toml:"microsoft"`
 	Sync      syncConfig      `toml:"sync"`
 	Notify    notifyConfig    `toml:"notify"`
+	Pages     pagesConfig     `toml:"pages"`
 	Accounts  []accountConfig `toml:"account"`
 
 	// Parsed from the texts above by check.
@@ -106,7 +107,9 @@ type notifyConfig struct {
 type accountConfig struct {
 	Name    string `toml:"name"`
 	Mailbox string `toml:"mailbox"`
-	Access  string `toml:"access"`
+	// ObjectID is whose it is at Microsoft.
+	ObjectID string `toml:"object_id"`
+	Access   string `toml:"access"`
 
 	Invitations    string `toml:"invitations"`
 	OnlineMeetings string `toml:"online_meetings"`
@@ -123,6 +126,7 @@ func defaultConfig() config {
 		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, TLS: tlsConfig{Domains: []string{}},
 		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
 		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
+		Pages:     pagesConfig{Tenants: []string{}, Administrators: []string{}},
 		Notify:    notifyConfig{URLs: []string{}, StaleAfter: "6h"},
 	}
 }
@@ -350,6 +354,7 @@ func (c *config) problems() (all []error) {
 	add(c.Microsoft.checkCredential(), c.checkCloud(), c.Microsoft.checkClientID())
 	add(c.syncProblems()...)
 	add(c.checkNotify())
+	add(c.pagesProblems()...)
 	add(c.accountProblems()...)
 	return all
 }
