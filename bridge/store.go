@@ -259,6 +259,8 @@ type PushStore interface {
 type AdministratorStore interface {
 	// Administrator is the hash of the administrator's password, or ErrNotFound while there is none.
 	Administrator(ctx context.Context) (hash string, err error)
+	// SetupCode is the code that sets the first administrator, fresh where none has been kept yet. Only that ends it.
+	SetupCode(ctx context.Context, fresh string) (string, error)
 	// SetAdministrator sets that hash and ends all sessions of the administrator by password. With first it only ever sets one where there is none, and
 	// fails with ErrExists otherwise.
 	SetAdministrator(ctx context.Context, hash string, first bool) error
@@ -297,6 +299,10 @@ type PageStore interface {
 	SetOptions(ctx context.Context, o Options) error
 	// SetAccountOptions sets those of an account of a page, or ErrNotFound.
 	SetAccountOptions(ctx context.Context, name string, o AccountOptions) error
+
+	// SettingsVersion is another after each change of what is set on the pages for all machines: registration, options, accounts and
+	// their options and policies. One row read.
+	SettingsVersion(ctx context.Context) (string, error)
 
 	// AddAccount makes an account of a page, or takes over one that has left the configuration. ErrExists: there is one of
 	// a page already.

@@ -26,6 +26,7 @@ import (
 const (
 	lookEvery = time.Minute
 	nudgeGap  = 5 * time.Second // between two looks, however many rounds end
+	lookShare = 30              // a look at very many accounts takes no more than such a part of the time
 
 	// Looks that a calendar has to be old for: after a start, or when the machine has slept, each is until its next round. And those
 	// that a disk has to have room for, which it may for a moment.
@@ -47,10 +48,11 @@ type Watcher struct {
 	Store bridge.NoticeStore
 	// Survey finds out what is wrong now.
 	Survey func(ctx context.Context, now time.Time) (Findings, error)
-	// Configured are the URLs of the configuration.
+	// Configured are the URLs of the configuration, and Language is theirs.
 	Configured []string
-	// Words are the title and the text of a message.
-	Words func(m bridge.NoticeMessage) (title, text string)
+	Language   string
+	// Words are the title and the text of a message in a language; "" is that of the bridge.
+	Words func(m bridge.NoticeMessage, language string) (title, text string)
 	// Send delivers one. Nil: Send.
 	Send func(ctx context.Context, target, title, text string) error
 	Now  func() time.Time // nil: time.Now
@@ -120,13 +122,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 
 func (w *Watcher) watch(ctx context.Context) {
 	for regular := true; ; {
+		begun := time.Now()
 		if err := w.Look(ctx, regular); err != nil && ctx.Err() == nil {
 			w.log().Warn("what is wrong cannot be found out, or not be noted", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(nudgeGap):
+		case <-time.After(max(nudgeGap, lookShare*time.Since(begun))):
 		}
 		select {
 		case <-ctx.Done():

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"outbridge/bridge"
@@ -97,7 +98,7 @@ func (s *Store) NoticeTargets(ctx context.Context) ([]bridge.NoticeTarget, error
 			return t, err
 		}
 		plain, err := s.key.open(box, noticeRow(t.ID))
-		t.URL = string(plain)
+		t.URL, t.Language, _ = strings.Cut(string(plain), languageMark)
 		return t, err
 	})
 	if err != nil {
@@ -106,10 +107,16 @@ func (s *Store) NoticeTargets(ctx context.Context) ([]bridge.NoticeTarget, error
 	return list, nil
 }
 
-func (s *Store) AddNoticeTarget(ctx context.Context, url string, at time.Time) (string, error) {
-	id := s.NoticeTargetID(url)
-	_, err := s.write.exec(ctx, `INSERT INTO notice_target (id, url, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
-		id, s.key.sealed([]byte(url), noticeRow(id)), at.Unix())
+// languageMark is between the URL of a target and its language, where it has one. No URL has it.
+const languageMark = "\n"
+
+func (s *Store) AddNoticeTarget(ctx context.Context, url, language string, at time.Time) (string, error) {
+	id, plain := s.NoticeTargetID(url), url
+	if language != "" {
+		plain += languageMark + language
+	}
+	_, err := s.write.exec(ctx, `INSERT INTO notice_target (id, url, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET url = excluded.url`,
+		id, s.key.sealed([]byte(plain), noticeRow(id)), at.Unix())
 	if err != nil {
 		return "", fmt.Errorf("add target of notices: %w", err)
 	}

@@ -35,6 +35,29 @@ func (s *Store) Administrator(ctx context.Context) (string, error) {
 	return string(hash), nil
 }
 
+// metaSetupCode is where the code that sets the first administrator is, sealed.
+const metaSetupCode = "setup_code"
+
+func (s *Store) SetupCode(ctx context.Context, fresh string) (string, error) {
+	box := s.key.sealed([]byte(fresh), metaSetupCode)
+	_, err := s.write.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`, metaSetupCode, box)
+	var kept, code []byte
+	if err == nil {
+		kept, err = s.meta(ctx, metaSetupCode)
+	}
+	if err == nil {
+		code, err = s.key.open(kept, metaSetupCode)
+	}
+	if errors.Is(err, bridge.ErrWrongKey) { // of a key that was lost
+		code = []byte(fresh)
+		_, err = s.write.exec(ctx, `UPDATE meta SET value = ? WHERE key = ?`, box, metaSetupCode)
+	}
+	if err != nil {
+		return "", fmt.Errorf("setup code: %w", err)
+	}
+	return string(code), nil
+}
+
 func (s *Store) SetAdministrator(ctx context.Context, hash string, first bool) error {
 	conflict := `DO UPDATE SET value = excluded.value`
 	if first {
@@ -47,6 +70,9 @@ func (s *Store) SetAdministrator(ctx context.Context, hash string, first bool) e
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, bridge.ErrExists)
+		}
+		if _, err := t.exec(ctx, `DELETE FROM meta WHERE key = ?`, metaSetupCode); err != nil {
+			return err
 		}
 		_, err = t.exec(ctx, `DELETE FROM session WHERE person_id IS NULL`)
 		return err
@@ -191,15 +217,15 @@ func (s *Store) networkKey(network string) string {
 
 func (s *Store) AddAccount(ctx context.Context, name, mailbox string) (bridge.Account, error) {
 	// An account that has left the configuration is taken over with what it has.
-	res, err := s.write.exec(ctx, `
-		INSERT INTO account (name, state, origin, mailbox) VALUES (?, '{"code":"new"}', 'page', ?)
-		ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE account.origin = ''`, name, mailbox)
-	if err == nil {
-		var n int64
-		if n, err = res.RowsAffected(); err == nil && n == 0 {
-			err = bridge.ErrExists
+	err := s.setting(ctx, func(t tx) error {
+		err := one(t.exec(ctx, `
+			INSERT INTO account (name, state, origin, mailbox) VALUES (?, '{"code":"new"}', 'page', ?)
+			ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE account.origin = ''`, name, mailbox))
+		if errors.Is(err, bridge.ErrNotFound) {
+			return bridge.ErrExists
 		}
-	}
+		return err
+	})
 	if err != nil {
 		return bridge.Account{}, fmt.Errorf("add account %s: %w", name, err)
 	}
@@ -226,7 +252,7 @@ func (s *Store) Accounts(ctx context.Context) ([]bridge.Account, error) {
 }
 
 func (s *Store) RemoveAccount(ctx context.Context, name string) error {
-	err := s.write.transact(ctx, func(t tx) error {
+	err := s.setting(ctx, func(t tx) error {
 		var id int64
 		if err := t.row(ctx, `DELETE FROM account WHERE name = ? AND origin = 'page' RETURNING id`, name).Scan(&id); err != nil {
 			return notFound(err)

@@ -41,6 +41,29 @@ func testAdministrator(t *testing.T, s *Store) {
 	}
 }
 
+// All machines print the same code, until it has been used.
+func TestSetupCode(t *testing.T) { forEach(t, testSetupCode) }
+
+func testSetupCode(t *testing.T, s *Store) {
+	ctx := t.Context()
+	for i, fresh := range []string{"one", "two"} {
+		if code := must(s.SetupCode(ctx, fresh))(t); code != "one" {
+			t.Errorf("%d: %q", i, code)
+		}
+	}
+	other := *s
+	other.key = freshKey()
+	if code := must(other.SetupCode(ctx, "three"))(t); code != "three" {
+		t.Errorf("with another key: %q", code)
+	}
+	if err := s.SetAdministrator(ctx, "hash", true); err != nil {
+		t.Fatal(err)
+	}
+	if code := must(s.SetupCode(ctx, "four"))(t); code != "four" {
+		t.Errorf("after it was used: %q", code)
+	}
+}
+
 func TestSessions(t *testing.T) { forEach(t, testSessions) }
 
 func testSessions(t *testing.T, s *Store) {

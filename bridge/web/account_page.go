@@ -145,7 +145,9 @@ func removeAccountForm(v *visit, a Account) error {
 }
 
 func removeAccount(v *visit, a Account) error {
-	v.h.flows.endDevice(a.Name)
+	if err := v.h.endDevice(v.r.Context(), a.Name); err != nil {
+		return err
+	}
 	if err := v.h.Accounts.Remove(v.r.Context(), a.Name); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -38,9 +39,11 @@ type Accounts interface {
 	SetApp(ctx context.Context, r bridge.Registration, credential *bridge.Credential) (restart bool, err error)
 	Options
 
-	// DeviceCode starts a sign-in of the account with a code to be entered at Microsoft. Only if other is set may
-	// another person than before sign in.
-	DeviceCode(ctx context.Context, account string, other bool) (DeviceCode, error)
+	// DeviceCode starts a sign-in of the account with a code to be entered at Microsoft. WaitForDevice returns nil once the person
+	// has signed in and the sign-in is stored; another process may call it. Only if other is set may another person than before
+	// sign in.
+	DeviceCode(ctx context.Context, account string) (DeviceCode, error)
+	WaitForDevice(ctx context.Context, account string, code DeviceCode, other bool) error
 	// BrowserURL is the URL at which a sign-in of the account in this browser starts. Microsoft sends the browser back to
 	// redirectURI with state. Exchange completes the sign-in with the query that the browser came back with, which has a
 	// code or an error. verifier is that of PKCE (RFC 7636).
@@ -83,11 +86,10 @@ type App struct {
 
 // DeviceCode is a sign-in that waits for a person to enter a code.
 type DeviceCode struct {
-	UserCode        string
-	VerificationURI string
-	Expires         time.Time
-	// Wait returns nil once the person has signed in and the sign-in is stored.
-	Wait func(ctx context.Context) error
+	UserCode        string          `json:"user_code"`
+	VerificationURI string          `json:"verification_uri"`
+	Expires         time.Time       `json:"expires"`
+	Secret          json.RawMessage `json:"secret"` // what WaitForDevice asks with
 }
 
 // Problem is an error in words for the administrator.

@@ -109,15 +109,21 @@ func (h *Handler) funcs(l *Language) template.FuncMap {
 		"address":    h.address,
 		"path":       url.PathEscape,
 		"host":       func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
-		"fault":      l.faultText,
-		"known":      l.Known,
-		"value":      l.value,
-		"warning":    func(f FeedLinks) string { return l.Text(f.warning()) },
-		"code":       code,
-		"dict":       dict,
-		"link":       link,
-		"href":       href,
-		"pick":       pick,
+		"languageName": func(tag string) string {
+			if of, ok := FindLanguage(tag); ok && tag != "" {
+				return of.Name
+			}
+			return ""
+		},
+		"fault":   l.faultText,
+		"known":   l.Known,
+		"value":   l.value,
+		"warning": func(f FeedLinks) string { return l.Text(f.warning()) },
+		"code":    code,
+		"dict":    dict,
+		"link":    link,
+		"href":    href,
+		"pick":    pick,
 	}
 	maps.Copy(funcs, l.funcs())
 	return funcs

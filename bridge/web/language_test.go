@@ -298,7 +298,7 @@ func TestLanguagesAreWhole(t *testing.T) {
 			needed := strings.ContainsFunc(placeholder.ReplaceAllString(english, ""), unicode.IsLetter)
 			found, ok := l.file.Texts[english]
 			if !ok && needed {
-				t.Logf("%s lacks %q (%s)", l.Tag, english, where)
+				t.Errorf("%s lacks %q (%s)", l.Tag, english, where)
 			}
 			if !ok {
 				continue
@@ -335,7 +335,7 @@ func TestLanguagesAreWhole(t *testing.T) {
 		}
 		for layout, where := range f.layouts {
 			if l.file.Layouts[layout] == "" {
-				t.Logf("%s lacks the layout %q (%s)", l.Tag, layout, where)
+				t.Errorf("%s lacks the layout %q (%s)", l.Tag, layout, where)
 			}
 		}
 		for layout := range l.file.Layouts {

@@ -271,7 +271,9 @@ func removePerson(v *visit) error {
 		if owner.Given {
 			continue
 		}
-		v.h.flows.endDevice(name)
+		if err := v.h.endDevice(v.r.Context(), name); err != nil {
+			return err
+		}
 		if err := v.h.Accounts.Remove(v.r.Context(), name); err != nil {
 			return err
 		}

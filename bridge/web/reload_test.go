@@ -35,7 +35,7 @@ type targets struct {
 
 func (n *targets) Targets(context.Context) ([]bridge.NoticeTarget, error) { return n.list, nil }
 
-func (n *targets) Add(_ context.Context, address string) (string, error) {
+func (n *targets) Add(_ context.Context, address, _ string) (string, error) {
 	n.list = append(n.list, bridge.NoticeTarget{ID: "1", URL: address, Service: "ntfy", Where: "ntfy.example"})
 	return "1", nil
 }
@@ -55,11 +55,21 @@ var newSecret = regexp.MustCompile(`id="(?:new-secret|profile-link)" class="secr
 // TestReloadAfterEachForm: what a form leads to can be reloaded, and makes nothing a second time.
 func TestReloadAfterEachForm(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	reloadAfterEachForm(t, newDesk(t))
+}
+
+func TestReloadOnTwoMachines(t *testing.T) {
+	t.Parallel()
+	reloadAfterEachForm(t, newTwins(t))
+}
+
+func reloadAfterEachForm(t *testing.T, d *desk) {
 	d.meeting("Review")
 	d.round()
 	notices := new(targets)
-	d.handler.Notices = notices
+	for _, h := range d.handlers {
+		h.Notices = notices
+	}
 	p := d.admin()
 	if _, err := d.store.AddPerson(t.Context(), bridge.Person{Name: "Gone", Created: d.now()}, ""); err != nil {
 		t.Fatal(err)

@@ -32,6 +32,11 @@ func (v *visit) settingsPage(trouble *Problem) error {
 		data["Stale"] = lengthText(rough(v.h.StaleAfter))
 	}
 	if admin && v.h.Notices != nil {
+		var languages []option
+		for _, l := range Languages() {
+			languages = append(languages, option{l.Tag, l.Name, l == v.lang})
+		}
+		data["Languages"] = languages
 		if data["Targets"], err = v.h.Notices.Targets(v.r.Context()); err != nil {
 			return err
 		}

@@ -11,12 +11,12 @@ var calendarPrograms = []struct {
 	has  string
 	name Text
 }{
-	{"Thunderbird", "Thunderbird"}, {"DAVx5", "DAVx⁵"}, {"DAVdroid", "DAVx⁵"}, {"ICSx5", "ICSx⁵"}, {"dataaccessd", "Calendar on iPhone or iPad"},
+	{"Thunderbird", Plain("Thunderbird")}, {"DAVx5", Plain("DAVx⁵")}, {"DAVdroid", Plain("DAVx⁵")}, {"ICSx5", Plain("ICSx⁵")}, {"dataaccessd", "Calendar on iPhone or iPad"},
 	{"iOS/", "Calendar on iPhone or iPad"}, {"CalendarAgent", "Calendar on a Mac"}, {"macOS/", "Calendar on a Mac"}, {"Mac_OS_X", "Calendar on a Mac"},
-	{"Mac OS X/", "Calendar on a Mac"}, {"Evolution", "Evolution or GNOME Calendar"}, {"evolution", "Evolution or GNOME Calendar"}, {"KIO/", "KDE"}, {"kioworker", "KDE"},
-	{"vdirsyncer", "vdirsyncer"}, {"pimsync", "pimsync"}, {"CalDavSynchronizer", "CalDav Synchronizer"}, {"HomeAssistant", "Home Assistant"},
-	{"Google-Calendar-Importer", "Google Calendar"}, {"GoogleBot", "Google"}, {"Microsoft.Exchange", "Outlook on the web"}, {"Microsoft Exchange", "Outlook on the web"},
-	{"Microsoft Office", "Outlook"}, {"python-requests", "a Python program"}, {"curl/", "curl"}, {"Wget", "wget"}, {"outbridge", "outbridge doctor"},
+	{"Mac OS X/", "Calendar on a Mac"}, {"Evolution", "Evolution or GNOME Calendar"}, {"evolution", "Evolution or GNOME Calendar"}, {"KIO/", Plain("KDE")}, {"kioworker", Plain("KDE")},
+	{"vdirsyncer", Plain("vdirsyncer")}, {"pimsync", Plain("pimsync")}, {"CalDavSynchronizer", Plain("CalDav Synchronizer")}, {"HomeAssistant", Plain("Home Assistant")},
+	{"Google-Calendar-Importer", "Google Calendar"}, {"GoogleBot", Plain("Google")}, {"Microsoft.Exchange", "Outlook on the web"}, {"Microsoft Exchange", "Outlook on the web"},
+	{"Microsoft Office", Plain("Outlook")}, {"python-requests", "a Python program"}, {"curl/", Plain("curl")}, {"Wget", Plain("wget")}, {"outbridge", Plain("outbridge doctor")},
 }
 
 var productName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,39}`)

@@ -49,6 +49,7 @@ type Store interface {
 	bridge.PeopleStore
 	bridge.RecordStore
 	bridge.BriefStore
+	bridge.LeaseStore
 	// AccountByIdentity finds the account of a person of the directory, or bridge.ErrNotFound; see bridge.DirectoryStore.
 	AccountByIdentity(ctx context.Context, tenant, objectID string) (bridge.Account, error)
 	Ping(ctx context.Context) error
@@ -108,7 +109,6 @@ type Handler struct {
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
 	flows       flows
-	once        oncePages
 	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
 	making      chan struct{} // one for each page that is being made
 	watching    chan struct{} // one for each page that is kept up to date

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -27,9 +28,13 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
+	members *members                  // of the organization; nil: there is none
+	options *bridge.Options           // as taken up last from other machines; nil: those of the start
+	rows    map[string]bridge.Account // as taken up last, by name
+
 	next *bridge.Registration // takes the place of p's at the next start; nil: none does
 
-	mu sync.Mutex // guards next, p's accounts, registration and gates, and changes to the list of mailboxes
+	mu sync.Mutex // guards the above, p's accounts, registration and gates, and changes to the list of mailboxes
 	p  *program
 }
 
@@ -164,6 +169,9 @@ func (a *webAccounts) Remove(ctx context.Context, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.p.added[name] {
+		if one, err := a.p.account(name); err == nil && one.member {
+			return &web.Problem{Sentence: "This account is a member of the organization.", Action: "Take the person out of the group, or name them in deny in the configuration file."}
+		}
 		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Remove it there, then restart the bridge."}
 	}
 	a.work.Remove(name)
@@ -355,7 +363,7 @@ func (a *webAccounts) authority(ctx context.Context, account string) (*graph.Aut
 	return authority, row.State.Claims, err
 }
 
-func (a *webAccounts) DeviceCode(ctx context.Context, account string, other bool) (web.DeviceCode, error) {
+func (a *webAccounts) DeviceCode(ctx context.Context, account string) (web.DeviceCode, error) {
 	authority, claims, err := a.authority(ctx, account)
 	if err != nil {
 		return web.DeviceCode{}, err
@@ -366,11 +374,21 @@ func (a *webAccounts) DeviceCode(ctx context.Context, account string, other bool
 	if err != nil {
 		return web.DeviceCode{}, err
 	}
-	wait := func(ctx context.Context) error {
-		token, err := authority.Wait(ctx, d)
-		return a.keep(ctx, account, token, other, err)
+	secret, err := json.Marshal(d.DeviceSecret)
+	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Secret: secret}, err
+}
+
+func (a *webAccounts) WaitForDevice(ctx context.Context, account string, code web.DeviceCode, other bool) error {
+	authority, _, err := a.authority(ctx, account)
+	if err != nil {
+		return err
 	}
-	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Wait: wait}, nil
+	var secret graph.DeviceSecret
+	if err := json.Unmarshal(code.Secret, &secret); err != nil {
+		return err
+	}
+	token, err := authority.Wait(ctx, secret)
+	return a.keep(ctx, account, token, other, err)
 }
 
 func (a *webAccounts) BrowserURL(ctx context.Context, account, redirectURI, state, verifier string) (string, error) {

@@ -97,7 +97,7 @@ func (p *pagesConfig) tenants() (ids []string) {
 // organization reports whether the bridge has people whose mailboxes are not the administrators': then an account that belongs to nobody
 // is nobody's to read.
 func (c *config) organization() bool {
-	return len(c.Pages.Administrators) > 0 || c.Pages.AdministratorGroup != ""
+	return c.Organization.enabled() || len(c.Pages.Administrators) > 0 || c.Pages.AdministratorGroup != ""
 }
 
 // groupLife is how long it is remembered who is in the group of the administrators.
@@ -227,14 +227,13 @@ func (m *webMicrosoft) administrator(ctx context.Context, in graph.SignedIn) (bo
 func (m *webMicrosoft) groupMembers(ctx context.Context, group string) (map[string]bool, error) {
 	a := m.accounts
 	a.mu.Lock()
-	authority, err := a.p.conf.authority(a.p.registration, graph.AppScopes(a.p.conf.graphURL))
-	gates := a.p.graph.gates
+	tokens, err := a.p.appTokens()
 	a.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	g := a.p.client("", "")
-	g.Tokens, g.Gate, g.Log = gates.appTokens(authority), gates.of(""), a.p.log
+	g.Observe, g.Log, g.Tokens = nil, a.p.log, tokens
 	people, _, err := g.GroupMembers(ctx, group)
 	if err != nil {
 		return nil, err

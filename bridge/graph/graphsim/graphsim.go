@@ -131,6 +131,7 @@ type Server struct {
 	mu         sync.Mutex
 	version    uint64
 	mailboxes  []*Mailbox
+	byUser     map[string]*Mailbox // by address and by object id, in lower case
 	directory  directory
 	login      login
 	sync       syncStates
