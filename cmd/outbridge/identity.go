@@ -30,6 +30,9 @@ type pagesConfig struct {
 var severalTenants = []string{"", "common", "organizations", "consumers"}
 
 func (c *config) pagesProblems() (all []error) {
+	if guid.MatchString(c.Microsoft.Tenant) {
+		c.Microsoft.Tenant = strings.ToLower(c.Microsoft.Tenant) // as tokens have it, which it is compared with
+	}
 	wrong := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
 	p := &c.Pages
 	for _, a := range c.Accounts {
