@@ -304,6 +304,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		Accounts: accounts, Origins: origins{p.store, s.scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 		Notices: webNotices{s.watcher}, StaleAfter: c.staleAfter, Live: s.live,
+		Microsoft: p.microsoft(accounts), Connect: c.Pages.Connect, Organization: c.organization(), SeeEvents: c.Pages.AdministratorsSeeEvents,
 	}
 	if p.machine != nil {
 		pages.Machines = p.machine.count
