@@ -20,6 +20,9 @@ const (
 	NoticeUnknown     NoticeKind = "unknown"      // or may have been done
 	NoticeWaiting     NoticeKind = "waiting"      // Count changes of clients have not been carried out since At
 	NoticeHeld        NoticeKind = "held"         // the changes of an account are stopped since At
+	NoticeMembers     NoticeKind = "members"      // Count members of the organization are not synced: Fault says why
+	NoticeDirectory   NoticeKind = "directory"    // the organization's directory cannot be read: Fault says why
+	NoticeDoubt       NoticeKind = "doubt"        // its answer would end Count accounts, and is not believed since At
 	NoticeDiskLow     NoticeKind = "disk-low"     // Count MiB are free on the disk of the database
 	NoticeDiskFull    NoticeKind = "disk-full"
 	NoticeTest        NoticeKind = "test" // somebody wants to see a message

@@ -59,7 +59,7 @@ type Syncer struct {
 
 	// Others are the names of accounts of other origins, and the addresses that these read, in lower case. Nil: there are none.
 	Others func() (names, addresses map[string]bool)
-	// Changed is called when accounts have been made, changed, ended or removed. Nil: not called.
+	// Changed is called when accounts may have been made, changed, ended or removed. Nil: not called.
 	Changed func(ctx context.Context) error
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: slog.Default
@@ -89,7 +89,7 @@ func (s *Syncer) Sync(ctx context.Context) error {
 		return cmp.Or(err, ctx.Err())
 	}
 	if err != nil {
-		return errors.Join(err, s.tell(ctx, func(d *bridge.DirectoryStatus) { d.Fault, d.Object = faultOf(err) }))
+		return errors.Join(err, s.tell(ctx, func(d *bridge.DirectoryStatus) { d.Fault, d.Object = FaultOf(err) }))
 	}
 	return nil
 }
@@ -224,7 +224,8 @@ type GroupError struct {
 func (e *GroupError) Error() string { return fmt.Sprintf("group %s: %v", e.Group, e.Err) }
 func (e *GroupError) Unwrap() error { return e.Err }
 
-func faultOf(err error) (f bridge.Fault, group string) {
+// FaultOf is why a look failed, and the group that it is about; "": about none.
+func FaultOf(err error) (f bridge.Fault, group string) {
 	var of *GroupError
 	if errors.As(err, &of) {
 		group = of.Group
@@ -261,7 +262,7 @@ func (s *Syncer) apply(ctx context.Context, everybody map[string]graph.Directory
 			return err
 		}
 	}
-	if s.Changed != nil && len(c.Join)+len(c.Change) > 0 {
+	if s.Changed != nil { // also where there is nothing to do: another process may have done it
 		if err := s.Changed(ctx); err != nil {
 			return err
 		}

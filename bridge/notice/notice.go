@@ -26,6 +26,7 @@ import (
 const (
 	lookEvery = time.Minute
 	nudgeGap  = 5 * time.Second // between two looks, however many rounds end
+	lookShare = 30              // a look at very many accounts takes no more than such a part of the time
 
 	// Looks that a calendar has to be old for: after a start, or when the machine has slept, each is until its next round. And those
 	// that a disk has to have room for, which it may for a moment.
@@ -121,13 +122,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 
 func (w *Watcher) watch(ctx context.Context) {
 	for regular := true; ; {
+		begun := time.Now()
 		if err := w.Look(ctx, regular); err != nil && ctx.Err() == nil {
 			w.log().Warn("what is wrong cannot be found out, or not be noted", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(nudgeGap):
+		case <-time.After(max(nudgeGap, lookShare*time.Since(begun))):
 		}
 		select {
 		case <-ctx.Done():

@@ -92,7 +92,11 @@ func (s *Store) SetPolicy(ctx context.Context, id bridge.AccountID, p bridge.Pol
 	if err != nil {
 		return err
 	}
-	if _, err := s.write.exec(ctx, `UPDATE account SET policy = ? WHERE id = ?`, string(b), id); err != nil {
+	err = s.setting(ctx, func(t tx) error {
+		_, err := t.exec(ctx, `UPDATE account SET policy = ? WHERE id = ?`, string(b), id)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("set account policy: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,16 +73,9 @@ func TestSchemasAreOne(t *testing.T) {
 func TestSchema15(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "outbridge.db")
-	db := must(sql.Open("sqlite", path))(t)
-	files := fstest.MapFS{}
-	for _, name := range must(fs.Glob(migrations, "migrations/sqlite/00*.sql"))(t) {
-		if filepath.Base(name) < "0016" {
-			files[filepath.Base(name)] = &fstest.MapFile{Data: must(migrations.ReadFile(name))(t)}
-		}
-	}
-	if _, err := must(goose.NewProvider(goose.DialectSQLite3, db, files))(t).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	names := must(fs.Glob(migrations, "migrations/sqlite/*.sql"))(t)
+	names = slices.DeleteFunc(names, func(name string) bool { return filepath.Base(name) >= "0016" })
+	db := atMigrations(t, path, names)
 	for _, query := range []string{
 		`INSERT INTO account (name) VALUES ('alice')`,
 		`INSERT INTO calendar (account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
@@ -106,6 +100,20 @@ func TestSchema15(t *testing.T) {
 	if len(list) != 2 || list[0].Subject != "Lunch" || list[1].Subject != "Before" {
 		t.Errorf("%+v", list)
 	}
+}
+
+// atMigrations is an SQLite file that only these migrations have made.
+func atMigrations(t *testing.T, path string, names []string) *sql.DB {
+	t.Helper()
+	db := must(sql.Open("sqlite", path))(t)
+	files := fstest.MapFS{}
+	for _, name := range names {
+		files[filepath.Base(name)] = &fstest.MapFile{Data: must(migrations.ReadFile(name))(t)}
+	}
+	if _, err := must(goose.NewProvider(goose.DialectSQLite3, db, files))(t).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
 }
 
 // TestFindSeries: a series is found by an id, by its iCalUId and by a part of its subject, and stands at the first row that was found.

@@ -41,6 +41,29 @@ func testAdministrator(t *testing.T, s *Store) {
 	}
 }
 
+// All machines print the same code, until it has been used.
+func TestSetupCode(t *testing.T) { forEach(t, testSetupCode) }
+
+func testSetupCode(t *testing.T, s *Store) {
+	ctx := t.Context()
+	for i, fresh := range []string{"one", "two"} {
+		if code := must(s.SetupCode(ctx, fresh))(t); code != "one" {
+			t.Errorf("%d: %q", i, code)
+		}
+	}
+	other := *s
+	other.key = freshKey()
+	if code := must(other.SetupCode(ctx, "three"))(t); code != "three" {
+		t.Errorf("with another key: %q", code)
+	}
+	if err := s.SetAdministrator(ctx, "hash", true); err != nil {
+		t.Fatal(err)
+	}
+	if code := must(s.SetupCode(ctx, "four"))(t); code != "four" {
+		t.Errorf("after it was used: %q", code)
+	}
+}
+
 func TestSessions(t *testing.T) { forEach(t, testSessions) }
 
 func testSessions(t *testing.T, s *Store) {
@@ -55,7 +78,7 @@ func testSessions(t *testing.T, s *Store) {
 		}
 		made, secrets = append(made, v), append(secrets, secret)
 	}
-	if diff := cmp.Diff([]bridge.Session{made[2], made[1], made[0]}, must(s.Sessions(ctx, now))(t)); diff != "" {
+	if diff := cmp.Diff([]bridge.Session{made[2], made[1], made[0]}, must(s.Sessions(ctx, 0, now))(t)); diff != "" {
 		t.Error(diff)
 	}
 	if got := must(s.SessionBySecret(ctx, secrets[1], now))(t); got != made[1] {
@@ -70,16 +93,16 @@ func testSessions(t *testing.T, s *Store) {
 	if got := must(s.SessionBySecret(ctx, secrets[0], now.Add(time.Hour)))(t); !got.Expires.Equal(now.Add(2 * time.Hour)) {
 		t.Errorf("%+v", got)
 	}
-	if err := s.EndSessions(ctx, now, made[0].ID); err != nil {
+	if err := s.EndSessions(ctx, 0, now, made[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if list := must(s.Sessions(ctx, now))(t); len(list) != 2 {
+	if list := must(s.Sessions(ctx, 0, now))(t); len(list) != 2 {
 		t.Errorf("%+v", list)
 	}
-	if err := s.EndSessions(ctx, now); err != nil {
+	if err := s.EndSessions(ctx, 0, now); err != nil {
 		t.Fatal(err)
 	}
-	if list := must(s.Sessions(ctx, now))(t); len(list) != 0 {
+	if list := must(s.Sessions(ctx, 0, now))(t); len(list) != 0 {
 		t.Errorf("%+v", list)
 	}
 }

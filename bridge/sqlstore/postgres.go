@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -44,23 +45,41 @@ const (
 	maxAttempts        = 8
 	applicationName    = "outbridge"
 	migrationLock      = 0x6f757462726964 // "outbrid", of pg_advisory_xact_lock
-	oldestServer       = 130000           // server_version_num
 	defaultConnections = 16
+	fewestConnections  = 3 // one waits while another migrates
 )
+
+// passwordFile is the setting of a database's URL that names a file with the password alone, which is read for each new connection.
+const passwordFile = "password_file"
 
 // poolConfig reads the URL of a database. What the URL says has precedence.
 func poolConfig(database string) (*pgxpool.Config, error) {
-	c, err := pgxpool.ParseConfig(database)
+	u, err := url.Parse(database)
+	if err != nil {
+		return nil, errors.New("it is no URL: write it like postgres://user@host/database, with the password in a file")
+	}
+	given := u.Query()
+	file := given.Get(passwordFile)
+	given.Del(passwordFile)
+	u.RawQuery = given.Encode()
+	c, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
 		return nil, errors.New(redacted(err.Error(), database)) // pgx leaves the password out where it can tell what it is
 	}
-	given := url.Values{}
-	if u, err := url.Parse(database); err == nil {
-		given = u.Query()
+	if file != "" {
+		c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				return fmt.Errorf("the password of the database: %w", err)
+			}
+			c.Password = strings.TrimRight(string(b), "\r\n")
+			return nil
+		}
 	}
 	if !given.Has("pool_max_conns") {
 		c.MaxConns = defaultConnections
 	}
+	c.MaxConns = max(c.MaxConns, fewestConnections)
 	if !given.Has("connect_timeout") {
 		c.ConnConfig.ConnectTimeout = connectTimeout
 	}
@@ -81,25 +100,81 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 
 // redacted is a text about a database without its password.
 func redacted(text, database string) string {
+	text = strings.ReplaceAll(text, database, WithoutPassword(database))
 	u, err := url.Parse(database)
 	if err != nil {
-		// What cannot be parsed is not repeated.
-		return strings.ReplaceAll(text, database, "the URL")
+		return text
 	}
-	text = strings.ReplaceAll(text, database, ServerName(database))
-	if password, ok := u.User.Password(); ok && password != "" {
-		text = strings.ReplaceAll(text, password, "***")
+	password, _ := u.User.Password()
+	for _, secret := range []string{password, url.QueryEscape(password), u.Query().Get("password")} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
 	}
 	return text
 }
 
-// ServerName is the URL of a database without user, password and settings.
-func ServerName(database string) string {
+// WithoutPassword is the URL of a database with *** in the place of a password, to be shown.
+func WithoutPassword(database string) string {
 	u, err := url.Parse(database)
 	if err != nil {
-		return "postgres://"
+		return "postgres://***" // what cannot be read may be one
 	}
-	return "postgres://" + u.Host + u.Path
+	if _, ok := u.User.Password(); ok {
+		u.User = url.UserPassword(u.User.Username(), "***")
+	}
+	if q := u.Query(); q.Has("password") || q.Has("sslpassword") {
+		for _, name := range []string{"password", "sslpassword"} {
+			if q.Has(name) {
+				q.Set(name, "***")
+			}
+		}
+		u.RawQuery = q.Encode()
+	}
+	return strings.ReplaceAll(u.String(), "%2A%2A%2A", "***")
+}
+
+// ForTools is the URL of a database as PostgreSQL's own programs take it, without a password.
+func ForTools(database string) string {
+	u, err := url.Parse(database)
+	if err != nil {
+		return WithoutPassword(database)
+	}
+	u.User = url.User(u.User.Username())
+	q := u.Query()
+	for name := range q {
+		switch name {
+		case "host", "port", "user", "sslmode", "sslrootcert", "sslcert", "sslkey", "passfile", "target_session_attrs":
+		default:
+			q.Del(name)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// WithPasswordFile is the URL of a database whose password is in a file.
+func WithPasswordFile(database, file string) string {
+	u, err := url.Parse(database)
+	if err != nil {
+		return database
+	}
+	q := u.Query()
+	q.Set(passwordFile, file)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// CheckURL reports, by an error, what is wrong with the URL of a database.
+func CheckURL(database string) error {
+	c, err := poolConfig(database)
+	if err != nil {
+		return err
+	}
+	if c.ConnConfig.Database == "" {
+		return errors.New("it names no database: write it like postgres://user@host/database")
+	}
+	return nil
 }
 
 func openServer(ctx context.Context, database string, key Key) (*Store, error) {
@@ -111,13 +186,17 @@ func openServer(ctx context.Context, database string, key Key) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	d := &db{DB: stdlib.OpenDBFromPool(pool), server: &server{pool: pool, name: nameOf(c.ConnConfig)}}
+	d := openPool(pool, c)
 	s := &Store{key: key, read: d, write: d, uses: &uses{write: d}}
 	if err := s.migrateServer(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", d.server.name, d.server.explain(err))
 	}
 	return s, nil
+}
+
+func openPool(pool *pgxpool.Pool, c *pgxpool.Config) *db {
+	return &db{DB: stdlib.OpenDBFromPool(pool), server: &server{pool: pool, name: nameOf(c.ConnConfig)}}
 }
 
 func nameOf(c *pgx.ConnConfig) string {
@@ -156,9 +235,24 @@ func (s *Store) migrateServer(ctx context.Context) error {
 		if have > want {
 			return s.refuseNewer(ctx, have, want)
 		}
-		_, err = p.Up(ctx)
-		return err
+		if _, err = p.Up(ctx); err != nil {
+			return err
+		}
+		return s.settle(ctx)
 	})
+}
+
+// connect makes one connection as those of a pool are.
+func connect(ctx context.Context, c *pgxpool.Config) (*pgx.Conn, error) {
+	name := nameOf(c.ConnConfig)
+	explain := (&server{name: name}).explain
+	if c.BeforeConnect != nil {
+		if err := c.BeforeConnect(ctx, c.ConnConfig); err != nil {
+			return nil, fmt.Errorf("database %s: %w", name, err)
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, c.ConnConfig)
+	return conn, explain(err)
 }
 
 // alone runs f while no other process does so on this database.

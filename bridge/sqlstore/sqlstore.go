@@ -38,13 +38,15 @@ const (
 	tempStore = "temp_store(memory)"
 )
 
-// Store is all parts of the store's contract in an SQLite file.
+// Store is all parts of the store's contract, in an SQLite file or on a PostgreSQL server.
 type Store struct {
 	key   Key
 	read  *db
 	write *db // one connection
 	cache *cache
 	uses  *uses
+
+	beganAgain bool
 }
 
 var _ interface {
@@ -69,6 +71,8 @@ var _ interface {
 	bridge.WrittenStore
 	bridge.LearnedStore
 	bridge.BriefStore
+	bridge.PeopleStore
+	bridge.RecordStore
 	bridge.LeaseStore
 	bridge.TurnStore
 	bridge.MachineStore
@@ -178,11 +182,13 @@ func (s *Store) Close() error {
 	return errors.Join(s.cache.close(), s.read.Close(), s.write.Close())
 }
 
+const hasContent = `SELECT EXISTS (SELECT 1 FROM account) OR EXISTS (SELECT 1 FROM password) OR EXISTS (SELECT 1 FROM feed)
+	OR EXISTS (SELECT 1 FROM meta WHERE key = ?)`
+
 // Empty reports whether nobody has entered anything yet: no account, administrator, password or feed.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	var any bool
-	err := s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM account) OR EXISTS (SELECT 1 FROM password) OR EXISTS (SELECT 1 FROM feed)
-		OR EXISTS (SELECT 1 FROM meta WHERE key = ?)`, metaAdministrator).Scan(&any)
+	err := s.read.row(ctx, hasContent, metaAdministrator).Scan(&any)
 	if err != nil {
 		return false, fmt.Errorf("look for content: %w", err)
 	}

@@ -33,6 +33,19 @@ func (v *visit) changesPage(a Account, trouble *Problem) error {
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) { // it has not met its first round
 		return err
 	}
+	if !a.Readable {
+		for i := range list {
+			list[i].Summary, list[i].UID = "", v.lang.Text("hidden [an event's title]")
+			if list[i].Refusal != nil {
+				why := *list[i].Refusal
+				why.Sentence = v.lang.Text("Whom the account belongs to sees why.")
+				list[i].Refusal = &why
+			}
+		}
+	}
+	if err := v.look(a); err != nil {
+		return err
+	}
 	return v.render("changes", page{Title: Plain(a.Name), Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
 		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names, "Hold": hold}})
 }
@@ -46,6 +59,7 @@ func resumeWrites(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActWritesResumed, a.Name, "")
 	return v.redirect(accountPath(a.Name) + "/changes?done=resumed")
 }
 
@@ -74,6 +88,7 @@ func setPolicy(v *visit, a Account) error {
 		}
 		return err
 	}
+	v.record(bridge.ActPolicyChanged, a.Name, policyChoice(p))
 	return v.redirect(accountPath(a.Name) + "/changes?done=policy")
 }
 

@@ -30,6 +30,9 @@ func comparePage(v *visit, a Account) error {
 	if loc, ok := v.h.zone(status.Zone); ok {
 		zone = loc
 	}
+	if err := v.look(a); err != nil {
+		return err
+	}
 	var list []compared
 	waiting := false
 	for _, c := range status.Calendars {
@@ -37,6 +40,9 @@ func comparePage(v *visit, a Account) error {
 		differ, err := v.h.Store.Differences(v.r.Context(), c.ID)
 		if err != nil {
 			return err
+		}
+		if !a.Readable {
+			differ = nil
 		}
 		for _, d := range differ {
 			one.Differ = append(one.Differ, differenceOf(v.lang, d, zone))

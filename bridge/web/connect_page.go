@@ -42,6 +42,7 @@ func makeProfile(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActProfileMade, a.Name, "")
 	return v.showOnce(accountPath(a.Name)+"/connect", once{Profile: v.h.address() + "/profile/" + secret + ".mobileconfig"})
 }
 
@@ -57,7 +58,7 @@ func takeProfile(v *visit) error {
 	}
 	t, err := v.h.Store.TakeTicket(v.r.Context(), secret, v.h.now())
 	if errors.Is(err, bridge.ErrNotFound) {
-		RefusedSignIn(v.h.log(), v.r, "page", "")
+		v.refusedSignIn("", "link to a profile")
 		v.fail(http.StatusGone, &Problem{"This link was already used or has expired.", "Create a new one on the Connect page of the account."})
 		return nil
 	}
@@ -68,6 +69,7 @@ func takeProfile(v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActPasswordMade, t.User, t.Label)
 	data, err := mobileconfig(v.lang, v.h.address(), t.User, password)
 	if err != nil {
 		return err

@@ -190,8 +190,12 @@ func addFeed(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActFeedMade, a.Name, feedDetail(f))
 	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
 }
+
+// feedDetail is a feed as the record has it.
+func feedDetail(f bridge.Feed) string { return fmt.Sprintf("%d %s (%s)", f.ID, f.Name, f.Detail) }
 
 // feedOf is the feed named in the URL.
 func (v *visit) feedOf(a Account) (bridge.Feed, error) {
@@ -237,6 +241,7 @@ func changeFeed(v *visit, a Account) error {
 		return err
 	}
 	v.h.sweepFeeds(v.r.Context())
+	v.record(bridge.ActFeedChanged, a.Name, feedDetail(f))
 	return v.redirect(accountPath(a.Name) + "/feeds?done=feed")
 }
 
@@ -282,6 +287,7 @@ func showFeed(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActFeedShown, a.Name, feedDetail(f))
 	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
 }
 
@@ -295,17 +301,19 @@ func rotateFeed(v *visit, a Account) error {
 		return err
 	}
 	v.h.sweepFeeds(v.r.Context())
+	v.record(bridge.ActFeedRotated, a.Name, feedDetail(f))
 	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
 }
 
 func removeFeed(v *visit, a Account) error {
-	id, err := v.id()
+	f, err := v.feedOf(a)
 	if err != nil {
 		return err
 	}
-	if err := v.h.Store.RemoveFeed(v.r.Context(), a.Name, bridge.FeedID(id)); err != nil {
+	if err := v.h.Store.RemoveFeed(v.r.Context(), a.Name, f.ID); err != nil {
 		return err
 	}
 	v.h.sweepFeeds(v.r.Context())
+	v.record(bridge.ActFeedRemoved, a.Name, feedDetail(f))
 	return v.redirect(accountPath(a.Name) + "/feeds?done=unfed")
 }

@@ -33,8 +33,14 @@ func historyPage(v *visit, a Account) error {
 		Events []event
 		More   int
 	}
+	if err := v.look(a); err != nil {
+		return err
+	}
 	var rows []change
 	for _, h := range list {
+		if !a.Readable {
+			h.Events = nil
+		}
 		row := change{History: h, More: h.Added + h.Changed + h.Removed - len(h.Events)}
 		for _, e := range h.Events {
 			one := event{HistoryEvent: e}
@@ -45,7 +51,7 @@ func historyPage(v *visit, a Account) error {
 		}
 		rows = append(rows, row)
 	}
-	return v.render("history", page{Title: With("History of {calendar}", c.DisplayName), Account: &a, Tab: "history", Data: map[string]any{"Calendar": c, "Rows": rows}})
+	return v.render("history", page{Title: With("History of {calendar}", c.DisplayName), Account: &a, Tab: "history", Data: map[string]any{"Calendar": c, "Rows": rows, "Readable": a.Readable}})
 }
 
 // eventLink is the path of an event's page, without the base; "" where events have none.

@@ -262,7 +262,7 @@ func (f *found) expression(t *testing.T, fset *token.FileSet, info *types.Info, 
 		return true
 	}
 	if e, ok := n.(ast.Expr); ok {
-		if name, value := ours(info, e); value != nil && constant.StringVal(value) != "" {
+		if name, value := ours(info, e); value != nil && value.Kind() == constant.String && constant.StringVal(value) != "" {
 			where := fset.Position(e.Pos()).String()
 			switch name {
 			case "Text":

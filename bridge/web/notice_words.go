@@ -115,6 +115,16 @@ func (l *Language) noticeWords(n bridge.News, address string) (head, body string
 	case bridge.NoticeHeld:
 		head = l.Text("changes of {account} are stopped", account)
 		body = l.Text("Since {time} no change of a calendar app is carried out, because too many of them would have mailed people. Look at the list of changes, and go on from there.", day) + "\n" + page + "/changes"
+	case bridge.NoticeMembers:
+		head = l.N(n.Count, "{n} member of the organization is not synced", "{n} members of the organization are not synced")
+		body = says(w.Sentence, w.action(n.Fault))
+	case bridge.NoticeDirectory:
+		head = l.Text("the organization's directory cannot be read")
+		body = says(w.Sentence, w.action(n.Fault))
+	case bridge.NoticeDoubt:
+		head = l.Text("the directory's answer is not believed")
+		body = l.N(n.Count, "It would end {n} account. Everybody is served as before. If it is right, run `outbridge members confirm`.",
+			"It would end {n} accounts. Everybody is served as before. If it is right, run `outbridge members confirm`.")
 	case bridge.NoticeDiskLow:
 		head = l.Text("the disk is almost full")
 		body = l.Text("{n} MiB are free where the database is. Make room: on a full disk nothing is synced.", n.Count)

@@ -34,6 +34,7 @@ func addTarget(v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActSettingsChanged, "", "notification target added")
 	return v.redirect("/settings?done=target#notify")
 }
 
@@ -44,6 +45,7 @@ func removeTarget(v *visit) error {
 	if err := v.h.Notices.Remove(v.r.Context(), v.r.PathValue("id")); err != nil {
 		return err
 	}
+	v.record(bridge.ActSettingsChanged, "", "notification target removed")
 	return v.redirect("/settings?done=untarget#notify")
 }
 

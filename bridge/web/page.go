@@ -37,7 +37,9 @@ type page struct {
 
 	Version   string
 	SignedIn  bool
-	Over      bool // the account's name stands over the title
+	Admin     bool   // who is signed in is an administrator
+	Who       string // is signed in, but for the administrator by password
+	Over      bool   // the account's name stands over the title
 	Languages []languageLink
 	Fresh     *freshness // of the account's calendars; nil: the page says nothing of it, or says it itself
 }
@@ -49,14 +51,15 @@ type visit struct {
 	r       *http.Request
 	lang    *Language
 	session bridge.Session
-	status  int    // of the response; 0: 200
-	turn    func() // gives back the turn that it has as a page that is being made, once
-	back    string // where the Back button of an error page leads; "": the front page
+	person  bridge.Person // who is signed in, but for the administrator by password
+	status  int           // of the response; 0: 200
+	turn    func()        // gives back the turn that it has as a page that is being made, once
+	back    string        // where the Back button of an error page leads; "": the front page
 }
 
 func (v *visit) signedIn() bool { return v.session.ID != 0 }
 
-// anybody serves a page that needs no sign-in; admin serves one that does.
+// anybody serves a page to everybody; route.serve decides who may have it.
 func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
@@ -142,18 +145,6 @@ func readForm(r *http.Request) error {
 	return &Problem{"The form could not be read.", "Go back, reload the page, and try again."}
 }
 
-func (h *Handler) admin(serve func(*visit) error) http.HandlerFunc {
-	return h.anybody(func(v *visit) error {
-		if v.signedIn() {
-			return serve(v)
-		}
-		if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
-			return v.redirect("/sign-in")
-		}
-		return v.redirect("/sign-in?next=" + url.QueryEscape(v.r.URL.RequestURI()))
-	})
-}
-
 // ourHost protects a bridge that only this machine can reach from DNS rebinding, where another site points its own name
 // here: the Host must be an IP address, localhost, or that of public_url.
 func (h *Handler) ourHost(r *http.Request) bool {
@@ -183,7 +174,7 @@ func (v *visit) render(name string, p page) error {
 	if !ok {
 		return fmt.Errorf("there is no page %q", name)
 	}
-	p.Version, p.SignedIn = v.h.Version, v.signedIn()
+	p.Version, p.SignedIn, p.Admin, p.Who = v.h.Version, v.signedIn(), v.session.Role == bridge.RoleAdministrator, v.person.Name
 	p.Over, p.Languages = p.Account != nil && v.lang.Text(p.Title) != p.Account.Name, v.languageLinks()
 	if p.Notice == "" {
 		p.Notice = notices[v.r.URL.Query().Get("done")]
@@ -260,5 +251,8 @@ var notices = map[string]Text{
 	"restart":   "Saved. Restart the bridge for all of it to take effect.",
 	"shared":    "Saved. Sign in again on the Overview page, so that the bridge may read other people's calendars.",
 	"resumed":   "Changes go on.",
+	"invited":   "The invitation has ended. Its link no longer works.",
+	"person":    "The person was removed, and signed out everywhere.",
+	"connected": "Your calendar is connected. The first sync has started.",
 	"unfed":     "Feed removed. Its address no longer works.",
 }

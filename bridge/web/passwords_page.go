@@ -33,10 +33,12 @@ func passwordLabel(v *visit) string {
 }
 
 func addPassword(v *visit, a Account) error {
-	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, passwordLabel(v), v.h.now())
+	label := passwordLabel(v)
+	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, label, v.h.now())
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActPasswordMade, a.Name, label)
 	return v.showOnce(accountPath(a.Name)+"/passwords", once{Password: secret})
 }
 
@@ -81,8 +83,13 @@ func revokePassword(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	p, err := v.passwordOf(a)
+	if err != nil {
+		return err
+	}
 	if err := v.h.Store.RevokePassword(v.r.Context(), a.Name, id); err != nil {
 		return err
 	}
+	v.record(bridge.ActPasswordRevoked, a.Name, p.Label)
 	return v.redirect(accountPath(a.Name) + "/passwords?done=revoked")
 }

@@ -87,8 +87,10 @@ type roundArgs struct {
 
 func (roundArgs) Kind() string { return "round" }
 
+// live are the states of jobs that go on.
+var live = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
+
 func (roundArgs) InsertOpts() river.InsertOpts {
-	live := []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled}
 	return river.InsertOpts{Queue: roundQueue, MaxAttempts: 10_000, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: live}}
 }
 

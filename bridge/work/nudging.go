@@ -128,14 +128,30 @@ func (j *Jobs) job(ctx context.Context, account string) (int64, error) {
 func (j *Jobs) end(account string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.ctx), storePatience)
 	defer cancel()
-	id, err := j.job(ctx, account)
-	if err == nil {
-		_, err = j.client.JobCancel(ctx, id)
+	list, err := j.find(ctx, account)
+	for _, row := range list {
+		if _, cancelErr := j.client.JobCancel(ctx, row.ID); !errors.Is(cancelErr, rivertype.ErrNotFound) {
+			err = errors.Join(err, cancelErr)
+		}
 	}
 	j.ids.Delete(account)
 	if err != nil {
 		j.log().Warn("the job of a removed account ends later, by itself", "account", account, "err", err)
 	}
+}
+
+// find is the job of an account, if there is one.
+func (j *Jobs) find(ctx context.Context, account string) ([]*rivertype.JobRow, error) {
+	args, err := json.Marshal(roundArgs{account})
+	if err != nil {
+		return nil, err
+	}
+	found, err := j.client.JobList(ctx, river.NewJobListParams().Kinds(roundArgs{}.Kind()).First(10).
+		States(live...).Where("args @> @args::jsonb", river.NamedArgs{"args": string(args)}))
+	if err != nil {
+		return nil, fmt.Errorf("job of %s: %w", account, err)
+	}
+	return found.Jobs, nil
 }
 
 // rosterWorker does the job that makes the jobs of accounts that have none.
@@ -157,7 +173,7 @@ const (
 func (j *Jobs) callRoster(ctx context.Context) error {
 	have := map[string]bool{}
 	params := river.NewJobListParams().Kinds(roundArgs{}.Kind()).First(rosterPage).OrderBy(river.JobListOrderByID, river.SortOrderAsc).
-		States(roundArgs{}.InsertOpts().UniqueOpts.ByState...)
+		States(live...)
 	for {
 		page, err := j.client.JobList(ctx, params)
 		if err != nil {
@@ -247,16 +263,8 @@ func (j *Jobs) pulse(account string) bridge.Pulse {
 }
 
 func (j *Jobs) readPulse(ctx context.Context, account string) (p bridge.Pulse, err error) {
-	id, err := j.job(ctx, account)
-	if err != nil {
-		return p, err
-	}
-	row, err := j.client.JobGet(ctx, id)
-	if errors.Is(err, rivertype.ErrNotFound) {
-		j.ids.Delete(account)
-		return p, nil
-	}
-	if err != nil {
+	row, err := j.row(ctx, account)
+	if row == nil || err != nil {
 		return p, err
 	}
 	turn, err := j.Store.Turn(ctx, account)
@@ -275,6 +283,23 @@ func (j *Jobs) readPulse(ctx context.Context, account string) (p bridge.Pulse, e
 		}
 	}
 	return p, nil
+}
+
+// row is the job of an account; nil where there is none.
+func (j *Jobs) row(ctx context.Context, account string) (*rivertype.JobRow, error) {
+	if id, ok := j.ids.Load(account); ok {
+		row, err := j.client.JobGet(ctx, id.(int64))
+		if err == nil && row.FinalizedAt == nil || err != nil && !errors.Is(err, rivertype.ErrNotFound) {
+			return row, err
+		}
+		j.ids.Delete(account)
+	}
+	list, err := j.find(ctx, account)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	j.ids.Store(account, list[0].ID)
+	return list[0], nil
 }
 
 // accountOf is the account of a job; "" where it is none of an account.

@@ -151,6 +151,9 @@ func (s *Scheduler) drop(name string) {
 func (s *Scheduler) Mailbox(account string) (Mailbox, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if w := s.workers[account]; w != nil {
+		return w.mailbox, true
+	}
 	for _, m := range s.Mailboxes {
 		if m.Name == account {
 			return m, true

@@ -159,6 +159,10 @@ func (w *worker) waitsForPerson(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if a.State.Reason == bridge.ReasonMailboxMissing && a.LastGood.IsZero() {
+		// A member of an organization who has none: nobody is to be asked for it every minute. A mailbox that was there is.
+		return true, nil
+	}
 	return a.State.Final && a.State.TokenVersion == a.TokenVersion, nil
 }
 

@@ -35,7 +35,7 @@ var imports = map[string][]string{
 	"bridge/notice": {"bridge"},
 	"bridge/work":   {"bridge", "bridge/graph", "bridge/round"},
 	// What tests of several rooms drive; no program has it.
-	"bridge/round/roundtest": {"bridge", "bridge/convert", "bridge/dav", "bridge/graph", "bridge/graph/graphsim", "bridge/round", "bridge/sqlstore", "caldav", "caldav/ics"},
+	"bridge/round/roundtest": {"bridge", "bridge/convert", "bridge/dav", "bridge/graph", "bridge/graph/graphsim", "bridge/round", "bridge/sqlstore", "bridge/sqlstore/pgtest", "caldav", "caldav/ics"},
 	"bridge/round":           {"bridge", "bridge/convert", "bridge/graph", "caldav/ics"},
 	// The Store contract speaks of ids, tokens and losses in the words of graph and convert: types only.
 	"bridge/sqlstore":        {"bridge", "bridge/convert", "bridge/graph"},

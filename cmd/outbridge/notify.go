@@ -101,7 +101,7 @@ func (p *program) watcher(ctx context.Context) (*notice.Watcher, error) {
 // surveyor finds out what is wrong with a server whose accounts these are.
 func (p *program) surveyor(accounts *webAccounts) *notice.Surveyor {
 	return &notice.Surveyor{Store: p.store, Accounts: accounts.names, Pulse: accounts.Pulse, StaleAfter: p.conf.staleAfter,
-		Expiring: p.conf.expiring,
+		Expiring: p.conf.expiring, Organization: accounts.members.enabled,
 		Disk: func() (free uint64, low, full, known bool) {
 			d, err := p.conf.databaseDisk()
 			return d.Free, d.low(p.conf.databaseSize()), d.full(), err == nil && !d.unknown

@@ -145,7 +145,7 @@ func (c *config) acme(ctx context.Context, list []net.Listener, log *slog.Logger
 	})
 	context.AfterFunc(ctx, cache.Stop)
 	magic = certmagic.New(cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: filepath.Join(filepath.Dir(c.Database), "tls")},
+		Storage: &certmagic.FileStorage{Path: filepath.Join(c.dataFolder(), "tls")},
 		Logger:  quiet,
 	})
 	at := ""

@@ -62,6 +62,21 @@ func (s *Server) URL(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + url.QueryEscape(s.dir)
 }
 
+// Copy copies a database to an empty one as an administrator does, with pg_dump and pg_restore.
+func Copy(t testing.TB, from, to string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "dump")
+	for _, args := range [][]string{{"pg_dump", "--format=custom", "--file=" + file, from}, {"pg_restore", "--exit-on-error", "--dbname=" + to, file}} {
+		program, err := Program(args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(program, args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", args[0], err, out)
+		}
+	}
+}
+
 func (s *Server) exec(t testing.TB, query string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -29,3 +29,6 @@ CREATE TABLE machine (
 	since   BIGINT NOT NULL,
 	seen    BIGINT NOT NULL
 );
+
+-- A notification may reach a machine that knows nothing of the subscription.
+CREATE INDEX subscription_graph ON subscription (graph_id);
