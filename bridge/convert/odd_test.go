@@ -38,7 +38,7 @@ func TestOddValues(t *testing.T) {
 			"body":      map[string]any{"contentType": pick(t, "content", "html", "text", nil), "content": rapid.SampledFrom(text).Draw(t, "body")},
 			"location":  map[string]any{"displayName": rapid.SampledFrom(text).Draw(t, "place"), "coordinates": map[string]any{"latitude": pick(t, "lat", nil, 1e300, -90, "x"), "longitude": -0.0000001}},
 			"attendees": []any{map[string]any{"type": rapid.SampledFrom(text).Draw(t, "role"), "emailAddress": address}, nil}, "organizer": map[string]any{"emailAddress": address},
-			"isReminderOn": true, "reminderMinutesBeforeStart": pick(t, "reminder", 0, 15, int64(-1 << 40), int64(1 << 40), "x"), "categories": []any{rapid.SampledFrom(text).Draw(t, "category")},
+			"isReminderOn": true, "reminderMinutesBeforeStart": pick(t, "reminder", 0, 15, int64(-1<<40), int64(1<<40), "x"), "categories": []any{rapid.SampledFrom(text).Draw(t, "category")},
 			"webLink": rapid.SampledFrom(append([]any{"http://[::1", "https://x/\x01 y", "javascript:x"}, text...)).Draw(t, "link"), "showAs": rapid.SampledFrom(text).Draw(t, "show"),
 			"lastModifiedDateTime": rapid.SampledFrom(times).Draw(t, "modified"), "createdDateTime": rapid.SampledFrom(times).Draw(t, "created"), "isCancelled": pick(t, "cancelled", true, false),
 		}
@@ -51,7 +51,7 @@ func TestOddValues(t *testing.T) {
 		e := draw(t, nil, "", "singleInstance", "occurrence", "exception", "seriesMaster", "seriesMaster", "seriesMaster", "odd")
 		e["recurrence"] = pick(t, "recurring", nil, map[string]any{
 			"pattern": map[string]any{"type": pick(t, "pattern", "daily", "weekly", "absoluteMonthly", "relativeMonthly", "absoluteYearly", "relativeYearly", "", "odd"),
-				"interval": pick(t, "interval", 0, 1, 2, 12, -5, int64(1 << 40), nil), "month": pick(t, "month", 0, 2, 4, 13, -1), "dayOfMonth": pick(t, "day", 0, 1, 29, 30, 31, 99),
+				"interval": pick(t, "interval", 0, 1, 2, 12, -5, int64(1<<40), nil), "month": pick(t, "month", 0, 2, 4, 13, -1), "dayOfMonth": pick(t, "day", 0, 1, 29, 30, 31, 99),
 				"daysOfWeek": pick(t, "days", nil, []any{}, []any{"monday"}, []any{"Sunday", "saturday", "sunday"}, []any{"someday"}, "monday"),
 				"index":      pick(t, "index", "first", "last", "fifth", nil), "firstDayOfWeek": pick(t, "week", "monday", "", nil)},
 			"range": map[string]any{"type": pick(t, "range", "noEnd", "endDate", "numbered", "", nil), "startDate": rapid.SampledFrom(dates).Draw(t, "from"),
