@@ -160,7 +160,10 @@ func (w *Watcher) Targets(ctx context.Context) ([]bridge.NoticeTarget, error) {
 		return nil, err
 	}
 	var list []bridge.NoticeTarget
-	for _, u := range w.Configured {
+	w.mu.Lock()
+	configured := w.configured
+	w.mu.Unlock()
+	for _, u := range configured {
 		list = append(list, bridge.NoticeTarget{ID: w.Store.NoticeTargetID(u), URL: u, Configured: true})
 	}
 	list = append(list, kept...)

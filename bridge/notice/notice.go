@@ -47,8 +47,6 @@ type Watcher struct {
 	Store bridge.NoticeStore
 	// Survey finds out what is wrong now.
 	Survey func(ctx context.Context, now time.Time) (Findings, error)
-	// Configured are the URLs of the configuration.
-	Configured []string
 	// Words are the title and the text of a message.
 	Words func(m bridge.NoticeMessage) (title, text string)
 	// Send delivers one. Nil: Send.
@@ -58,12 +56,13 @@ type Watcher struct {
 
 	wake, mail chan struct{}
 
-	mu       sync.Mutex // guards what follows
-	known    map[string]*trouble
-	messages []bridge.NoticeMessage // by ID
-	lastID   int64
-	sent     []time.Time     // when messages of the last hour were made
-	flying   map[string]bool // targets with a delivery on its way
+	mu         sync.Mutex // guards what follows
+	configured []string   // see Configure
+	known      map[string]*trouble
+	messages   []bridge.NoticeMessage // by ID
+	lastID     int64
+	sent       []time.Time     // when messages of the last hour were made
+	flying     map[string]bool // targets with a delivery on its way
 }
 
 // trouble is a Notice with how often it was seen, or missed, in a row. That is not stored.
@@ -76,6 +75,13 @@ type trouble struct {
 type Findings struct {
 	Present []bridge.Notice
 	Unsure  map[string]bool // keys of which nothing can be said now
+}
+
+// Configure sets the targets that are in the configuration, before Load or later. Messages that wait for others of it are dropped.
+func (w *Watcher) Configure(urls []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.configured = slices.Clone(urls)
 }
 
 // Load reads what was told before.

@@ -91,3 +91,10 @@ func unsynced(cals []calendarStatus) string {
 	}
 	return text
 }
+
+func (h *Handler) staleAfter() time.Duration {
+	if h.StaleAfter == nil {
+		return 0
+	}
+	return h.StaleAfter()
+}

@@ -92,6 +92,9 @@ func noticeWords(n bridge.News, address string) (head, body string) {
 	case bridge.NoticeCertificate:
 		head = "the certificate of this bridge expires on " + n.At.Format("2 January 2006")
 		body = "From then on calendar apps cannot connect. Renew it: cert_file and key_file in [tls] name its files."
+	case bridge.NoticeRenewal:
+		head = "the certificate of " + n.Detail + " is not renewed"
+		body = "It expires on " + n.At.Format("2 January 2006") + ", and then calendar apps cannot connect. The bridge tries to renew it, and its log says why that fails: mostly, port 443 or 80 cannot be reached from the internet, or the name leads elsewhere."
 	case bridge.NoticeRefused:
 		head = "a change in " + calendar + " of " + account + " was refused"
 		body = "A calendar app has changed something that was not taken over to Outlook. The list of changes says why.\n" + page + "/changes"

@@ -26,8 +26,8 @@ func (v *visit) settingsPage(trouble *Problem) error {
 		return err
 	}
 	data := map[string]any{"Sessions": rows, "App": app, "Notices": v.h.Notices != nil, "Stale": ""}
-	if v.h.StaleAfter > 0 {
-		data["Stale"] = rough(v.h.StaleAfter)
+	if after := v.h.staleAfter(); after > 0 {
+		data["Stale"] = rough(after)
 	}
 	if v.h.Notices != nil {
 		if data["Targets"], err = v.h.Notices.Targets(v.r.Context()); err != nil {

@@ -155,7 +155,9 @@ func (d *doctor) examine(e *env, f configFlag) {
 	d.app()
 	login, reachable := d.login(), d.graph()
 	d.accounts(login && reachable)
+	d.certificates()
 	d.public()
+	d.notify()
 }
 
 // served reports whether a server is running on the database.
@@ -475,6 +477,16 @@ func (d *doctor) accounts(reachable bool) {
 		default:
 			d.account(check, a)
 		}
+	}
+	if d.p.store == nil {
+		return
+	}
+	twice, err := d.p.twins(d.ctx)
+	if err != nil {
+		d.broken("accounts", seeMessage, "%v", err)
+	}
+	for _, t := range twice {
+		d.warn("account "+t.account, seeMessage, "%s", t.sentence())
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
@@ -36,7 +38,8 @@ type program struct {
 
 	graph graphAccess
 
-	reloader *reloader // nil: SIGHUP reloads nothing
+	reloader      *reloader                     // nil: SIGHUP reloads nothing
+	newStaleAfter atomic.Pointer[time.Duration] // that a reload has brought; nil: none has
 }
 
 // newProgram is the program before its database is open: it knows the accounts of the file only.

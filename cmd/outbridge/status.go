@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +27,8 @@ type statusReport struct {
 	Accounts   []accountStatus `json:"accounts"`
 	Credential *credential     `json:"credential,omitempty"` // the app's, if it is known when it expires
 	Disk       *diskStatus     `json:"disk,omitempty"`       // of the database, as far as the system tells
+	// Certificates are those that [tls] domains gets.
+	Certificates []certificateStatus `json:"certificates,omitempty"`
 }
 
 type diskStatus struct {
@@ -46,8 +47,16 @@ type accountStatus struct {
 	Writing           *writingStatus  `json:"writing,omitempty"` // nil: clients only read
 	Probe             *bridge.Learned `json:"probe,omitempty"`   // what a probe has found out; nil: nothing
 	// SameAs is another account that reads the same mailbox.
-	SameAs    string           `json:"same_mailbox_as,omitempty"`
-	Calendars []calendarStatus `json:"calendars"`
+	SameAs string `json:"same_mailbox_as,omitempty"`
+	// SharedTwice are the mailboxes that it has as shared and that are read already.
+	SharedTwice []sharedTwice    `json:"shared_read_twice,omitempty"`
+	Calendars   []calendarStatus `json:"calendars"`
+}
+
+type sharedTwice struct {
+	Mailbox  string `json:"mailbox"`
+	Account  string `json:"account"` // that reads it too
+	sentence string
 }
 
 // stateStatus is a bridge.State in words.
@@ -95,14 +104,17 @@ func (s *statusCmd) Run(e *env) error {
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
-	first := map[string]string{}
-	for i, a := range report.Accounts {
-		address := strings.ToLower(cmp.Or(p.accounts[i].Mailbox, a.SignedIn))
-		if other, twice := first[address]; twice && address != "" {
-			report.Accounts[i].SameAs = other
-			continue
+	twice, err := p.twins(e.ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range twice {
+		i := slices.IndexFunc(report.Accounts, func(a accountStatus) bool { return a.Account == t.account })
+		if a := &report.Accounts[i]; t.shared {
+			a.SharedTwice = append(a.SharedTwice, sharedTwice{t.address, t.before.account, t.sentence()})
+		} else {
+			a.SameAs = t.before.account
 		}
-		first[address] = a.Account
 	}
 	left, err := p.left(e.ctx)
 	if err != nil {
@@ -112,6 +124,7 @@ func (s *statusCmd) Run(e *env) error {
 	if report.Credential, err = p.conf.Microsoft.credential(time.Now()); err != nil {
 		report.Credential = &credential{Warning: err.Error()}
 	}
+	report.Certificates = p.conf.ownCertificates(time.Now())
 	report.Disk = p.conf.diskStatus()
 	if s.JSON {
 		return writeJSON(e.stdout, report)
@@ -139,6 +152,11 @@ func (c *config) diskStatus() *diskStatus {
 func (r statusReport) print(out io.Writer, listed bool) error {
 	if r.Credential != nil && r.Credential.Warning != "" {
 		fmt.Fprintln(out, "Warning: "+r.Credential.Warning+".")
+	}
+	for _, s := range r.Certificates {
+		if s.Warning != "" {
+			fmt.Fprintln(out, "Warning: "+s.Warning+".")
+		}
 	}
 	if r.Disk != nil && r.Disk.Warning != "" {
 		fmt.Fprintln(out, "Warning: "+r.Disk.Warning+".")
@@ -181,6 +199,9 @@ func (a accountStatus) print(w io.Writer) {
 	}
 	if a.SameAs != "" {
 		fmt.Fprintf(w, "\n  the same mailbox as %s: everything in it is synced twice; one account is enough, with an app password for each device", a.SameAs)
+	}
+	for _, t := range a.SharedTwice {
+		fmt.Fprintf(w, "\n  %s", t.sentence)
 	}
 	fmt.Fprintf(w, "\n  last sync: %s\n", ago(a.LastGood))
 	switch {
