@@ -6,9 +6,11 @@ import (
 	"outbridge/bridge/convert"
 )
 
-// Session is a browser that is signed in to the pages as the administrator.
+// Session is a browser that is signed in to the pages.
 type Session struct {
 	ID      int64
+	Person  PersonID // 0: the administrator by password
+	Role    Role
 	Agent   string // the browser's User-Agent
 	Created time.Time
 	Seen    time.Time // last use, to some minutes

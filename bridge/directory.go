@@ -62,8 +62,7 @@ type Doubt struct {
 	Since   time.Time `json:"since"`
 	Members int       `json:"members"` // that the answer leaves
 	Gone    int       `json:"gone"`    // that it would end
-	Sum     string    `json:"sum"`     // tells this answer from another one
-	// Confirmed: an administrator has said that it is right.
+	// Confirmed: an administrator has said that it is right to end Gone accounts.
 	Confirmed bool `json:"confirmed,omitempty"`
 }
 

@@ -205,6 +205,9 @@ type Row struct {
 	Round  int64 // the round that last listed or confirmed it
 	Span   convert.Span
 	Raw    []byte
+	// What searches look for, as Raw has it.
+	Subject string
+	ICalUID string
 }
 
 // IsInstance reports whether it is one of the occurrences of a series.

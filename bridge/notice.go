@@ -21,6 +21,9 @@ const (
 	NoticeUnknown     NoticeKind = "unknown"      // or may have been done
 	NoticeWaiting     NoticeKind = "waiting"      // Count changes of clients have not been carried out since At
 	NoticeHeld        NoticeKind = "held"         // the changes of an account are stopped since At
+	NoticeMembers     NoticeKind = "members"      // Count members of the organization are not synced: Fault says why
+	NoticeDirectory   NoticeKind = "directory"    // the organization's directory cannot be read: Fault says why
+	NoticeDoubt       NoticeKind = "doubt"        // its answer would end Count accounts, and is not believed since At
 	NoticeDiskLow     NoticeKind = "disk-low"     // Count MiB are free on the disk of the database
 	NoticeDiskFull    NoticeKind = "disk-full"
 	NoticeTest        NoticeKind = "test" // somebody wants to see a message
@@ -69,6 +72,7 @@ type NoticeTarget struct {
 	Service    string // "smtp", "ntfy", …
 	Where      string // a host or an address of mail; "" where the URL has no part that may be shown
 	Configured bool   // in the configuration
+	Language   string // of what is sent there; "": that of the bridge
 	Last       NoticeDelivery
 }
 
@@ -95,8 +99,8 @@ type NoticeStore interface {
 
 	// NoticeTargets lists the targets that were set on the pages; only ID and URL are filled in.
 	NoticeTargets(ctx context.Context) ([]NoticeTarget, error)
-	// AddNoticeTarget keeps a target, sealed, and returns its id; one that is there already is kept as it is.
-	AddNoticeTarget(ctx context.Context, url string, at time.Time) (id string, err error)
+	// AddNoticeTarget keeps a target, sealed, and returns its id; one that is there already gets the language alone.
+	AddNoticeTarget(ctx context.Context, url, language string, at time.Time) (id string, err error)
 	// RemoveNoticeTarget removes it, or ErrNotFound.
 	RemoveNoticeTarget(ctx context.Context, id string) error
 	// NoticeTargetID is the id of a target of that URL, whether it is kept or not: a keyed hash.

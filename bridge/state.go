@@ -47,8 +47,12 @@ const (
 	ReasonUnreachable    Reason = "unreachable"
 	ReasonUnavailable    Reason = "unavailable"
 	ReasonBusy           Reason = "database-busy"
-	ReasonOther          Reason = "other" // Detail says what
-	ReasonWords          Reason = "words" // an earlier version stored the fault in words, which Detail has
+	// Of the directory: it may not be read, its people are told of by their ids alone, or a group is not there.
+	ReasonDirectoryDenied Reason = "directory-denied"
+	ReasonPeopleHidden    Reason = "people-hidden"
+	ReasonGroupMissing    Reason = "group-missing"
+	ReasonOther           Reason = "other" // Detail says what
+	ReasonWords           Reason = "words" // an earlier version stored the fault in words, which Detail has
 )
 
 // Action is what ends a fault.
@@ -125,6 +129,10 @@ func FaultOf(err error) Fault {
 		f.Reason, f.Action = ReasonSignInRefused, ActionSignIn
 	case errors.As(err, &shared) && (graph.IsAccessDenied(shared.Err) || graph.IsNotFound(shared.Err)):
 		f.Reason, f.Action, f.Address = ReasonShared, ActionShare, shared.Address
+	case errors.Is(err, graph.ErrHidden):
+		f.Reason, f.Action = ReasonPeopleHidden, ActionAsk
+	case errors.Is(err, graph.ErrNoGroup):
+		f.Reason, f.Action = ReasonGroupMissing, ActionConfigure
 	case graph.IsMailboxMissing(err):
 		f.Reason, f.Action = ReasonMailboxMissing, ActionConfigure
 	case graph.IsAccessDenied(err):

@@ -255,11 +255,13 @@ type PushStore interface {
 	SetDelivery(ctx context.Context, id string, rev int64, failures int, notBefore time.Time) error
 }
 
-// AdministratorStore keeps who may use the pages: the administrator and the browsers that are signed in.
+// AdministratorStore keeps the administrator, and the browsers that are signed in to the pages.
 type AdministratorStore interface {
 	// Administrator is the hash of the administrator's password, or ErrNotFound while there is none.
 	Administrator(ctx context.Context) (hash string, err error)
-	// SetAdministrator sets that hash and ends all sessions. With first it only ever sets one where there is none, and
+	// SetupCode is the code that sets the first administrator, fresh where none has been kept yet. Only that ends it.
+	SetupCode(ctx context.Context, fresh string) (string, error)
+	// SetAdministrator sets that hash and ends all sessions of the administrator by password. With first it only ever sets one where there is none, and
 	// fails with ErrExists otherwise.
 	SetAdministrator(ctx context.Context, hash string, first bool) error
 
@@ -269,10 +271,11 @@ type AdministratorStore interface {
 	SessionBySecret(ctx context.Context, secret string, now time.Time) (Session, error)
 	// ProlongSession records that the session was used.
 	ProlongSession(ctx context.Context, id int64, seen, expires time.Time) error
-	// Sessions lists those that have not expired at now, the last used first.
-	Sessions(ctx context.Context, now time.Time) ([]Session, error)
-	// EndSessions ends those of the ids, or all where there are none, and forgets expired ones.
-	EndSessions(ctx context.Context, now time.Time, ids ...int64) error
+	// Sessions lists those of a person, or of the administrator by password, that have not expired at now, the last used first.
+	Sessions(ctx context.Context, of PersonID, now time.Time) ([]Session, error)
+	// EndSessions ends those of the ids that are of a person, or of the administrator by password, or all of these where there are
+	// none, and forgets expired ones of anybody.
+	EndSessions(ctx context.Context, of PersonID, now time.Time, ids ...int64) error
 
 	// NewBrowser makes a mark for a browser that has signed in, which outlives its sessions. Browser is the id in such a
 	// mark; false where it was not made with this key. Neither reads a row.
@@ -296,6 +299,10 @@ type PageStore interface {
 	SetOptions(ctx context.Context, o Options) error
 	// SetAccountOptions sets those of an account of a page, or ErrNotFound.
 	SetAccountOptions(ctx context.Context, name string, o AccountOptions) error
+
+	// SettingsVersion is another after each change of what is set on the pages for all machines: registration, options, accounts and
+	// their options and policies. One row read.
+	SettingsVersion(ctx context.Context) (string, error)
 
 	// AddAccount makes an account of a page, or takes over one that has left the configuration. ErrExists: there is one of
 	// a page already.

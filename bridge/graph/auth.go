@@ -46,11 +46,16 @@ type Authority struct {
 type DeviceAuth struct {
 	UserCode        string
 	VerificationURI string
-	Expires         time.Time // usually 15 minutes ahead
-	Message         string    // Microsoft's sentence for the person, with the address and the code
+	Message         string // Microsoft's sentence for the person, with the address and the code
+	DeviceSecret
+}
 
-	response *oauth2.DeviceAuthResponse
-	options  []oauth2.AuthCodeOption
+// DeviceSecret is what Wait asks with, in whichever process.
+type DeviceSecret struct {
+	DeviceCode string    `json:"device_code"`
+	Interval   int64     `json:"interval"` // seconds between two questions
+	Expires    time.Time `json:"expires"`  // usually 15 minutes ahead
+	Claims     string    `json:"claims,omitempty"`
 }
 
 // DeviceCode starts a sign-in with the device code flow (RFC 8628), which needs no browser here and no public address.
@@ -62,11 +67,7 @@ func (a *Authority) DeviceCode(ctx context.Context) (*DeviceAuth, error) {
 func (a *Authority) DeviceCodeWith(ctx context.Context, claims string) (*DeviceAuth, error) {
 	const op = opStart
 	login := a.login(ctx)
-	var options []oauth2.AuthCodeOption
-	if claims != "" {
-		options = append(options, oauth2.SetAuthURLParam("claims", claims))
-	}
-	r, err := a.config().DeviceAuth(login.context(), options...)
+	r, err := a.config().DeviceAuth(login.context(), claimsOption(claims)...)
 	if err != nil {
 		return nil, login.failure(op, err)
 	}
@@ -76,7 +77,7 @@ func (a *Authority) DeviceCodeWith(ctx context.Context, claims string) (*DeviceA
 	if r.Expiry.IsZero() {
 		r.Expiry = time.Now().Add(15 * time.Minute)
 	}
-	d := &DeviceAuth{UserCode: r.UserCode, VerificationURI: r.VerificationURI, Expires: r.Expiry, response: r, options: options,
+	d := &DeviceAuth{UserCode: r.UserCode, VerificationURI: r.VerificationURI, DeviceSecret: DeviceSecret{r.DeviceCode, r.Interval, r.Expiry, claims},
 		Message: fmt.Sprintf("To sign in, open %s in a browser and enter the code %s.", r.VerificationURI, r.UserCode)}
 	var own struct {
 		Message string `json:"message"`
@@ -89,19 +90,26 @@ func (a *Authority) DeviceCodeWith(ctx context.Context, claims string) (*DeviceA
 
 // Wait polls until the person has signed in, declined, or let the code expire (*AuthError). It outlasts failures of the
 // network and of the login service, and polls more slowly after each (RFC 8628 §3.5).
-func (a *Authority) Wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, error) {
+func (a *Authority) Wait(ctx context.Context, d DeviceSecret) (*oauth2.Token, error) {
 	return a.asAdmitted(func(a *Authority) (*oauth2.Token, error) { return a.wait(ctx, d) })
 }
 
-func (a *Authority) wait(ctx context.Context, d *DeviceAuth) (*oauth2.Token, error) {
+func claimsOption(claims string) (options []oauth2.AuthCodeOption) {
+	if claims != "" {
+		options = append(options, oauth2.SetAuthURLParam("claims", claims))
+	}
+	return options
+}
+
+func (a *Authority) wait(ctx context.Context, d DeviceSecret) (*oauth2.Token, error) {
 	const op = opWait
-	poll := *d.response
+	poll := oauth2.DeviceAuthResponse{DeviceCode: d.DeviceCode, Interval: d.Interval, Expiry: d.Expires}
 	if poll.Interval < 1 || poll.Interval > 60 {
 		poll.Interval = 5
 	}
 	for {
 		login := a.login(ctx)
-		tok, err := a.config().DeviceAccessToken(login.context(), &poll, d.options...)
+		tok, err := a.config().DeviceAccessToken(login.context(), &poll, claimsOption(d.Claims)...)
 		if err == nil {
 			return complete(tok)
 		}
@@ -130,6 +138,15 @@ func (a *Authority) AuthCodeURL(redirectURI, state, verifier, claims string) str
 
 // Exchange turns the code of a redirect into tokens; redirectURI and verifier are those of AuthCodeURL.
 func (a *Authority) Exchange(ctx context.Context, redirectURI, code, verifier string) (*oauth2.Token, error) {
+	tok, err := a.redeem(ctx, redirectURI, code, verifier)
+	if err != nil {
+		return nil, err
+	}
+	return complete(tok)
+}
+
+// redeem is Exchange for a sign-in that need not last.
+func (a *Authority) redeem(ctx context.Context, redirectURI, code, verifier string) (*oauth2.Token, error) {
 	return a.asAdmitted(func(a *Authority) (*oauth2.Token, error) {
 		config, login := a.config(), a.login(ctx)
 		config.RedirectURL = redirectURI
@@ -137,7 +154,7 @@ func (a *Authority) Exchange(ctx context.Context, redirectURI, code, verifier st
 		if err != nil {
 			return nil, login.failure(opFinish, err)
 		}
-		return complete(tok)
+		return tok, nil
 	})
 }
 

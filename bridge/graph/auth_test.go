@@ -78,7 +78,7 @@ func TestDeviceCode(t *testing.T) {
 				if d.UserCode != "A62NXK96N" || d.VerificationURI != "https://microsoft.com/devicelogin" || !d.Expires.Equal(began.Add(15*time.Minute)) || !strings.HasPrefix(d.Message, "To sign in, use a web browser") {
 					t.Errorf("device code %+v", d)
 				}
-				tok, err := a.Wait(t.Context(), d)
+				tok, err := a.Wait(t.Context(), d.DeviceSecret)
 				if test.polls != nil && !slices.Equal(polls, test.polls) || test.polls == nil && time.Since(began) != 15*time.Minute {
 					t.Errorf("polled at %v, ended after %v", polls, time.Since(began))
 				}
@@ -108,7 +108,7 @@ func TestDeviceCodeEndsWithTheContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		if _, err := a.Wait(ctx, d); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
+		if _, err := a.Wait(ctx, d.DeviceSecret); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		a = authority(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
@@ -184,7 +184,7 @@ func TestPublicClientBesideASecret(t *testing.T) {
 		if tok, err := a.Exchange(t.Context(), "http://localhost:1", "code", "verifier"); err != nil || tok.AccessToken != "access-1" {
 			t.Errorf("%v, %v", tok, err)
 		}
-		if tok, err := a.Wait(t.Context(), deviceAuth(t, a)); err != nil || tok.AccessToken != "access-2" {
+		if tok, err := a.Wait(t.Context(), deviceAuth(t, a).DeviceSecret); err != nil || tok.AccessToken != "access-2" {
 			t.Errorf("%v, %v", tok, err)
 		}
 		checkToken(t, &graph.DelegatedTokens{Authority: a, Store: &memoryStore{tok: &oauth2.Token{RefreshToken: "first"}}}, "access-3")

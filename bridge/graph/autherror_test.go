@@ -119,7 +119,7 @@ func refuseAt(t *testing.T, step string, status int, body string) *graph.AuthErr
 		if startErr != nil {
 			t.Fatal(startErr)
 		}
-		synctest.Test(t, func(t *testing.T) { _, err = a.Wait(t.Context(), d) })
+		synctest.Test(t, func(t *testing.T) { _, err = a.Wait(t.Context(), d.DeviceSecret) })
 	case "finish":
 		_, err = a.Exchange(t.Context(), "http://localhost/", "code", "verifier")
 	case "renew":

@@ -26,7 +26,7 @@ func delegated(t *testing.T, sim *graphsim.Server, who *graphsim.Mailbox, scopes
 		t.Fatal(err)
 	}
 	store := new(memoryStore)
-	if store.tok, err = a.Wait(t.Context(), d); err != nil {
+	if store.tok, err = a.Wait(t.Context(), d.DeviceSecret); err != nil {
 		t.Fatal(err)
 	}
 	return &graph.Client{BaseURL: graphURL + "/v1.0", HTTP: sim.Client(), Tokens: &graph.DelegatedTokens{Authority: a, Store: store}}

@@ -37,7 +37,7 @@ func newOutlook(t *testing.T, sim *graphsim.Server) outlook {
 	if err := sim.ApproveDevice(d.UserCode, o.box); err != nil {
 		t.Fatal(err)
 	}
-	if o.store.tok, err = a.Wait(t.Context(), d); err != nil {
+	if o.store.tok, err = a.Wait(t.Context(), d.DeviceSecret); err != nil {
 		t.Fatal(err)
 	}
 	o.Client = &graph.Client{BaseURL: "https://graph.microsoft.com/v1.0", HTTP: sim.Client(), Tokens: &graph.DelegatedTokens{Authority: a, Store: o.store}}
@@ -252,7 +252,7 @@ func TestSimulatedSignIns(t *testing.T) {
 		}
 		time.AfterFunc(time.Minute, func() { sim.DeclineDevice(d.UserCode) })
 		var e *graph.AuthError
-		if _, err := a.Wait(t.Context(), d); !errors.As(err, &e) || e.Code != "authorization_declined" {
+		if _, err := a.Wait(t.Context(), d.DeviceSecret); !errors.As(err, &e) || e.Code != "authorization_declined" {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -76,7 +76,7 @@ func (w *Watcher) due(ctx context.Context) (due []bridge.NoticeMessage, targets 
 
 // deliver sends one message and notes what became of it.
 func (w *Watcher) deliver(ctx context.Context, m bridge.NoticeMessage, t bridge.NoticeTarget) {
-	title, text := w.Words(m)
+	title, text := w.Words(m, t.Language)
 	failure := w.send(ctx, t, title, text)
 	if failure != (bridge.NoticeFailure{}) && ctx.Err() != nil {
 		return // it is sent after the next start
@@ -161,10 +161,10 @@ func (w *Watcher) Targets(ctx context.Context) ([]bridge.NoticeTarget, error) {
 	}
 	var list []bridge.NoticeTarget
 	w.mu.Lock()
-	configured := w.configured
+	configured, language := w.configured, w.language
 	w.mu.Unlock()
 	for _, u := range configured {
-		list = append(list, bridge.NoticeTarget{ID: w.Store.NoticeTargetID(u), URL: u, Configured: true})
+		list = append(list, bridge.NoticeTarget{ID: w.Store.NoticeTargetID(u), URL: u, Language: language, Configured: true})
 	}
 	list = append(list, kept...)
 	seen := map[string]bool{}
@@ -183,8 +183,8 @@ func (w *Watcher) Targets(ctx context.Context) ([]bridge.NoticeTarget, error) {
 // maxTargets bounds those of the pages.
 const maxTargets = 20
 
-// Add keeps a target of the pages. The error is bridge.ErrNoticeURL where nothing can be sent there, and bridge.ErrTooMany.
-func (w *Watcher) Add(ctx context.Context, text string) (id string, err error) {
+// Add keeps a target of the pages, with its language. The error is bridge.ErrNoticeURL where nothing can be sent there, and bridge.ErrTooMany.
+func (w *Watcher) Add(ctx context.Context, text, language string) (id string, err error) {
 	normal, err := Normal(text)
 	if err != nil {
 		return "", err
@@ -196,7 +196,7 @@ func (w *Watcher) Add(ctx context.Context, text string) (id string, err error) {
 	if len(have) >= maxTargets {
 		return "", bridge.ErrTooMany
 	}
-	return w.Store.AddNoticeTarget(ctx, normal, w.now())
+	return w.Store.AddNoticeTarget(ctx, normal, language, w.now())
 }
 
 // Remove forgets a target of the pages, with what waits for it.
@@ -215,7 +215,7 @@ func (w *Watcher) Test(ctx context.Context, id string) (bridge.NoticeFailure, er
 		return bridge.NoticeFailure{}, bridge.ErrNotFound
 	}
 	now := w.now()
-	title, text := w.Words(bridge.NoticeMessage{Created: now, News: []bridge.News{{Notice: bridge.Notice{Kind: bridge.NoticeTest, Since: now}}}})
+	title, text := w.Words(bridge.NoticeMessage{Created: now, News: []bridge.News{{Notice: bridge.Notice{Kind: bridge.NoticeTest, Since: now}}}}, list[i].Language)
 	failure := w.send(ctx, list[i], title, text)
 	w.note(context.WithoutCancel(ctx), list[i], failure)
 	return failure, nil

@@ -26,6 +26,7 @@ import (
 const (
 	lookEvery = time.Minute
 	nudgeGap  = 5 * time.Second // between two looks, however many rounds end
+	lookShare = 30              // a look at very many accounts takes no more than such a part of the time
 
 	// Looks that a calendar has to be old for: after a start, or when the machine has slept, each is until its next round. And those
 	// that a disk has to have room for, which it may for a moment.
@@ -47,8 +48,8 @@ type Watcher struct {
 	Store bridge.NoticeStore
 	// Survey finds out what is wrong now.
 	Survey func(ctx context.Context, now time.Time) (Findings, error)
-	// Words are the title and the text of a message.
-	Words func(m bridge.NoticeMessage) (title, text string)
+	// Words are the title and the text of a message in a language; "" is that of the bridge.
+	Words func(m bridge.NoticeMessage, language string) (title, text string)
 	// Send delivers one. Nil: Send.
 	Send func(ctx context.Context, target, title, text string) error
 	Now  func() time.Time // nil: time.Now
@@ -58,6 +59,7 @@ type Watcher struct {
 
 	mu         sync.Mutex // guards what follows
 	configured []string   // see Configure
+	language   string     // of these
 	known      map[string]*trouble
 	messages   []bridge.NoticeMessage // by ID
 	lastID     int64
@@ -77,11 +79,12 @@ type Findings struct {
 	Unsure  map[string]bool // keys of which nothing can be said now
 }
 
-// Configure sets the targets that are in the configuration, before Load or later. Messages that wait for others of it are dropped.
-func (w *Watcher) Configure(urls []string) {
+// Configure sets the targets that are in the configuration, and their language, before Load or later. Messages that wait for other ones are
+// dropped.
+func (w *Watcher) Configure(urls []string, language string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.configured = slices.Clone(urls)
+	w.configured, w.language = slices.Clone(urls), language
 }
 
 // Load reads what was told before.
@@ -126,13 +129,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 
 func (w *Watcher) watch(ctx context.Context) {
 	for regular := true; ; {
+		begun := time.Now()
 		if err := w.Look(ctx, regular); err != nil && ctx.Err() == nil {
 			w.log().Warn("what is wrong cannot be found out, or not be noted", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(nudgeGap):
+		case <-time.After(max(nudgeGap, lookShare*time.Since(begun))):
 		}
 		select {
 		case <-ctx.Done():

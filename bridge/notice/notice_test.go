@@ -58,8 +58,12 @@ func (w *world) start() {
 	w.Helper()
 	w.Watcher = &notice.Watcher{Store: w.store, Now: func() time.Time { return w.now }, Log: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Survey: func(context.Context, time.Time) (notice.Findings, error) { return w.found, nil },
-		Words: func(m bridge.NoticeMessage) (string, string) {
-			return web.NoticeWords(m, "https://calendar.example.com")
+		Words: func(m bridge.NoticeMessage, language string) (string, string) {
+			l, ok := web.FindLanguage(language)
+			if !ok {
+				l = web.English
+			}
+			return web.NoticeWords(l, m, "https://calendar.example.com")
 		}}
 	w.must(w.Load(w.Context()))
 }
@@ -73,7 +77,7 @@ func (w *world) must(err error) {
 
 func (w *world) add(url string) (id string) {
 	w.Helper()
-	id, err := w.Add(w.Context(), url)
+	id, err := w.Add(w.Context(), url, "")
 	w.must(err)
 	return id
 }
@@ -396,7 +400,7 @@ func TestSecrets(t *testing.T) {
 	for _, text := range []string{
 		"secret", "://not a url", "logger://", "https://", "ftp://secret@example.com/", "smtp://secret:secret@host/", "ntfy://\nsecret", "generic://" + strings.Repeat("secret", 1000),
 	} {
-		if _, err := w.Add(t.Context(), text); !errors.Is(err, bridge.ErrNoticeURL) || strings.Contains(err.Error(), "secret") {
+		if _, err := w.Add(t.Context(), text, ""); !errors.Is(err, bridge.ErrNoticeURL) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%.40q: %v", text, err)
 		}
 	}
@@ -502,7 +506,7 @@ func TestHangs(t *testing.T) {
 		w := &notice.Watcher{Store: store,
 			Log:    slog.New(slog.DiscardHandler),
 			Survey: func(context.Context, time.Time) (notice.Findings, error) { return found, nil },
-			Words:  func(m bridge.NoticeMessage) (string, string) { return web.NoticeWords(m, "") },
+			Words:  func(m bridge.NoticeMessage, _ string) (string, string) { return web.NoticeWords(web.English, m, "") },
 			Send: func(_ context.Context, target, _, _ string) error {
 				mu.Lock()
 				began[target]++
@@ -512,7 +516,7 @@ func TestHangs(t *testing.T) {
 				}
 				return nil
 			}}
-		w.Configure([]string{"generic+https://hangs.example/", "generic+https://works.example/"})
+		w.Configure([]string{"generic+https://hangs.example/", "generic+https://works.example/"}, "")
 		if err := w.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}

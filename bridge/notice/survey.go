@@ -31,6 +31,8 @@ type Surveyor struct {
 	// Expiring are what expires, of kinds NoticeCredential, NoticeCertificate and NoticeRenewal, with Detail and At. The last are told of
 	// whenever they expire. An error is about one that cannot be read.
 	Expiring func() ([]bridge.Notice, error)
+	// Organization reports whether the members of an organization are served. Nil: they are not.
+	Organization func() bool
 	// Disk is the room for the database, in octets; known is false where nobody can tell.
 	Disk func() (free uint64, low, full, known bool)
 }
@@ -42,18 +44,20 @@ type SurveyStore interface {
 	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
 	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
 	WriteHold(ctx context.Context, id bridge.AccountID) (bridge.WriteHold, error)
+	DirectoryStatus(ctx context.Context) (bridge.DirectoryStatus, error)
 }
 
 // survey is one look.
 type survey struct {
 	*Surveyor
 	Findings
-	now time.Time
+	now     time.Time
+	members map[bridge.Reason]*bridge.Notice // of those that are not synced
 }
 
 // Survey finds out what is wrong now.
 func (s *Surveyor) Survey(ctx context.Context, now time.Time) (Findings, error) {
-	v := survey{Surveyor: s, Findings: Findings{Unsure: map[string]bool{}}, now: now}
+	v := survey{Surveyor: s, Findings: Findings{Unsure: map[string]bool{}}, now: now, members: map[bridge.Reason]*bridge.Notice{}}
 	for _, name := range s.Accounts() {
 		a, err := s.Store.Account(ctx, name)
 		if errors.Is(err, bridge.ErrNotFound) {
@@ -66,9 +70,48 @@ func (s *Surveyor) Survey(ctx context.Context, now time.Time) (Findings, error) 
 			return v.Findings, err
 		}
 	}
+	if err := v.organization(ctx); err != nil {
+		return v.Findings, err
+	}
 	v.expiring()
 	v.disk()
 	return v.Findings, nil
+}
+
+// organization tells of the directory, and of members once for all that have the same trouble: where the app's secret has expired,
+// nobody is to get a message for each of ten thousand.
+func (v *survey) organization(ctx context.Context) error {
+	if v.Organization == nil || !v.Organization() {
+		return nil
+	}
+	d, err := v.Store.DirectoryStatus(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range v.members {
+		v.add(*n)
+	}
+	switch {
+	case d.Fault.Action == bridge.ActionWait:
+		v.Unsure["directory"] = true
+	case d.Fault != (bridge.Fault{}):
+		v.add(bridge.Notice{Key: "directory", Kind: bridge.NoticeDirectory, Fault: d.Fault})
+	}
+	if d.Doubt != nil && !d.Doubt.Confirmed {
+		v.add(bridge.Notice{Key: "doubt", Kind: bridge.NoticeDoubt, Count: d.Doubt.Gone, At: d.Doubt.Since})
+	}
+	return nil
+}
+
+// member counts one that is not synced. Who has no mailbox is told of by status, and is nobody's trouble.
+func (v *survey) member(f bridge.Fault) {
+	switch n := v.members[f.Reason]; {
+	case f.Reason == bridge.ReasonMailboxMissing:
+	case n != nil:
+		n.Count++
+	default:
+		v.members[f.Reason] = &bridge.Notice{Key: "members/" + string(f.Reason), Kind: bridge.NoticeMembers, Fault: f, Count: 1}
+	}
 }
 
 func (v *survey) account(ctx context.Context, a bridge.Account) error {
@@ -118,6 +161,10 @@ func (v *survey) signIn(ctx context.Context, a bridge.Account) (waits bool, err 
 	case bridge.StateOK, bridge.StateNew, "":
 	default:
 		v.Unsure[key] = true
+	}
+	if waits && a.Directory {
+		v.member(state.Fault)
+		return true, nil
 	}
 	if waits {
 		v.add(bridge.Notice{Key: key, Kind: bridge.NoticeSignIn, Account: a.Name, Fault: state.Fault})

@@ -63,7 +63,7 @@ func TestSurvey(t *testing.T) {
 		}
 		for _, n := range present {
 			for _, over := range []bool{false, true} {
-				title, text := web.NoticeWords(bridge.NoticeMessage{News: []bridge.News{{Notice: n, Over: over}}}, "https://calendar.example.com")
+				title, text := web.NoticeWords(web.English, bridge.NoticeMessage{News: []bridge.News{{Notice: n, Over: over}}}, "https://calendar.example.com")
 				if !strings.HasPrefix(title, "outbridge: ") || len(title) < 20 || len(text) < 20 || strings.Contains(text, "Lunch") || strings.Contains(text, "0001") {
 					t.Errorf("%s: %q\n%s", n.Key, title, text)
 				}
@@ -148,3 +148,52 @@ func TestSurvey(t *testing.T) {
 }
 
 func unixText(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+
+// TestSurveyOrganization: members that have the same trouble are one trouble, those without a mailbox are none, and the directory's own is
+// told of.
+func TestSurveyOrganization(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.now = time.Now().Truncate(time.Second)
+	var join []bridge.Member
+	var names []string
+	for i := range 5 {
+		names = append(names, "user"+strconv.Itoa(i))
+		join = append(join, bridge.Member{Name: names[i], Tenant: "t", ObjectID: names[i], Mailbox: names[i] + "@contoso.com"})
+	}
+	w.must(w.store.ChangeMembers(ctx, bridge.MemberChanges{Join: join}))
+	for i, name := range names {
+		a, err := w.store.Account(ctx, name)
+		w.must(err)
+		f := bridge.Fault{Reason: "secret-expired", Action: bridge.ActionConfigure}
+		if i > 2 {
+			f.Reason = bridge.ReasonMailboxMissing
+		}
+		w.must(w.store.SetState(ctx, a.ID, bridge.State{Code: bridge.StateConfiguration, Fault: f, Since: w.now}))
+	}
+	w.must(w.store.SetDirectoryStatus(ctx, bridge.DirectoryStatus{Fault: bridge.Fault{Reason: bridge.ReasonDirectoryDenied, Action: bridge.ActionAsk},
+		Doubt: &bridge.Doubt{Since: w.now, Gone: 4}}))
+	enabled := true
+	s := &notice.Surveyor{Store: w.store, Accounts: func() []string { return names }, Pulse: func(string) bridge.Pulse { return bridge.Pulse{} },
+		Expiring: func() ([]bridge.Notice, error) { return nil, nil }, Disk: func() (uint64, bool, bool, bool) { return 0, false, false, true },
+		Organization: func() bool { return enabled }}
+	present, _ := w.surveyed(s)
+	if got, want := slices.Sorted(maps.Keys(present)), []string{"directory", "doubt", "members/secret-expired"}; !slices.Equal(got, want) {
+		t.Fatalf("%q", got)
+	}
+	for key, want := range map[string][2]string{
+		"members/secret-expired": {"3 members of the organization are not synced", "The client secret has expired."},
+		"directory":              {"directory cannot be read", "User.Read.All"},
+		"doubt":                  {"is not believed", "It would end 4 accounts."},
+	} {
+		title, text := web.NoticeWords(web.English, bridge.NoticeMessage{News: []bridge.News{{Notice: present[key]}}}, "https://calendar.example.com")
+		if !strings.Contains(title, want[0]) || !strings.Contains(text, want[1]) {
+			t.Errorf("%s: %q\n%s", key, title, text)
+		}
+	}
+	enabled = false
+	if present, _ := w.surveyed(s); present["doubt"].Kind != "" {
+		t.Error("a doubt about an organization that is not served")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	"net/textproto"
 	"net/url"
@@ -87,6 +88,9 @@ func Send(ctx context.Context, target, title, text string) error {
 		return bridge.ErrNoticeURL
 	}
 	sender.Timeout = sendTime
+	if strings.HasPrefix(target, "smtp:") {
+		title = mime.QEncoding.Encode("utf-8", title) // RFC 2047, which the library leaves to us
+	}
 	params := types.Params{types.TitleKey: title}
 	failed := sender.SendAsync(text, &params)
 	select {

@@ -56,7 +56,7 @@ func newWorld(t *testing.T, set func(*graphsim.Server), scopes ...string) *world
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := a.Wait(t.Context(), d)
+	token, err := a.Wait(t.Context(), d.DeviceSecret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // rowOf is the mirror row of an event that a list or a GET gave.
 func rowOf(e graph.Event, round int64) bridge.Row {
-	row := bridge.Row{ID: e.ID, Series: e.ID, Kind: bridge.KindSingle, Round: round, Span: convert.SpanOf(e), Raw: e.Raw}
+	row := bridge.Row{ID: e.ID, Series: e.ID, Kind: bridge.KindSingle, Round: round, Span: convert.SpanOf(e), Raw: e.Raw, Subject: e.Subject, ICalUID: e.ICalUID}
 	switch {
 	case e.Type == graph.SeriesMaster || e.Type == "" && e.Recurrence != nil:
 		row.Kind = bridge.KindMaster

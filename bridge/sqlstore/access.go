@@ -118,8 +118,8 @@ func (s *Store) ChangeFeed(ctx context.Context, f bridge.Feed) error {
 	if err != nil {
 		return err
 	}
-	err = s.changeOne(ctx, `UPDATE feed SET name = ?1, calendars = ?2, detail = ?3, options = ?4, changed = ?5, kept = ?6, sealed = iif(?6, sealed, NULL) WHERE user = ?7 AND id = ?8`,
-		f.Name, cals, f.Detail, options, unix(f.Changed), f.Kept, f.User, f.ID)
+	err = s.changeOne(ctx, `UPDATE feed SET name = ?1, calendars = ?2, detail = ?3, options = ?4, changed = ?5, kept = ?6, sealed = CASE WHEN ?7 = 1 THEN sealed END WHERE user = ?8 AND id = ?9`,
+		f.Name, cals, f.Detail, options, unix(f.Changed), f.Kept, f.Kept, f.User, f.ID)
 	if err != nil {
 		return fmt.Errorf("change feed: %w", err)
 	}
@@ -170,7 +170,7 @@ func (s *Store) FeedSecret(ctx context.Context, user string, id bridge.FeedID) (
 
 func (s *Store) RotateFeed(ctx context.Context, user string, id bridge.FeedID) (string, error) {
 	secret := newSecret()
-	err := s.changeOne(ctx, `UPDATE feed SET hash = ?, sealed = iif(kept, ?, NULL) WHERE user = ? AND id = ?`,
+	err := s.changeOne(ctx, `UPDATE feed SET hash = ?, sealed = CASE WHEN kept = 1 THEN coalesce(?, sealed) END WHERE user = ? AND id = ?`,
 		s.key.digest("feed", secret), s.keptSecret(true, secret), user, id)
 	if err != nil {
 		return "", fmt.Errorf("rotate feed: %w", err)

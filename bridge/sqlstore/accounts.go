@@ -92,7 +92,11 @@ func (s *Store) SetPolicy(ctx context.Context, id bridge.AccountID, p bridge.Pol
 	if err != nil {
 		return err
 	}
-	if _, err := s.write.exec(ctx, `UPDATE account SET policy = ? WHERE id = ?`, string(b), id); err != nil {
+	err = s.setting(ctx, func(t tx) error {
+		_, err := t.exec(ctx, `UPDATE account SET policy = ? WHERE id = ?`, string(b), id)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("set account policy: %w", err)
 	}
 	return nil
@@ -157,7 +161,7 @@ func (t tokens) SaveToken(ctx context.Context, old, tok *oauth2.Token) error {
 	return t.s.write.transact(ctx, func(w tx) error {
 		if old != nil {
 			var box []byte
-			if err := w.row(ctx, `SELECT token FROM account WHERE id = ?`, t.id).Scan(&box); err != nil {
+			if err := w.row(ctx, `SELECT token FROM account WHERE id = ? FOR NO KEY UPDATE`, t.id).Scan(&box); err != nil {
 				return fmt.Errorf("save token: %w", notFound(err))
 			}
 			have, err := t.unseal(box)

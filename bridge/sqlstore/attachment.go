@@ -19,7 +19,7 @@ func (s *Store) Attached(ctx context.Context, id bridge.CalendarID, series ...gr
 		SELECT a.event, a.series, a.state, a.others, coalesce(f.id, ''), coalesce(f.token, ''), coalesce(f.name, ''), coalesce(f.type, ''), coalesce(f.size, 0), coalesce(d.digest, '')
 		FROM attached AS a LEFT JOIN attachment AS f ON f.calendar_id = a.calendar_id AND f.event = a.event
 			LEFT JOIN attachment_digest AS d ON d.calendar_id = f.calendar_id AND d.id = f.id
-		WHERE a.calendar_id = ? AND a.series IN (SELECT value FROM json_each(?)) ORDER BY a.series, a.event, f.position`, id, ids(series))
+		WHERE a.calendar_id = ? AND a.series IN list(?) ORDER BY a.series, a.event, f.position`, id, listOf(series))
 	if err != nil {
 		return nil, fmt.Errorf("list attachments: %w", err)
 	}
@@ -60,12 +60,17 @@ func (s *Store) SetAttached(ctx context.Context, id bridge.CalendarID, seq int64
 			return err
 		}
 		for _, a := range list {
-			_, err := t.exec(ctx, `INSERT OR REPLACE INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, ?, ?)`, id, a.Event, series, a.State, a.Others)
+			_, err := t.exec(ctx, `
+				INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT (calendar_id, event) DO UPDATE SET series = excluded.series, state = excluded.state, others = excluded.others`, id, a.Event, series, a.State, a.Others)
 			if err != nil {
 				return err
 			}
 			for i, f := range a.Files {
-				_, err := t.exec(ctx, `INSERT OR REPLACE INTO attachment (calendar_id, event, id, token, name, type, size, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+				_, err := t.exec(ctx, `
+					INSERT INTO attachment (calendar_id, event, id, token, name, type, size, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+					ON CONFLICT (calendar_id, event, id) DO UPDATE SET token = excluded.token, name = excluded.name, type = excluded.type,
+						size = excluded.size, position = excluded.position`,
 					id, a.Event, f.ID, s.FileToken(id, a.Event, f.ID), f.Name, f.Type, f.Size, i)
 				if err != nil {
 					return err
@@ -105,7 +110,8 @@ func (s *Store) AskAttached(ctx context.Context, id bridge.CalendarID) error {
 }
 
 func (s *Store) SetDigest(ctx context.Context, id bridge.CalendarID, file graph.AttachmentID, digest string) error {
-	_, err := s.write.exec(ctx, `INSERT OR REPLACE INTO attachment_digest (calendar_id, id, digest) VALUES (?, ?, ?)`, id, file, digest)
+	_, err := s.write.exec(ctx, `INSERT INTO attachment_digest (calendar_id, id, digest) VALUES (?, ?, ?)
+		ON CONFLICT (calendar_id, id) DO UPDATE SET digest = excluded.digest`, id, file, digest)
 	if err != nil {
 		return fmt.Errorf("set digest: %w", err)
 	}

@@ -144,7 +144,7 @@ func checkKey(ctx context.Context, db *sql.DB, key Key) error {
 
 // Schema is the version that Open brings a database to.
 func Schema() int64 {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
+	files, err := fs.Glob(migrations, "migrations/sqlite/*.sql")
 	if err != nil || len(files) == 0 {
 		panic("there are no migrations in the program")
 	}

@@ -211,8 +211,8 @@ func TestCopyBeforeMigration(t *testing.T) {
 	}
 	upgrade := func(sql string) error {
 		files := fstest.MapFS{"9001_next.sql": {Data: []byte("-- +goose Up\n" + sql)}}
-		for _, e := range must(migrations.ReadDir("migrations"))(t) {
-			files[e.Name()] = &fstest.MapFile{Data: must(migrations.ReadFile("migrations/" + e.Name()))(t)}
+		for _, e := range must(migrations.ReadDir("migrations/sqlite"))(t) {
+			files[e.Name()] = &fstest.MapFile{Data: must(migrations.ReadFile("migrations/sqlite/" + e.Name()))(t)}
 		}
 		return s.migrate(t.Context(), path, files)
 	}

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -10,9 +11,10 @@ import (
 	"outbridge/bridge"
 )
 
-func TestBriefs(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestBriefs(t *testing.T) { forEach(t, testBriefs) }
+
+func testBriefs(t *testing.T, s *Store) {
+	ctx := t.Context()
 	later := now.Add(time.Minute)
 	keep := func(kind, key, value string) {
 		t.Helper()
@@ -58,9 +60,10 @@ func TestBriefs(t *testing.T) {
 }
 
 // What is kept shows neither its key nor its value, and no other row opens with it.
-func TestBriefsAreSealed(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestBriefsAreSealed(t *testing.T) { forEach(t, testBriefsAreSealed) }
+
+func testBriefsAreSealed(t *testing.T, s *Store) {
+	ctx := t.Context()
 	for _, key := range []string{"first-secret", "second-secret"} {
 		if err := s.KeepBrief(ctx, "kind", key, []byte("value of "+key), now, now.Add(time.Hour)); err != nil {
 			t.Fatal(err)
@@ -88,12 +91,19 @@ func TestBriefsAreSealed(t *testing.T) {
 	}
 }
 
-func TestBriefsAreBounded(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
-	fill := `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-		INSERT INTO brief (kind, hash, sealed, expires) SELECT 'full', 'h' || i, '', ? FROM n`
-	if _, err := s.write.exec(ctx, fill, bridge.MaxBriefs, now.Add(time.Minute).Unix()); err != nil {
+func TestBriefsAreBounded(t *testing.T) { forEach(t, testBriefsAreBounded) }
+
+func testBriefsAreBounded(t *testing.T, s *Store) {
+	ctx := t.Context()
+	full := make([][]any, bridge.MaxBriefs)
+	for i := range full {
+		full[i] = []any{fmt.Append(nil, "h", i), []byte{}, now.Add(time.Minute).Unix()}
+	}
+	err := s.write.transact(ctx, func(t tx) error {
+		_, err := t.execMany(ctx, `INSERT INTO brief (kind, hash, sealed, expires) VALUES ('full', ?, ?, ?)`, full)
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	keep := func(kind string, at time.Time) error {

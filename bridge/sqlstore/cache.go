@@ -10,9 +10,10 @@ import (
 // maxCached bounds the answers that are kept.
 const maxCached = 10_000
 
-// cache keeps what single rows were read as, for as long as nothing is committed to the database, by this process or
+// cache keeps what single rows of an SQLite file were read as, for as long as nothing is committed to the database, by this process or
 // another. An idle client's poll then costs the question whether that is so, and no row. SQLite answers it by PRAGMA
-// data_version, which changes on a connection of its own whenever another one has committed.
+// data_version, which changes on a connection of its own whenever another one has committed. A store on a server has none: a machine
+// that remembers an older state than another has shown would have clients sync anew.
 type cache struct {
 	conn    *sql.Conn
 	version *sql.Stmt
@@ -62,6 +63,9 @@ func (s *Store) Once(ctx context.Context) context.Context {
 // shared: it is not to be changed. Errors are not kept, so that wrong passwords take no room.
 func cached[T any](ctx context.Context, s *Store, key any, read func() (T, error)) (T, error) {
 	c := s.cache
+	if c == nil {
+		return read()
+	}
 	asked, _ := ctx.Value(onceKey{}).(*atomic.Int64)
 	var v int64
 	if asked != nil {

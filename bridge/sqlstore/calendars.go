@@ -84,7 +84,10 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 		return false, nil
 	}
 	err = s.write.transact(ctx, func(t tx) error {
-		rows, err := t.query(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ?`, id)
+		if err := t.lockAccount(ctx, id); err != nil {
+			return err
+		}
+		rows, err := t.query(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ? ORDER BY id FOR NO KEY UPDATE`, id)
 		have, err := collect(rows, err, func(r *sql.Rows) (bridge.Calendar, error) { return scanCalendar(r) })
 		if err != nil {
 			return err
@@ -123,7 +126,9 @@ func (s *Store) SetCalendars(ctx context.Context, id bridge.AccountID, list []br
 			_, err := t.exec(ctx, `
 				INSERT INTO past (account_id, uid, sequence, stamp)
 				SELECT ?1, uid, max(sequence), max(stamp) FROM object WHERE calendar_id = ?2 GROUP BY uid
-				ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence), stamp = max(stamp, excluded.stamp)`, id, c.ID)
+				ON CONFLICT (account_id, uid) DO UPDATE SET
+					sequence = CASE WHEN excluded.sequence > past.sequence THEN excluded.sequence ELSE past.sequence END,
+					stamp = CASE WHEN excluded.stamp > past.stamp THEN excluded.stamp ELSE past.stamp END`, id, c.ID)
 			if err != nil {
 				return err
 			}

@@ -8,17 +8,20 @@ import (
 	"sync"
 )
 
-// db is a database whose statements are prepared once and kept: parsing one costs more than most of them take.
+// db is a database that takes the store's queries. In SQLite statements are prepared once and kept: parsing one costs more than most
+// of them take. In PostgreSQL each connection keeps its own, which pgx sees to.
 type db struct {
 	*sql.DB
-	path  string   // for errors
-	stmts sync.Map // query → *sql.Stmt
+	path   string  // of SQLite's file, for errors
+	server *server // nil: SQLite
+	kept   sync.Map
 }
 
 // tx is a transaction that uses the kept statements of its database.
 type tx struct {
 	*sql.Tx
 	db     *db
+	conn   *sql.Conn // in PostgreSQL, what the transaction is on
 	missed *[]string // queries whose statements are not kept yet
 }
 
@@ -29,48 +32,106 @@ type failed struct{ err error }
 
 func (f failed) Scan(...any) error { return f.err }
 
+// explained is a row whose error says what is wrong with the server.
+type explained struct {
+	row    *sql.Row
+	server *server
+}
+
+func (e explained) Scan(into ...any) error { return e.server.explain(e.row.Scan(into...)) }
+
+// forSQLite makes lists what SQLite takes.
+func sqliteValues(args []any) []any {
+	for i, a := range args {
+		if l, ok := a.(list); ok {
+			args[i] = l.json()
+		}
+	}
+	return args
+}
+
 func (d *db) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s, ok := d.stmts.Load(query); ok {
+	if s, ok := d.kept.Load(query); ok {
 		return s.(*sql.Stmt), nil
 	}
-	s, err := d.PrepareContext(ctx, query)
+	s, err := d.PrepareContext(ctx, forSQLite(query))
 	if err != nil {
 		return nil, err
 	}
-	if kept, loaded := d.stmts.LoadOrStore(query, s); loaded {
+	if kept, loaded := d.kept.LoadOrStore(query, s); loaded {
 		s.Close()
 		return kept.(*sql.Stmt), nil
 	}
 	return s, nil
 }
 
+// translated is a query with its arguments as PostgreSQL takes them.
+func (d *db) translated(query string, args []any) (string, []any, error) {
+	s, ok := d.kept.Load(query)
+	if !ok {
+		s, _ = d.kept.LoadOrStore(query, forPostgres(query))
+	}
+	st := s.(statement)
+	values, err := st.values(args)
+	return st.text, values, err
+}
+
 func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if d.server != nil {
+		text, values, err := d.translated(query, args)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := d.QueryContext(ctx, text, values...)
+		return rows, d.server.explain(err)
+	}
 	s, err := d.prepared(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(ctx, args...)
+	return s.QueryContext(ctx, sqliteValues(args)...)
 }
 
 func (d *db) row(ctx context.Context, query string, args ...any) scanner {
+	if d.server != nil {
+		text, values, err := d.translated(query, args)
+		if err != nil {
+			return failed{err}
+		}
+		return explained{d.QueryRowContext(ctx, text, values...), d.server}
+	}
 	s, err := d.prepared(ctx, query)
 	if err != nil {
 		return failed{err}
 	}
-	return s.QueryRowContext(ctx, args...)
+	return s.QueryRowContext(ctx, sqliteValues(args)...)
 }
 
-func (d *db) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+func (d *db) exec(ctx context.Context, query string, args ...any) (res sql.Result, err error) {
+	if d.server != nil {
+		text, values, err := d.translated(query, args)
+		if err != nil {
+			return nil, err
+		}
+		err = d.server.retry(ctx, func() error {
+			res, err = d.ExecContext(ctx, text, values...)
+			return err
+		})
+		return res, err
+	}
 	s, err := d.prepared(ctx, query)
 	if err != nil {
 		return nil, explain(d.path, err)
 	}
-	res, err := s.ExecContext(ctx, args...)
+	res, err = s.ExecContext(ctx, sqliteValues(args)...)
 	return res, explain(d.path, err)
 }
 
-// transact runs f in one transaction.
+// transact runs f in one transaction. In PostgreSQL f may be run more than once: what it sets outside counts from the last time only.
 func (d *db) transact(ctx context.Context, f func(tx) error) error {
+	if d.server != nil {
+		return d.server.retry(ctx, func() error { return d.serve(ctx, f) })
+	}
 	return explain(d.path, d.attempt(ctx, f))
 }
 
@@ -83,6 +144,16 @@ func (d *db) attempt(ctx context.Context, f func(tx) error) error {
 // relaxed runs f in one transaction that a power cut may take back, with those of its kind since the last full one; the
 // end of the process takes none. It saves waiting for the disk, for what is made once more by itself.
 func (d *db) relaxed(ctx context.Context, f func(tx) error) error {
+	if d.server != nil {
+		return d.server.retry(ctx, func() error {
+			return d.serve(ctx, func(t tx) error {
+				if _, err := t.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
+					return err
+				}
+				return f(t)
+			})
+		})
+	}
 	missed, err := d.relax(ctx, f)
 	d.keep(ctx, missed)
 	return explain(d.path, err)
@@ -115,10 +186,28 @@ func (d *db) begin(ctx context.Context, on interface {
 		return nil, err
 	}
 	defer t.Rollback()
-	if err := f(tx{t, d, &missed}); err != nil {
+	if err := f(tx{Tx: t, db: d, missed: &missed}); err != nil {
 		return nil, err
 	}
 	return missed, t.Commit()
+}
+
+// serve runs f in a transaction of PostgreSQL.
+func (d *db) serve(ctx context.Context, f func(tx) error) error {
+	conn, err := d.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	t, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer t.Rollback()
+	if err := f(tx{Tx: t, db: d, conn: conn}); err != nil {
+		return err
+	}
+	return t.Commit()
 }
 
 // keep prepares statements for the next transaction. Should it fail here, that one prepares them again.
@@ -131,33 +220,75 @@ func (d *db) keep(ctx context.Context, queries []string) {
 // stmt binds a statement to the transaction. A new one is prepared on the transaction's own connection, since the
 // writer has no other, and kept afterwards.
 func (t tx) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s, ok := t.db.stmts.Load(query); ok {
+	if s, ok := t.db.kept.Load(query); ok {
 		return t.StmtContext(ctx, s.(*sql.Stmt)), nil
 	}
 	*t.missed = append(*t.missed, query)
-	return t.PrepareContext(ctx, query)
+	return t.PrepareContext(ctx, forSQLite(query))
 }
 
 func (t tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if t.db.server != nil {
+		text, values, err := t.db.translated(query, args)
+		if err != nil {
+			return nil, err
+		}
+		return t.QueryContext(ctx, text, values...)
+	}
 	s, err := t.stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(ctx, args...)
+	return s.QueryContext(ctx, sqliteValues(args)...)
 }
 
 func (t tx) row(ctx context.Context, query string, args ...any) scanner {
+	if t.db.server != nil {
+		text, values, err := t.db.translated(query, args)
+		if err != nil {
+			return failed{err}
+		}
+		return t.QueryRowContext(ctx, text, values...)
+	}
 	s, err := t.stmt(ctx, query)
 	if err != nil {
 		return failed{err}
 	}
-	return s.QueryRowContext(ctx, args...)
+	return s.QueryRowContext(ctx, sqliteValues(args)...)
 }
 
 func (t tx) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if t.db.server != nil {
+		text, values, err := t.db.translated(query, args)
+		if err != nil {
+			return nil, err
+		}
+		return t.ExecContext(ctx, text, values...)
+	}
 	s, err := t.stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	return s.ExecContext(ctx, args...)
+	return s.ExecContext(ctx, sqliteValues(args)...)
+}
+
+// execMany runs a query with each of several lists of arguments, in PostgreSQL without waiting for the answer to one before the next is
+// sent, and returns how many rows were affected.
+func (t tx) execMany(ctx context.Context, query string, many [][]any) (int64, error) {
+	if t.db.server != nil && len(many) > 1 {
+		return t.pipelined(ctx, query, many)
+	}
+	var n int64
+	for _, args := range many {
+		res, err := t.exec(ctx, query, args...)
+		if err != nil {
+			return n, err
+		}
+		m, err := res.RowsAffected()
+		if err != nil {
+			return n, err
+		}
+		n += m
+	}
+	return n, nil
 }

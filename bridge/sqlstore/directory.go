@@ -39,6 +39,9 @@ func (s *Store) SetIdentity(ctx context.Context, id bridge.AccountID, tenant, ob
 			return err
 		}
 		res, err := t.exec(ctx, `UPDATE account SET tenant = ?, object_id = ? WHERE id = ?`, tenant, objectID, id)
+		if t.isUnique(err, "account") {
+			return bridge.ErrExists // by another machine, since the look-up
+		}
 		if err != nil {
 			return err
 		}

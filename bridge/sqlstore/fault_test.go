@@ -9,8 +9,9 @@ import (
 )
 
 // What the released schema has of faults is words: they are read, and shown until the next round.
-func TestFaultsInWords(t *testing.T) {
-	s := open(t)
+func TestFaultsInWords(t *testing.T) { forEach(t, testFaultsInWords) }
+
+func testFaultsInWords(t *testing.T, s *Store) {
 	a := must(s.EnsureAccount(t.Context(), "alice"))(t)
 	const since = `"since":"2026-03-01T12:00:00Z"`
 	for _, tt := range []struct {

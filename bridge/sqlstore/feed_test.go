@@ -20,7 +20,7 @@ func TestFeedOfFirstSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := migrations.ReadFile("migrations/0001_bridge.sql")
+	first, err := migrations.ReadFile("migrations/sqlite/0001_bridge.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,11 +78,7 @@ func (s *Store) there(ctx context.Context, id bridge.CalendarID, names map[strin
 	for name := range names {
 		list = append(list, name)
 	}
-	b, err := json.Marshal(list)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.read.query(ctx, `SELECT name FROM object WHERE calendar_id = ? AND deleted = 0 AND name IN (SELECT value FROM json_each(?))`, id, string(b))
+	rows, err := s.read.query(ctx, `SELECT name FROM object WHERE calendar_id = ? AND deleted = 0 AND name IN list(?)`, id, listOf(list))
 	found, err := collect(rows, err, func(r *sql.Rows) (name string, err error) {
 		err = r.Scan(&name)
 		return name, err

@@ -20,7 +20,7 @@ func (s *Store) WriteHold(ctx context.Context, id bridge.AccountID) (h bridge.Wr
 func (s *Store) SetWriteHold(ctx context.Context, id bridge.AccountID, h bridge.WriteHold) error {
 	_, err := s.write.exec(ctx, `
 		INSERT INTO write_hold (account_id, since, confirmed) VALUES (?, ?, ?)
-		ON CONFLICT DO UPDATE SET since = excluded.since, confirmed = excluded.confirmed`, id, unix(h.Since), unix(h.Confirmed))
+		ON CONFLICT (account_id) DO UPDATE SET since = excluded.since, confirmed = excluded.confirmed`, id, unix(h.Since), unix(h.Confirmed))
 	if err != nil {
 		return fmt.Errorf("set hold of writes: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"outbridge/bridge"
@@ -60,6 +59,9 @@ func (s *Store) AddIntent(ctx context.Context, i bridge.Intent) (bridge.Intent, 
 		return i, fmt.Errorf("add intent: %w", err)
 	}
 	err = s.write.transact(ctx, func(t tx) error {
+		if err := t.lockCalendar(ctx, i.Calendar); err != nil {
+			return err
+		}
 		if i.State == bridge.IntentOpen {
 			open, err := scanIntent(t.row(ctx, `
 				SELECT `+intentColumns+` FROM intent WHERE id = coalesce(
@@ -82,6 +84,9 @@ func (s *Store) AddIntent(ctx context.Context, i bridge.Intent) (bridge.Intent, 
 			i.Calendar, i.Name, i.UID, i.Summary, i.Series, i.Operation, i.User, i.Password, i.Client,
 			i.BodyHash, i.Octets, i.Base, plan, i.Step, i.Begun, results, i.Transaction, i.State, refusal, i.Mails, i.Created.Unix(), i.Changed.Unix()).
 			Scan(&i.ID, &i.Account, &i.In))
+		if t.isUnique(err, "intent") {
+			return errAgain // SaveIntent has given another one that series, and it is found now
+		}
 		if err != nil {
 			return err
 		}
@@ -110,7 +115,7 @@ func (s *Store) SaveIntent(ctx context.Context, i bridge.Intent) error {
 			i.Name, i.UID, i.Summary, i.Series, i.Octets, i.Base, plan, i.Step, i.Begun, results,
 			i.Transaction, i.State, refusal, i.Mails, i.Changed.Unix(), i.ID)
 		if err != nil {
-			if strings.Contains(err.Error(), "UNIQUE constraint failed: intent.") {
+			if t.isUnique(err, "intent") {
 				return bridge.ErrExists
 			}
 			return err

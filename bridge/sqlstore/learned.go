@@ -28,7 +28,7 @@ func (s *Store) Learned(ctx context.Context, id bridge.AccountID) (l bridge.Lear
 func (s *Store) SetLearned(ctx context.Context, id bridge.AccountID, l bridge.Learned) error {
 	text, err := json.Marshal(l)
 	if err == nil {
-		_, err = s.write.exec(ctx, `INSERT INTO learned (account_id, learned) VALUES (?, ?) ON CONFLICT DO UPDATE SET learned = excluded.learned`, id, string(text))
+		_, err = s.write.exec(ctx, `INSERT INTO learned (account_id, learned) VALUES (?, ?) ON CONFLICT (account_id) DO UPDATE SET learned = excluded.learned`, id, string(text))
 	}
 	if err != nil {
 		return fmt.Errorf("keep what was learned: %w", err)

@@ -9,8 +9,9 @@ import (
 	"outbridge/bridge"
 )
 
-func TestLearned(t *testing.T) {
-	s := open(t)
+func TestLearned(t *testing.T) { forEach(t, testLearned) }
+
+func testLearned(t *testing.T, s *Store) {
 	a, err := s.EnsureAccount(t.Context(), "alice")
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,11 @@ import (
 )
 
 // clock is the time that leases are kept by, in milliseconds, as an expression with one argument. All processes that use an
-// SQLite file have the same clock, so it is this process's.
+// SQLite file have the same clock, so it is this process's; of machines that use a server, the server's alone counts.
 func (s *Store) clock(placeholder string) (expression string, argument any) {
+	if s.write.server != nil {
+		return `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`, nil
+	}
 	return `CAST(` + placeholder + ` AS BIGINT)`, time.Now().UnixMilli()
 }
 

@@ -12,9 +12,10 @@ import (
 	"outbridge/bridge"
 )
 
-func TestLeases(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestLeases(t *testing.T) { forEach(t, testLeases) }
+
+func testLeases(t *testing.T, s *Store) {
+	ctx := t.Context()
 	var taken atomic.Int64
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -73,9 +74,10 @@ func TestLeasesEnd(t *testing.T) {
 	})
 }
 
-func TestTurns(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestTurns(t *testing.T) { forEach(t, testTurns) }
+
+func testTurns(t *testing.T, s *Store) {
+	ctx := t.Context()
 	if turn := must(s.Turn(ctx, "alice"))(t); turn.Owner != "" || turn.Nudge != 0 || bridge.Elapsed(time.Now(), turn.Now) > time.Minute {
 		t.Errorf("%+v", turn)
 	}

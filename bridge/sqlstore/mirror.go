@@ -3,63 +3,67 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
 )
 
-const rowColumns = `id, series, kind, round, first_start, last_end, raw`
+const rowColumns = `id, series, kind, round, first_start, last_end, raw, subject, ical_uid`
 
 func scanRow(rows *sql.Rows) (bridge.Row, error) {
 	var r bridge.Row
-	err := rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, unixTime{&r.Span.Start}, unixTime{&r.Span.End}, &r.Raw)
+	err := rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, unixTime{&r.Span.Start}, unixTime{&r.Span.End}, &r.Raw, &r.Subject, &r.ICalUID)
 	return r, err
 }
 
 func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) {
 	err := s.write.relaxed(ctx, func(t tx) error {
+		if err := lockAsked(ctx, t, p); err != nil {
+			return err
+		}
 		if err := checkSeq(ctx, t, p.Calendar, p.Seq); err != nil {
 			return err
 		}
 		const upsert = `
-			INSERT INTO event (calendar_id, ` + rowColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET series = excluded.series, kind = excluded.kind, round = excluded.round,
-				first_start = excluded.first_start, last_end = excluded.last_end, raw = excluded.raw`
-		for _, r := range p.Rows {
-			_, err := t.exec(ctx, upsert, p.Calendar, r.ID, r.Series, r.Kind, r.Round, unix(r.Span.Start), unix(r.Span.End), r.Raw)
-			if err != nil {
-				return err
-			}
+			INSERT INTO event (calendar_id, ` + rowColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (calendar_id, id) DO UPDATE SET series = excluded.series, kind = excluded.kind, round = excluded.round,
+				first_start = excluded.first_start, last_end = excluded.last_end, raw = excluded.raw, subject = excluded.subject, ical_uid = excluded.ical_uid`
+		rows := make([][]any, len(p.Rows))
+		for i, r := range p.Rows {
+			rows[i] = []any{p.Calendar, r.ID, r.Series, r.Kind, r.Round, unix(r.Span.Start), unix(r.Span.End), r.Raw, r.Subject, r.ICalUID}
 		}
-		for _, id := range p.Gone {
-			if _, err := t.exec(ctx, `DELETE FROM event WHERE calendar_id = ? AND id = ?`, p.Calendar, id); err != nil {
+		if _, err := t.execMany(ctx, upsert, rows); err != nil {
+			return err
+		}
+		if len(p.Gone) > 0 {
+			if _, err := t.exec(ctx, `DELETE FROM event WHERE calendar_id = ? AND id IN list(?)`, p.Calendar, listOf(p.Gone)); err != nil {
 				return err
 			}
 		}
 		const mark = `
 			INSERT INTO series (calendar_id, id, stage, listed, unread) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET stage = excluded.stage, listed = excluded.listed,
-				unread = excluded.unread OR (excluded.stage = 3 /* StageAsk */ AND unread)`
-		for _, m := range p.Marks {
-			if _, err := t.exec(ctx, mark, p.Calendar, m.Series, m.Stage, m.Complete, m.Unread); err != nil {
-				return err
-			}
+			ON CONFLICT (calendar_id, id) DO UPDATE SET stage = excluded.stage, listed = excluded.listed,
+				unread = CASE WHEN excluded.stage = 3 /* StageAsk */ AND series.unread = 1 THEN 1 ELSE excluded.unread END`
+		marks := make([][]any, len(p.Marks))
+		for i, m := range p.Marks {
+			marks[i] = []any{p.Calendar, m.Series, m.Stage, m.Complete, m.Unread}
 		}
-		for other, list := range p.Asks {
-			news := int64(0) // what is to be asked for already is none, so that whoever writes there is not overtaken again and again
-			for _, id := range list {
-				res, err := t.exec(ctx, mark+` WHERE stage <> excluded.stage`, other, id, bridge.StageAsk, false, false)
-				if err != nil {
-					return err
-				}
-				n, err := res.RowsAffected()
-				if err != nil {
-					return err
-				}
-				news += n
+		if _, err := t.execMany(ctx, mark, marks); err != nil {
+			return err
+		}
+		for _, other := range slices.Sorted(maps.Keys(p.Asks)) {
+			var asks [][]any
+			for _, id := range p.Asks[other] {
+				asks = append(asks, []any{other, id, bridge.StageAsk, false, false})
+			}
+			// What is to be asked for already is no news, so that whoever writes there is not overtaken again and again.
+			news, err := t.execMany(ctx, mark+` WHERE series.stage <> excluded.stage`, asks)
+			if err != nil {
+				return err
 			}
 			if news == 0 {
 				continue
@@ -85,9 +89,25 @@ func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) 
 	return p.Seq + 1, nil
 }
 
+// lockAsked locks the calendars that a page writes to, where these are several, in the order in which everybody does.
+func lockAsked(ctx context.Context, t tx, p bridge.MirrorPage) error {
+	if len(p.Asks) == 0 {
+		return nil
+	}
+	all := slices.AppendSeq([]bridge.CalendarID{p.Calendar}, maps.Keys(p.Asks))
+	slices.Sort(all)
+	for _, id := range all {
+		if err := t.lockCalendar(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkSeq locks a calendar, and makes sure that nobody has written to its mirror since seq was want.
 func checkSeq(ctx context.Context, t tx, id bridge.CalendarID, want int64) error {
 	var seq int64
-	if err := t.row(ctx, `SELECT seq FROM calendar WHERE id = ?`, id).Scan(&seq); err != nil {
+	if err := t.row(ctx, `SELECT seq FROM calendar WHERE id = ? FOR NO KEY UPDATE`, id).Scan(&seq); err != nil {
 		return notFound(err)
 	}
 	if seq != want {
@@ -96,18 +116,9 @@ func checkSeq(ctx context.Context, t tx, id bridge.CalendarID, want int64) error
 	return nil
 }
 
-// ids is a list of event ids as the JSON array that json_each reads.
-func ids(list []graph.EventID) string {
-	b, err := json.Marshal(list)
-	if err != nil {
-		panic(err) // strings always marshal
-	}
-	return string(b)
-}
-
 func (s *Store) Rows(ctx context.Context, id bridge.CalendarID, list []graph.EventID) (map[graph.EventID]bridge.Row, error) {
 	rows, err := s.read.query(ctx, `
-		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND id IN (SELECT value FROM json_each(?))`, id, ids(list))
+		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND id IN list(?)`, id, listOf(list))
 	found, err := collect(rows, err, scanRow)
 	if err != nil {
 		return nil, fmt.Errorf("find rows: %w", err)
@@ -147,7 +158,7 @@ func scanMark(r *sql.Rows) (m bridge.Mark, err error) {
 
 func (s *Store) MarksOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Mark, error) {
 	rows, err := s.read.query(ctx, `
-		SELECT id, stage, listed, unread FROM series WHERE calendar_id = ? AND id IN (SELECT value FROM json_each(?))`, id, ids(series))
+		SELECT id, stage, listed, unread FROM series WHERE calendar_id = ? AND id IN list(?)`, id, listOf(series))
 	list, err := collect(rows, err, scanMark)
 	if err != nil {
 		return nil, fmt.Errorf("find marks: %w", err)
@@ -216,8 +227,8 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 	}
 	rows, err := s.read.query(ctx, `
 		SELECT event.id, calendar_id FROM event JOIN calendar ON calendar.id = calendar_id
-		WHERE event.id IN (SELECT value FROM json_each(?2)) AND calendar_id <> ?1
-		  AND (account_id, mailbox) = (SELECT account_id, mailbox FROM calendar WHERE id = ?1)`, id, ids(list))
+		WHERE event.id IN list(?2) AND calendar_id <> ?1
+		  AND (account_id, mailbox) = (SELECT account_id, mailbox FROM calendar WHERE id = ?1)`, id, listOf(list))
 	found, err := collect(rows, err, func(r *sql.Rows) (p where, err error) {
 		err = r.Scan(&p.id, &p.cal)
 		return p, err
@@ -234,6 +245,9 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 
 func (s *Store) MarkAll(ctx context.Context, id bridge.CalendarID, rendering string) error {
 	err := s.write.transact(ctx, func(t tx) error {
+		if err := t.lockCalendar(ctx, id); err != nil {
+			return err
+		}
 		_, err := t.exec(ctx, `UPDATE series SET stage = ? WHERE calendar_id = ? AND stage = ?`, bridge.StageDerive, id, bridge.StageClean)
 		if err != nil {
 			return err
@@ -249,11 +263,13 @@ func (s *Store) MarkAll(ctx context.Context, id bridge.CalendarID, rendering str
 
 func (s *Store) FindSeries(ctx context.Context, account, text string, limit int) ([]bridge.Found, error) {
 	rows, err := s.read.query(ctx, `
-		SELECT calendar_id, series, coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), ''), min(first_start)
-		FROM event JOIN calendar ON calendar.id = calendar_id JOIN account ON account.id = account_id
-		WHERE (?1 = '' OR account.name = ?1) AND (event.id = ?2 OR json_extract(CAST(raw AS TEXT), '$.iCalUId') = ?2
-		       OR kind <> 'occurrence' AND instr(lower(coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), '')), lower(?2)) > 0)
-		GROUP BY calendar_id, series ORDER BY min(first_start) LIMIT ?3`, account, text, limit)
+		SELECT calendar_id, series, subject, first_start FROM (
+			SELECT calendar_id, series, subject, first_start,
+				row_number() OVER (PARTITION BY calendar_id, series ORDER BY first_start NULLS LAST, event.id) AS place
+			FROM event JOIN calendar ON calendar.id = calendar_id JOIN account ON account.id = account_id
+			WHERE (?1 = '' OR account.name = ?1)
+			  AND (event.id = ?2 OR ical_uid = ?2 OR kind <> 'occurrence' AND instr(lower(subject), lower(?2)) > 0)) AS found
+		WHERE place = 1 ORDER BY first_start NULLS FIRST, calendar_id, series LIMIT ?3`, account, text, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (f bridge.Found, err error) {
 		err = r.Scan(&f.Calendar, &f.Series, &f.Subject, unixTime{&f.Start})
 		return f, err

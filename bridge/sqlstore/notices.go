@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"outbridge/bridge"
@@ -41,6 +42,11 @@ func (s *Store) Notices(ctx context.Context) ([]bridge.Notice, []bridge.NoticeMe
 
 func (s *Store) SetNotices(ctx context.Context, list []bridge.Notice, messages []bridge.NoticeMessage) error {
 	err := s.write.transact(ctx, func(t tx) error {
+		if t.db.server != nil {
+			if _, err := t.ExecContext(ctx, `LOCK TABLE notice IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+				return err
+			}
+		}
 		for _, table := range []string{"notice", "notice_message"} {
 			if _, err := t.exec(ctx, `DELETE FROM `+table); err != nil {
 				return err
@@ -58,8 +64,12 @@ func (s *Store) SetNotices(ctx context.Context, list []bridge.Notice, messages [
 		for _, m := range messages {
 			b, err := json.Marshal(m.News)
 			if err == nil {
-				_, err = t.exec(ctx, `INSERT INTO notice_message (id, target, content, more, created, failures, not_before) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-					sql.NullInt64{Int64: m.ID, Valid: m.ID != 0}, m.Target, string(b), m.More, unix(m.Created), m.Failures, unix(m.NotBefore))
+				columns, values := `target, content, more, created, failures, not_before`, []any{m.Target, string(b), m.More, unix(m.Created), m.Failures, unix(m.NotBefore)}
+				places := `?, ?, ?, ?, ?, ?`
+				if m.ID != 0 {
+					columns, places, values = columns+`, id`, places+`, ?`, append(values, m.ID)
+				}
+				_, err = t.exec(ctx, `INSERT INTO notice_message (`+columns+`) VALUES (`+places+`)`, values...)
 			}
 			if err != nil {
 				return err
@@ -88,7 +98,7 @@ func (s *Store) NoticeTargets(ctx context.Context) ([]bridge.NoticeTarget, error
 			return t, err
 		}
 		plain, err := s.key.open(box, noticeRow(t.ID))
-		t.URL = string(plain)
+		t.URL, t.Language, _ = strings.Cut(string(plain), languageMark)
 		return t, err
 	})
 	if err != nil {
@@ -97,10 +107,16 @@ func (s *Store) NoticeTargets(ctx context.Context) ([]bridge.NoticeTarget, error
 	return list, nil
 }
 
-func (s *Store) AddNoticeTarget(ctx context.Context, url string, at time.Time) (string, error) {
-	id := s.NoticeTargetID(url)
-	_, err := s.write.exec(ctx, `INSERT INTO notice_target (id, url, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
-		id, s.key.sealed([]byte(url), noticeRow(id)), at.Unix())
+// languageMark is between the URL of a target and its language, where it has one. No URL has it.
+const languageMark = "\n"
+
+func (s *Store) AddNoticeTarget(ctx context.Context, url, language string, at time.Time) (string, error) {
+	id, plain := s.NoticeTargetID(url), url
+	if language != "" {
+		plain += languageMark + language
+	}
+	_, err := s.write.exec(ctx, `INSERT INTO notice_target (id, url, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET url = excluded.url`,
+		id, s.key.sealed([]byte(plain), noticeRow(id)), at.Unix())
 	if err != nil {
 		return "", fmt.Errorf("add target of notices: %w", err)
 	}
@@ -151,7 +167,7 @@ func (s *Store) NoticeDeliveries(ctx context.Context) (map[string]bridge.NoticeD
 func (s *Store) SetNoticeDelivery(ctx context.Context, id string, d bridge.NoticeDelivery) error {
 	b, err := json.Marshal(d)
 	if err == nil {
-		_, err = s.write.exec(ctx, `INSERT OR REPLACE INTO notice_delivery (target, content) VALUES (?, ?)`, id, string(b))
+		_, err = s.write.exec(ctx, `INSERT INTO notice_delivery (target, content) VALUES (?, ?) ON CONFLICT (target) DO UPDATE SET content = excluded.content`, id, string(b))
 	}
 	if err != nil {
 		return fmt.Errorf("set delivery of a notice: %w", err)

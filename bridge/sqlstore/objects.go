@@ -16,11 +16,11 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 	err := s.read.row(ctx, `
 		SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data FROM (
 			SELECT 0 AS place, * FROM (SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data, deleted
-				FROM staged WHERE calendar_id = ?1 AND series = ?2)
+				FROM staged WHERE calendar_id = ?1 AND series = ?2) AS next
 			UNION ALL
 			SELECT 1, * FROM (SELECT name, uid, etag, sequence, stamp, first_start, last_end, size, data, deleted
-				FROM object WHERE calendar_id = ?1 AND series = ?2)
-			ORDER BY place, deleted LIMIT 1)
+				FROM object WHERE calendar_id = ?1 AND series = ?2) AS present
+			ORDER BY place, deleted LIMIT 1) AS best
 		WHERE deleted = 0`, id, series).
 		Scan(&o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data)
 	if err != nil {
@@ -31,10 +31,6 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 
 func (s *Store) Past(ctx context.Context, id bridge.CalendarID, series graph.EventID, uids ...string) (bridge.Past, error) {
 	p := bridge.Past{Sequence: -1}
-	list, err := json.Marshal(uids)
-	if err != nil {
-		return p, err
-	}
 	// By name, SQLite would walk all objects of the calendar to spare itself the sorting.
 	rows, err := s.read.query(ctx, `
 		SELECT name, uid FROM object INDEXED BY object_series WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1
@@ -47,13 +43,12 @@ func (s *Store) Past(ctx context.Context, id bridge.CalendarID, series graph.Eve
 		return p, fmt.Errorf("find removed objects: %w", err)
 	}
 	err = s.read.row(ctx, `
-		WITH named AS (SELECT value AS uid FROM json_each(?2)),
-			own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
+		WITH own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
 		SELECT coalesce(max(sequence), -1), max(stamp) FROM (
-			SELECT sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN (SELECT uid FROM named)
-			UNION ALL SELECT sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN (SELECT uid FROM named)
+			SELECT sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
+			UNION ALL SELECT sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
 			UNION ALL SELECT sequence, stamp FROM past
-				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN (SELECT uid FROM named))`, id, string(list)).
+				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)) AS earlier`, id, listOf(uids)).
 		Scan(&p.Sequence, unixTime{&p.Stamp})
 	if err != nil {
 		return p, fmt.Errorf("find earlier objects: %w", err)
@@ -66,11 +61,11 @@ func (s *Store) Copied(ctx context.Context, id bridge.AccountID) (map[string]bri
 	rows, err := s.read.query(ctx, `
 		WITH own AS (SELECT id FROM calendar WHERE account_id = ?1),
 			copied AS (SELECT uid FROM (
-				SELECT uid FROM object WHERE calendar_id IN (SELECT id FROM own) UNION ALL SELECT uid FROM past WHERE account_id = ?1)
+				SELECT uid FROM object WHERE calendar_id IN (SELECT id FROM own) UNION ALL SELECT uid FROM past WHERE account_id = ?1) AS every
 				GROUP BY uid HAVING count(*) > 1)
 		SELECT uid, max(sequence), max(stamp) FROM (
-			SELECT o.uid, o.sequence, o.stamp FROM copied CROSS JOIN own CROSS JOIN object o ON o.calendar_id = own.id AND o.uid = copied.uid
-			UNION ALL SELECT past.uid, sequence, stamp FROM copied CROSS JOIN past ON account_id = ?1 AND past.uid = copied.uid)
+			SELECT o.uid, o.sequence, o.stamp FROM copied CROSS JOIN own CROSS JOIN object o WHERE o.calendar_id = own.id AND o.uid = copied.uid
+			UNION ALL SELECT past.uid, sequence, stamp FROM copied CROSS JOIN past WHERE account_id = ?1 AND past.uid = copied.uid) AS each_copy
 		GROUP BY uid`, id)
 	type one struct {
 		uid string
@@ -118,14 +113,14 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 				losses = string(b)
 			}
 			_, err := t.exec(ctx, `
-				UPDATE series SET stage = CASE WHEN ? THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`,
+				UPDATE series SET stage = CASE WHEN ? = 1 THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`,
 				d.Unsettled, losses, len(d.Losses), id, d.Series)
 			if err != nil {
 				return err
 			}
 			if d.Unattached {
 				_, err := t.exec(ctx, `INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, '', 0)
-					ON CONFLICT DO UPDATE SET state = ''`, id, d.Series, d.Series)
+					ON CONFLICT (calendar_id, event) DO UPDATE SET state = ''`, id, d.Series, d.Series)
 				if err != nil {
 					return err
 				}
@@ -135,8 +130,11 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 					continue
 				}
 				_, err = t.exec(ctx, `
-				INSERT OR REPLACE INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag,
+					sequence = excluded.sequence, stamp = excluded.stamp, first_start = excluded.first_start, last_end = excluded.last_end,
+					deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title`,
 					id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted, len(o.Data),
 					notNil(o.Data), o.Title)
 				if err != nil {
@@ -146,9 +144,9 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 		}
 		// A series without rows has nothing left to say.
 		_, err := t.exec(ctx, `
-			DELETE FROM series WHERE calendar_id = ? AND stage = 0 AND loss_count = 0 AND id IN (SELECT value FROM json_each(?))
+			DELETE FROM series WHERE calendar_id = ? AND stage = 0 AND loss_count = 0 AND id IN list(?)
 			  AND NOT EXISTS (SELECT 1 FROM event WHERE event.calendar_id = series.calendar_id AND event.series = series.id)`,
-			id, ids(seriesOf(list)))
+			id, listOf(seriesOf(list)))
 		return err
 	})
 	if err != nil {
@@ -178,7 +176,7 @@ const publishStep = 500
 func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time, series ...graph.EventID) (changed, removed int, err error) {
 	which, args := `calendar_id = ?1`, []any{id}
 	if len(series) > 0 {
-		which, args = which+` AND series IN (SELECT value FROM json_each(?2))`, append(args, ids(series))
+		which, args = which+` AND series IN list(?2)`, append(args, listOf(series))
 	}
 	var staged bool
 	err = s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM staged WHERE `+which+`)`, args...).Scan(&staged)
@@ -186,6 +184,9 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 		return 0, 0, err
 	}
 	err = s.write.transact(ctx, func(t tx) error {
+		if err := t.lockCalendar(ctx, id); err != nil {
+			return err
+		}
 		// What is published as it is staged, or is to vanish and was never there, is no change.
 		_, err := t.exec(ctx, `
 			DELETE FROM staged WHERE `+which+` AND (
@@ -215,14 +216,14 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 			var upTo string
 			var m int64
 			err := t.row(ctx, `
-				SELECT max(name), count(*) FROM (SELECT name FROM staged WHERE `+which+` AND name > ?4 ORDER BY name LIMIT ?5)`,
-				id, ids(series), at.Unix(), after, publishStep).Scan(&upTo, &m)
+				SELECT max(name), count(*) FROM (SELECT name FROM staged WHERE `+which+` AND name > ?4 ORDER BY name LIMIT ?5) AS step`,
+				id, listOf(series), at.Unix(), after, publishStep).Scan(&upTo, &m)
 			if err != nil {
 				return err
 			}
 			if versioned {
 				names := `SELECT name FROM staged WHERE ` + which + ` AND name > ?4 AND name <= ?5`
-				if err := keepVersions(ctx, t, names, []any{id, ids(series), at.Unix(), after, upTo}, at); err != nil {
+				if err := keepVersions(ctx, t, names, []any{id, listOf(series), at.Unix(), after, upTo}, at); err != nil {
 					return err
 				}
 			}
@@ -235,7 +236,7 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag, rev = excluded.rev,
 					sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
 					last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data`,
-				id, ids(series), at.Unix(), after, upTo, done)
+				id, listOf(series), at.Unix(), after, upTo, done)
 			if err != nil {
 				return err
 			}
@@ -245,7 +246,7 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 			return err
 		}
 		// HTTP dates are whole seconds: a second publication within one must not look unmodified.
-		_, err = t.exec(ctx, `UPDATE calendar SET rev = rev + ?, modified = max(?, modified + 1) WHERE id = ?`, n, at.Unix(), id)
+		_, err = t.exec(ctx, `UPDATE calendar SET rev = rev + ?1, modified = CASE WHEN ?2 > modified THEN ?2 ELSE modified + 1 END WHERE id = ?3`, n, at.Unix(), id)
 		return err
 	})
 	if err != nil {
@@ -295,13 +296,8 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 	}
 	where, args := ` WHERE calendar_id = ? AND deleted = 0 AND name > ?`, []any{id, q.After}
 	if q.Names != nil {
-		where = ` WHERE calendar_id = ? AND deleted = 0 AND +name > ?` // the names are what to look up by
-		b, err := json.Marshal(q.Names)
-		if err != nil {
-			return nil, err
-		}
-		where += ` AND name IN (SELECT value FROM json_each(?))`
-		args = append(args, string(b))
+		where = ` WHERE calendar_id = ? AND deleted = 0 AND name || '' > ? AND name IN list(?)` // the names are what to look up by
+		args = append(args, listOf(q.Names))
 	}
 	if !q.Start.IsZero() {
 		where += ` AND (last_end IS NULL OR last_end >= ?)`

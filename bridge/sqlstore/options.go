@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/rand"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,7 +19,9 @@ const (
 func (s *Store) SetAccountOptions(ctx context.Context, name string, o bridge.AccountOptions) error {
 	b, err := json.Marshal(o)
 	if err == nil {
-		err = s.changeOne(ctx, `UPDATE account SET options = ? WHERE name = ? AND origin = 'page'`, string(b), name)
+		err = s.setting(ctx, func(t tx) error {
+			return one(t.exec(ctx, `UPDATE account SET options = ? WHERE name = ? AND origin = 'page'`, string(b), name))
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("set options of account %s: %w", name, err)
@@ -42,7 +46,10 @@ func (s *Store) Options(ctx context.Context) (o bridge.Options, err error) {
 func (s *Store) SetOptions(ctx context.Context, o bridge.Options) error {
 	value, err := json.Marshal(o)
 	if err == nil {
-		err = s.setMeta(ctx, metaOptions, value)
+		err = s.setting(ctx, func(t tx) error {
+			_, err := t.exec(ctx, putMeta, metaOptions, value)
+			return err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("set options: %w", err)
@@ -78,7 +85,7 @@ func (s *Store) SetRegistration(ctx context.Context, r bridge.Registration, c br
 		return err
 	}
 	box := s.key.sealed(plain, metaCredential)
-	err = s.write.transact(ctx, func(t tx) error {
+	err = s.setting(ctx, func(t tx) error {
 		for key, value := range map[string][]byte{metaRegistration: value, metaCredential: box} {
 			if _, err := t.exec(ctx, putMeta, key, value); err != nil {
 				return err
@@ -88,6 +95,38 @@ func (s *Store) SetRegistration(ctx context.Context, r bridge.Registration, c br
 	})
 	if err != nil {
 		return fmt.Errorf("set app registration: %w", err)
+	}
+	return nil
+}
+
+const metaSettings = "settings_version"
+
+func (s *Store) SettingsVersion(ctx context.Context) (string, error) {
+	value, err := s.meta(ctx, metaSettings)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return "", fmt.Errorf("version of the settings: %w", err)
+	}
+	return string(value), nil
+}
+
+// setting runs f in a transaction that changes what SettingsVersion is of.
+func (s *Store) setting(ctx context.Context, f func(tx) error) error {
+	return s.write.transact(ctx, func(t tx) error {
+		if err := f(t); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, putMeta, metaSettings, []byte(rand.Text()))
+		return err
+	})
+}
+
+// one is ErrNotFound where a statement has changed nothing.
+func one(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, bridge.ErrNotFound)
 	}
 	return nil
 }

@@ -35,6 +35,29 @@ func (s *Store) Administrator(ctx context.Context) (string, error) {
 	return string(hash), nil
 }
 
+// metaSetupCode is where the code that sets the first administrator is, sealed.
+const metaSetupCode = "setup_code"
+
+func (s *Store) SetupCode(ctx context.Context, fresh string) (string, error) {
+	box := s.key.sealed([]byte(fresh), metaSetupCode)
+	_, err := s.write.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`, metaSetupCode, box)
+	var kept, code []byte
+	if err == nil {
+		kept, err = s.meta(ctx, metaSetupCode)
+	}
+	if err == nil {
+		code, err = s.key.open(kept, metaSetupCode)
+	}
+	if errors.Is(err, bridge.ErrWrongKey) { // of a key that was lost
+		code = []byte(fresh)
+		_, err = s.write.exec(ctx, `UPDATE meta SET value = ? WHERE key = ?`, box, metaSetupCode)
+	}
+	if err != nil {
+		return "", fmt.Errorf("setup code: %w", err)
+	}
+	return string(code), nil
+}
+
 func (s *Store) SetAdministrator(ctx context.Context, hash string, first bool) error {
 	conflict := `DO UPDATE SET value = excluded.value`
 	if first {
@@ -48,7 +71,10 @@ func (s *Store) SetAdministrator(ctx context.Context, hash string, first bool) e
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, bridge.ErrExists)
 		}
-		_, err = t.exec(ctx, `DELETE FROM session`)
+		if _, err := t.exec(ctx, `DELETE FROM meta WHERE key = ?`, metaSetupCode); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `DELETE FROM session WHERE person_id IS NULL`)
 		return err
 	})
 	if err != nil {
@@ -71,17 +97,17 @@ func (s *Store) Registration(ctx context.Context) (r bridge.Registration, err er
 	return r, nil
 }
 
-const sessionColumns = `id, agent, created, seen, expires`
+const sessionColumns = `id, coalesce(person_id, 0), role, agent, created, seen, expires`
 
 func scanSession(row scanner) (v bridge.Session, err error) {
-	err = row.Scan(&v.ID, &v.Agent, unixTime{&v.Created}, unixTime{&v.Seen}, unixTime{&v.Expires})
+	err = row.Scan(&v.ID, &v.Person, &v.Role, &v.Agent, unixTime{&v.Created}, unixTime{&v.Seen}, unixTime{&v.Expires})
 	return v, err
 }
 
 func (s *Store) AddSession(ctx context.Context, v bridge.Session) (bridge.Session, string, error) {
 	secret := newSecret()
-	err := s.write.row(ctx, `INSERT INTO session (hash, agent, created, seen, expires) VALUES (?, ?, ?, ?, ?) RETURNING id`,
-		s.key.digest("session", secret), v.Agent, v.Created.Unix(), v.Seen.Unix(), v.Expires.Unix()).Scan(&v.ID)
+	err := s.write.row(ctx, `INSERT INTO session (hash, person_id, role, agent, created, seen, expires) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		s.key.digest("session", secret), ofPerson(v.Person), v.Role, v.Agent, v.Created.Unix(), v.Seen.Unix(), v.Expires.Unix()).Scan(&v.ID)
 	if err != nil {
 		return v, "", fmt.Errorf("add session: %w", err)
 	}
@@ -105,8 +131,13 @@ func (s *Store) ProlongSession(ctx context.Context, id int64, seen, expires time
 	return nil
 }
 
-func (s *Store) Sessions(ctx context.Context, now time.Time) ([]bridge.Session, error) {
-	rows, err := s.read.query(ctx, `SELECT `+sessionColumns+` FROM session WHERE expires > ? ORDER BY seen DESC, id DESC`, now.Unix())
+// ofPerson is a person as a row refers to them: NULL for nobody.
+func ofPerson(id bridge.PersonID) sql.NullInt64 {
+	return sql.NullInt64{Int64: int64(id), Valid: id != 0}
+}
+
+func (s *Store) Sessions(ctx context.Context, of bridge.PersonID, now time.Time) ([]bridge.Session, error) {
+	rows, err := s.read.query(ctx, `SELECT `+sessionColumns+` FROM session WHERE coalesce(person_id, 0) = ? AND expires > ? ORDER BY seen DESC, id DESC`, of, now.Unix())
 	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Session, error) { return scanSession(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
@@ -114,14 +145,19 @@ func (s *Store) Sessions(ctx context.Context, now time.Time) ([]bridge.Session, 
 	return list, nil
 }
 
-func (s *Store) EndSessions(ctx context.Context, now time.Time, ids ...int64) error {
+func (s *Store) EndSessions(ctx context.Context, of bridge.PersonID, now time.Time, ids ...int64) error {
 	err := s.write.transact(ctx, func(t tx) error {
 		for _, id := range ids {
-			if _, err := t.exec(ctx, `DELETE FROM session WHERE id = ?`, id); err != nil {
+			if _, err := t.exec(ctx, `DELETE FROM session WHERE id = ? AND coalesce(person_id, 0) = ?`, id, of); err != nil {
 				return err
 			}
 		}
-		_, err := t.exec(ctx, `DELETE FROM session WHERE expires <= ?1 OR ?2`, now.Unix(), len(ids) == 0)
+		if len(ids) == 0 {
+			if _, err := t.exec(ctx, `DELETE FROM session WHERE coalesce(person_id, 0) = ?`, of); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, `DELETE FROM session WHERE expires <= ?`, now.Unix())
 		return err
 	})
 	if err != nil {
@@ -181,15 +217,15 @@ func (s *Store) networkKey(network string) string {
 
 func (s *Store) AddAccount(ctx context.Context, name, mailbox string) (bridge.Account, error) {
 	// An account that has left the configuration is taken over with what it has.
-	res, err := s.write.exec(ctx, `
-		INSERT INTO account (name, state, origin, mailbox) VALUES (?, '{"code":"new"}', 'page', ?)
-		ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE origin = ''`, name, mailbox)
-	if err == nil {
-		var n int64
-		if n, err = res.RowsAffected(); err == nil && n == 0 {
-			err = bridge.ErrExists
+	err := s.setting(ctx, func(t tx) error {
+		err := one(t.exec(ctx, `
+			INSERT INTO account (name, state, origin, mailbox) VALUES (?, '{"code":"new"}', 'page', ?)
+			ON CONFLICT (name) DO UPDATE SET origin = excluded.origin, mailbox = excluded.mailbox WHERE account.origin = ''`, name, mailbox))
+		if errors.Is(err, bridge.ErrNotFound) {
+			return bridge.ErrExists
 		}
-	}
+		return err
+	})
 	if err != nil {
 		return bridge.Account{}, fmt.Errorf("add account %s: %w", name, err)
 	}
@@ -216,7 +252,7 @@ func (s *Store) Accounts(ctx context.Context) ([]bridge.Account, error) {
 }
 
 func (s *Store) RemoveAccount(ctx context.Context, name string) error {
-	err := s.write.transact(ctx, func(t tx) error {
+	err := s.setting(ctx, func(t tx) error {
 		var id int64
 		if err := t.row(ctx, `DELETE FROM account WHERE name = ? AND origin = 'page' RETURNING id`, name).Scan(&id); err != nil {
 			return notFound(err)
@@ -267,7 +303,7 @@ func (s *Store) TakeTicket(ctx context.Context, secret string, now time.Time) (v
 }
 
 func (s *Store) EventLosses(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.EventLoss, error) {
-	list, err := s.eventLosses(ctx, `loss_count > 0 ORDER BY first_start DESC, series.id LIMIT ?`, id, limit)
+	list, err := s.eventLosses(ctx, `loss_count > 0 ORDER BY first_start DESC NULLS LAST, series.id LIMIT ?`, id, limit)
 	return list[:min(len(list), limit)], err
 }
 
@@ -284,7 +320,7 @@ func (s *Store) eventLosses(ctx context.Context, which string, args ...any) ([]b
 	}
 	// The title and the time are those of the series; a loss of one occurrence is found by them as well.
 	rows, err := s.read.query(ctx, `
-		SELECT series.id, losses, coalesce(json_extract(CAST(raw AS TEXT), '$.subject'), ''), first_start
+		SELECT series.id, losses, coalesce(event.subject, ''), first_start
 		FROM series LEFT JOIN event ON event.calendar_id = series.calendar_id AND event.id = series.id
 		WHERE series.calendar_id = ? AND `+which, args...)
 	list, err := collect(rows, err, func(r *sql.Rows) (v row, err error) {

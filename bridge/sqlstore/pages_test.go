@@ -13,9 +13,10 @@ import (
 	"outbridge/bridge/graph"
 )
 
-func TestAdministrator(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestAdministrator(t *testing.T) { forEach(t, testAdministrator) }
+
+func testAdministrator(t *testing.T, s *Store) {
+	ctx := t.Context()
 	if _, err := s.Administrator(ctx); !errors.Is(err, bridge.ErrNotFound) {
 		t.Fatal(err)
 	}
@@ -40,9 +41,33 @@ func TestAdministrator(t *testing.T) {
 	}
 }
 
-func TestSessions(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+// All machines print the same code, until it has been used.
+func TestSetupCode(t *testing.T) { forEach(t, testSetupCode) }
+
+func testSetupCode(t *testing.T, s *Store) {
+	ctx := t.Context()
+	for i, fresh := range []string{"one", "two"} {
+		if code := must(s.SetupCode(ctx, fresh))(t); code != "one" {
+			t.Errorf("%d: %q", i, code)
+		}
+	}
+	other := *s
+	other.key = freshKey()
+	if code := must(other.SetupCode(ctx, "three"))(t); code != "three" {
+		t.Errorf("with another key: %q", code)
+	}
+	if err := s.SetAdministrator(ctx, "hash", true); err != nil {
+		t.Fatal(err)
+	}
+	if code := must(s.SetupCode(ctx, "four"))(t); code != "four" {
+		t.Errorf("after it was used: %q", code)
+	}
+}
+
+func TestSessions(t *testing.T) { forEach(t, testSessions) }
+
+func testSessions(t *testing.T, s *Store) {
+	ctx := t.Context()
 	var made []bridge.Session
 	var secrets []string
 	for i := range 3 {
@@ -53,7 +78,7 @@ func TestSessions(t *testing.T) {
 		}
 		made, secrets = append(made, v), append(secrets, secret)
 	}
-	if diff := cmp.Diff([]bridge.Session{made[2], made[1], made[0]}, must(s.Sessions(ctx, now))(t)); diff != "" {
+	if diff := cmp.Diff([]bridge.Session{made[2], made[1], made[0]}, must(s.Sessions(ctx, 0, now))(t)); diff != "" {
 		t.Error(diff)
 	}
 	if got := must(s.SessionBySecret(ctx, secrets[1], now))(t); got != made[1] {
@@ -68,23 +93,24 @@ func TestSessions(t *testing.T) {
 	if got := must(s.SessionBySecret(ctx, secrets[0], now.Add(time.Hour)))(t); !got.Expires.Equal(now.Add(2 * time.Hour)) {
 		t.Errorf("%+v", got)
 	}
-	if err := s.EndSessions(ctx, now, made[0].ID); err != nil {
+	if err := s.EndSessions(ctx, 0, now, made[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	if list := must(s.Sessions(ctx, now))(t); len(list) != 2 {
+	if list := must(s.Sessions(ctx, 0, now))(t); len(list) != 2 {
 		t.Errorf("%+v", list)
 	}
-	if err := s.EndSessions(ctx, now); err != nil {
+	if err := s.EndSessions(ctx, 0, now); err != nil {
 		t.Fatal(err)
 	}
-	if list := must(s.Sessions(ctx, now))(t); len(list) != 0 {
+	if list := must(s.Sessions(ctx, 0, now))(t); len(list) != 0 {
 		t.Errorf("%+v", list)
 	}
 }
 
-func TestRegistration(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestRegistration(t *testing.T) { forEach(t, testRegistration) }
+
+func testRegistration(t *testing.T, s *Store) {
+	ctx := t.Context()
 	want := bridge.Registration{}
 	for range 2 {
 		if got := must(s.Registration(ctx))(t); got != want {
@@ -97,9 +123,10 @@ func TestRegistration(t *testing.T) {
 	}
 }
 
-func TestTicket(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestTicket(t *testing.T) { forEach(t, testTicket) }
+
+func testTicket(t *testing.T, s *Store) {
+	ctx := t.Context()
 	want := bridge.Ticket{User: "alice", Label: "iPhone", Expires: now.Add(time.Minute)}
 	secret := must(s.AddTicket(ctx, want))(t)
 	if got := must(s.TakeTicket(ctx, secret, now))(t); got != want {
@@ -113,9 +140,10 @@ func TestTicket(t *testing.T) {
 	}
 }
 
-func TestAddedAccounts(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestAddedAccounts(t *testing.T) { forEach(t, testAddedAccounts) }
+
+func testAddedAccounts(t *testing.T, s *Store) {
+	ctx := t.Context()
 	kept := must(s.EnsureAccount(ctx, "kept"))(t)
 	a := must(s.AddAccount(ctx, "alice", "alice@contoso.example"))(t)
 	if !a.Added || a.Mailbox != "alice@contoso.example" || a.State.Code != bridge.StateNew || kept.Added {
@@ -169,14 +197,15 @@ func TestAddedAccounts(t *testing.T) {
 	}
 }
 
-func TestEventLosses(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestEventLosses(t *testing.T) { forEach(t, testEventLosses) }
+
+func testEventLosses(t *testing.T, s *Store) {
+	ctx := t.Context()
 	c := calendar(t, s)
 	seq, err := s.Mirror(ctx, bridge.MirrorPage{Calendar: c.ID, Rows: []bridge.Row{
-		{ID: "early", Series: "early", Kind: bridge.KindSingle, Span: convert.Span{Start: now, End: now.Add(time.Hour)}, Raw: []byte(`{"subject":" Early "}`)},
+		{ID: "early", Series: "early", Kind: bridge.KindSingle, Span: convert.Span{Start: now, End: now.Add(time.Hour)}, Raw: []byte(`{"subject":" Early "}`), Subject: " Early "},
 		{ID: "late", Series: "late", Kind: bridge.KindSingle, Span: convert.Span{Start: now.Add(time.Hour), End: now.Add(2 * time.Hour)}, Raw: []byte(`{}`)},
-		{ID: "whole", Series: "whole", Kind: bridge.KindSingle, Raw: []byte(`{"subject":"Whole"}`)},
+		{ID: "whole", Series: "whole", Kind: bridge.KindSingle, Raw: []byte(`{"subject":"Whole"}`), Subject: "Whole"},
 	}, Marks: []bridge.Mark{{Series: "early", Stage: bridge.StageDerive}, {Series: "late", Stage: bridge.StageDerive}, {Series: "whole", Stage: bridge.StageDerive}}})
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,8 @@ func (s *Store) SetProperties(ctx context.Context, user, path string, set map[xm
 			}
 		}
 		for n, v := range set {
-			_, err := t.exec(ctx, `INSERT OR REPLACE INTO property (user, path, space, local, value) VALUES (?, ?, ?, ?, ?)`,
+			_, err := t.exec(ctx, `INSERT INTO property (user, path, space, local, value) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT (user, path, space, local) DO UPDATE SET value = excluded.value`,
 				user, path, n.Space, n.Local, v)
 			if err != nil {
 				return err

@@ -31,6 +31,12 @@ func (s *Store) AddPushSubscription(ctx context.Context, p bridge.PushSubscripti
 	created := false
 	err := s.write.transact(ctx, func(t tx) error {
 		created = false
+		if err := t.lockRow(ctx, `SELECT 1 FROM account WHERE name = ? FOR NO KEY UPDATE`, p.User); err != nil { // for the limit
+			return err
+		}
+		if err := t.lockCalendar(ctx, p.Calendar); err != nil {
+			return err
+		}
 		hash := s.key.digest("push", p.Endpoint)
 		err := t.row(ctx, `SELECT id FROM push_subscription WHERE calendar_id = ? AND endpoint = ?`, p.Calendar, hash).Scan(&p.ID)
 		if errors.Is(err, sql.ErrNoRows) {

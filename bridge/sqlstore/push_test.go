@@ -1,9 +1,7 @@
 package sqlstore
 
 import (
-	"bytes"
 	"errors"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -11,8 +9,9 @@ import (
 	"outbridge/bridge"
 )
 
-func TestPushSubscriptions(t *testing.T) {
-	s := open(t)
+func TestPushSubscriptions(t *testing.T) { forEach(t, testPushSubscriptions) }
+
+func testPushSubscriptions(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	add := func(endpoint string, limit int) (bridge.PushSubscription, bool, error) {
 		return s.AddPushSubscription(t.Context(), bridge.PushSubscription{User: "alice", Calendar: c.ID, Expires: now.Add(time.Hour),
@@ -92,8 +91,9 @@ func TestPushSubscriptions(t *testing.T) {
 }
 
 // Endpoints, keys and the server's own key are in no file as they are.
-func TestPushIsSealed(t *testing.T) {
-	s := open(t)
+func TestPushIsSealed(t *testing.T) { forEach(t, testPushIsSealed) }
+
+func testPushIsSealed(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	secret := "0123456789abcdef0123456789abcdef"
 	if k := must(s.PushKey(t.Context(), []byte(secret)))(t); string(k) != secret {
@@ -107,19 +107,9 @@ func TestPushIsSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var path string
-	if err := s.read.QueryRow(`SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&path); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{path, path + "-wal"} {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, plain := range []string{secret, "in-the-clear"} {
-			if bytes.Contains(b, []byte(plain)) {
-				t.Errorf("%s holds %q", name, plain)
-			}
+	for _, plain := range []string{secret, "in-the-clear"} {
+		if holds(t, s, plain) {
+			t.Errorf("the database holds %q", plain)
 		}
 	}
 	other := *s

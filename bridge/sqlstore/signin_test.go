@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -17,8 +16,9 @@ import (
 	"outbridge/bridge/graph"
 )
 
-func TestSignIn(t *testing.T) {
-	s := open(t)
+func TestSignIn(t *testing.T) { forEach(t, testSignIn) }
+
+func testSignIn(t *testing.T, s *Store) {
 	a := must(s.EnsureAccount(t.Context(), "alice"))(t)
 	if !reflect.DeepEqual(a.Identity, bridge.Identity{}) {
 		t.Errorf("identity %+v before anybody signed in", a.Identity)
@@ -54,8 +54,9 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-func TestLockToken(t *testing.T) {
-	s := open(t)
+func TestLockToken(t *testing.T) { forEach(t, testLockToken) }
+
+func testLockToken(t *testing.T, s *Store) {
 	one := s.Tokens(must(s.EnsureAccount(t.Context(), "alice"))(t).ID).(tokens)
 	two := s.Tokens(must(s.EnsureAccount(t.Context(), "bob"))(t).ID).(tokens)
 	take := func(l tokens, life time.Duration, want bool) func() {
@@ -90,7 +91,9 @@ func TestLockToken(t *testing.T) {
 }
 
 // Several programs on one database renew a sign-in one after the other, and each refresh token is spent once.
-func TestProcessesRenewOneByOne(t *testing.T) {
+func TestProcessesRenewOneByOne(t *testing.T) { forEachDatabase(t, testProcessesRenewOneByOne) }
+
+func testProcessesRenewOneByOne(t *testing.T, path string) {
 	var now, most, renewals atomic.Int64
 	var mu sync.Mutex
 	good := "first"
@@ -110,7 +113,7 @@ func TestProcessesRenewOneByOne(t *testing.T) {
 		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3599,"access_token":"access-%d","refresh_token":%q}`, renewals.Load(), good)
 	}))
 	defer login.Close()
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
+	key := freshKey()
 	var sources []*graph.DelegatedTokens
 	for range 4 {
 		s := must(Open(t.Context(), path, key))(t)

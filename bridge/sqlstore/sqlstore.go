@@ -19,7 +19,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -28,7 +27,7 @@ import (
 	"outbridge/bridge"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrations embed.FS
 
 const (
@@ -39,13 +38,15 @@ const (
 	tempStore = "temp_store(memory)"
 )
 
-// Store is all parts of the store's contract in an SQLite file.
+// Store is all parts of the store's contract, in an SQLite file or on a PostgreSQL server.
 type Store struct {
 	key   Key
 	read  *db
 	write *db // one connection
 	cache *cache
 	uses  *uses
+
+	beganAgain bool
 }
 
 var _ interface {
@@ -70,6 +71,8 @@ var _ interface {
 	bridge.WrittenStore
 	bridge.LearnedStore
 	bridge.BriefStore
+	bridge.PeopleStore
+	bridge.RecordStore
 	bridge.LeaseStore
 	bridge.TurnStore
 	bridge.MachineStore
@@ -78,8 +81,8 @@ var _ interface {
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
 // knows is refused.
 func Open(ctx context.Context, path string, key Key) (*Store, error) {
-	if strings.HasPrefix(path, "postgres://") || strings.HasPrefix(path, "postgresql://") {
-		return nil, errors.New("database: PostgreSQL is not supported yet: give the path of an SQLite file")
+	if IsServer(path) {
+		return openServer(ctx, path, key)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -101,7 +104,7 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	r.SetMaxIdleConns(readers + 1)
 	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
 	s.uses = &uses{write: s.write}
-	files, err := fs.Sub(migrations, "migrations")
+	files, err := fs.Sub(migrations, "migrations/sqlite")
 	if err == nil {
 		err = s.migrate(ctx, abs, files)
 	}
@@ -171,14 +174,21 @@ func (s *Store) migrate(ctx context.Context, path string, files fs.FS) error {
 // Close ends the use of the database.
 func (s *Store) Close() error {
 	s.uses.close()
+	if pool := s.Pool(); pool != nil {
+		err := s.write.Close()
+		pool.Close()
+		return err
+	}
 	return errors.Join(s.cache.close(), s.read.Close(), s.write.Close())
 }
+
+const hasContent = `SELECT EXISTS (SELECT 1 FROM account) OR EXISTS (SELECT 1 FROM password) OR EXISTS (SELECT 1 FROM feed)
+	OR EXISTS (SELECT 1 FROM meta WHERE key = ?)`
 
 // Empty reports whether nobody has entered anything yet: no account, administrator, password or feed.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	var any bool
-	err := s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM account) OR EXISTS (SELECT 1 FROM password) OR EXISTS (SELECT 1 FROM feed)
-		OR EXISTS (SELECT 1 FROM meta WHERE key = ?)`, metaAdministrator).Scan(&any)
+	err := s.read.row(ctx, hasContent, metaAdministrator).Scan(&any)
 	if err != nil {
 		return false, fmt.Errorf("look for content: %w", err)
 	}

@@ -35,16 +35,6 @@ func freshKey() Key {
 
 var now = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
-func open(t *testing.T) *Store {
-	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "outbridge.db"), freshKey())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
 // calendar makes an account with one calendar.
 func calendar(t *testing.T, s *Store) bridge.Calendar {
 	t.Helper()
@@ -142,13 +132,11 @@ func TestNoDatabaseAtAll(t *testing.T) {
 	if _, err := Open(t.Context(), path, freshKey()); err == nil || !strings.Contains(err.Error(), "text.db") {
 		t.Errorf("a text file as database: %v", err)
 	}
-	if _, err := Open(t.Context(), "postgres://localhost/x", freshKey()); err == nil || !strings.Contains(err.Error(), "PostgreSQL") {
-		t.Errorf("PostgreSQL: %v", err)
-	}
 }
 
-func TestTokens(t *testing.T) {
-	s := open(t)
+func TestTokens(t *testing.T) { forEach(t, testTokens) }
+
+func testTokens(t *testing.T, s *Store) {
 	a := must(s.EnsureAccount(t.Context(), "alice"))(t)
 	tokens := s.Tokens(a.ID)
 	if _, err := tokens.LoadToken(t.Context()); !errors.Is(err, graph.ErrNoToken) {
@@ -206,8 +194,9 @@ func row(id, series, kind string, round int64) bridge.Row {
 		Span: convert.Span{Start: now, End: now.Add(time.Hour)}}
 }
 
-func TestMirror(t *testing.T) {
-	s := open(t)
+func TestMirror(t *testing.T) { forEach(t, testMirror) }
+
+func testMirror(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	page := bridge.MirrorPage{
 		Calendar: c.ID,
@@ -282,8 +271,9 @@ func publish(t *testing.T, s *Store, c bridge.CalendarID, want int) {
 }
 
 // A page of objects is bounded by its octets too, and all of them are listed for that.
-func TestPagesOfLargeObjects(t *testing.T) {
-	s := open(t)
+func TestPagesOfLargeObjects(t *testing.T) { forEach(t, testPagesOfLargeObjects) }
+
+func testPagesOfLargeObjects(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	var names []string
 	for i := range 7 {
@@ -314,8 +304,9 @@ func TestPagesOfLargeObjects(t *testing.T) {
 	}
 }
 
-func TestPublish(t *testing.T) {
-	s := open(t)
+func TestPublish(t *testing.T) { forEach(t, testPublish) }
+
+func testPublish(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	names := func(q bridge.ObjectQuery) (list []string) {
 		q.Limit = 10
@@ -380,8 +371,9 @@ func TestPublish(t *testing.T) {
 }
 
 // TestPublishMany publishes more than one statement does: each object once, by name, with a rev of its own.
-func TestPublishMany(t *testing.T) {
-	s := open(t)
+func TestPublishMany(t *testing.T) { forEach(t, testPublishMany) }
+
+func testPublishMany(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	for round := range 2 {
 		const n = 2*publishStep + 7
@@ -407,8 +399,9 @@ func TestPublishMany(t *testing.T) {
 	}
 }
 
-func TestStageOfAnOldMirrorIsRefused(t *testing.T) {
-	s := open(t)
+func TestStageOfAnOldMirrorIsRefused(t *testing.T) { forEach(t, testStageOfAnOldMirrorIsRefused) }
+
+func testStageOfAnOldMirrorIsRefused(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	if _, err := s.Mirror(t.Context(), bridge.MirrorPage{Calendar: c.ID, Rows: []bridge.Row{row("a", "a", bridge.KindSingle, 1)}}); err != nil {
 		t.Fatal(err)
@@ -419,8 +412,9 @@ func TestStageOfAnOldMirrorIsRefused(t *testing.T) {
 	}
 }
 
-func TestCalendarsFollowTheList(t *testing.T) {
-	s := open(t)
+func TestCalendarsFollowTheList(t *testing.T) { forEach(t, testCalendarsFollowTheList) }
+
+func testCalendarsFollowTheList(t *testing.T, s *Store) {
 	first := calendar(t, s)
 	list := []bridge.Calendar{
 		{GraphID: "new", Name: "calendar", DisplayName: "Another", Modified: now, Order: 1},
@@ -452,8 +446,9 @@ func TestCalendarsFollowTheList(t *testing.T) {
 }
 
 // TestCalendarsOfTwoMailboxes: ids are a mailbox's own, so two may have the same.
-func TestCalendarsOfTwoMailboxes(t *testing.T) {
-	s := open(t)
+func TestCalendarsOfTwoMailboxes(t *testing.T) { forEach(t, testCalendarsOfTwoMailboxes) }
+
+func testCalendarsOfTwoMailboxes(t *testing.T, s *Store) {
 	own := calendar(t, s)
 	guest := bridge.Calendar{Mailbox: "boss@contoso.example", GraphID: own.GraphID, Name: "calendar", DisplayName: "The Boss", Modified: now}
 	must(s.SetCalendars(t.Context(), own.Account, []bridge.Calendar{own, guest}))(t)
@@ -476,8 +471,9 @@ func TestCalendarsOfTwoMailboxes(t *testing.T) {
 	}
 }
 
-func TestPropertiesGoWithTheCalendar(t *testing.T) {
-	s := open(t)
+func TestPropertiesGoWithTheCalendar(t *testing.T) { forEach(t, testPropertiesGoWithTheCalendar) }
+
+func testPropertiesGoWithTheCalendar(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	color := xml.Name{Space: "http://apple.com/ns/ical/", Local: "calendar-color"}
 	path, other := bridge.PropertyPath("alice", c.Name), bridge.PropertyPath("alice", c.Name+"-2")
@@ -507,8 +503,10 @@ func TestPropertiesGoWithTheCalendar(t *testing.T) {
 }
 
 // What was read is what is there, whoever changed it, this store or another on the same file.
-func TestCachedRows(t *testing.T) {
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
+func TestCachedRows(t *testing.T) { forEachDatabase(t, testCachedRows) }
+
+func testCachedRows(t *testing.T, path string) {
+	key := freshKey()
 	var stores []*Store
 	for range 2 {
 		s, err := Open(t.Context(), path, key)
@@ -546,8 +544,9 @@ func TestCachedRows(t *testing.T) {
 	}
 }
 
-func TestPasswords(t *testing.T) {
-	s := open(t)
+func TestPasswords(t *testing.T) { forEach(t, testPasswords) }
+
+func testPasswords(t *testing.T, s *Store) {
 	p, secret, err := s.AddPassword(t.Context(), "alice", "phone", now)
 	if err != nil || len(secret) < 26 {
 		t.Fatal(secret, err)
@@ -578,8 +577,9 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-func TestFeeds(t *testing.T) {
-	s := open(t)
+func TestFeeds(t *testing.T) { forEach(t, testFeeds) }
+
+func testFeeds(t *testing.T, s *Store) {
 	f, secret, err := s.AddFeed(t.Context(), bridge.Feed{User: "alice", Name: "Work", Calendars: []bridge.CalendarID{7}, Detail: bridge.DetailBusy, Created: now})
 	if err != nil {
 		t.Fatal(err)
@@ -617,8 +617,9 @@ func TestFeeds(t *testing.T) {
 	}
 }
 
-func TestProperties(t *testing.T) {
-	s := open(t)
+func TestProperties(t *testing.T) { forEach(t, testProperties) }
+
+func testProperties(t *testing.T, s *Store) {
 	color, order := xml.Name{Space: "http://apple.com/ns/ical/", Local: "calendar-color"}, xml.Name{Space: "http://apple.com/ns/ical/", Local: "calendar-order"}
 	path := "/dav/calendars/alice/calendar/"
 	if err := s.SetProperties(t.Context(), "alice", path, map[xml.Name]string{color: "#112233FF", order: "2"}, nil); err != nil {
@@ -636,8 +637,10 @@ func TestProperties(t *testing.T) {
 }
 
 // TestTwoProcesses: two stores on one file see each other's writes at once and never fail on a lock.
-func TestTwoProcesses(t *testing.T) {
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
+func TestTwoProcesses(t *testing.T) { forEachDatabase(t, testTwoProcesses) }
+
+func testTwoProcesses(t *testing.T, path string) {
+	key := freshKey()
 	a := must(Open(t.Context(), path, key))(t)
 	defer a.Close()
 	b := must(Open(t.Context(), path, key))(t)

@@ -1,10 +1,7 @@
 package sqlstore
 
 import (
-	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,18 +14,14 @@ func reopened(t *testing.T, s *Store) *Store {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Open(t.Context(), s.write.path, s.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { again.Close() })
-	return again
+	return openDatabase(t, databaseOf(s), s.key)
 }
 
 // TestUses: a use is noted once an hour, by whom; without a client, nothing is.
-func TestUses(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestUses(t *testing.T) { forEach(t, testUses) }
+
+func testUses(t *testing.T, s *Store) {
+	ctx := t.Context()
 	_, password, err := s.AddPassword(ctx, "alice", "laptop", now)
 	if err != nil {
 		t.Fatal(err)
@@ -80,9 +73,10 @@ func TestUses(t *testing.T) {
 	check("second")
 }
 
-func TestKeptFeed(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestKeptFeed(t *testing.T) { forEach(t, testKeptFeed) }
+
+func testKeptFeed(t *testing.T, s *Store) {
+	ctx := t.Context()
 	feed, secret, err := s.AddFeed(ctx, bridge.Feed{User: "alice", Detail: bridge.DetailFull, Created: now, Kept: true})
 	if err != nil {
 		t.Fatal(err)
@@ -98,10 +92,8 @@ func TestKeptFeed(t *testing.T) {
 		t.Errorf("%q, not %q", got, rotated)
 	}
 	// Nobody finds it in the file.
-	for _, file := range must(filepath.Glob(s.write.path + "*"))(t) {
-		if b := must(os.ReadFile(file))(t); bytes.Contains(b, []byte(rotated)) || bytes.Contains(b, []byte(secret)) {
-			t.Errorf("the secret is readable in %s", file)
-		}
+	if holds(t, s, rotated) || holds(t, s, secret) {
+		t.Error("the secret is readable in the database")
 	}
 	feed.Kept = false
 	if err := s.ChangeFeed(ctx, feed); err != nil {
@@ -117,9 +109,10 @@ func TestKeptFeed(t *testing.T) {
 	}
 }
 
-func TestOptions(t *testing.T) {
-	t.Parallel()
-	s, ctx := open(t), t.Context()
+func TestOptions(t *testing.T) { forEach(t, testOptions) }
+
+func testOptions(t *testing.T, s *Store) {
+	ctx := t.Context()
 	if o, c := must(s.Options(ctx))(t), must(s.Credential(ctx))(t); o != (bridge.Options{}) || c != (bridge.Credential{}) {
 		t.Errorf("%+v, %+v", o, c)
 	}

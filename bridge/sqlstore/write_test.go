@@ -47,8 +47,9 @@ func mirror(t *testing.T, s *Store, c *bridge.Calendar, p bridge.MirrorPage) {
 	c.Seq = must(s.Mirror(t.Context(), p))(t)
 }
 
-func TestIntents(t *testing.T) {
-	s := open(t)
+func TestIntents(t *testing.T) { forEach(t, testIntents) }
+
+func testIntents(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	one := must(s.AddIntent(t.Context(), intent(c, "a.ics", "A")))(t)
 	if one.ID == 0 {
@@ -138,8 +139,10 @@ func TestIntents(t *testing.T) {
 }
 
 // TestIntentRace: of many who want to write to one object or series, in two processes, one may.
-func TestIntentRace(t *testing.T) {
-	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
+func TestIntentRace(t *testing.T) { forEachDatabase(t, testIntentRace) }
+
+func testIntentRace(t *testing.T, path string) {
+	key := freshKey()
 	stores := []*Store{must(Open(t.Context(), path, key))(t), must(Open(t.Context(), path, key))(t)}
 	for _, s := range stores {
 		defer s.Close()
@@ -176,8 +179,9 @@ func TestIntentRace(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
-	s := open(t)
+func TestNames(t *testing.T) { forEach(t, testNames) }
+
+func testNames(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	mirror(t, s, &c, bridge.MirrorPage{Rows: []bridge.Row{row("A", "A", bridge.KindSingle, 1)}, Marks: []bridge.Mark{{Series: "A", Stage: bridge.StageDerive, Complete: true}}})
 	if err := s.Stage(t.Context(), c.ID, c.Seq, []bridge.Derived{{Series: "A", Object: served("hash.ics", "A", "global"), Unsettled: true}}); err != nil {
@@ -260,8 +264,9 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestOverlays(t *testing.T) {
-	s := open(t)
+func TestOverlays(t *testing.T) { forEach(t, testOverlays) }
+
+func testOverlays(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	mirror(t, s, &c, bridge.MirrorPage{Marks: []bridge.Mark{{Series: "A", Stage: bridge.StageClean, Complete: true}, {Series: "B", Stage: bridge.StageRead}}})
 	o := convert.Overlay{Parts: map[string]convert.OverlayPart{"": {Lines: []string{"X-MOZ-LASTACK:20261127T090000Z"}}, "20261127": {Alarms: []string{"BEGIN:VALARM\nEND:VALARM"}}}}
@@ -291,8 +296,9 @@ func TestOverlays(t *testing.T) {
 	}
 }
 
-func TestFences(t *testing.T) {
-	s := open(t)
+func TestFences(t *testing.T) { forEach(t, testFences) }
+
+func testFences(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	at := now.Add(123456700)
 	for _, f := range []bridge.Fence{{At: at.Add(-1)}, {At: at, Gone: true}, {At: at.Add(-time.Hour)}} {
@@ -318,8 +324,9 @@ func TestFences(t *testing.T) {
 	}
 }
 
-func TestVersions(t *testing.T) {
-	s := open(t)
+func TestVersions(t *testing.T) { forEach(t, testVersions) }
+
+func testVersions(t *testing.T, s *Store) {
 	c := calendar(t, s)
 	at := now
 	show := func(list ...*bridge.Object) {
@@ -415,7 +422,7 @@ func TestSchema6(t *testing.T) {
 	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
 	db := must(sql.Open("sqlite", path))(t)
 	files := fstest.MapFS{}
-	names := must(fs.Glob(migrations, "migrations/000[1-6]_*.sql"))(t)
+	names := must(fs.Glob(migrations, "migrations/sqlite/000[1-6]_*.sql"))(t)
 	if len(names) != 6 {
 		t.Fatalf("%q", names)
 	}

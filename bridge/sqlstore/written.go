@@ -29,8 +29,8 @@ func (s *Store) Named(ctx context.Context, id bridge.CalendarID, object string) 
 
 func (s *Store) Names(ctx context.Context, id bridge.CalendarID, series ...graph.EventID) ([]bridge.Name, error) {
 	rows, err := s.read.query(ctx, `
-		SELECT `+nameColumns+` FROM name WHERE calendar_id = ? AND series IN (SELECT value FROM json_each(?)) ORDER BY series, alias, object`,
-		id, ids(series))
+		SELECT `+nameColumns+` FROM name WHERE calendar_id = ? AND series IN list(?) ORDER BY series, alias, object`,
+		id, listOf(series))
 	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Name, error) { return scanName(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list names: %w", err)
@@ -40,13 +40,17 @@ func (s *Store) Names(ctx context.Context, id bridge.CalendarID, series ...graph
 
 func (s *Store) SetName(ctx context.Context, n bridge.Name) error {
 	err := s.write.transact(ctx, func(t tx) error {
+		if err := t.lockCalendar(ctx, n.Calendar); err != nil {
+			return err
+		}
 		if !n.Alias {
 			_, err := t.exec(ctx, `DELETE FROM name WHERE calendar_id = ? AND series = ? AND alias = 0`, n.Calendar, n.Series)
 			if err != nil {
 				return err
 			}
 		}
-		_, err := t.exec(ctx, `INSERT OR REPLACE INTO name (`+nameColumns+`) VALUES (?, ?, ?, ?, ?, ?)`,
+		_, err := t.exec(ctx, `INSERT INTO name (`+nameColumns+`) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (calendar_id, object) DO UPDATE SET series = excluded.series, uid = excluded.uid, alias = excluded.alias, gone = excluded.gone`,
 			n.Calendar, n.Object, n.Series, n.UID, n.Alias, unix(n.Gone))
 		if err != nil || n.Alias {
 			return err
@@ -92,14 +96,10 @@ func (s *Store) NameTaken(ctx context.Context, id bridge.CalendarID, series grap
 }
 
 func (s *Store) ObjectsOfUID(ctx context.Context, id bridge.AccountID, uids ...string) ([]bridge.Object, error) {
-	list, err := json.Marshal(uids)
-	if err != nil {
-		return nil, err
-	}
 	rows, err := s.read.query(ctx, `
 		SELECT `+objectColumns+` FROM object INDEXED BY object_uid
-		WHERE calendar_id IN (SELECT id FROM calendar WHERE account_id = ?) AND uid IN (SELECT value FROM json_each(?)) AND deleted = 0
-		ORDER BY calendar_id, name`, id, string(list))
+		WHERE calendar_id IN (SELECT id FROM calendar WHERE account_id = ?) AND uid IN list(?) AND deleted = 0
+		ORDER BY calendar_id, name`, id, listOf(uids))
 	found, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanWhole(r, false) })
 	if err != nil {
 		return nil, fmt.Errorf("list objects of UIDs: %w", err)
@@ -118,7 +118,7 @@ func (s *Store) Overlays(ctx context.Context, id bridge.CalendarID, series []gra
 		content convert.Overlay
 	}
 	rows, err := s.read.query(ctx, `
-		SELECT series, content FROM overlay WHERE calendar_id = ? AND series IN (SELECT value FROM json_each(?))`, id, ids(series))
+		SELECT series, content FROM overlay WHERE calendar_id = ? AND series IN list(?)`, id, listOf(series))
 	list, err := collect(rows, err, func(r *sql.Rows) (o overlay, err error) {
 		var content []byte
 		if err = r.Scan(&o.series, &content); err == nil {
@@ -140,11 +140,14 @@ func (s *Store) SetOverlay(ctx context.Context, id bridge.CalendarID, series gra
 	content, err := json.Marshal(o)
 	if err == nil {
 		err = s.write.transact(ctx, func(t tx) (err error) {
+			if err := t.lockCalendar(ctx, id); err != nil {
+				return err
+			}
 			if len(o.Parts) == 0 {
 				_, err = t.exec(ctx, `DELETE FROM overlay WHERE calendar_id = ? AND series = ?`, id, series)
 			} else {
 				_, err = t.exec(ctx, `INSERT INTO overlay (calendar_id, series, content) VALUES (?, ?, ?)
-					ON CONFLICT DO UPDATE SET content = excluded.content`, id, series, string(content))
+					ON CONFLICT (calendar_id, series) DO UPDATE SET content = excluded.content`, id, series, string(content))
 			}
 			if err != nil {
 				return err
@@ -160,14 +163,18 @@ func (s *Store) SetOverlay(ctx context.Context, id bridge.CalendarID, series gra
 
 func (s *Store) SetFence(ctx context.Context, id bridge.CalendarID, series graph.EventID, f bridge.Fence) error {
 	err := s.write.transact(ctx, func(t tx) error {
+		if err := t.lockCalendar(ctx, id); err != nil {
+			return err
+		}
 		_, err := t.exec(ctx, `
 			INSERT INTO fence (calendar_id, series, at, gone) VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET gone = CASE WHEN excluded.at >= at THEN excluded.gone ELSE gone END, at = max(at, excluded.at)`,
+			ON CONFLICT (calendar_id, series) DO UPDATE SET gone = CASE WHEN excluded.at >= fence.at THEN excluded.gone ELSE fence.gone END,
+				at = CASE WHEN excluded.at >= fence.at THEN excluded.at ELSE fence.at END`,
 			id, series, f.At.UnixNano(), f.Gone)
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, `UPDATE calendar SET fenced = max(coalesce(fenced, 0), ?), seq = seq + 1 WHERE id = ?`, f.At.Unix(), id)
+		_, err = t.exec(ctx, `UPDATE calendar SET fenced = CASE WHEN fenced > ?1 THEN fenced ELSE ?1 END, seq = seq + 1 WHERE id = ?2`, f.At.Unix(), id)
 		return err
 	})
 	if err != nil {
@@ -182,7 +189,7 @@ func (s *Store) Fences(ctx context.Context, id bridge.CalendarID, series []graph
 		bridge.Fence
 	}
 	rows, err := s.read.query(ctx, `
-		SELECT series, at, gone FROM fence WHERE calendar_id = ? AND series IN (SELECT value FROM json_each(?))`, id, ids(series))
+		SELECT series, at, gone FROM fence WHERE calendar_id = ? AND series IN list(?)`, id, listOf(series))
 	list, err := collect(rows, err, func(r *sql.Rows) (f fence, err error) {
 		var at int64
 		err = r.Scan(&f.series, &at, &f.Gone)
@@ -201,6 +208,9 @@ func (s *Store) Fences(ctx context.Context, id bridge.CalendarID, series []graph
 
 func (s *Store) SetVersioned(ctx context.Context, id bridge.CalendarID, versioned bool) error {
 	err := s.write.transact(ctx, func(t tx) error {
+		if err := t.lockCalendar(ctx, id); err != nil {
+			return err
+		}
 		if _, err := t.exec(ctx, `UPDATE calendar SET versioned = ? WHERE id = ?`, versioned, id); err != nil || versioned {
 			return err
 		}
@@ -218,9 +228,12 @@ func (s *Store) SetVersioned(ctx context.Context, id bridge.CalendarID, versione
 func keepVersions(ctx context.Context, t tx, names string, args []any, at time.Time) error {
 	n := len(args)
 	_, err := t.exec(ctx, fmt.Sprintf(`
-		INSERT OR REPLACE INTO version (calendar_id, name, rev, series, uid, etag, sequence, stamp, modified, first_start, last_end, size, data, replaced)
+		INSERT INTO version (calendar_id, name, rev, series, uid, etag, sequence, stamp, modified, first_start, last_end, size, data, replaced)
 		SELECT calendar_id, name, rev, series, uid, etag, sequence, stamp, modified, first_start, last_end, size, data, ?%d
-		FROM object WHERE calendar_id = ?1 AND deleted = 0 AND name IN (%s)`, n+1, names), append(args, at.Unix())...)
+		FROM object WHERE calendar_id = ?1 AND deleted = 0 AND name IN (%s)
+		ON CONFLICT (calendar_id, name, rev) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag,
+			sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
+			last_end = excluded.last_end, size = excluded.size, data = excluded.data, replaced = excluded.replaced`, n+1, names), append(args, at.Unix())...)
 	if err != nil {
 		return err
 	}

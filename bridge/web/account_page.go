@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -12,17 +13,6 @@ func accountPath(name string) string { return "/accounts/" + name }
 // account is the one named in the URL.
 func (v *visit) account() (Account, error) { return v.accountNamed(v.r.PathValue("user")) }
 
-// ofAccount serves a page of the account named in the URL.
-func ofAccount(serve func(*visit, Account) error) func(*visit) error {
-	return func(v *visit) error {
-		a, err := v.account()
-		if err != nil {
-			return err
-		}
-		return serve(v, a)
-	}
-}
-
 func (v *visit) accountNamed(name string) (Account, error) {
 	list, err := v.h.Accounts.List(v.r.Context())
 	if err != nil {
@@ -32,8 +22,12 @@ func (v *visit) accountNamed(name string) (Account, error) {
 	if i < 0 {
 		return Account{}, bridge.ErrNotFound
 	}
+	a := list[i]
+	if theirs, err := v.belongs(&a); err != nil || !theirs {
+		return Account{}, cmp.Or(err, bridge.ErrNotFound)
+	}
 	v.back = accountPath(name)
-	return list[i], nil
+	return a, nil
 }
 
 // front is the front page: the accounts for the administrator, the address of the server for everybody else.
@@ -51,9 +45,12 @@ func front(v *visit) error {
 		}
 		return v.render("front", page{Title: "Outlook calendars in any calendar app", Script: true, Data: map[string]bool{"Pages": v.h.Accounts != nil, "Unset": unset}})
 	}
-	list, err := v.h.Accounts.List(v.r.Context())
+	list, err := v.ownList()
 	if err != nil {
 		return err
+	}
+	if v.session.Role == bridge.RolePerson && len(list) == 0 {
+		return v.redirect("/connect")
 	}
 	app, err := v.h.Accounts.App(v.r.Context())
 	if err != nil {
@@ -70,12 +67,36 @@ func front(v *visit) error {
 	return v.render("accounts", page{Title: "Accounts", Data: map[string]any{"Accounts": accounts, "App": app}})
 }
 
+// ownList are the accounts that concern the visitor.
+func (v *visit) ownList() ([]Account, error) {
+	list, err := v.h.Accounts.List(v.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	if v.session.Role == bridge.RolePerson {
+		own, err := v.h.Store.OwnedBy(v.r.Context(), v.session.Person)
+		if err != nil {
+			return nil, err
+		}
+		list = slices.DeleteFunc(list, func(a Account) bool { return !slices.Contains(own, a.Name) })
+	}
+	concern := list[:0]
+	for _, a := range list {
+		if ok, err := v.belongs(&a); err != nil {
+			return nil, err
+		} else if ok {
+			concern = append(concern, a)
+		}
+	}
+	return concern, nil
+}
+
 func accountPage(v *visit, a Account) error {
 	status, err := v.h.accountStatus(v.r.Context(), a)
 	if err != nil {
 		return err
 	}
-	return v.render("account", page{Title: a.Name, Account: &a, Tab: "overview", Script: status.Watched(), Again: status.Watched(), Data: status})
+	return v.render("account", page{Title: Plain(a.Name), Account: &a, Tab: "overview", Script: status.Watched(), Again: status.Watched(), Data: status})
 }
 
 // accountState tells the script of the account's page what its state is now.
@@ -84,7 +105,7 @@ func accountState(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	plainText(v.w, 200, status.Word)
+	plainText(v.w, 200, status.Word.String())
 	return nil
 }
 
@@ -112,6 +133,7 @@ func addAccount(v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActAccountAdded, name, mailbox)
 	if mailbox != "" {
 		return v.redirect(accountPath(name))
 	}
@@ -119,15 +141,18 @@ func addAccount(v *visit) error {
 }
 
 func removeAccountForm(v *visit, a Account) error {
-	return v.render("account-remove", page{Title: "Remove " + a.Name, Account: &a})
+	return v.render("account-remove", page{Title: With("Remove {account}", a.Name), Account: &a})
 }
 
 func removeAccount(v *visit, a Account) error {
-	v.h.flows.endDevice(a.Name)
+	if err := v.h.endDevice(v.r.Context(), a.Name); err != nil {
+		return err
+	}
 	if err := v.h.Accounts.Remove(v.r.Context(), a.Name); err != nil {
 		return err
 	}
 	v.h.sweepFeeds(v.r.Context())
+	v.record(bridge.ActAccountRemoved, a.Name, "")
 	return v.redirect("/?done=removed")
 }
 

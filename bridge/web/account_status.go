@@ -13,18 +13,18 @@ import (
 type accountStatus struct {
 	Account
 	State     bridge.State
-	Sentence  string // what is wrong; "" if nothing is
-	Advice    string // how to fix it; "" if there is nothing to do
+	Sentence  Text   // what is wrong; "" if nothing is
+	Advice    Text   // how to fix it; "" if there is nothing to do
 	Level     string // how its state is shown: "good", "wait" or "bad"
-	Word      string // the state in a word or two
-	Button    string // the button that fixes it; "" if none does
+	Word      Text   // the state in a word or two
+	Button    Text   // the button that fixes it; "" if none does
 	Good      time.Time
 	Pulse     bridge.Pulse
 	Zone      string
 	Who       string // the address of the person who signed in; "" if nobody has
 	Calendars []calendarStatus
-	Next      string // when the next sync begins
-	CanSync   bool   // a sync that is asked for now does something
+	Next      Text // when the next sync begins
+	CanSync   bool // a sync that is asked for now does something
 	Progress  progress
 
 	incomplete bool // a calendar lacks what begins after its window
@@ -35,7 +35,7 @@ type calendarStatus struct {
 	bridge.Calendar
 	bridge.Counts
 	Level string
-	Word  string
+	Word  Text
 	Stale bool // its last good sync is too long ago
 }
 
@@ -103,7 +103,7 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 func (v accountStatus) Watched() bool { return v.Level == "wait" || v.Pulse.Busy }
 
 // next is when an account is synced next, in words, and whether it can be synced now.
-func (h *Handler) next(v accountStatus, registered bool) (when string, can bool) {
+func (h *Handler) next(v accountStatus, registered bool) (when Text, can bool) {
 	switch {
 	case !registered:
 		return "after the app registration is entered", false
@@ -120,11 +120,12 @@ func (h *Handler) next(v accountStatus, registered bool) (when string, can bool)
 }
 
 // notSignedIn is the state of an account that nobody has signed in to.
-const notSignedIn = "Not signed in yet"
+const notSignedIn Text = "Not signed in yet"
 
 // judge turns the state into a word, a level and a button. version counts the sign-ins of the account.
 func (v *accountStatus) judge(version int64) {
-	v.Sentence, v.Advice = WordsFor(v.State.Fault).Sentence, action(v.State.Fault)
+	w := wordingFor(v.State.Fault)
+	v.Sentence, v.Advice = w.Sentence, w.action(v.State.Fault)
 	switch v.State.Code {
 	case bridge.StateOK:
 		v.Level, v.Word = "good", "In sync with Outlook"
@@ -159,7 +160,7 @@ func (v *accountStatus) judge(version int64) {
 	if v.Button == "" && v.Level == "bad" && v.Mailbox == "" && v.State.Action.SignsIn() {
 		v.Button = "Sign in again"
 	}
-	if strings.TrimSuffix(v.Advice, ".") == v.Button {
+	if strings.TrimSuffix(v.Advice.String(), ".") == v.Button.String() {
 		v.Advice = "" // the button says it
 	}
 }

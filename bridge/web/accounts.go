@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -19,6 +20,9 @@ type Accounts interface {
 	List(ctx context.Context) ([]Account, error)
 	// Add adds an account. A mailbox of "" is that of the person who signs in; an address is read app-only, see App.
 	Add(ctx context.Context, name, mailbox string) error
+	// AddFor adds an account that belongs to a person, who will sign a mailbox in, under a name like wish. It belongs to them before
+	// anything is in it.
+	AddFor(ctx context.Context, wish string, id bridge.PersonID) (name string, err error)
 	// Remove removes the account and everything stored for it.
 	Remove(ctx context.Context, name string) error
 	// SetPolicy sets what calendar programs may change, unless the configuration file says it.
@@ -35,9 +39,11 @@ type Accounts interface {
 	SetApp(ctx context.Context, r bridge.Registration, credential *bridge.Credential) (restart bool, err error)
 	Options
 
-	// DeviceCode starts a sign-in of the account with a code to be entered at Microsoft. Only if other is set may
-	// another person than before sign in.
-	DeviceCode(ctx context.Context, account string, other bool) (DeviceCode, error)
+	// DeviceCode starts a sign-in of the account with a code to be entered at Microsoft. WaitForDevice returns nil once the person
+	// has signed in and the sign-in is stored; another process may call it. Only if other is set may another person than before
+	// sign in.
+	DeviceCode(ctx context.Context, account string) (DeviceCode, error)
+	WaitForDevice(ctx context.Context, account string, code DeviceCode, other bool) error
 	// BrowserURL is the URL at which a sign-in of the account in this browser starts. Microsoft sends the browser back to
 	// redirectURI with state. Exchange completes the sign-in with the query that the browser came back with, which has a
 	// code or an error. verifier is that of PKCE (RFC 7636).
@@ -51,6 +57,11 @@ type Account struct {
 	Mailbox    string // an address: app-only; "": that of the person who signs in
 	Configured bool   // in the configuration file, so the pages cannot remove it
 	Options    bridge.AccountOptions
+
+	// For who is visiting: whose it is, whether they may read its events, and whether only as an administrator whose looks are recorded.
+	Owner    bridge.Owner
+	Readable bool
+	Looked   bool
 
 	Policy           bridge.Policy // what calendar programs may change
 	PolicyConfigured bool          // by the configuration file
@@ -85,20 +96,21 @@ type App struct {
 
 // DeviceCode is a sign-in that waits for a person to enter a code.
 type DeviceCode struct {
-	UserCode        string
-	VerificationURI string
-	Expires         time.Time
-	// Wait returns nil once the person has signed in and the sign-in is stored.
-	Wait func(ctx context.Context) error
+	UserCode        string          `json:"user_code"`
+	VerificationURI string          `json:"verification_uri"`
+	Expires         time.Time       `json:"expires"`
+	Secret          json.RawMessage `json:"secret"` // what WaitForDevice asks with
 }
 
 // Problem is an error in words for the administrator.
 type Problem struct {
-	Sentence string // what happened
-	Action   string // what to do
+	Sentence Text // what happened
+	Action   Text // what to do
 }
 
-func (p *Problem) Error() string { return strings.TrimSpace(p.Sentence + " " + p.Action) }
+func (p *Problem) Error() string {
+	return strings.TrimSpace(p.Sentence.String() + " " + p.Action.String())
+}
 
 // problemOf is err as a Problem; false if the administrator can do nothing about it.
 func problemOf(err error) (*Problem, bool) {
@@ -111,18 +123,18 @@ func problemOf(err error) (*Problem, bool) {
 	case errors.As(err, &p):
 		return p, true
 	case errors.As(err, &other):
-		return &Problem{Sentence: fmt.Sprintf("This account belongs to %s, but you signed in as %s.", other.Before.Address, other.Now.Address),
+		return &Problem{Sentence: With("This account belongs to {owner}, but you signed in as {person}.", other.Before.Address, other.Now.Address),
 			Action: "Sign in as the same person, or choose to sign in as somebody else: their calendars then replace all calendars of the account."}, true
 	case errors.Is(err, context.DeadlineExceeded), f.Reason == bridge.ReasonThrottled, f.Reason == bridge.ReasonUnreachable, f.Reason == bridge.ReasonUnavailable:
 		return &Problem{Sentence: "Microsoft's login service is not available at the moment.", Action: "Try again in a while."}, true
 	case f.Reason == "proxy-sign-in", f.Reason == "captive-portal", f.Reason == "unknown-ca":
-		return &Problem{Sentence: WordsFor(f).Sentence, Action: action(f)}, true
+		return &Problem{Sentence: wordingFor(f).Sentence, Action: wordingFor(f).action(f)}, true
 	case f.Action == bridge.ActionWait, f.Action == bridge.ActionInspect:
 		return nil, false
 	}
-	sentence := WordsFor(f).Sentence
+	sentence := wordingFor(f).Sentence
 	if f.AADSTS != 0 { // to look it up by
-		sentence = fmt.Sprintf("%s (AADSTS%d)", sentence, f.AADSTS)
+		sentence = With("{sentence} ({code})", sentence, fmt.Sprint("AADSTS", f.AADSTS))
 	}
-	return &Problem{Sentence: sentence, Action: action(f)}, true
+	return &Problem{Sentence: sentence, Action: wordingFor(f).action(f)}, true
 }

@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -21,12 +20,12 @@ type agenda struct {
 
 type agendaDay struct {
 	Date   time.Time // midnight UTC
+	Long   string    // "Friday 27 November 2026"
 	Today  bool
 	Events []agendaEvent
 }
 
-func (d agendaDay) ISO() string  { return d.Date.Format(time.DateOnly) }
-func (d agendaDay) Long() string { return d.Date.Format("Monday 2 January 2006") }
+func (d agendaDay) ISO() string { return d.Date.Format(time.DateOnly) }
 
 type agendaEvent struct {
 	Time     string // "09:30–10:15", "all day", "from 22:00, until Sat 5 Dec 06:00"
@@ -41,7 +40,7 @@ type agendaEvent struct {
 }
 
 // agendaOf lists occurrences, each once: under the day on which it begins, or under first if that is later.
-func (h *Handler) agendaOf(user string, list []occurrence, several bool, first, today time.Time, zone *time.Location) agenda {
+func (h *Handler) agendaOf(l *Language, user string, list []occurrence, several bool, first, today time.Time, zone *time.Location) agenda {
 	type placed struct {
 		occurrence
 		day time.Time
@@ -66,7 +65,7 @@ func (h *Handler) agendaOf(user string, list []occurrence, several bool, first, 
 			}
 			return 1
 		}
-		return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End), cmp.Compare(a.title(), b.title()))
+		return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End), cmp.Compare(a.title(l), b.title(l)))
 	})
 	var g agenda
 	if len(all) > maxAgenda {
@@ -75,11 +74,11 @@ func (h *Handler) agendaOf(user string, list []occurrence, several bool, first, 
 	}
 	for _, p := range all {
 		if n := len(g.Days); n == 0 || !g.Days[n-1].Date.Equal(p.day) {
-			g.Days = append(g.Days, agendaDay{Date: p.day, Today: p.day.Equal(today)})
+			g.Days = append(g.Days, agendaDay{Date: p.day, Long: l.Time(p.day, "Monday 2 January 2006"), Today: p.day.Equal(today)})
 		}
 		d := &g.Days[len(g.Days)-1]
-		e := agendaEvent{Time: p.timeText(p.day, zone), Title: p.title(), Place: p.place(), Color: p.Calendar.ShownColor(),
-			Notes: strings.Join(p.notes(), ", "), Struck: p.Cancelled(), URL: h.eventURL(user, p.occurrence, zone)}
+		e := agendaEvent{Time: p.timeText(l, p.day, zone), Title: p.title(l), Place: p.place(), Color: p.Calendar.ShownColor(),
+			Notes: p.notesText(l), Struck: p.Cancelled(), URL: h.eventURL(user, p.occurrence, zone)}
 		if start, _ := p.times(zone); p.AllDay() {
 			e.Start = start.Format(time.DateOnly)
 		} else {
@@ -94,36 +93,39 @@ func (h *Handler) agendaOf(user string, list []occurrence, several bool, first, 
 }
 
 // timeText is when an occurrence is, for a list in which it stands under a day.
-func (o occurrence) timeText(day time.Time, zone *time.Location) string {
+func (o occurrence) timeText(l *Language, day time.Time, zone *time.Location) string {
 	start, end := o.times(zone)
 	first, last := o.days(zone)
-	date := "Mon 2 Jan"
-	if last.Year() != day.Year() {
-		date += " 2006"
+	date := func(t time.Time) string {
+		if last.Year() != day.Year() {
+			return l.Time(t, "Mon 2 Jan 2006")
+		}
+		return l.Time(t, "Mon 2 Jan")
 	}
+	clock := func(t time.Time) string { return l.Time(t, "15:04") }
 	switch {
 	case o.AllDay() && first.Equal(last):
-		return "all day"
+		return l.Text("all day")
 	case o.AllDay():
-		return "all day, until " + last.Format(date)
+		return l.Text("all day, until {date}", date(last))
 	case first.Equal(last) && !end.After(start):
-		return start.Format("15:04")
+		return clock(start)
 	case first.Equal(last):
-		return start.Format("15:04") + "–" + end.Format("15:04")
+		return clock(start) + "–" + clock(end)
 	case first.Before(day):
-		return "until " + end.Format(date+" 15:04")
+		return l.Text("until {date} {time}", date(end), clock(end))
 	}
-	return start.Format("15:04") + ", until " + end.Format(date+" 15:04")
+	return l.Text("{start}, until {date} {time}", clock(start), date(end), clock(end))
 }
 
 // periodTitle is "27 November – 10 December 2026", with as little as tells it.
-func periodTitle(first, last time.Time) string {
-	from := "2"
+func (l *Language) periodTitle(first, last time.Time) string {
+	from := Layout("2 [day of the month, before another date]")
 	switch {
 	case first.Year() != last.Year():
 		from = "2 January 2006"
 	case first.Month() != last.Month():
 		from = "2 January"
 	}
-	return first.Format(from) + " – " + last.Format("2 January 2006")
+	return l.Time(first, from) + " – " + l.Time(last, "2 January 2006")
 }

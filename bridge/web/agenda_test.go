@@ -64,7 +64,7 @@ func said(t *testing.T, s *shelf, first, zone string, words ...string) string {
 	}
 	var b strings.Builder
 	h := &Handler{PublicURL: "https://calendar.example.com"}
-	for _, d := range h.agendaOf("ann", found.List, false, from, from, loc).Days {
+	for _, d := range h.agendaOf(English, "ann", found.List, false, from, from, loc).Days {
 		for _, e := range d.Events {
 			fmt.Fprintf(&b, "%s %s %s", d.Date.Format("01-02"), e.Time, e.Title)
 			if e.Notes != "" {
@@ -73,7 +73,7 @@ func said(t *testing.T, s *shelf, first, zone string, words ...string) string {
 			b.WriteByte('\n')
 		}
 	}
-	return b.String() + found.Note()
+	return b.String() + found.Note().String()
 }
 
 func TestAgendaTimes(t *testing.T) {
@@ -155,7 +155,7 @@ func TestRuleText(t *testing.T) {
 		"FREQ=WEEKLY;BYDAY=XX":       "by the rule FREQ=WEEKLY;BYDAY=XX",
 		"FREQ=WEEKLY;BYDAY=M":        "by the rule FREQ=WEEKLY;BYDAY=M",
 	} {
-		if got := ruleText(rule); got != want {
+		if got := English.ruleText(rule); got != want {
 			t.Errorf("%s: %q", rule, got)
 		}
 	}
@@ -200,7 +200,7 @@ func BenchmarkEvents(b *testing.B) {
 		}
 		list := make([]eventJSON, 0, len(found.List))
 		for _, o := range found.List {
-			list = append(list, h.eventJSON("ann", o, false))
+			list = append(list, h.eventJSON(English, "ann", o, false))
 		}
 		if _, err := json.Marshal(list); err != nil {
 			b.Fatal(err)

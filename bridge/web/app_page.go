@@ -78,6 +78,7 @@ func setApp(v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActSettingsChanged, "", "app registration")
 	if restart {
 		return v.redirect("/app?done=restart")
 	}

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
 	"time"
 
+	"outbridge/bridge"
 	"outbridge/caldav/negotiate"
 )
 
@@ -63,32 +65,17 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.data) // an error here means that the client has gone
 }
 
-// loadTemplates parses each page together with the layout and the templates that pages share.
-func (h *Handler) loadTemplates() map[string]*template.Template {
-	base := template.Must(template.New("").Funcs(template.FuncMap{
-		"programOf":  programOf,
-		"usedAgo":    func(t time.Time) string { return usedAgo(h.now(), t) },
-		"writeState": writeState,
-		"operation":  func(name string) string { return cmp.Or(operations[name], name) },
-		"ago":        func(t time.Time) string { return ago(h.now(), t) },
-		"in":         func(t time.Time) string { return until(h.now(), t) },
-		"clock":      clock,
-		"summary":    summary,
-		"change":     func(what string) string { return cmp.Or(changeWords[what], what) },
-		"targetName": TargetName,
-		"failure":    FailureWords,
-		"count":      count,
-		"asset":      func(name string) string { return h.base() + name + "?" + h.assets[name].tag },
-		"qr":         qrSVG,
-		"base":       h.base,
-		"address":    h.address,
-		"path":       url.PathEscape,
-		"host":       func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
-		"fault":      faultText,
-		"dict":       dict,
-		"link":       link,
-		"pick":       pick,
-	}).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/agenda.html"))
+// loadTemplates parses each page together with the layout and the templates that pages share, for each language.
+func (h *Handler) loadTemplates() map[*Language]map[string]*template.Template {
+	all := map[*Language]map[string]*template.Template{}
+	for _, l := range Languages() {
+		all[l] = h.templatesIn(l)
+	}
+	return all
+}
+
+func (h *Handler) templatesIn(l *Language) map[string]*template.Template {
+	base := template.Must(template.New("").Funcs(h.funcs(l)).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/agenda.html"))
 	all := map[string]*template.Template{}
 	names, err := fs.Glob(files, "pages/*.html")
 	if err != nil {
@@ -99,6 +86,47 @@ func (h *Handler) loadTemplates() map[string]*template.Template {
 		all[strings.TrimSuffix(path.Base(name), ".html")] = t
 	}
 	return all
+}
+
+// funcs are those of the templates in a language.
+func (h *Handler) funcs(l *Language) template.FuncMap {
+	funcs := template.FuncMap{
+		"programOf":  func(agent string) string { return l.Text(programOf(agent)) },
+		"usedAgo":    func(t time.Time) string { return l.Text(usedAgo(h.now(), t)) },
+		"writeState": writeState,
+		"operation":  func(name string) string { return l.Text(cmp.Or(operations[name], Plain(name))) },
+		"ago":        func(t time.Time) string { return l.Text(ago(h.now(), t)) },
+		"in":         func(t time.Time) string { return l.Text(until(h.now(), t)) },
+		"clock":      l.clock,
+		"date":       func(t time.Time) string { return l.Time(t, "2 January 2006") },
+		"summary":    l.summary,
+		"change":     func(what string) string { return l.Text(cmp.Or(changeWords[what], Plain(what))) },
+		"targetName": func(t bridge.NoticeTarget) string { return l.Text(targetName(t)) },
+		"failure":    func(f bridge.NoticeFailure) string { return l.Text(failureText(f)) },
+		"asset":      func(name string) string { return h.base() + name + "?" + h.assets[name].tag },
+		"qr":         qrSVG,
+		"base":       h.base,
+		"address":    h.address,
+		"path":       url.PathEscape,
+		"host":       func() string { return strings.TrimPrefix(strings.TrimPrefix(h.origin(), "https://"), "http://") },
+		"languageName": func(tag string) string {
+			if of, ok := FindLanguage(tag); ok && tag != "" {
+				return of.Name
+			}
+			return ""
+		},
+		"fault":   l.faultText,
+		"known":   l.Known,
+		"value":   l.value,
+		"warning": func(f FeedLinks) string { return l.Text(f.warning()) },
+		"code":    code,
+		"dict":    dict,
+		"link":    link,
+		"href":    href,
+		"pick":    pick,
+	}
+	maps.Copy(funcs, l.funcs())
+	return funcs
 }
 
 // address is public_url without a slash at its end; origin and base are its two parts.

@@ -41,8 +41,8 @@ func below(base string, r *http.Request) *http.Request {
 }
 
 // ownPaths are how the paths of the bridge begin.
-var ownPaths = []string{".well-known", "accounts", "app", "auth", "calendar.css", "calendar.js", "calendars", "dav", "feeds", "graph", "healthz", "icon.svg", "metrics",
-	"new-account", "pages.js", "principals", "profile", "readyz", "remote.php", "robots.txt", "settings", "setup",
+var ownPaths = []string{".well-known", "accounts", "app", "auth", "calendar.css", "calendar.js", "calendars", "connect", "dav", "feeds", "graph", "healthz", "icon.svg", "invitation", "metrics",
+	"new-account", "pages.js", "people", "principals", "profile", "readyz", "record", "remote.php", "robots.txt", "settings", "setup",
 	"sign-in", "sign-out", "style.css"}
 
 // OwnPath reports whether a path begins as one of the bridge does. With such a base it could not be told which requests have it.

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -28,7 +27,7 @@ type asked struct {
 	Date    string // 2006-01-02; "": today
 	Zone    string // IANA name of the time zone; "" is the host's, in place of which the script takes that of the browser
 	Query   string // what is searched for
-	Problem string // what was wrong with the request
+	Problem Text   // what was wrong with the request
 
 	zone        *time.Location
 	date, today time.Time // midnight UTC
@@ -53,7 +52,7 @@ func (v *visit) asked(status accountStatus, cals []bridge.Calendar) (s asked, er
 		if loc, ok := v.h.zone(name); ok {
 			s.zone, s.Zone = loc, loc.String()
 		} else if name != "" && name != usual {
-			s.Problem = fmt.Sprintf("Unknown time zone %q. Enter one like Europe/Berlin.", cut(name, 60))
+			s.Problem = With("Unknown time zone \"{zone}\". Enter one like Europe/Berlin.", cut(name, 60))
 		}
 	}
 	s.today = civilDay(v.h.now().In(s.zone))
@@ -63,7 +62,7 @@ func (v *visit) asked(status accountStatus, cals []bridge.Calendar) (s asked, er
 		if err == nil && d.Year() >= 1900 && d.Year() <= 2200 {
 			s.date, s.Date = d, text
 		} else {
-			s.Problem = fmt.Sprintf("%q is not a date between 1900 and 2200. Write it like %s.", cut(text, 60), s.today.Format(time.DateOnly))
+			s.Problem = With("\"{text}\" is not a date between 1900 and 2200. Write it like {date}.", cut(text, 60), s.today.Format(time.DateOnly))
 		}
 	}
 	return s, nil
@@ -95,14 +94,14 @@ func calendarPage(v *visit, a Account) error {
 	name := v.r.PathValue("calendar")
 	on := status.Calendars
 	data := map[string]any{"Account": status, "One": (*calendarStatus)(nil), "All": on, "Address": v.r.URL.Path}
-	title, events := "Calendars of "+a.Name, "/calendars/"+url.PathEscape(a.Name)+"/events.json"
+	title, events := With("Calendars of {account}", a.Name), "/calendars/"+url.PathEscape(a.Name)+"/events.json"
 	if name != "" {
 		i := slices.IndexFunc(on, func(c calendarStatus) bool { return c.Name == name })
 		if i < 0 {
 			return bridge.ErrNotFound
 		}
 		on = on[i : i+1]
-		title = on[0].DisplayName
+		title = Plain(on[0].DisplayName)
 		events += "?calendar=" + url.QueryEscape(name)
 		data["One"] = &on[0]
 		if data["Losses"], err = v.losses(on[0].Calendar); err != nil {
@@ -130,7 +129,7 @@ func calendarPage(v *visit, a Account) error {
 }
 
 // agenda lists what begins within agendaDays, or goes on then.
-func (v *visit) agenda(a Account, cals []bridge.Calendar, s asked) (g agenda, note string, err error) {
+func (v *visit) agenda(a Account, cals []bridge.Calendar, s asked) (g agenda, note Text, err error) {
 	end := s.date.AddDate(0, 0, agendaDays)
 	found, err := reader{v.h.Store, v.h.zone}.in(v.r.Context(), cals, ics.Span{Start: s.date.Add(-day), End: end.Add(day)})
 	if err != nil {
@@ -140,14 +139,14 @@ func (v *visit) agenda(a Account, cals []bridge.Calendar, s asked) (g agenda, no
 		first, last := o.days(s.zone)
 		return last.Before(s.date) || !first.Before(end)
 	})
-	g = v.h.agendaOf(a.Name, list, len(cals) > 1, s.date, s.today, s.zone)
-	g.Title = periodTitle(s.date, end.AddDate(0, 0, -1))
+	g = v.h.agendaOf(v.lang, a.Name, list, len(cals) > 1, s.date, s.today, s.zone)
+	g.Title = v.lang.periodTitle(s.date, end.AddDate(0, 0, -1))
 	return g, found.Note(), nil
 }
 
 // search lists what has all words of the query in its title or place: what is to come, by time, and what is over, the latest
 // first.
-func (v *visit) search(a Account, cals []bridge.Calendar, s asked) (next, over agenda, note string, err error) {
+func (v *visit) search(a Account, cals []bridge.Calendar, s asked) (next, over agenda, note Text, err error) {
 	now := v.h.now()
 	span := ics.Span{Start: now.AddDate(-searchBack, 0, 0), End: now.AddDate(searchAhead, 0, 0)}
 	found, err := reader{v.h.Store, v.h.zone}.in(v.r.Context(), cals, span, strings.Fields(strings.ToLower(s.Query))...)
@@ -163,7 +162,7 @@ func (v *visit) search(a Account, cals []bridge.Calendar, s asked) (next, over a
 		i = len(found.List)
 	}
 	limited := func(list []occurrence, first time.Time) agenda {
-		g := v.h.agendaOf(a.Name, list[:min(len(list), maxHits)], len(cals) > 1, first, s.today, s.zone)
+		g := v.h.agendaOf(v.lang, a.Name, list[:min(len(list), maxHits)], len(cals) > 1, first, s.today, s.zone)
 		g.More = max(0, len(list)-maxHits)
 		return g
 	}
@@ -181,7 +180,7 @@ type lossRow struct {
 	Losses  []lossLine
 }
 
-type lossLine struct{ What, Reason string }
+type lossLine struct{ What, Reason Text }
 
 func (v *visit) losses(c bridge.Calendar) ([]lossRow, error) {
 	list, err := v.h.Store.EventLosses(v.r.Context(), c.ID, maxLosses)
@@ -195,14 +194,14 @@ func (v *visit) losses(c bridge.Calendar) ([]lossRow, error) {
 			rows = append(rows, lossRow{Subject: l.Subject, Start: l.Start})
 			last++
 		}
-		rows[last].Losses = append(rows[last].Losses, lossLine{fieldName(l.Field), l.Reason})
+		rows[last].Losses = append(rows[last].Losses, lossLine{fieldName(l.Field), Kept(l.Reason)})
 	}
 	return rows, nil
 }
 
 // fieldName is the name of a Graph property for people.
-func fieldName(field string) string {
-	names := map[string]string{
+func fieldName(field string) Text {
+	names := map[string]Text{
 		"subject": "Title", "body": "Description", "categories": "Categories", "hasAttachments": "Attachments", "location": "Place",
 		"showAs": "Availability", "sensitivity": "Privacy", "reminderMinutesBeforeStart": "Reminder", "attendees": "People",
 		"organizer": "Organizer", "recurrence": "Repetition", "cancelledOccurrences": "Removed occurrences", "occurrenceId": "Changed occurrence",
@@ -211,5 +210,5 @@ func fieldName(field string) string {
 	if n, ok := names[field]; ok {
 		return n
 	}
-	return strings.ToValidUTF8(field, "�")
+	return Plain(strings.ToValidUTF8(field, "�"))
 }

@@ -33,7 +33,20 @@ func (v *visit) changesPage(a Account, trouble *Problem) error {
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) { // it has not met its first round
 		return err
 	}
-	return v.render("changes", page{Title: a.Name, Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
+	if !a.Readable {
+		for i := range list {
+			list[i].Summary, list[i].UID = "", v.lang.Text("hidden [an event's title]")
+			if list[i].Refusal != nil {
+				why := *list[i].Refusal
+				why.Sentence = v.lang.Text("Whom the account belongs to sees why.")
+				list[i].Refusal = &why
+			}
+		}
+	}
+	if err := v.look(a); err != nil {
+		return err
+	}
+	return v.render("changes", page{Title: Plain(a.Name), Account: &a, Tab: "changes", Trouble: trouble, Data: map[string]any{
 		"Account": a, "Choice": policyChoice(a.Policy), "Writes": list, "Calendars": names, "Hold": hold}})
 }
 
@@ -46,6 +59,7 @@ func resumeWrites(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActWritesResumed, a.Name, "")
 	return v.redirect(accountPath(a.Name) + "/changes?done=resumed")
 }
 
@@ -74,15 +88,22 @@ func setPolicy(v *visit, a Account) error {
 		}
 		return err
 	}
+	v.record(bridge.ActPolicyChanged, a.Name, policyChoice(p))
 	return v.redirect(accountPath(a.Name) + "/changes?done=policy")
 }
 
 // operations are those of an intent as people call them.
-var operations = map[string]string{bridge.IntentPut: "saved", bridge.IntentDelete: "deleted", bridge.IntentMove: "moved"}
+var operations = map[string]Text{bridge.IntentPut: "saved", bridge.IntentDelete: "deleted", bridge.IntentMove: "moved"}
+
+// badge is a word that is shown in a colour.
+type badge struct {
+	Level string
+	Word  Text
+}
 
 // writeState is the state of a write in a word, and how it is shown.
-func writeState(i bridge.Intent) map[string]string {
-	level, word := "wait", "under way"
+func writeState(i bridge.Intent) badge {
+	level, word := "wait", Text("under way")
 	switch i.State {
 	case bridge.IntentDone:
 		level, word = "good", "done"
@@ -93,5 +114,5 @@ func writeState(i bridge.Intent) map[string]string {
 	case bridge.IntentUnknown:
 		level, word = "bad", "perhaps done"
 	}
-	return map[string]string{"Level": level, "Word": word}
+	return badge{level, word}
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 // compared is what came of holding a calendar against Outlook's own view.
 type compared struct {
 	calendarStatus
-	Result  string // in a sentence; "": it was not compared yet
+	Result  []Text // in sentences; none: it was not compared yet
 	Level   string
 	Waiting bool // for a comparison that somebody has asked for
 	Differ  []differenceView
@@ -31,16 +30,22 @@ func comparePage(v *visit, a Account) error {
 	if loc, ok := v.h.zone(status.Zone); ok {
 		zone = loc
 	}
+	if err := v.look(a); err != nil {
+		return err
+	}
 	var list []compared
 	waiting := false
 	for _, c := range status.Calendars {
-		one := v.h.compared(c, zone)
+		one := v.h.compared(v.lang, c, zone)
 		differ, err := v.h.Store.Differences(v.r.Context(), c.ID)
 		if err != nil {
 			return err
 		}
+		if !a.Readable {
+			differ = nil
+		}
 		for _, d := range differ {
-			one.Differ = append(one.Differ, differenceOf(d, zone))
+			one.Differ = append(one.Differ, differenceOf(v.lang, d, zone))
 		}
 		waiting = waiting || one.Waiting
 		list = append(list, one)
@@ -53,7 +58,7 @@ func comparePage(v *visit, a Account) error {
 		Data: map[string]any{"Account": status, "Calendars": list, "Waiting": waiting}})
 }
 
-func (h *Handler) compared(c calendarStatus, zone *time.Location) compared {
+func (h *Handler) compared(l *Language, c calendarStatus, zone *time.Location) compared {
 	one := compared{calendarStatus: c, Level: "wait"}
 	audit := c.Audit
 	one.Waiting = !audit.Due.IsZero() && !h.now().Before(audit.Due)
@@ -61,63 +66,58 @@ func (h *Handler) compared(c calendarStatus, zone *time.Location) compared {
 		return one
 	}
 	one.Level = "good"
-	when := "Compared " + dayText(audit.At.In(zone), h.now().In(zone))
+	when := dayText(l, audit.At.In(zone), h.now().In(zone))
+	say := func(t Text) { one.Result = append(one.Result, t) }
 	switch {
 	case c.Way == bridge.WayView && audit.Found == 0:
-		one.Result = when + ": everything was read again, and nothing had changed."
+		say(With("Compared {when}: everything was read again, and nothing had changed.", when))
 	case c.Way == bridge.WayView:
-		one.Result = fmt.Sprintf("%s: everything was read again, and %s had changed.", when, count(audit.Found, "event", "events"))
+		say(Counted(audit.Found, "Compared {when}: everything was read again, and {n} event had changed.", "Compared {when}: everything was read again, and {n} events had changed.", when))
 	case audit.Found == 0 && audit.Compared == 0:
-		one.Result = when + ": nothing differed."
+		say(With("Compared {when}: nothing differed.", when))
 	case audit.Found == 0:
-		one.Result = fmt.Sprintf("%s: %s, all equal.", when, occurrencesText(audit.Compared))
+		say(Counted(audit.Compared, "Compared {when}: {n} occurrence, all equal.", "Compared {when}: {n} occurrences, all equal.", when))
 	default:
-		one.Result = fmt.Sprintf("%s: %s, of which %d differed.", when, occurrencesText(audit.Compared), audit.Found)
 		if audit.Compared == 0 {
-			one.Result = fmt.Sprintf("%s: %s.", when, count(audit.Found, "difference", "differences"))
+			say(Counted(audit.Found, "Compared {when}: {n} difference.", "Compared {when}: {n} differences.", when))
+		} else {
+			say(Counted(audit.Compared, "Compared {when}: {n} occurrence, of which {differed} differed.", "Compared {when}: {n} occurrences, of which {differed} differed.", when, audit.Found))
 		}
-		switch {
-		case audit.Again == 0:
-			one.Result += " They were read again, and are as Outlook shows them now."
-		default:
+		if audit.Again == 0 {
+			say("They were read again, and are as Outlook shows them now.")
+		} else {
 			one.Level = "wait"
-			one.Result += fmt.Sprintf(" They were read again; of %s Outlook said something else than its own view, and the view was taken.", count(audit.Again, "occurrence", "occurrences"))
+			say(Counted(audit.Again, "They were read again; of {n} occurrence Outlook said something else than its own view, and the view was taken.",
+				"They were read again; of {n} occurrences Outlook said something else than its own view, and the view was taken."))
 		}
 	}
 	return one
 }
 
-func differenceOf(d bridge.Difference, zone *time.Location) differenceView {
+func differenceOf(l *Language, d bridge.Difference, zone *time.Location) differenceView {
 	text := func(s ics.Span) string {
 		if s.Start.IsZero() {
-			return "nothing"
+			return l.Text("nothing")
 		}
 		start, end := s.Start.In(zone), s.End.In(zone)
 		if civilDay(start).Equal(civilDay(end)) {
-			return start.Format("Mon 2 Jan 2006, 15:04") + "–" + end.Format("15:04")
+			return l.Time(start, "Mon 2 Jan 2006, 15:04") + "–" + l.Time(end, "15:04")
 		}
-		return start.Format("Mon 2 Jan 2006, 15:04") + " – " + end.Format("Mon 2 Jan 2006, 15:04")
+		return l.Time(start, "Mon 2 Jan 2006, 15:04") + " – " + l.Time(end, "Mon 2 Jan 2006, 15:04")
 	}
 	return differenceView{strings.TrimSpace(d.Subject), text(ics.Span(d.Outlook)), text(ics.Span(d.Here))}
 }
 
 // dayText is a time as "03:12 today", "03:12 yesterday" or "2 November 2026, 03:12".
-func dayText(t, now time.Time) string {
+func dayText(l *Language, t, now time.Time) string {
+	clock := l.Time(t, "15:04")
 	switch civilDay(now).Sub(civilDay(t)) {
 	case 0:
-		return t.Format("15:04") + " today"
+		return l.Text("{time} today", clock)
 	case day:
-		return t.Format("15:04") + " yesterday"
+		return l.Text("{time} yesterday", clock)
 	}
-	return t.Format("2 January 2006, 15:04")
-}
-
-// occurrencesText is "1,204 occurrences".
-func occurrencesText(n int) string {
-	if n == 1 {
-		return "1 occurrence"
-	}
-	return thousands(n) + " occurrences"
+	return l.Time(t, "2 January 2006, 15:04")
 }
 
 func compareNow(v *visit, a Account) error {
@@ -134,7 +134,7 @@ func compareState(v *visit, a Account) error {
 		return err
 	}
 	for _, c := range status.Calendars {
-		if v.h.compared(c, time.UTC).Waiting && status.Level != "bad" && status.Button == "" {
+		if v.h.compared(v.lang, c, time.UTC).Waiting && status.Level != "bad" && status.Button == "" {
 			plainText(v.w, 200, "comparing")
 			return nil
 		}

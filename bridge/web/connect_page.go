@@ -36,12 +36,13 @@ func connect(v *visit, a Account) error {
 // makeProfile creates a link to a configuration profile. The app password in it is created when the link is opened.
 func makeProfile(v *visit, a Account) error {
 	if v.h.onlyHere() {
-		return v.again(accountPath(a.Name)+"/connect", &Problem{"A profile would lead the device to " + v.h.address() + ", which only this machine can reach.", "Set public_url in the configuration to an address that the device reaches, by https."})
+		return v.again(accountPath(a.Name)+"/connect", &Problem{With("A profile would lead the device to {address}, which only this machine can reach.", v.h.address()), "Set public_url in the configuration to an address that the device reaches, by https."})
 	}
 	secret, err := v.h.Store.AddTicket(v.r.Context(), bridge.Ticket{User: a.Name, Label: "Apple profile", Expires: v.h.now().Add(profileLife)})
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActProfileMade, a.Name, "")
 	return v.showOnce(accountPath(a.Name)+"/connect", once{Profile: v.h.address() + "/profile/" + secret + ".mobileconfig"})
 }
 
@@ -57,7 +58,7 @@ func takeProfile(v *visit) error {
 	}
 	t, err := v.h.Store.TakeTicket(v.r.Context(), secret, v.h.now())
 	if errors.Is(err, bridge.ErrNotFound) {
-		RefusedSignIn(v.h.log(), v.r, "page", "")
+		v.refusedSignIn("", "link to a profile")
 		v.fail(http.StatusGone, &Problem{"This link was already used or has expired.", "Create a new one on the Connect page of the account."})
 		return nil
 	}
@@ -68,7 +69,8 @@ func takeProfile(v *visit) error {
 	if err != nil {
 		return err
 	}
-	data, err := mobileconfig(v.h.address(), t.User, password)
+	v.record(bridge.ActPasswordMade, t.User, t.Label)
+	data, err := mobileconfig(v.lang, v.h.address(), t.User, password)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +36,11 @@ type desk struct {
 	*site
 	accounts *accountsAt
 	handler  *web.Handler
+	handlers []*web.Handler // handler, and those of other machines
 	edge     *web.Edge
+	twin     http.Handler // another machine, that serves every other request; nil: there is one
+	requests atomic.Int64
+	logTo    io.Writer
 
 	mu    sync.Mutex
 	clock time.Time
@@ -43,9 +49,8 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	s := newSite(t)
-	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now()}
-	d.handler = &web.Handler{Store: s.store, Feeds: s.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts, Origins: originsAt{s},
-		SetupCode: setupCode, Now: d.now, Zone: convert.Zone, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	d := &desk{site: s, accounts: &accountsAt{site: s, client: "app"}, clock: time.Now(), logTo: t.Output()}
+	d.handler = d.machine()
 	d.edge = &web.Edge{Next: d.handler.Handler(), PublicURL: d.handler.PublicURL}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if peer := r.Header.Get("Test-Peer"); peer != "" { // tests cannot connect from another machine
@@ -54,11 +59,31 @@ func newDesk(t *testing.T) *desk {
 		if r.Header.Get("Test-TLS") != "" {
 			r.TLS = &tls.ConnectionState{}
 		}
+		if d.twin != nil && d.requests.Add(1)%2 == 0 {
+			d.twin.ServeHTTP(w, r)
+			return
+		}
 		d.edge.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return d
+}
+
+// newTwins is a desk of two machines with one database, which take requests in turn.
+func newTwins(t *testing.T) *desk {
+	t.Helper()
+	d := newDesk(t)
+	twin := d.machine()
+	d.twin = &web.Edge{Next: twin.Handler(), PublicURL: twin.PublicURL}
+	return d
+}
+
+func (d *desk) machine() *web.Handler {
+	h := &web.Handler{Store: d.store, Feeds: d.files(d.now), PublicURL: "https://calendar.example.com", Version: "test", Accounts: d.accounts, Origins: originsAt{d.site},
+		SetupCode: setupCode, Now: d.now, Zone: convert.Zone, Log: slog.New(slog.NewTextHandler(d.logTo, nil))}
+	d.handlers = append(d.handlers, h)
+	return h
 }
 
 // cookieOf is the name of a cookie of the desk's bridge, without what https puts before it.
@@ -109,6 +134,14 @@ func (a *accountsAt) Add(ctx context.Context, name, mailbox string) error {
 	}
 	_, err := a.store.AddAccount(ctx, name, mailbox)
 	return err
+}
+
+func (a *accountsAt) AddFor(ctx context.Context, wish string, id bridge.PersonID) (string, error) {
+	name := strings.ToLower(wish)
+	if _, err := a.store.AddAccount(ctx, name, ""); err != nil {
+		return "", err
+	}
+	return name, a.store.SetOwner(ctx, name, id, false)
 }
 
 func (a *accountsAt) Remove(ctx context.Context, name string) error {
@@ -186,15 +219,22 @@ func (a *accountsAt) authority() *graph.Authority {
 	return &graph.Authority{LoginURL: a.sim.BaseURL, ClientID: "app", Scopes: graph.Scopes(a.sim.BaseURL), HTTP: a.sim.Client()}
 }
 
-func (a *accountsAt) DeviceCode(ctx context.Context, account string, other bool) (web.DeviceCode, error) {
+func (a *accountsAt) DeviceCode(ctx context.Context, account string) (web.DeviceCode, error) {
 	d, err := a.authority().DeviceCode(ctx)
 	if err != nil {
 		return web.DeviceCode{}, err
 	}
-	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Wait: func(ctx context.Context) error {
-		_, err := a.authority().Wait(ctx, d)
+	secret, err := json.Marshal(d.DeviceSecret)
+	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Secret: secret}, err
+}
+
+func (a *accountsAt) WaitForDevice(ctx context.Context, account string, code web.DeviceCode, other bool) error {
+	var secret graph.DeviceSecret
+	if err := json.Unmarshal(code.Secret, &secret); err != nil {
 		return err
-	}}, nil
+	}
+	_, err := a.authority().Wait(ctx, secret)
+	return err
 }
 
 func (a *accountsAt) BrowserURL(_ context.Context, _, redirectURI, state, verifier string) (string, error) {
@@ -296,10 +336,15 @@ func (p *person) send(method, path string, form url.Values) answer {
 	if err != nil {
 		p.Fatal(err)
 	}
+	return readAnswer(p, resp)
+}
+
+func readAnswer(t testing.TB, resp *http.Response) answer {
+	t.Helper()
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		p.Fatal(err)
+		t.Fatal(err)
 	}
 	return answer{resp, string(b)}
 }

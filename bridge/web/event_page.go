@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/url"
@@ -35,12 +34,12 @@ type eventView struct {
 	Zone       string
 	Own        string // when it is in its own zone, if that is another
 	Place      string
-	Notes      []string
+	Notes      string
 	Repeats    string
 	Organizer  string
 	People     []personView
 	Categories []string
-	Reminders  []string
+	Reminders  []Text
 	Link       string // of the online meeting, or what else it links to
 	Text       string
 	Outlook    string
@@ -51,7 +50,10 @@ type eventView struct {
 
 func (e eventView) Struck() bool { return e.Cancelled() }
 
-type personView struct{ Name, Role, Answer string }
+type personView struct {
+	Name         string
+	Role, Answer Text
+}
 
 // object is the one named in the URL, with its calendar.
 func (v *visit) object(a Account) (bridge.Calendar, bridge.Object, error) {
@@ -94,14 +96,14 @@ func eventPage(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
-	e := v.h.eventView(occurrence{cal, o.Name, in}, parsed, s.zone)
+	e := v.h.eventView(v.lang, occurrence{cal, o.Name, in}, parsed, s.zone)
 	e.Raw, e.Path = string(bytes.ReplaceAll(o.Data, []byte("\r\n"), []byte("\n"))), v.back+"/"+url.PathEscape(o.Name)
 	losses, err := v.h.Store.ObjectLosses(v.r.Context(), o)
 	if err != nil {
 		return err
 	}
 	for _, l := range losses {
-		e.Losses = append(e.Losses, lossLine{fieldName(l.Field), l.Reason})
+		e.Losses = append(e.Losses, lossLine{fieldName(l.Field), Kept(l.Reason)})
 	}
 	if v.h.Origins != nil {
 		if e.Outlook, err = v.h.Origins.Outlook(v.r.Context(), o); err != nil && !errors.Is(err, bridge.ErrNotFound) {
@@ -114,7 +116,7 @@ func eventPage(v *visit, a Account) error {
 	first, _ := e.days(s.zone)
 	s.Date, s.date = first.Format(time.DateOnly), first
 	one := status.Calendars[slices.IndexFunc(status.Calendars, func(c calendarStatus) bool { return c.ID == cal.ID })]
-	return v.render("event", page{Title: e.title(), Account: &a, Tab: "calendar", Data: map[string]any{
+	return v.render("event", page{Title: Plain(e.title(v.lang)), Account: &a, Tab: "calendar", Data: map[string]any{
 		"Event": e, "Calendar": one, "Back": v.back + s.link(first), "Explains": v.h.Origins != nil}})
 }
 
@@ -189,12 +191,12 @@ func (r reader) instance(cal *ical.Calendar, o bridge.Object, at string, now tim
 	return list[len(list)-1], nil
 }
 
-func (h *Handler) eventView(o occurrence, cal *ical.Calendar, zone *time.Location) eventView {
-	e := eventView{occurrence: o, When: o.whenText(zone), Place: o.place(), Notes: o.notes(), Zone: zone.String()}
+func (h *Handler) eventView(l *Language, o occurrence, cal *ical.Calendar, zone *time.Location) eventView {
+	e := eventView{occurrence: o, When: o.whenText(l, zone), Place: o.place(), Notes: o.notesText(l), Zone: zone.String()}
 	props := o.Event.Props
 	e.Text, _ = props.Text(ical.PropDescription)
 	if own := o.Clock.Loc; own != nil && !o.AllDay() && own.String() != zone.String() && own != time.UTC {
-		e.Own = o.whenText(own) + " in " + own.String()
+		e.Own = l.Text("{when} in {zone}", o.whenText(l, own), own.String())
 	}
 	if o.AllDay() || zone == time.Local {
 		e.Zone = ""
@@ -219,40 +221,41 @@ func (h *Handler) eventView(o occurrence, cal *ical.Calendar, zone *time.Locatio
 		}
 	}
 	if o.Series {
-		e.Repeats = "one of a series"
+		e.Repeats = l.Text("one of a series")
 		for _, c := range ics.Children(cal.Component, ical.CompEvent) {
 			if p := c.Props.Get(ical.PropRecurrenceRule); p != nil {
-				e.Repeats = ruleText(p.Value)
+				e.Repeats = l.ruleText(p.Value)
 			}
 		}
 		if o.Override {
-			e.Repeats += "; this occurrence was changed"
+			e.Repeats = l.Text("{rule}; this occurrence was changed", e.Repeats)
 		}
 	}
 	return e
 }
 
 // whenText is when an occurrence is, by itself.
-func (o occurrence) whenText(zone *time.Location) string {
-	const date = "Monday 2 January 2006"
+func (o occurrence) whenText(l *Language, zone *time.Location) string {
 	start, end := o.times(zone)
 	first, last := o.days(zone)
+	date := func(t time.Time) string { return l.Time(t, "Monday 2 January 2006") }
+	moment := func(t time.Time) string { return l.Time(t, "Monday 2 January 2006, 15:04") }
 	switch {
 	case o.AllDay() && first.Equal(last):
-		return start.Format(date) + ", all day"
+		return l.Text("{date}, all day", date(start))
 	case o.AllDay():
-		return start.Format(date) + " – " + last.Format(date)
+		return date(start) + " – " + date(last)
 	case !end.After(start):
-		return start.Format(date + ", 15:04")
+		return moment(start)
 	case first.Equal(last):
-		return start.Format(date+", 15:04") + "–" + end.Format("15:04")
+		return moment(start) + "–" + l.Time(end, "15:04")
 	}
-	return start.Format(date+", 15:04") + " – " + end.Format(date+", 15:04")
+	return moment(start) + " – " + moment(end)
 }
 
 var (
-	roles   = map[string]string{"OPT-PARTICIPANT": "optional", "NON-PARTICIPANT": "for information", "CHAIR": "chair"}
-	answers = map[string]string{"ACCEPTED": "accepted", "DECLINED": "declined", "TENTATIVE": "tentative", "NEEDS-ACTION": "no answer yet"}
+	roles   = map[string]Text{"OPT-PARTICIPANT": "optional", "NON-PARTICIPANT": "for information", "CHAIR": "chair"}
+	answers = map[string]Text{"ACCEPTED": "accepted", "DECLINED": "declined", "TENTATIVE": "tentative", "NEEDS-ACTION": "no answer yet"}
 )
 
 // personName is "Kim <kim@contoso.example>", as far as it is known.
@@ -276,7 +279,7 @@ func isWeb(address string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-func reminderText(alarm *ical.Component) string {
+func reminderText(alarm *ical.Component) Text {
 	p := alarm.Props.Get(ical.PropTrigger)
 	if p == nil {
 		return ""
@@ -291,20 +294,17 @@ func reminderText(alarm *ical.Component) string {
 	case by == 0:
 		return "at the start"
 	case by > 0:
-		return exact(by) + " after the start"
+		return With("{time} after the start", exact(by))
 	}
-	return exact(-by) + " before"
+	return With("{time} before", exact(-by))
 }
 
 // exact is a duration in the largest unit that it is a whole number of.
-func exact(d time.Duration) string {
-	for _, unit := range []struct {
-		of        time.Duration
-		one, many string
-	}{{7 * day, "week", "weeks"}, {day, "day", "days"}, {time.Hour, "hour", "hours"}, {time.Minute, "minute", "minutes"}} {
-		if d%unit.of == 0 {
-			return count(int(d/unit.of), unit.one, unit.many)
+func exact(d time.Duration) Text {
+	for _, unit := range []time.Duration{7 * day, day, time.Hour, time.Minute} {
+		if d%unit == 0 {
+			return lengthText(int(d/unit), unit)
 		}
 	}
-	return fmt.Sprint(d)
+	return Plain(d.String())
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"outbridge/bridge"
@@ -25,15 +24,16 @@ const (
 
 // eventJSON is an occurrence as the script of the calendar page takes it.
 type eventJSON struct {
-	Title    string `json:"title"`
-	Start    string `json:"start"` // an instant, or a date
-	End      string `json:"end,omitempty"`
-	AllDay   bool   `json:"allDay,omitempty"`
-	URL      string `json:"url"`
-	Color    string `json:"color"`
-	Place    string `json:"place,omitempty"`
-	Calendar string `json:"calendar,omitempty"` // set if several are shown
-	Notes    string `json:"notes,omitempty"`
+	Title    string   `json:"title"`
+	Start    string   `json:"start"` // an instant, or a date
+	End      string   `json:"end,omitempty"`
+	AllDay   bool     `json:"allDay,omitempty"`
+	URL      string   `json:"url"`
+	Color    string   `json:"color"`
+	Place    string   `json:"place,omitempty"`
+	Calendar string   `json:"calendar,omitempty"` // set if several are shown
+	Notes    string   `json:"notes,omitempty"`
+	Marks    []string `json:"marks,omitempty"` // the notes, for style sheets
 }
 
 // eventsJSON answers with the occurrences that overlap [start, end), of the calendars named, or of all. Times are instants, so
@@ -63,11 +63,11 @@ func eventsJSON(v *visit, a Account) error {
 			cals = append(cals, all[i])
 		}
 	}
-	tag := v.h.eventsTag(a.Name, cals, span)
+	tag := v.h.eventsTag(v.lang, a.Name, cals, span)
 	head := v.w.Header()
 	head.Set("ETag", `"`+tag+`"`)
 	head.Set("Cache-Control", "private, no-cache")
-	head.Set("Vary", "Accept-Encoding, Cookie")
+	head.Set("Vary", "Accept-Encoding, Accept-Language, Cookie")
 	if status := (negotiate.State{ETag: tag}).Check(v.r); status != http.StatusOK {
 		v.w.WriteHeader(status)
 		return nil
@@ -78,12 +78,12 @@ func eventsJSON(v *visit, a Account) error {
 	}
 	list := make([]eventJSON, 0, len(found.List))
 	for _, o := range found.List {
-		list = append(list, v.h.eventJSON(a.Name, o, len(cals) > 1))
+		list = append(list, v.h.eventJSON(v.lang, a.Name, o, len(cals) > 1))
 	}
 	data, err := json.Marshal(struct {
 		Events []eventJSON `json:"events"`
 		Note   string      `json:"note,omitempty"`
-	}{list, found.Note()})
+	}{list, v.lang.Text(found.Note())})
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func spanOf(q url.Values) (ics.Span, error) {
 				return t.UTC(), nil
 			}
 		}
-		return time.Time{}, &Problem{fmt.Sprintf("%s is not a time: %q.", name, cut(s, 60)), "Write it like 2026-11-27 or 2026-11-27T09:00:00Z."}
+		return time.Time{}, &Problem{With("{name} is not a time: \"{text}\".", name, cut(s, 60)), "Write it like 2026-11-27 or 2026-11-27T09:00:00Z."}
 	}
 	start, err := read("start")
 	if err != nil {
@@ -131,18 +131,21 @@ func spanOf(q url.Values) (ics.Span, error) {
 	return ics.Span{Start: start, End: end}, nil
 }
 
-// eventsTag changes with whatever is in the answer: the calendars, how they are named and coloured, and this program.
-func (h *Handler) eventsTag(user string, cals []bridge.Calendar, span ics.Span) string {
+// eventsTag changes with whatever is in the answer: its language, the calendars, how they are named and coloured, and this program.
+func (h *Handler) eventsTag(l *Language, user string, cals []bridge.Calendar, span ics.Span) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%q %q %q %q %d %d\n", h.Version, h.assets["/calendar.js"].tag, h.base(), user, span.Start.Unix(), span.End.Unix())
+	fmt.Fprintf(sum, "%q %q %q %q %q %d %d\n", l.Tag, h.Version, h.assets["/calendar.js"].tag, h.base(), user, span.Start.Unix(), span.End.Unix())
 	for _, c := range cals {
 		fmt.Fprintf(sum, "%d %q %d %q %q %q\n", c.ID, c.Epoch, c.Rev, c.Name, c.DisplayName, c.ShownColor())
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:12])
 }
 
-func (h *Handler) eventJSON(user string, o occurrence, several bool) eventJSON {
-	e := eventJSON{Title: o.title(), AllDay: o.AllDay(), URL: h.eventURL(user, o, nil), Color: o.Calendar.ShownColor(), Place: o.place(), Notes: strings.Join(o.notes(), ", ")}
+func (h *Handler) eventJSON(l *Language, user string, o occurrence, several bool) eventJSON {
+	e := eventJSON{Title: o.title(l), AllDay: o.AllDay(), URL: h.eventURL(user, o, nil), Color: o.Calendar.ShownColor(), Place: o.place(), Notes: o.notesText(l)}
+	for _, n := range o.notes() {
+		e.Marks = append(e.Marks, n.code)
+	}
 	layout := time.RFC3339
 	if o.AllDay() {
 		layout = time.DateOnly

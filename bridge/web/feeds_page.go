@@ -43,8 +43,8 @@ func formOf(f bridge.Feed) feedForm {
 // feedRow is a feed in the list.
 type feedRow struct {
 	bridge.Feed
-	Title     string
-	Calendars string
+	Title     Text
+	Calendars Text
 }
 
 // feedsPage shows the feeds of an account, with the links of one that was just created, rotated or asked for.
@@ -89,7 +89,7 @@ func (v *visit) calendars(a Account) ([]bridge.Calendar, error) {
 	return cals, err
 }
 
-func calendarNames(f bridge.Feed, cals []bridge.Calendar) string {
+func calendarNames(f bridge.Feed, cals []bridge.Calendar) Text {
 	if len(f.Calendars) == 0 {
 		return "All calendars"
 	}
@@ -102,12 +102,12 @@ func calendarNames(f bridge.Feed, cals []bridge.Calendar) string {
 	if len(names) == 0 {
 		return "Calendars that no longer exist in Outlook"
 	}
-	return strings.Join(names, ", ")
+	return Plain(strings.Join(names, ", "))
 }
 
-func feedTitle(f bridge.Feed, cals []bridge.Calendar) string {
+func feedTitle(f bridge.Feed, cals []bridge.Calendar) Text {
 	if f.Name != "" {
-		return f.Name
+		return Plain(f.Name)
 	}
 	return calendarNames(f, cals)
 }
@@ -166,7 +166,7 @@ func (v *visit) checkedFeed(a Account) (bridge.Feed, *Problem, error) {
 	}
 	if err := f.Check(); err != nil {
 		text := err.Error()
-		return f, &Problem{Sentence: strings.ToUpper(text[:1]) + text[1:] + "."}, nil
+		return f, &Problem{Sentence: Kept(strings.ToUpper(text[:1]) + text[1:] + ".")}, nil
 	}
 	return f, nil, nil
 }
@@ -190,8 +190,12 @@ func addFeed(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActFeedMade, a.Name, feedDetail(f))
 	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
 }
+
+// feedDetail is a feed as the record has it.
+func feedDetail(f bridge.Feed) string { return fmt.Sprintf("%d %s (%s)", f.ID, f.Name, f.Detail) }
 
 // feedOf is the feed named in the URL.
 func (v *visit) feedOf(a Account) (bridge.Feed, error) {
@@ -237,6 +241,7 @@ func changeFeed(v *visit, a Account) error {
 		return err
 	}
 	v.h.sweepFeeds(v.r.Context())
+	v.record(bridge.ActFeedChanged, a.Name, feedDetail(f))
 	return v.redirect(accountPath(a.Name) + "/feeds?done=feed")
 }
 
@@ -249,14 +254,14 @@ func (h *Handler) sweepFeeds(ctx context.Context) {
 }
 
 func rotateFeedForm(v *visit, a Account) error {
-	return v.confirmFeed(a, "New address for the feed %s?", "Give it a new address", "Its address stops working at once: everybody who is subscribed loses the feed until they have the new one.", "rotate")
+	return v.confirmFeed(a, "New address for the feed {feed}?", "Give it a new address", "Its address stops working at once: everybody who is subscribed loses the feed until they have the new one.", "rotate")
 }
 
 func removeFeedForm(v *visit, a Account) error {
-	return v.confirmFeed(a, "Remove the feed %s?", "Remove", "Its address stops working at once, for everybody who is subscribed.", "remove")
+	return v.confirmFeed(a, "Remove the feed {feed}?", "Remove", "Its address stops working at once, for everybody who is subscribed.", "remove")
 }
 
-func (v *visit) confirmFeed(a Account, title, button, text, what string) error {
+func (v *visit) confirmFeed(a Account, title, button, text Text, what string) error {
 	f, err := v.feedOf(a)
 	if err != nil {
 		return err
@@ -265,7 +270,7 @@ func (v *visit) confirmFeed(a Account, title, button, text, what string) error {
 	if err != nil {
 		return err
 	}
-	return v.confirm(a, question{Title: fmt.Sprintf(title, feedTitle(f, cals)), Button: button, Text: text + " " + usedText(v.h.now(), f.Used, f.Client),
+	return v.confirm(a, question{Title: With(title, feedTitle(f, cals)), Button: button, Text: []Text{text, usedText(v.h.now(), f.Used, f.Client)},
 		Path: fmt.Sprintf("%s/feeds/%d/%s", accountPath(a.Name), f.ID, what), Back: accountPath(a.Name) + "/feeds"})
 }
 
@@ -282,6 +287,7 @@ func showFeed(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActFeedShown, a.Name, feedDetail(f))
 	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
 }
 
@@ -295,17 +301,19 @@ func rotateFeed(v *visit, a Account) error {
 		return err
 	}
 	v.h.sweepFeeds(v.r.Context())
+	v.record(bridge.ActFeedRotated, a.Name, feedDetail(f))
 	return v.showOnce(accountPath(a.Name)+"/feeds", once{Feed: v.h.linksOf(secret, f)})
 }
 
 func removeFeed(v *visit, a Account) error {
-	id, err := v.id()
+	f, err := v.feedOf(a)
 	if err != nil {
 		return err
 	}
-	if err := v.h.Store.RemoveFeed(v.r.Context(), a.Name, bridge.FeedID(id)); err != nil {
+	if err := v.h.Store.RemoveFeed(v.r.Context(), a.Name, f.ID); err != nil {
 		return err
 	}
 	v.h.sweepFeeds(v.r.Context())
+	v.record(bridge.ActFeedRemoved, a.Name, feedDetail(f))
 	return v.redirect(accountPath(a.Name) + "/feeds?done=unfed")
 }

@@ -44,7 +44,15 @@ func (p *person) atMicrosoft(q url.Values, who string) string {
 
 func TestSignInByBrowser(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	signInByBrowser(t, newDesk(t))
+}
+
+func TestSignInByBrowserOnTwoMachines(t *testing.T) {
+	t.Parallel()
+	signInByBrowser(t, newTwins(t))
+}
+
+func signInByBrowser(t *testing.T, d *desk) {
 	p := d.admin()
 	q := p.toMicrosoft("alice")
 	if q.Get("redirect_uri") != "https://calendar.example.com/auth/callback" || q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 26 {
@@ -127,7 +135,15 @@ func TestSignInOnLoopback(t *testing.T) {
 
 func TestSignInByCode(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	signInByCode(t, newDesk(t))
+}
+
+func TestSignInByCodeOnTwoMachines(t *testing.T) {
+	t.Parallel()
+	signInByCode(t, newTwins(t))
+}
+
+func signInByCode(t *testing.T, d *desk) {
 	d.sim.DeviceInterval = time.Second
 	p := d.admin()
 	userCode := func() string {

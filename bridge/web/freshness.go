@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,11 +11,11 @@ import (
 
 // freshness is how old the calendars are that a page of an account shows, and why that is so.
 type freshness struct {
-	Level    string // "" where all is well: then Good is all that is said
-	Sentence string
-	Good     time.Time // of the last good sync; zero: never
-	Button   string    // where there is something to do
-	Link     string    // without the base
+	Level     string // "" where all is well: then Good is all that is said
+	Sentences []Text
+	Good      time.Time // of the last good sync; zero: never
+	Button    Text      // where there is something to do
+	Link      string    // without the base
 }
 
 // freshness is that of an account, or of one of its calendars by its path segment.
@@ -31,23 +30,28 @@ func (h *Handler) freshness(ctx context.Context, a Account, calendar string) (f 
 	} else {
 		f.Good = v.Good
 	}
-	since := "None of them has been synced yet."
+	var since Text = "None of them has been synced yet."
 	if !f.Good.IsZero() {
-		since = "You see what was there " + ago(h.now(), f.Good) + "."
+		since = With("You see what was there {when}.", ago(h.now(), f.Good))
+	}
+	tell := func(level string, button Text, link string, sentences ...Text) {
+		f.Level, f.Button, f.Link, f.Sentences = level, button, link, sentences
 	}
 	overview := accountPath(a.Name)
 	switch {
 	case v.Word == notSignedIn:
-		f.Level, f.Sentence, f.Button, f.Link = "bad", "Nobody has signed in to this account yet, so nothing is synced.", v.Button, overview+"/sign-in"
+		tell("bad", v.Button, overview+"/sign-in", "Nobody has signed in to this account yet, so nothing is synced.")
 	case v.State.Code == bridge.StateSignIn && v.Button != "":
-		f.Level, f.Sentence, f.Button, f.Link = "bad", "The sign-in has ended, so nothing is synced. "+since, v.Button, overview+"/sign-in"
+		tell("bad", v.Button, overview+"/sign-in", "The sign-in has ended, so nothing is synced.", since)
 	case v.Level == "bad":
-		f.Level, f.Sentence, f.Button, f.Link = "bad", strings.TrimSpace(v.Sentence+" "+since), "What to do", overview
+		tell("bad", "What to do", overview, v.Sentence, since)
 	default:
-		if f.Sentence = behind(cals, h.now()); f.Sentence != "" {
-			f.Level, f.Button, f.Link = "bad", "What to do", overview
-		} else if fresh := unsynced(cals); fresh != "" || len(cals) == 0 && v.Good.IsZero() {
-			f.Level, f.Sentence, f.Button, f.Link = "wait", strings.TrimSpace("The first sync is in progress"+fresh+": not everything is here yet."), "Watch it", overview
+		if late := behind(cals, h.now()); len(late) > 0 {
+			tell("bad", "What to do", overview, late...)
+		} else if fresh := unsynced(cals); fresh != "" {
+			tell("wait", "Watch it", overview, fresh)
+		} else if len(cals) == 0 && v.Good.IsZero() {
+			tell("wait", "Watch it", overview, "The first sync is in progress: not everything is here yet.")
 		}
 	}
 	return f, nil
@@ -56,40 +60,35 @@ func (h *Handler) freshness(ctx context.Context, a Account, calendar string) (f 
 // mostNamed is how many calendars a sentence names.
 const mostNamed = 3
 
-// behind says which calendars are out of date; "" where none is.
-func behind(cals []calendarStatus, now time.Time) string {
-	var all []string
+// behind says which calendars are out of date, a sentence for each; none where none is.
+func behind(cals []calendarStatus, now time.Time) (all []Text) {
 	for _, c := range cals {
 		if c.Stale {
-			all = append(all, fmt.Sprintf("%s was last synced %s", c.DisplayName, ago(now, c.Good)))
+			all = append(all, With("{calendar} was last synced {when}.", c.DisplayName, ago(now, c.Good)))
 		}
 	}
-	if len(all) == 0 {
-		return ""
-	}
-	text := strings.Join(all[:min(len(all), mostNamed)], ", ")
 	if more := len(all) - mostNamed; more > 0 {
-		text += fmt.Sprintf(", and %d more are as old", more)
+		all = append(all[:mostNamed], Counted(more, "{n} more is as old.", "{n} more are as old."))
 	}
-	return text + "."
+	return all
 }
 
 // unsynced names the calendars that had no good sync yet; "" where there is none.
-func unsynced(cals []calendarStatus) string {
+func unsynced(cals []calendarStatus) Text {
 	var all []string
 	for _, c := range cals {
 		if c.Good.IsZero() {
 			all = append(all, c.DisplayName)
 		}
 	}
-	if len(all) == 0 {
+	names := strings.Join(all[:min(len(all), mostNamed)], ", ")
+	switch more := len(all) - mostNamed; {
+	case len(all) == 0:
 		return ""
+	case more > 0:
+		return Counted(more, "The first sync of {calendars} and {n} more is in progress: not everything is here yet.", "The first sync of {calendars} and {n} more is in progress: not everything is here yet.", names)
 	}
-	text := " of " + strings.Join(all[:min(len(all), mostNamed)], ", ")
-	if more := len(all) - mostNamed; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
+	return With("The first sync of {calendars} is in progress: not everything is here yet.", names)
 }
 
 func (h *Handler) staleAfter() time.Duration {

@@ -33,8 +33,14 @@ func historyPage(v *visit, a Account) error {
 		Events []event
 		More   int
 	}
+	if err := v.look(a); err != nil {
+		return err
+	}
 	var rows []change
 	for _, h := range list {
+		if !a.Readable {
+			h.Events = nil
+		}
 		row := change{History: h, More: h.Added + h.Changed + h.Removed - len(h.Events)}
 		for _, e := range h.Events {
 			one := event{HistoryEvent: e}
@@ -45,7 +51,7 @@ func historyPage(v *visit, a Account) error {
 		}
 		rows = append(rows, row)
 	}
-	return v.render("history", page{Title: "History of " + c.DisplayName, Account: &a, Tab: "history", Data: map[string]any{"Calendar": c, "Rows": rows}})
+	return v.render("history", page{Title: With("History of {calendar}", c.DisplayName), Account: &a, Tab: "history", Data: map[string]any{"Calendar": c, "Rows": rows, "Readable": a.Readable}})
 }
 
 // eventLink is the path of an event's page, without the base; "" where events have none.
@@ -59,18 +65,19 @@ func (h *Handler) eventLink(user, calendar, object string) string {
 }
 
 // summary is what has changed at one time, in words.
-func summary(h bridge.History) string {
+func (l *Language) summary(h bridge.History) string {
 	var parts []string
-	add := func(n int, what string) {
-		if n > 0 {
-			parts = append(parts, thousands(n)+" "+what)
-		}
+	if h.Added > 0 {
+		parts = append(parts, l.N(h.Added, "{n} new [events]", "{n} new [events]"))
 	}
-	add(h.Added, "new")
-	add(h.Changed, "changed")
-	add(h.Removed, "deleted")
+	if h.Changed > 0 {
+		parts = append(parts, l.N(h.Changed, "{n} changed [events]", "{n} changed [events]"))
+	}
+	if h.Removed > 0 {
+		parts = append(parts, l.N(h.Removed, "{n} deleted [events]", "{n} deleted [events]"))
+	}
 	return strings.Join(parts, ", ")
 }
 
 // changeWords are what has become of an event.
-var changeWords = map[string]string{"added": "new", "changed": "changed", "removed": "deleted"}
+var changeWords = map[string]Text{"added": "new [an event]", "changed": "changed [an event]", "removed": "deleted [an event]"}

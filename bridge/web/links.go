@@ -19,7 +19,7 @@ type FeedLinks struct {
 	// OutlookCom and Office365 add it to Outlook on the web: for personal accounts, and for work or school accounts.
 	OutlookCom string `json:"outlook_com"`
 	Office365  string `json:"office365"`
-	// Warning tells people why Google and Outlook on the web will not read it; "" if nothing is known to be in the way.
+	// Warning tells people in English why Google and Outlook on the web will not read it; "" if nothing is known to be in the way.
 	Warning string `json:"warning,omitempty"`
 }
 
@@ -29,7 +29,7 @@ func LinksOf(address, name string) FeedLinks {
 	l := FeedLinks{URL: address, Webcal: address}
 	u, err := url.Parse(address)
 	if err != nil {
-		l.Warning = "This address is not valid: check public_url."
+		l.Warning = l.warning().String()
 		return l
 	}
 	// Clients take webcal: for http first and follow a redirect to https, which only exists at the default ports.
@@ -47,15 +47,24 @@ func LinksOf(address, name string) FeedLinks {
 	}
 	l.OutlookCom = "https://outlook.live.com/calendar/0/addfromweb?" + query
 	l.Office365 = "https://outlook.office.com/calendar/0/addfromweb?" + query
-	switch {
-	case !public(u.Hostname()):
-		l.Warning = fmt.Sprintf("Google and Outlook on the web cannot reach %s: they need a public_url on the internet.", u.Hostname())
-	case u.Scheme != "https":
-		l.Warning = "Google and Outlook on the web need a public_url with https."
-	case len(address) > maxAddress || len(l.Google) > maxAddress:
-		l.Warning = fmt.Sprintf("Google does not accept addresses longer than %d characters: use a shorter public_url.", maxAddress)
-	}
+	l.Warning = l.warning().String()
 	return l
+}
+
+// warning is Warning in any language.
+func (l FeedLinks) warning() Text {
+	u, err := url.Parse(l.URL)
+	switch {
+	case err != nil:
+		return "This address is not valid: check public_url."
+	case !public(u.Hostname()):
+		return With("Google and Outlook on the web cannot reach {host}: they need a public_url on the internet.", u.Hostname())
+	case u.Scheme != "https":
+		return "Google and Outlook on the web need a public_url with https."
+	case len(l.URL) > maxAddress || len(l.Google) > maxAddress:
+		return With("Google does not accept addresses longer than {n} characters: use a shorter public_url.", maxAddress)
+	}
+	return ""
 }
 
 // onlyHere reports whether public_url leads every device to itself, so that nothing is to be scanned or installed there.

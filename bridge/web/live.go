@@ -82,31 +82,23 @@ func (l *Live) at(account string) (list []bridge.Progress, changed <-chan struct
 }
 
 // ProgressWords say what the round of a calendar is at.
-func ProgressWords(p bridge.Progress) string {
+func ProgressWords(p bridge.Progress) Text {
 	switch p.Phase {
 	case bridge.ProgressDownload:
-		return "reading events from Outlook, " + thousands(p.Events) + " so far"
+		return Counted(p.Events, "reading events from Outlook, {n} so far", "reading events from Outlook, {n} so far")
 	case bridge.ProgressRead:
-		return "reading series, " + thousands(p.Done) + " of " + thousands(p.Total)
+		return With("reading series, {done} of {total}", p.Done, p.Total)
 	case bridge.ProgressConvert:
-		return "converting events, " + thousands(p.Done) + " of " + thousands(p.Total)
+		return With("converting events, {done} of {total}", p.Done, p.Total)
 	}
-	return p.Phase
-}
-
-// thousands is a number as people write it: 12,345.
-func thousands(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return Plain(p.Phase)
 }
 
 // progressLine is what a page shows of one calendar.
 type progressLine struct {
 	Calendar string `json:"calendar"`
-	Text     string `json:"text"`
+	Words    Text   `json:"-"`
+	Text     string `json:"text"` // Words in the language of the page
 	Done     int    `json:"done"`
 	Total    int    `json:"total"` // 0: it is not known
 }
@@ -122,7 +114,7 @@ func (h *Handler) progress(a bridge.Account) (p progress, changed <-chan struct{
 	list, changed, closed := h.Live.at(a.Name)
 	p.Lines = []progressLine{}
 	for _, one := range list {
-		p.Lines = append(p.Lines, progressLine{one.Calendar, ProgressWords(one), one.Done, one.Total})
+		p.Lines = append(p.Lines, progressLine{one.Calendar, ProgressWords(one), "", one.Done, one.Total})
 	}
 	p.State = liveState(a, h.Accounts.Pulse(a.Name))
 	return p, changed, closed
@@ -161,6 +153,9 @@ func accountProgress(v *visit, a Account) error {
 			return nil // the browser asks again
 		}
 		now, changed, closed := v.h.progress(row)
+		for i, line := range now.Lines {
+			now.Lines[i].Text = v.lang.Text(line.Words)
+		}
 		text := ": still here\n\n"
 		if b, err := json.Marshal(now); err != nil {
 			return err

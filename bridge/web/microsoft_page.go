@@ -51,51 +51,62 @@ func signInChoice(v *visit, a Account) error {
 	_, register := v.callback()
 	data := map[string]any{"Register": register, "App": app, "Before": row.Identity.Address}
 	p.Data = data
-	switch f, ok := v.h.flows.device(a.Name); {
+	f, ok, err := v.h.device(v.r.Context(), a.Name)
+	if err != nil {
+		return err
+	}
+	switch {
 	case a.Mailbox != "":
 		return &Problem{"This account uses app-only access.", "It needs no sign-in."}
-	case ok && f.state == flowDone:
-		v.h.flows.endDevice(a.Name)
+	case ok && f.State == flowDone:
+		if err := v.h.endDevice(v.r.Context(), a.Name); err != nil {
+			return err
+		}
 		return v.redirect(accountPath(a.Name) + "?done=signed-in")
-	case ok && f.state == flowFailed:
-		v.h.flows.endDevice(a.Name)
-		p.Trouble = f.trouble
+	case ok && f.State == flowFailed:
+		if err := v.h.endDevice(v.r.Context(), a.Name); err != nil {
+			return err
+		}
+		p.Trouble = f.Trouble
 	case ok:
-		data["Code"] = f.DeviceCode
+		data["Code"] = f.Code
 	}
 	return v.render("microsoft", p)
 }
 
 func signInDevice(v *visit, a Account) error {
-	code, err := v.h.Accounts.DeviceCode(v.r.Context(), a.Name, v.r.PostFormValue("other") != "")
+	code, err := v.h.Accounts.DeviceCode(v.r.Context(), a.Name)
 	if err != nil {
 		return v.again(accountPath(a.Name)+"/sign-in", err)
 	}
-	v.h.beginDevice(a.Name, code)
+	if err := v.h.beginDevice(v.r.Context(), a.Name, code, v.mayBeOther(a)); err != nil {
+		return err
+	}
 	return v.redirect(accountPath(a.Name) + "/sign-in")
 }
 
 func signInCancel(v *visit, a Account) error {
-	v.h.flows.endDevice(a.Name)
+	if err := v.h.endDevice(v.r.Context(), a.Name); err != nil {
+		return err
+	}
 	return v.redirect(accountPath(a.Name))
 }
 
 // signInState tells the script of the waiting page the state of the sign-in.
 func signInState(v *visit, a Account) error {
-	f, _ := v.h.flows.device(a.Name)
-	plainText(v.w, 200, f.state)
+	f, _, err := v.h.device(v.r.Context(), a.Name)
+	if err != nil {
+		return err
+	}
+	plainText(v.w, 200, f.State)
 	return nil
 }
 
 // signInBrowser is reached by a link and not by a form: the form-action of the content policy would have to list every
 // origin that Microsoft redirects to.
-func signInBrowser(v *visit) error {
-	if site := v.r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return v.redirect(accountPath(v.r.PathValue("user")) + "/sign-in")
-	}
-	a, err := v.account()
-	if err != nil {
-		return err
+func signInBrowser(v *visit, a Account) error {
+	if v.fromElsewhere() {
+		return v.redirect(accountPath(a.Name) + "/sign-in")
 	}
 	form := accountPath(a.Name) + "/sign-in"
 	redirect, _ := v.callback()
@@ -103,14 +114,28 @@ func signInBrowser(v *visit) error {
 		return v.again(form, &Problem{"Microsoft only redirects to https, or to a browser on the same machine as the bridge.", "Use a code, or set a public_url with https."})
 	}
 	verifier := rand.Text() + rand.Text()
-	now := v.h.now()
-	state := v.h.flows.beginBrowser(browserFlow{account: a.Name, redirect: redirect, verifier: verifier, other: v.r.FormValue("other") != "",
-		session: v.session.ID, origin: originOf(v.r), expires: now.Add(browserLife)}, now)
+	state, err := v.h.beginBrowser(v.r.Context(), browserFlow{Account: a.Name, Redirect: redirect, Verifier: verifier, Other: v.mayBeOther(a),
+		Session: v.session.ID, Origin: originOf(v.r)})
+	if err != nil {
+		return err
+	}
 	to, err := v.h.Accounts.BrowserURL(v.r.Context(), a.Name, redirect, state, verifier)
 	if err != nil {
 		return v.again(form, err)
 	}
 	return v.redirect(to)
+}
+
+// fromElsewhere reports whether a page of another site has sent the browser to a link that begins something.
+func (v *visit) fromElsewhere() bool {
+	site := v.r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "same-origin" && site != "none"
+}
+
+// mayBeOther reports whether somebody else than before may sign the account in: the administrator says so, of an account that is
+// nobody's.
+func (v *visit) mayBeOther(a Account) bool {
+	return v.r.FormValue("other") != "" && v.session.Role == bridge.RoleAdministrator && !a.Owner.Owned
 }
 
 // comesBack reports whether Microsoft has sent the browser back. At localhost there is no path to tell by.
@@ -120,21 +145,29 @@ func comesBack(q url.Values) bool { return q.Has("state") && (q.Has("code") || q
 func signInBack(v *visit) error {
 	q := v.r.URL.Query()
 	lost := &Problem{"This sign-in was not started in this browser, or took too long.", "Start again on the page of the account."}
-	f, ok := v.h.flows.browser(q.Get("state"), v.h.now(), false)
+	if ours, err := v.microsoftBack(); ours || err != nil {
+		return err
+	}
+	f, ok, err := v.h.browser(v.r.Context(), q.Get("state"), v.h.Store.Brief)
+	if err != nil {
+		return err
+	}
 	if !ok {
 		return lost
 	}
-	if !v.signedIn() && (f.origin != originOf(v.r) || v.h.base() != "" && v.r.URL.Path != callbackPath) {
+	if !v.signedIn() && (f.Origin != originOf(v.r) || v.h.base() != "" && v.r.URL.Path != callbackPath) {
 		// Microsoft only redirects to localhost, without a path; the browser may have its session at 127.0.0.1, or below one.
-		return v.redirect(f.origin + v.h.base() + callbackPath + "?" + v.r.URL.RawQuery)
+		return v.redirect(f.Origin + v.h.base() + callbackPath + "?" + v.r.URL.RawQuery)
 	}
-	if f.session != v.session.ID {
+	if f.Session != v.session.ID {
 		return lost
 	}
-	if _, ok = v.h.flows.browser(q.Get("state"), v.h.now(), true); !ok {
+	if _, ok, err := v.h.browser(v.r.Context(), q.Get("state"), v.h.Store.TakeBrief); err != nil {
+		return err
+	} else if !ok {
 		return lost
 	}
-	a, err := v.accountNamed(f.account)
+	a, err := v.accountNamed(f.Account)
 	if errors.Is(err, bridge.ErrNotFound) {
 		return &Problem{"The account has been removed in the meantime.", ""}
 	}
@@ -146,8 +179,9 @@ func signInBack(v *visit) error {
 	if q.Get("code") == "" && q.Get("error") == "" {
 		return v.again(form, &Problem{"Microsoft sent no code.", "Start the sign-in again."})
 	}
-	if err := v.h.Accounts.Exchange(v.r.Context(), a.Name, q, f.redirect, f.verifier, f.other); err != nil {
+	if err := v.h.Accounts.Exchange(v.r.Context(), a.Name, q, f.Redirect, f.Verifier, f.Other); err != nil {
 		return v.again(form, err)
 	}
+	v.record(bridge.ActMailboxSignedIn, a.Name, "")
 	return v.redirect(accountPath(a.Name) + "?done=signed-in")
 }

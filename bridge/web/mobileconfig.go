@@ -17,7 +17,7 @@ const mobileconfigType = "application/x-apple-aspen-config; charset=utf-8"
 // profile is the data of profilePlist, which escapes every string for XML.
 type profile struct {
 	Identifier, Host, Port, User, Password, Principal string
-	Title                                             string
+	Title, About                                      string
 	HTTPS                                             bool
 	Account, Whole                                    string // UUIDs
 }
@@ -66,7 +66,7 @@ var profilePlist = template.Must(template.New("").Funcs(template.FuncMap{"x": fu
 		</dict>
 	</array>
 	<key>PayloadDescription</key>
-	<string>{{x (printf "Adds the Outlook calendars of %s from %s." .User .Host)}}</string>
+	<string>{{x .About}}</string>
 	<key>PayloadDisplayName</key>
 	<string>{{x .Title}}</string>
 	<key>PayloadIdentifier</key>
@@ -87,13 +87,14 @@ var profilePlist = template.Must(template.New("").Funcs(template.FuncMap{"x": fu
 // iPhone, iPad or Mac (Apple device management, com.apple.caldav.account). It is served as [mobileconfigType], as an
 // attachment. Without a password the device asks for it. Identifiers and UUIDs depend only on user and server, so that
 // installing it again updates the account instead of adding another.
-func mobileconfig(address, user, password string) ([]byte, error) {
+func mobileconfig(l *Language, address, user, password string) ([]byte, error) {
 	host, port, https, err := hostPort(address)
 	if err != nil {
 		return nil, err
 	}
 	at := authority(host, port)
-	p := profile{Host: host, Port: port, User: user, Password: password, HTTPS: https, Title: "Outlook calendars of " + user + " (" + at + ")"}
+	p := profile{Host: host, Port: port, User: user, Password: password, HTTPS: https, Title: l.Text("Outlook calendars of {account} ({host})", user, at),
+		About: l.Text("Adds the Outlook calendars of {account} from {host}.", user, host)}
 	if !https && port == "" {
 		p.Port = "80" // the default is 443
 	}

@@ -11,8 +11,8 @@ import (
 type Notices interface {
 	// Targets lists where messages go.
 	Targets(ctx context.Context) ([]bridge.NoticeTarget, error)
-	// Add keeps a target; Remove forgets one of the pages, or returns bridge.ErrNotFound.
-	Add(ctx context.Context, address string) (id string, err error)
+	// Add keeps a target, with the language of what is sent there; Remove forgets one of the pages, or returns bridge.ErrNotFound.
+	Add(ctx context.Context, address, language string) (id string, err error)
 	Remove(ctx context.Context, id string) error
 	// Test sends a message to a target now, and notes what became of it.
 	Test(ctx context.Context, id string) (bridge.NoticeFailure, error)
@@ -22,7 +22,11 @@ func addTarget(v *visit) error {
 	if v.h.Notices == nil {
 		return bridge.ErrNotFound
 	}
-	_, err := v.h.Notices.Add(v.r.Context(), v.r.PostFormValue("address"))
+	language := v.lang.Tag
+	if l, ok := FindLanguage(v.r.PostFormValue("language")); ok {
+		language = l.Tag
+	}
+	_, err := v.h.Notices.Add(v.r.Context(), v.r.PostFormValue("address"), language)
 	if p, ok := problemOf(err); ok {
 		v.status = 400
 		return v.settingsPage(p)
@@ -30,6 +34,7 @@ func addTarget(v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActSettingsChanged, "", "notification target added")
 	return v.redirect("/settings?done=target#notify")
 }
 
@@ -40,6 +45,7 @@ func removeTarget(v *visit) error {
 	if err := v.h.Notices.Remove(v.r.Context(), v.r.PathValue("id")); err != nil {
 		return err
 	}
+	v.record(bridge.ActSettingsChanged, "", "notification target removed")
 	return v.redirect("/settings?done=untarget#notify")
 }
 

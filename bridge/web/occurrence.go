@@ -31,12 +31,12 @@ type occurrences struct {
 }
 
 // Note says what is missing; "" if nothing is.
-func (o occurrences) Note() string {
+func (o occurrences) Note() Text {
 	switch {
 	case o.Left > 0:
-		return fmt.Sprintf("More than %d events fall into this time. %s not shown.", maxOccurrences, count(o.Left, "event or series is", "events and series are"))
+		return Counted(o.Left, "More than {most} events fall into this time. {n} event or series is not shown.", "More than {most} events fall into this time. {n} events and series are not shown.", maxOccurrences)
 	case o.Broken > 0:
-		return count(o.Broken, "event", "events") + " cannot be shown here."
+		return Counted(o.Broken, "{n} event cannot be shown here.", "{n} events cannot be shown here.")
 	}
 	return ""
 }
@@ -145,11 +145,11 @@ func (o occurrence) at() string {
 	return o.Start.UTC().Format(time.RFC3339)
 }
 
-func (o occurrence) title() string {
+func (o occurrence) title(l *Language) string {
 	if t := strings.TrimSpace(o.Summary()); t != "" {
 		return t
 	}
-	return "(no title)"
+	return l.Text("(no title)")
 }
 
 func (o occurrence) place() string {
@@ -168,21 +168,36 @@ func (o occurrence) private() bool {
 	return p != nil && !strings.EqualFold(p.Value, "PUBLIC")
 }
 
-// notes are "cancelled", "free", "tentative" and "private", as they apply.
-func (o occurrence) notes() (list []string) {
+// mark is something to say of an occurrence beside its title.
+type mark struct {
+	code string
+	text Text
+}
+
+// notes are the marks that apply.
+func (o occurrence) notes() (list []mark) {
 	if o.Cancelled() {
-		list = append(list, "cancelled")
+		list = append(list, mark{"cancelled", "cancelled [event]"})
 	}
 	if o.is(ical.PropTransparency, "TRANSPARENT") {
-		list = append(list, "free")
+		list = append(list, mark{"free", "free [event: the time is not blocked]"})
 	}
 	if o.is(ical.PropStatus, "TENTATIVE") {
-		list = append(list, "tentative")
+		list = append(list, mark{"tentative", "tentative [event]"})
 	}
 	if o.private() {
-		list = append(list, "private")
+		list = append(list, mark{"private", "private [event]"})
 	}
 	return list
+}
+
+// notesText is "cancelled, private".
+func (o occurrence) notesText(l *Language) string {
+	var list []string
+	for _, n := range o.notes() {
+		list = append(list, l.Text(n.text))
+	}
+	return strings.Join(list, ", ")
 }
 
 // days are its first and last day as midnight UTC, by the clock of zone.

@@ -214,7 +214,7 @@ func TestMobileconfig(t *testing.T) {
 	t.Parallel()
 	read := func(origin, user, password string) (whole, account map[string]any) {
 		t.Helper()
-		b, err := mobileconfig(origin, user, password)
+		b, err := mobileconfig(English, origin, user, password)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func TestMobileconfig(t *testing.T) {
 		t.Errorf("%s: %v", kind, err)
 	}
 	for _, bad := range []string{"", "cal.example.com", "ftp://cal.example.com", "https://", "https://%zz"} {
-		if _, err := mobileconfig(bad, "alice", "x"); err == nil || strings.Contains(err.Error(), "\n") {
+		if _, err := mobileconfig(English, bad, "alice", "x"); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

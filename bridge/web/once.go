@@ -8,36 +8,28 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
-	"sync"
 	"time"
+
+	"outbridge/bridge"
 )
 
-const (
-	// onceLife is how long the page that a form leads to can be reloaded and still shows what the form has made.
-	onceLife = time.Minute
-	maxOnce  = 256
-)
+// onceLife is how long the page that a form leads to can be reloaded and still shows what the form has made.
+const onceLife = time.Minute
 
-// oncePages hold what a form has made, for the page that the browser is sent to next: a reload shows that page again and sends no
-// form. What is held is sealed with a key that only the address of that page has; after a restart it is gone.
-type oncePages struct {
-	mu    sync.Mutex
-	boxes map[[sha256.Size]byte]onceBox // by a hash of the ticket
-}
-
-type onceBox struct {
-	sealed  []byte
-	session int64
-	expires time.Time
-}
+// onceKind is the kind of bridge.BriefStore of what a form has made, for the page that the browser is sent to next: a reload shows that page
+// again and sends no form. What is kept is also sealed with a key that only the address of that page has: it may lie in the database,
+// and in a copy of it, for longer than its minute.
+const onceKind = "shown-once"
 
 // once is what a page shows for a minute.
 type once struct {
-	Password string     `json:"password,omitempty"` // an app password
-	Profile  string     `json:"profile,omitempty"`  // the link to a configuration profile
-	Feed     *FeedLinks `json:"feed,omitempty"`
-	Trouble  *Problem   `json:"trouble,omitempty"`
+	Password   string     `json:"password,omitempty"` // an app password
+	Profile    string     `json:"profile,omitempty"`  // the link to a configuration profile
+	Feed       *FeedLinks `json:"feed,omitempty"`
+	Invitation string     `json:"invitation,omitempty"` // its link
+	Trouble    *Problem   `json:"trouble,omitempty"`
 }
 
 func onceSeal(ticket string) cipher.AEAD {
@@ -53,53 +45,36 @@ func onceSeal(ticket string) cipher.AEAD {
 	return seal
 }
 
-func onceID(ticket string) [sha256.Size]byte { return sha256.Sum256([]byte("find " + ticket)) }
+// onceKey finds what a session's page shows: no other session's does.
+func onceKey(session int64, ticket string) string { return fmt.Sprint(session, " ", ticket) }
 
-func (o *oncePages) sweep(now time.Time) {
-	for id, b := range o.boxes {
-		if !now.Before(b.expires) {
-			delete(o.boxes, id)
-		}
-	}
-}
-
-// put keeps what the session's next page is to show, and returns the ticket for it.
-func (o *oncePages) put(session int64, what once, now time.Time) (ticket string, err error) {
+// putOnce keeps what the session's next page is to show, and returns the ticket for it.
+func (v *visit) putOnce(what once) (ticket string, err error) {
 	plain, err := json.Marshal(what)
 	if err != nil {
 		return "", err
 	}
 	ticket = strings.ToLower(rand.Text())
-	box := onceBox{onceSeal(ticket).Seal(nil, nil, plain, nil), session, now.Add(onceLife)}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.sweep(now)
-	if len(o.boxes) >= maxOnce {
-		return "", errors.New("too many pages wait to be shown")
-	}
-	if o.boxes == nil {
-		o.boxes = map[[sha256.Size]byte]onceBox{}
-	}
-	o.boxes[onceID(ticket)] = box
-	return ticket, nil
+	now := v.h.now()
+	return ticket, v.h.Store.KeepBrief(v.r.Context(), onceKind, onceKey(v.session.ID, ticket), onceSeal(ticket).Seal(nil, nil, plain, nil), now, now.Add(onceLife))
 }
 
-// get is what the session's page shows; false where its time is over, or the ticket is another session's.
-func (o *oncePages) get(session int64, ticket string, now time.Time) (what once, ok bool) {
-	o.mu.Lock()
-	o.sweep(now)
-	box, ok := o.boxes[onceID(ticket)]
-	o.mu.Unlock()
-	if !ok || box.session != session {
+// getOnce is what the session's page shows; false where its time is over, or the ticket is another session's.
+func (v *visit) getOnce(ticket string) (what once, ok bool) {
+	box, err := v.h.Store.Brief(v.r.Context(), onceKind, onceKey(v.session.ID, ticket), v.h.now())
+	if err != nil {
+		if !errors.Is(err, bridge.ErrNotFound) {
+			v.h.log().Error("what a page shows once cannot be read", "err", err)
+		}
 		return what, false
 	}
-	plain, err := onceSeal(ticket).Open(nil, nil, box.sealed, nil)
+	plain, err := onceSeal(ticket).Open(nil, nil, box, nil)
 	return what, err == nil && json.Unmarshal(plain, &what) == nil
 }
 
 // showOnce sends the browser to a page that shows what a form has made, for a minute.
 func (v *visit) showOnce(path string, what once) error {
-	ticket, err := v.h.once.put(v.session.ID, what, v.h.now())
+	ticket, err := v.putOnce(what)
 	if err != nil {
 		return err
 	}
@@ -116,7 +91,7 @@ func (v *visit) shown() (what once, over bool) {
 	if ticket == "" {
 		return what, false
 	}
-	what, ok := v.h.once.get(v.session.ID, ticket, v.h.now())
+	what, ok := v.getOnce(ticket)
 	return what, !ok && made != ""
 }
 

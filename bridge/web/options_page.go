@@ -39,11 +39,11 @@ func accountOptions(v *visit, a Account) error { return v.accountOptionsPage(a, 
 
 func (v *visit) accountOptionsPage(a Account, o bridge.AccountOptions, trouble *Problem) error {
 	names, err := v.h.Accounts.Outlook(v.r.Context(), a.Name)
-	var unasked string
+	var unasked Text
 	if err != nil {
 		unasked = "Outlook cannot be asked now, so these are the calendars that the bridge knows."
 		if p, ok := problemOf(err); ok {
-			unasked = p.Sentence + " So these are the calendars that the bridge knows."
+			unasked = With("{problem} So these are the calendars that the bridge knows.", p.Sentence)
 		} else {
 			v.trouble(err)
 		}
@@ -94,6 +94,10 @@ func setAccountOptions(v *visit, a Account) error {
 	if form.Get("which") == "some" && len(o.Include) == 0 || len(form["listed"]) > 0 && len(form["calendar"]) == 0 {
 		err = &Problem{"No calendar is ticked.", "Tick at least one."}
 	}
+	if v.h.Organization && a.Mailbox != "" && len(o.Shared) > 0 {
+		// The app may read every mailbox: who sees this account would see that one, whoever it belongs to.
+		err = &Problem{"An account that the app reads in its own name has no calendars of other people's mailboxes.", "Their own accounts have them."}
+	}
 	if err == nil {
 		err = v.h.Accounts.SetAccountOptions(v.r.Context(), a.Name, o)
 	}
@@ -104,6 +108,7 @@ func setAccountOptions(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActSettingsChanged, a.Name, "calendars")
 	done := "?done=options"
 	if a.Mailbox == "" && len(o.Shared) > 0 && !slices.Equal(o.Shared, a.Options.Shared) {
 		done = "?done=shared"
@@ -140,6 +145,7 @@ func setSync(v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActSettingsChanged, "", "how to sync")
 	if restart {
 		return v.redirect("/settings/sync?done=restart")
 	}

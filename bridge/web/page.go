@@ -25,19 +25,23 @@ const maxForm = 64 << 10
 
 // page is the data of the layout; Data is that of the page itself.
 type page struct {
-	Title   string
+	Title   Text
 	Account *Account // its tabs are shown; nil: none
 	Tab     string   // the current tab
-	Notice  string
+	Notice  Text
 	Trouble *Problem
 	Script  bool
 	Draws   bool // with the script of the calendar
 	Again   bool // without scripts, it is loaded again every few seconds
 	Data    any
 
-	Version  string
-	SignedIn bool
-	Fresh    *freshness // of the account's calendars; nil: the page says nothing of it, or says it itself
+	Version   string
+	SignedIn  bool
+	Admin     bool   // who is signed in is an administrator
+	Who       string // is signed in, but for the administrator by password
+	Over      bool   // the account's name stands over the title
+	Languages []languageLink
+	Fresh     *freshness // of the account's calendars; nil: the page says nothing of it, or says it itself
 }
 
 // visit is one request of a page.
@@ -45,15 +49,17 @@ type visit struct {
 	h       *Handler
 	w       http.ResponseWriter
 	r       *http.Request
+	lang    *Language
 	session bridge.Session
-	status  int    // of the response; 0: 200
-	turn    func() // gives back the turn that it has as a page that is being made, once
-	back    string // where the Back button of an error page leads; "": the front page
+	person  bridge.Person // who is signed in, but for the administrator by password
+	status  int           // of the response; 0: 200
+	turn    func()        // gives back the turn that it has as a page that is being made, once
+	back    string        // where the Back button of an error page leads; "": the front page
 }
 
 func (v *visit) signedIn() bool { return v.session.ID != 0 }
 
-// anybody serves a page that needs no sign-in; admin serves one that does.
+// anybody serves a page to everybody; route.serve decides who may have it.
 func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
@@ -63,11 +69,13 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 		head.Set("Referrer-Policy", "same-origin")
 		head.Set("Cross-Origin-Opener-Policy", "same-origin")
 		head.Set("Cache-Control", "no-store")
+		head.Set("Vary", "Accept-Language, Cookie")
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		v := &visit{h: h, w: w, r: r}
+		v.chooseLanguage()
 		if !h.ourHost(r) {
-			v.fail(http.StatusMisdirectedRequest, &Problem{r.Host + " is not the address of this bridge.",
-				"Open " + h.address() + ", or set public_url in the configuration to the address that you use."})
+			v.fail(http.StatusMisdirectedRequest, &Problem{With("{host} is not the address of this bridge.", r.Host),
+				With("Open {address}, or set public_url in the configuration to the address that you use.", h.address())})
 			return
 		}
 		if err := h.crossOrigin.Check(r); err != nil {
@@ -137,18 +145,6 @@ func readForm(r *http.Request) error {
 	return &Problem{"The form could not be read.", "Go back, reload the page, and try again."}
 }
 
-func (h *Handler) admin(serve func(*visit) error) http.HandlerFunc {
-	return h.anybody(func(v *visit) error {
-		if v.signedIn() {
-			return serve(v)
-		}
-		if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
-			return v.redirect("/sign-in")
-		}
-		return v.redirect("/sign-in?next=" + url.QueryEscape(v.r.URL.RequestURI()))
-	})
-}
-
 // ourHost protects a bridge that only this machine can reach from DNS rebinding, where another site points its own name
 // here: the Host must be an IP address, localhost, or that of public_url.
 func (h *Handler) ourHost(r *http.Request) bool {
@@ -174,11 +170,12 @@ func hostName(host string) string {
 }
 
 func (v *visit) render(name string, p page) error {
-	t, ok := v.h.templates[name]
+	t, ok := v.h.templates[v.lang][name]
 	if !ok {
 		return fmt.Errorf("there is no page %q", name)
 	}
-	p.Version, p.SignedIn = v.h.Version, v.signedIn()
+	p.Version, p.SignedIn, p.Admin, p.Who = v.h.Version, v.signedIn(), v.session.Role == bridge.RoleAdministrator, v.person.Name
+	p.Over, p.Languages = p.Account != nil && v.lang.Text(p.Title) != p.Account.Name, v.languageLinks()
 	if p.Notice == "" {
 		p.Notice = notices[v.r.URL.Query().Get("done")]
 	}
@@ -194,6 +191,7 @@ func (v *visit) render(name string, p page) error {
 		return fmt.Errorf("page %s: %w", name, err)
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.Header().Set("Content-Language", v.lang.Tag)
 	if v.status != 0 {
 		v.w.WriteHeader(v.status)
 	}
@@ -204,7 +202,7 @@ func (v *visit) render(name string, p page) error {
 // fail answers with a page that says what went wrong.
 func (v *visit) fail(status int, p *Problem) {
 	v.status = status
-	title := "That did not work"
+	var title Text = "That did not work"
 	if status == http.StatusNotFound {
 		title = "There is no such page"
 	}
@@ -215,9 +213,10 @@ func (v *visit) fail(status int, p *Problem) {
 
 // question asks before something is done that cannot be undone.
 type question struct {
-	Title, Text, Button string
-	Path                string // of the form that does it
-	Back                string
+	Title, Button Text
+	Text          []Text
+	Path          string // of the form that does it
+	Back          string
 }
 
 func (v *visit) confirm(a Account, q question) error {
@@ -235,7 +234,7 @@ func (v *visit) redirect(to string) error {
 }
 
 // notices are what a page says was just done, by the value of ?done= in its URL.
-var notices = map[string]string{
+var notices = map[string]Text{
 	"signed-in": "Signed in. The first sync has started.",
 	"synced":    "A sync has started.",
 	"removed":   "The account and everything stored for it have been removed.",
@@ -252,5 +251,8 @@ var notices = map[string]string{
 	"restart":   "Saved. Restart the bridge for all of it to take effect.",
 	"shared":    "Saved. Sign in again on the Overview page, so that the bridge may read other people's calendars.",
 	"resumed":   "Changes go on.",
+	"invited":   "The invitation has ended. Its link no longer works.",
+	"person":    "The person was removed, and signed out everywhere.",
+	"connected": "Your calendar is connected. The first sync has started.",
 	"unfed":     "Feed removed. Its address no longer works.",
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,10 +33,12 @@ func passwordLabel(v *visit) string {
 }
 
 func addPassword(v *visit, a Account) error {
-	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, passwordLabel(v), v.h.now())
+	label := passwordLabel(v)
+	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, label, v.h.now())
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActPasswordMade, a.Name, label)
 	return v.showOnce(accountPath(a.Name)+"/passwords", once{Password: secret})
 }
 
@@ -58,14 +59,22 @@ func (v *visit) passwordOf(a Account) (bridge.Password, error) {
 	return list[i], nil
 }
 
+// labelText is the label of an app password.
+func labelText(p bridge.Password) Text {
+	if p.Label == "" {
+		return "(no label)"
+	}
+	return Plain(p.Label)
+}
+
 func revokePasswordForm(v *visit, a Account) error {
 	p, err := v.passwordOf(a)
 	if err != nil {
 		return err
 	}
 	return v.confirm(a, question{
-		Title: "Revoke the app password for " + cmp.Or(p.Label, "(no label)") + "?", Button: "Revoke",
-		Text: "The devices that use it lose access at once, until another app password is entered there. " + usedText(v.h.now(), p.Used, p.Client),
+		Title: With("Revoke the app password for {label}?", labelText(p)), Button: "Revoke",
+		Text: []Text{"The devices that use it lose access at once, until another app password is entered there.", usedText(v.h.now(), p.Used, p.Client)},
 		Path: fmt.Sprintf("%s/passwords/%d/revoke", accountPath(a.Name), p.ID), Back: accountPath(a.Name) + "/passwords"})
 }
 
@@ -74,8 +83,13 @@ func revokePassword(v *visit, a Account) error {
 	if err != nil {
 		return err
 	}
+	p, err := v.passwordOf(a)
+	if err != nil {
+		return err
+	}
 	if err := v.h.Store.RevokePassword(v.r.Context(), a.Name, id); err != nil {
 		return err
 	}
+	v.record(bridge.ActPasswordRevoked, a.Name, p.Label)
 	return v.redirect(accountPath(a.Name) + "/passwords?done=revoked")
 }

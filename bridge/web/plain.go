@@ -14,12 +14,12 @@ var technical = regexp.MustCompile(`\b(dial|read|write|listen) (tcp|udp|unix)|\b
 func Technical(text string) bool { return technical.MatchString(text) }
 
 // Unknown is what a person is told of an error that has no words of its own.
-const Unknown = "Something went wrong that the bridge has no words for."
+const Unknown Text = "Something went wrong that the bridge has no words for."
 
 // faultSentence is a fault in one sentence. The error itself says more than the sentence for all of its kind, where people can read it.
-func faultSentence(f bridge.Fault) string {
+func faultSentence(f bridge.Fault) Text {
 	if f.Detail == "" || Technical(f.Detail) {
-		return WordsFor(f).Sentence
+		return wordingFor(f).Sentence
 	}
-	return strings.TrimSpace(f.Detail)
+	return Kept(strings.TrimSpace(f.Detail))
 }

@@ -28,7 +28,7 @@ func secretsOf(r *http.Request) (all []string) {
 			}
 		}
 	}
-	for _, prefix := range []string{"/feeds/", "/profile/"} {
+	for _, prefix := range []string{"/feeds/", "/profile/", "/invitation/"} {
 		if name, ok := strings.CutPrefix(r.URL.Path, prefix); ok {
 			name, _, _ = strings.Cut(name, "/")
 			secret, _, _ := strings.Cut(name, ".")

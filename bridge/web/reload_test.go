@@ -35,7 +35,7 @@ type targets struct {
 
 func (n *targets) Targets(context.Context) ([]bridge.NoticeTarget, error) { return n.list, nil }
 
-func (n *targets) Add(_ context.Context, address string) (string, error) {
+func (n *targets) Add(_ context.Context, address, _ string) (string, error) {
 	n.list = append(n.list, bridge.NoticeTarget{ID: "1", URL: address, Service: "ntfy", Where: "ntfy.example"})
 	return "1", nil
 }
@@ -55,12 +55,25 @@ var newSecret = regexp.MustCompile(`id="(?:new-secret|profile-link)" class="secr
 // TestReloadAfterEachForm: what a form leads to can be reloaded, and makes nothing a second time.
 func TestReloadAfterEachForm(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t)
+	reloadAfterEachForm(t, newDesk(t))
+}
+
+func TestReloadOnTwoMachines(t *testing.T) {
+	t.Parallel()
+	reloadAfterEachForm(t, newTwins(t))
+}
+
+func reloadAfterEachForm(t *testing.T, d *desk) {
 	d.meeting("Review")
 	d.round()
 	notices := new(targets)
-	d.handler.Notices = notices
+	for _, h := range d.handlers {
+		h.Notices = notices
+	}
 	p := d.admin()
+	if _, err := d.store.AddPerson(t.Context(), bridge.Person{Name: "Gone", Created: d.now()}, ""); err != nil {
+		t.Fatal(err)
+	}
 	count := func() (n [5]int) {
 		passwords, err := d.store.Passwords(t.Context(), "alice")
 		if err != nil {
@@ -70,7 +83,7 @@ func TestReloadAfterEachForm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sessions, err := d.store.Sessions(t.Context(), d.now())
+		sessions, err := d.store.Sessions(t.Context(), 0, d.now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,6 +118,9 @@ func TestReloadAfterEachForm(t *testing.T) {
 		{"/settings/notify/1/remove", nil, false},
 		{"/accounts/alice/feeds/1/remove", nil, false},
 		{"/accounts/alice/passwords/1/revoke", nil, false},
+		{"/people/invitations", []string{"name", "Dora"}, true},
+		{"/people/invitations/1/end", nil, false},
+		{"/people/1/remove", nil, false},
 		{"/settings/password", []string{"current", adminPassword, "password", adminPassword, "repeat", adminPassword}, false},
 		{"/settings/sessions/99", nil, false},
 	}
@@ -139,7 +155,14 @@ func TestReloadAfterEachForm(t *testing.T) {
 			t.Errorf("%s: after a minute: %s\n%s", c.path, got.Status, got.body)
 		}
 	}
-	walked := []string{"/setup", "/sign-in", "/sign-out", "/settings/sign-out"}
+	emil := d.somebody()
+	_, link, err := d.store.AddInvitation(t.Context(), bridge.Invitation{Name: "Emil", Created: d.now(), Expires: d.now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	emil.follow("/invitation/"+link, "name", "Emil", "password", adminPassword, "repeat", adminPassword)
+	emil.follow("/connect")
+	walked := []string{"/invitation/x", "/connect", "/setup", "/sign-in", "/sign-out", "/settings/sign-out"}
 	for _, path := range []string{"/settings/sign-out", "/sign-out"} {
 		if at, _ := p.follow(path); at != "/sign-in" && at != "/" {
 			t.Errorf("%s leads to %s", path, at)

@@ -2,6 +2,92 @@ package web
 
 import "net/http"
 
+// routes are all pages, and who may have each. One that does not say so is refused, and so is an account's page that is asked for by
+// somebody whom it does not concern; see access.
+var routes = map[string]route{
+	"GET /{$}":                 {who: open, page: front},
+	"GET /setup":               {who: open, page: setupForm},
+	"POST /setup":              {who: open, page: setup},
+	"GET /sign-in":             {who: open, page: signInForm},
+	"POST /sign-in":            {who: open, page: signIn},
+	"GET /sign-in/microsoft":   {who: open, page: signInMicrosoft},
+	"GET /auth/callback":       {who: open, page: signInBack},
+	"GET /profile/{name}":      {who: open, page: takeProfile},
+	"GET /invitation/{secret}": {who: open, page: invitationForm},
+
+	"POST /invitation/{secret}":          {who: open, page: acceptInvitation},
+	"GET /invitation/{secret}/microsoft": {who: open, page: invitationMicrosoft},
+
+	"POST /sign-out":               {who: signedIn, page: signOut},
+	"GET /settings":                {who: signedIn, page: settings},
+	"POST /settings/password":      {who: signedIn, page: changePassword},
+	"POST /settings/sign-out":      {who: signedIn, page: signOutEverywhere},
+	"POST /settings/sessions/{id}": {who: signedIn, page: endSession},
+	"GET /connect":                 {who: signedIn, page: connectMailboxForm},
+	"POST /connect":                {who: signedIn, page: connectOwn},
+	"GET /connect/microsoft":       {who: signedIn, page: connectMailbox},
+
+	"POST /settings/notify":             {who: administrators, page: addTarget},
+	"POST /settings/notify/{id}/test":   {who: administrators, page: testTarget},
+	"POST /settings/notify/{id}/remove": {who: administrators, page: removeTarget},
+	"GET /settings/sync":                {who: administrators, page: syncOptions},
+	"POST /settings/sync":               {who: administrators, page: setSync},
+	"GET /app":                          {who: administrators, page: appForm},
+	"POST /app":                         {who: administrators, page: setApp},
+	"GET /new-account":                  {who: administrators, page: newAccountForm},
+	"POST /new-account":                 {who: administrators, page: addAccount},
+	"GET /people":                       {who: administrators, page: people},
+	"POST /people/invitations":          {who: administrators, page: invite},
+	"POST /people/invitations/{id}/end": {who: administrators, page: endInvitation},
+	"GET /people/{id}/remove":           {who: administrators, page: removePersonForm},
+	"POST /people/{id}/remove":          {who: administrators, page: removePerson},
+	"GET /record":                       {who: administrators, page: recordPage},
+	"GET /accounts/{user}/remove":       {who: administrators, of: removeAccountForm},
+	"POST /accounts/{user}/remove":      {who: administrators, of: removeAccount},
+	"GET /accounts/{user}/options":      {who: administrators, of: accountOptions},
+	"POST /accounts/{user}/options":     {who: administrators, of: setAccountOptions},
+	"POST /accounts/{user}/changes":     {who: administrators, of: setPolicy},
+
+	"GET /accounts/{user}":                        {who: concerned, of: accountPage},
+	"GET /accounts/{user}/state":                  {who: concerned, of: accountState},
+	"GET /accounts/{user}/progress":               {who: concerned, of: accountProgress},
+	"GET /accounts/{user}/history/{calendar}":     {who: concerned, of: historyPage},
+	"POST /accounts/{user}/sync":                  {who: concerned, of: syncNow},
+	"GET /accounts/{user}/sign-in":                {who: concerned, of: signInChoice},
+	"POST /accounts/{user}/sign-in":               {who: concerned, of: signInDevice},
+	"POST /accounts/{user}/sign-in/cancel":        {who: concerned, of: signInCancel},
+	"GET /accounts/{user}/sign-in/state":          {who: concerned, of: signInState},
+	"GET /accounts/{user}/sign-in/browser":        {who: concerned, of: signInBrowser},
+	"GET /accounts/{user}/passwords":              {who: concerned, of: passwords},
+	"GET /accounts/{user}/passwords/{id}/revoke":  {who: concerned, of: revokePasswordForm},
+	"POST /accounts/{user}/passwords/{id}/revoke": {who: concerned, of: revokePassword},
+	"GET /accounts/{user}/feeds":                  {who: concerned, of: feeds},
+	"GET /accounts/{user}/feeds/{id}/remove":      {who: concerned, of: removeFeedForm},
+	"POST /accounts/{user}/feeds/{id}/remove":     {who: concerned, of: removeFeed},
+	"GET /accounts/{user}/changes":                {who: concerned, of: changes},
+	"POST /accounts/{user}/changes/resume":        {who: concerned, of: resumeWrites},
+	"GET /accounts/{user}/connect":                {who: concerned, of: connect},
+	"GET /accounts/{user}/compare":                {who: concerned, of: comparePage},
+	"POST /accounts/{user}/compare":               {who: concerned, of: compareNow},
+	"GET /accounts/{user}/compare/state":          {who: concerned, of: compareState},
+
+	"POST /accounts/{user}/passwords":         {who: reading, of: addPassword},
+	"POST /accounts/{user}/feeds":             {who: reading, of: addFeed},
+	"GET /accounts/{user}/feeds/{id}":         {who: reading, of: changeFeedForm},
+	"POST /accounts/{user}/feeds/{id}":        {who: reading, of: changeFeed},
+	"POST /accounts/{user}/feeds/{id}/show":   {who: reading, of: showFeed},
+	"GET /accounts/{user}/feeds/{id}/rotate":  {who: reading, of: rotateFeedForm},
+	"POST /accounts/{user}/feeds/{id}/rotate": {who: reading, of: rotateFeed},
+	"POST /accounts/{user}/profile":           {who: reading, of: makeProfile},
+	"GET /calendars/{user}":                   {who: reading, of: calendarPage},
+	"GET /calendars/{user}/events.json":       {who: reading, of: eventsJSON},
+	"GET /calendars/{user}/{calendar}":        {who: reading, of: calendarPage},
+
+	"GET /calendars/{user}/{calendar}/{object}":        {who: reading, of: eventPage},
+	"GET /calendars/{user}/{calendar}/{object}/file":   {who: reading, of: eventFile},
+	"GET /calendars/{user}/{calendar}/{object}/origin": {who: reading, of: eventOrigin},
+}
+
 // pages adds the pages to the mux.
 func (h *Handler) pages() {
 	h.assets = loadAssets()
@@ -11,85 +97,19 @@ func (h *Handler) pages() {
 		h.log().Debug("public_url is no origin", "err", err)
 	}
 	for path := range h.assets {
-		h.mux.HandleFunc("GET "+path, h.serveAsset)
+		h.handle("GET "+path, h.serveAsset)
 	}
-	h.mux.HandleFunc("GET /{$}", h.anybody(front))
 	if h.Accounts == nil {
+		h.handle("GET /{$}", h.anybody(front))
 		return
 	}
-	for pattern, serve := range map[string]func(*visit) error{
-		"GET /setup":          setupForm,
-		"POST /setup":         setup,
-		"GET /sign-in":        signInForm,
-		"POST /sign-in":       signIn,
-		"GET /auth/callback":  signInBack,
-		"GET /profile/{name}": takeProfile,
-	} {
-		h.mux.HandleFunc(pattern, h.anybody(serve))
+	for pattern, r := range routes {
+		h.handle(pattern, h.anybody(r.serve))
 	}
-	for pattern, serve := range map[string]func(*visit) error{
-		"POST /sign-out":                    signOut,
-		"GET /settings":                     settings,
-		"POST /settings/password":           changePassword,
-		"POST /settings/sign-out":           signOutEverywhere,
-		"POST /settings/sessions/{id}":      endSession,
-		"POST /settings/notify":             addTarget,
-		"POST /settings/notify/{id}/test":   testTarget,
-		"POST /settings/notify/{id}/remove": removeTarget,
-		"GET /app":                          appForm,
-		"POST /app":                         setApp,
-		"GET /new-account":                  newAccountForm,
-		"POST /new-account":                 addAccount,
-		"GET /settings/sync":                syncOptions,
-		"POST /settings/sync":               setSync,
+}
 
-		"GET /accounts/{user}/sign-in/browser": signInBrowser,
-	} {
-		h.mux.HandleFunc(pattern, h.admin(serve))
-	}
-	for pattern, serve := range map[string]func(*visit, Account) error{
-		"GET /accounts/{user}":                        accountPage,
-		"GET /accounts/{user}/state":                  accountState,
-		"GET /accounts/{user}/progress":               accountProgress,
-		"GET /accounts/{user}/history/{calendar}":     historyPage,
-		"POST /accounts/{user}/sync":                  syncNow,
-		"GET /accounts/{user}/remove":                 removeAccountForm,
-		"POST /accounts/{user}/remove":                removeAccount,
-		"GET /accounts/{user}/sign-in":                signInChoice,
-		"POST /accounts/{user}/sign-in":               signInDevice,
-		"POST /accounts/{user}/sign-in/cancel":        signInCancel,
-		"GET /accounts/{user}/sign-in/state":          signInState,
-		"GET /accounts/{user}/passwords":              passwords,
-		"POST /accounts/{user}/passwords":             addPassword,
-		"GET /accounts/{user}/passwords/{id}/revoke":  revokePasswordForm,
-		"POST /accounts/{user}/passwords/{id}/revoke": revokePassword,
-		"GET /accounts/{user}/feeds":                  feeds,
-		"POST /accounts/{user}/feeds":                 addFeed,
-		"GET /accounts/{user}/feeds/{id}":             changeFeedForm,
-		"POST /accounts/{user}/feeds/{id}":            changeFeed,
-		"POST /accounts/{user}/feeds/{id}/show":       showFeed,
-		"GET /accounts/{user}/feeds/{id}/rotate":      rotateFeedForm,
-		"POST /accounts/{user}/feeds/{id}/rotate":     rotateFeed,
-		"GET /accounts/{user}/feeds/{id}/remove":      removeFeedForm,
-		"POST /accounts/{user}/feeds/{id}/remove":     removeFeed,
-		"GET /accounts/{user}/changes":                changes,
-		"POST /accounts/{user}/changes":               setPolicy,
-		"POST /accounts/{user}/changes/resume":        resumeWrites,
-		"GET /accounts/{user}/options":                accountOptions,
-		"POST /accounts/{user}/options":               setAccountOptions,
-		"GET /accounts/{user}/connect":                connect,
-		"POST /accounts/{user}/profile":               makeProfile,
-		"GET /accounts/{user}/compare":                comparePage,
-		"POST /accounts/{user}/compare":               compareNow,
-		"GET /accounts/{user}/compare/state":          compareState,
-		"GET /calendars/{user}":                       calendarPage,
-		"GET /calendars/{user}/events.json":           eventsJSON,
-		"GET /calendars/{user}/{calendar}":            calendarPage,
-
-		"GET /calendars/{user}/{calendar}/{object}":        eventPage,
-		"GET /calendars/{user}/{calendar}/{object}/file":   eventFile,
-		"GET /calendars/{user}/{calendar}/{object}/origin": eventOrigin,
-	} {
-		h.mux.HandleFunc(pattern, h.admin(ofAccount(serve)))
-	}
+// handle adds to the mux what is no page of routes, or is one that decides for itself whom it serves.
+func (h *Handler) handle(pattern string, serve http.HandlerFunc) {
+	h.patterns = append(h.patterns, pattern)
+	h.mux.HandleFunc(pattern, serve)
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,54 +8,70 @@ import (
 )
 
 // ruleText is a recurrence rule (RFC 5545 §3.3.10) for people, and the rule itself if it says more than that.
-func ruleText(rule string) string {
+func (l *Language) ruleText(rule string) string {
 	parts := map[string]string{}
 	for part := range strings.SplitSeq(strings.ToUpper(rule), ";") {
 		name, value, _ := strings.Cut(part, "=")
 		parts[name] = value
 	}
-	unit := map[string]string{"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}[parts["FREQ"]]
-	if unit == "" {
-		return "by the rule " + rule
-	}
-	text := "every " + unit
+	every := 1
 	if n, err := strconv.Atoi(parts["INTERVAL"]); err == nil && n > 1 {
-		text = fmt.Sprintf("every %d %ss", n, unit)
+		every = n
 	}
-	days, nth := daysText(parts["BYDAY"], parts["BYSETPOS"])
-	switch {
-	case days == "" && parts["BYDAY"] != "":
-		return "by the rule " + rule
-	case days != "" && nth != "":
-		text += " on the " + nth + " " + days
-	case days != "":
-		text += " on " + days
-	case parts["BYMONTHDAY"] == "-1":
-		text += " on the last day"
-	case parts["BYMONTHDAY"] != "":
-		text += " on day " + parts["BYMONTHDAY"]
+	var text Text
+	switch parts["FREQ"] {
+	case "DAILY":
+		text = Counted(every, "every day", "every {n} days")
+	case "WEEKLY":
+		text = Counted(every, "every week", "every {n} weeks")
+	case "MONTHLY":
+		text = Counted(every, "every month", "every {n} months")
+	case "YEARLY":
+		text = Counted(every, "every year", "every {n} years")
 	}
+	days, nth := l.daysText(parts["BYDAY"], parts["BYSETPOS"])
+	if text == "" || days == "" && parts["BYDAY"] != "" {
+		return l.Text("by the rule {rule}", rule)
+	}
+	month := ""
 	if n, err := strconv.Atoi(parts["BYMONTH"]); err == nil && n >= 1 && n <= 12 {
-		text += " of " + time.Month(n).String()
+		month = l.Time(time.Date(2000, time.Month(n), 1, 0, 0, 0, 0, time.UTC), "January")
 	}
-	if n := parts["COUNT"]; n != "" {
-		text += ", " + n + " times"
+	date := parts["BYMONTHDAY"]
+	switch {
+	case days != "" && nth != "":
+		text = With("{rule} on the {nth} {days}", text, nth, days)
+	case days != "":
+		text = With("{rule} on {days}", text, days)
+	case date == "-1":
+		text = With("{rule} on the last day", text)
+	case date != "" && month != "":
+		text, month = With("{rule} on day {date} of {month}", text, date, month), ""
+	case date != "":
+		text = With("{rule} on day {date}", text, date)
+	}
+	if month != "" {
+		text = With("{rule} of {month}", text, month)
+	}
+	if n, err := strconv.Atoi(parts["COUNT"]); err == nil {
+		text = Counted(n, "{rule}, once", "{rule}, {n} times", text)
 	}
 	if until := parts["UNTIL"]; len(until) >= 8 {
 		if d, err := time.Parse("20060102", until[:8]); err == nil {
-			text += ", until " + d.Format("2 January 2006")
+			text = With("{rule}, until {date}", text, l.Time(d, "2 January 2006"))
 		}
 	}
-	return text
+	return l.Text(text)
 }
 
 var (
 	dayCodes = []string{"SU", "MO", "TU", "WE", "TH", "FR", "SA"}
-	nthWords = map[string]string{"1": "first", "2": "second", "3": "third", "4": "fourth", "5": "fifth", "-1": "last"}
+	nthWords = map[string]Text{"1": "first [day of that name]", "2": "second [day of that name]", "3": "third [day of that name]",
+		"4": "fourth [day of that name]", "5": "fifth [day of that name]", "-1": "last [day of that name]"}
 )
 
 // daysText names the days of a BYDAY, and which of them in the month where that or the BYSETPOS says so; "" if it cannot.
-func daysText(byDay, setPos string) (days, nth string) {
+func (l *Language) daysText(byDay, setPos string) (days string, nth Text) {
 	if byDay == "" {
 		return "", ""
 	}
@@ -73,16 +88,19 @@ func daysText(byDay, setPos string) (days, nth string) {
 		if at != "" {
 			nth = nthWords[at]
 		}
-		names = append(names, time.Weekday(i).String())
+		names = append(names, l.Time(time.Date(2000, 1, 2+i, 0, 0, 0, 0, time.UTC), "Monday")) // the 2nd was a Sunday
 	}
 	if setPos != "" {
 		if nth = nthWords[setPos]; nth == "" {
 			return "", ""
 		}
 	}
-	join := ", "
-	if nth != "" {
-		join = " or "
+	if nth == "" {
+		return strings.Join(names, ", "), ""
 	}
-	return strings.Join(names, join), nth
+	days = names[0]
+	for _, name := range names[1:] {
+		days = l.Text("{days} or {day}", days, name)
+	}
+	return days, nth
 }

@@ -20,9 +20,12 @@ import (
 )
 
 const (
-	sessionIdle  = 14 * 24 * time.Hour // a session ends after this long without use
-	sessionLife  = 90 * 24 * time.Hour // and this long after sign-in in any case
-	sessionTouch = time.Hour           // the last use is recorded at most this often
+	sessionIdle = 14 * 24 * time.Hour // a session ends after this long without use
+	sessionLife = 90 * 24 * time.Hour // and this long after sign-in in any case
+	// microsoftLife is how long after sign-in the session of somebody ends whom Microsoft signs in: who has left there, or lost a role,
+	// is out the next day.
+	microsoftLife = 24 * time.Hour
+	sessionTouch  = time.Hour // the last use is recorded at most this often
 
 	markLife = 400 * 24 * time.Hour // browsers keep no cookie for longer (RFC 6265bis §5.5)
 )
@@ -109,27 +112,53 @@ func (v *visit) readSession() error {
 	if err != nil {
 		return err
 	}
+	if s.Person != 0 {
+		if v.person, err = v.h.Store.Person(v.r.Context(), s.Person); errors.Is(err, bridge.ErrNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	life := sessionLife
+	if v.person.ObjectID != "" {
+		life = microsoftLife
+	}
+	if !now.Before(s.Created.Add(life)) {
+		return nil
+	}
 	if v.session = s; now.Sub(s.Seen) < sessionTouch {
 		return nil
 	}
 	expires := now.Add(sessionIdle)
-	if end := s.Created.Add(sessionLife); end.Before(expires) {
+	if end := s.Created.Add(life); end.Before(expires) {
 		expires = end
 	}
 	v.setCookie(sessionCookie, c.Value, expires.Sub(now))
 	return v.h.Store.ProlongSession(v.r.Context(), s.ID, now, expires)
 }
 
-// beginSession signs the browser in.
-func (v *visit) beginSession() error {
+// beginSession signs the browser in, as the administrator by password where p is nobody. The session that it had ends, and its secret
+// with it.
+func (v *visit) beginSession(p bridge.Person, role bridge.Role, way string) error {
 	now := v.h.now()
+	if v.signedIn() {
+		if err := v.h.Store.EndSessions(v.r.Context(), v.session.Person, now, v.session.ID); err != nil {
+			return err
+		}
+	}
+	idle := sessionIdle
+	if p.ObjectID != "" {
+		idle = microsoftLife
+	}
 	agent := strings.ToValidUTF8(v.r.UserAgent(), "")
-	s := bridge.Session{Agent: agent[:min(len(agent), 300)], Created: now, Seen: now, Expires: now.Add(sessionIdle)}
-	_, secret, err := v.h.Store.AddSession(v.r.Context(), s)
+	s := bridge.Session{Person: p.ID, Role: role, Agent: agent[:min(len(agent), 300)], Created: now, Seen: now, Expires: now.Add(idle)}
+	s, secret, err := v.h.Store.AddSession(v.r.Context(), s)
 	if err != nil {
 		return err
 	}
-	v.setCookie(sessionCookie, secret, sessionIdle)
+	v.session, v.person = s, p
+	v.record(bridge.ActSignedIn, "", way)
+	v.setCookie(sessionCookie, secret, idle)
 	if _, known := v.browser(); !known {
 		v.setCookie(browserCookie, v.h.Store.NewBrowser(), markLife)
 	}
@@ -171,14 +200,14 @@ func (v *visit) attempt(user string, again func(trouble *Problem) error) (by gue
 	RefusedSignIn(v.h.log(), v.r, "page", user)
 	v.w.Header().Set("Retry-After", fmt.Sprint(int(wait/time.Second)))
 	v.status = http.StatusTooManyRequests
-	return by, false, again(&Problem{"Too many attempts.", fmt.Sprintf("Wait %s, then try again.", waitText(wait))})
+	return by, false, again(&Problem{"Too many attempts.", With("Wait {time}, then try again.", waitText(wait))})
 }
 
-func waitText(d time.Duration) string {
+func waitText(d time.Duration) Text {
 	if d < 2*time.Minute {
-		return fmt.Sprintf("%d seconds", int(d/time.Second))
+		return lengthText(int(d/time.Second), time.Second)
 	}
-	return fmt.Sprintf("%d minutes", int((d+time.Minute-1)/time.Minute))
+	return lengthText(int((d+time.Minute-1)/time.Minute), time.Minute)
 }
 
 // unset reports whether the administrator's password has not been set yet.

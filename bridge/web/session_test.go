@@ -99,7 +99,7 @@ func (d *desk) state() string {
 	d.Helper()
 	ctx := d.Context()
 	hash, err1 := d.store.Administrator(ctx)
-	sessions, err2 := d.store.Sessions(ctx, d.now())
+	sessions, err2 := d.store.Sessions(ctx, 0, d.now())
 	passwords, err3 := d.store.Passwords(ctx, "")
 	feeds, err4 := d.store.Feeds(ctx, "")
 	accounts, err5 := d.store.AddedAccounts(ctx)
@@ -356,7 +356,7 @@ func TestSessionsEnd(t *testing.T) {
 	// Sign out one browser, all browsers, and by a new password.
 	one, other := d.admin(), d.somebody()
 	other.post("/sign-in", "password", adminPassword)
-	list, err := d.store.Sessions(t.Context(), d.now())
+	list, err := d.store.Sessions(t.Context(), 0, d.now())
 	if err != nil || len(list) != 2 {
 		t.Fatal(list, err)
 	}

@@ -8,13 +8,13 @@ import (
 )
 
 func (v *visit) settingsPage(trouble *Problem) error {
-	list, err := v.h.Store.Sessions(v.r.Context(), v.h.now())
+	list, err := v.h.Store.Sessions(v.r.Context(), v.session.Person, v.h.now())
 	if err != nil {
 		return err
 	}
 	type row struct {
 		bridge.Session
-		Browser string
+		Browser Text
 		This    bool
 	}
 	var rows []row
@@ -25,11 +25,18 @@ func (v *visit) settingsPage(trouble *Problem) error {
 	if err != nil {
 		return err
 	}
-	data := map[string]any{"Sessions": rows, "App": app, "Notices": v.h.Notices != nil, "Stale": ""}
+	admin := v.session.Role == bridge.RoleAdministrator
+	data := map[string]any{"Sessions": rows, "App": app, "Notices": admin && v.h.Notices != nil, "Stale": Text(""), "Admin": admin,
+		"Password": v.session.Person == 0 || v.person.Password, "User": v.who()}
 	if after := v.h.staleAfter(); after > 0 {
-		data["Stale"] = rough(after)
+		data["Stale"] = lengthText(rough(after))
 	}
-	if v.h.Notices != nil {
+	if admin && v.h.Notices != nil {
+		var languages []option
+		for _, l := range Languages() {
+			languages = append(languages, option{l.Tag, l.Name, l == v.lang})
+		}
+		data["Languages"] = languages
 		if data["Targets"], err = v.h.Notices.Targets(v.r.Context()); err != nil {
 			return err
 		}
@@ -39,12 +46,20 @@ func (v *visit) settingsPage(trouble *Problem) error {
 
 func settings(v *visit) error { return v.settingsPage(nil) }
 
+// changePassword changes that of the administrator, or the visitor's own.
 func changePassword(v *visit) error {
-	by, ok, err := v.attempt(administrator, v.settingsPage)
+	by, ok, err := v.attempt(v.who(), v.settingsPage)
 	if !ok {
 		return err
 	}
-	hash, err := v.h.Store.Administrator(v.r.Context())
+	var hash string
+	lost := Text("If you lost it, the administrator of this bridge invites you again.")
+	if v.session.Person == 0 {
+		hash, err = v.h.Store.Administrator(v.r.Context())
+		lost = "If you lost it, `outbridge password admin` sets a new one."
+	} else {
+		_, hash, err = v.h.Store.PersonByName(v.r.Context(), v.person.Name)
+	}
 	if err != nil {
 		return err
 	}
@@ -52,9 +67,12 @@ func changePassword(v *visit) error {
 		v.status = 400
 		return v.settingsPage(p)
 	}
+	if hash == "" {
+		return fail(&Problem{"You have no password here.", "You sign in with Microsoft."})
+	}
 	if !passwordIs(v.r.PostFormValue("current"), hash, by) {
-		RefusedSignIn(v.h.log(), v.r, "page", administrator)
-		return fail(&Problem{"The current password is wrong.", "If you lost it, `outbridge password admin` sets a new one."})
+		v.refusedSignIn(v.who(), "current password")
+		return fail(&Problem{"The current password is wrong.", lost})
 	}
 	v.h.guesses.forgive(by)
 	if v.r.PostFormValue("password") != v.r.PostFormValue("repeat") {
@@ -64,13 +82,16 @@ func changePassword(v *visit) error {
 	if p, ok := problemOf(err); ok {
 		return fail(p)
 	}
-	if err == nil {
+	if err == nil && v.session.Person == 0 {
 		err = v.h.Store.SetAdministrator(v.r.Context(), hash, false) // which ends every session, this one too
-	}
-	if err == nil {
-		err = v.beginSession()
+	} else if err == nil {
+		err = v.h.Store.SetPersonPassword(v.r.Context(), v.session.Person, hash)
 	}
 	if err != nil {
+		return err
+	}
+	v.record(bridge.ActPasswordChanged, v.who(), "")
+	if err := v.beginSession(v.person, v.session.Role, "new password"); err != nil {
 		return err
 	}
 	return v.redirect("/settings?done=password")
@@ -84,14 +105,15 @@ func endSession(v *visit) error {
 	if id == v.session.ID {
 		return signOut(v)
 	}
-	if err := v.h.Store.EndSessions(v.r.Context(), v.h.now(), id); err != nil {
+	if err := v.h.Store.EndSessions(v.r.Context(), v.session.Person, v.h.now(), id); err != nil {
 		return err
 	}
+	v.record(bridge.ActSessionEnded, "", "")
 	return v.redirect("/settings?done=session")
 }
 
 // browser names the program and system of a User-Agent, as far as they are known.
-func browser(agent string) string {
+func browser(agent string) Text {
 	find := func(names ...string) string {
 		for _, n := range names {
 			key, word, _ := strings.Cut(n, "=")
@@ -105,9 +127,11 @@ func browser(agent string) string {
 	system := find("Android=Android", "iPhone=iPhone", "iPad=iPad", "Windows=Windows", "Macintosh=macOS", "CrOS=ChromeOS", "Linux=Linux")
 	switch {
 	case program == "":
-		return "Unknown browser"
+		return unknownBrowser
 	case system == "":
-		return program
+		return Plain(program)
 	}
-	return program + " on " + system
+	return With("{program} on {system}", program, system)
 }
+
+const unknownBrowser Text = "Unknown browser"

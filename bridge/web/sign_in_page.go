@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"outbridge/bridge"
@@ -32,7 +33,7 @@ func setup(v *visit) error {
 			return err
 		}
 		v.status = http.StatusForbidden
-		RefusedSignIn(v.h.log(), v.r, "page", setupUser)
+		v.refusedSignIn(setupUser, "setup code")
 		return fail(&Problem{"The setup code is wrong.", "It ends the link that `outbridge serve` printed when it last started."})
 	}
 	if password != v.r.PostFormValue("repeat") {
@@ -51,17 +52,24 @@ func setup(v *visit) error {
 		return v.redirect("/sign-in")
 	}
 	if err == nil {
-		err = v.beginSession()
+		err = v.beginSession(bridge.Person{}, bridge.RoleAdministrator, "set up")
 	}
 	if err != nil {
 		return err
 	}
+	v.record(bridge.ActPasswordChanged, administrator, "set up")
 	v.h.log().Info("administrator password set", "address", ClientOf(v.r).network())
 	return v.redirect("/")
 }
 
 func (v *visit) signInPage(trouble *Problem) error {
-	return v.render("sign-in", page{Title: "Sign in", Trouble: trouble, Data: map[string]string{"Next": nextPage(v.r)}})
+	people, err := v.h.Store.People(v.r.Context())
+	if err != nil {
+		return err
+	}
+	named := slices.ContainsFunc(people, func(p bridge.Person) bool { return p.Password })
+	return v.render("sign-in", page{Title: "Sign in", Trouble: trouble, Data: map[string]any{"Next": nextPage(v.r), "Named": named,
+		"Name": cut(v.r.PostFormValue("name"), 100), "Microsoft": v.h.Microsoft != nil}})
 }
 
 // nextPage is the page of ours to show after sign-in.
@@ -94,7 +102,11 @@ const (
 )
 
 func signIn(v *visit) error {
-	by, ok, err := v.attempt(administrator, v.signInPage)
+	name := strings.Join(strings.Fields(v.r.PostFormValue("name")), " ")
+	if name == "" || strings.EqualFold(name, administrator) {
+		name = administrator
+	}
+	by, ok, err := v.attempt(name, v.signInPage)
 	if !ok {
 		return err
 	}
@@ -102,39 +114,49 @@ func signIn(v *visit) error {
 	if errors.Is(err, bridge.ErrNotFound) {
 		return v.redirect("/setup")
 	}
+	var p bridge.Person
+	role, lost := bridge.RoleAdministrator, Text("If you lost it, `outbridge password admin` sets a new one.")
+	if name != administrator && err == nil {
+		role, lost = bridge.RolePerson, "If you lost it, the administrator of this bridge invites you again."
+		var own string
+		p, own, err = v.h.Store.PersonByName(v.r.Context(), name)
+		if errors.Is(err, bridge.ErrNotFound) || err == nil && own == "" {
+			p, err = bridge.Person{}, nil // the password is compared all the same, so that nobody learns which names there are
+		} else {
+			hash = own
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if !passwordIs(v.r.PostFormValue("password"), hash, by) {
+	if !passwordIs(v.r.PostFormValue("password"), hash, by) || role == bridge.RolePerson && p.ID == 0 {
 		v.status = http.StatusForbidden
-		RefusedSignIn(v.h.log(), v.r, "page", administrator)
-		return v.signInPage(&Problem{"The password is wrong.", "If you lost it, `outbridge password admin` sets a new one."})
+		v.refusedSignIn(name, "password")
+		return v.signInPage(&Problem{"The password is wrong.", lost})
 	}
 	v.h.guesses.forgive(by)
-	if v.signedIn() {
-		if err := v.h.Store.EndSessions(v.r.Context(), v.h.now(), v.session.ID); err != nil {
-			return err
-		}
-	}
-	if err := v.beginSession(); err != nil {
+	if err := v.beginSession(p, role, "password"); err != nil {
 		return err
 	}
 	return v.redirect(nextPage(v.r))
 }
 
 func signOut(v *visit) error {
-	if err := v.h.Store.EndSessions(v.r.Context(), v.h.now(), v.session.ID); err != nil {
+	if err := v.h.Store.EndSessions(v.r.Context(), v.session.Person, v.h.now(), v.session.ID); err != nil {
 		return err
 	}
+	v.record(bridge.ActSignedOut, "", "")
 	v.setCookie(sessionCookie, "", 0)
 	v.w.Header().Set("Clear-Site-Data", `"cache"`) // of the events that the browser has kept
 	return v.redirect("/")
 }
 
+// signOutEverywhere signs the visitor out of every browser.
 func signOutEverywhere(v *visit) error {
-	if err := v.h.Store.EndSessions(v.r.Context(), v.h.now()); err != nil {
+	if err := v.h.Store.EndSessions(v.r.Context(), v.session.Person, v.h.now()); err != nil {
 		return err
 	}
+	v.record(bridge.ActSignedOutOfThese, "", "")
 	v.setCookie(sessionCookie, "", 0)
 	v.w.Header().Set("Clear-Site-Data", `"cache"`)
 	return v.redirect("/sign-in")

@@ -7,44 +7,49 @@ import (
 )
 
 // calendarPrograms are names of clients, by what their User-Agent has of them.
-var calendarPrograms = []struct{ has, name string }{
-	{"Thunderbird", "Thunderbird"}, {"DAVx5", "DAVx⁵"}, {"DAVdroid", "DAVx⁵"}, {"ICSx5", "ICSx⁵"}, {"dataaccessd", "Calendar on iPhone or iPad"},
+var calendarPrograms = []struct {
+	has  string
+	name Text
+}{
+	{"Thunderbird", Plain("Thunderbird")}, {"DAVx5", Plain("DAVx⁵")}, {"DAVdroid", Plain("DAVx⁵")}, {"ICSx5", Plain("ICSx⁵")}, {"dataaccessd", "Calendar on iPhone or iPad"},
 	{"iOS/", "Calendar on iPhone or iPad"}, {"CalendarAgent", "Calendar on a Mac"}, {"macOS/", "Calendar on a Mac"}, {"Mac_OS_X", "Calendar on a Mac"},
-	{"Mac OS X/", "Calendar on a Mac"}, {"Evolution", "Evolution or GNOME Calendar"}, {"evolution", "Evolution or GNOME Calendar"}, {"KIO/", "KDE"}, {"kioworker", "KDE"},
-	{"vdirsyncer", "vdirsyncer"}, {"pimsync", "pimsync"}, {"CalDavSynchronizer", "CalDav Synchronizer"}, {"HomeAssistant", "Home Assistant"},
-	{"Google-Calendar-Importer", "Google Calendar"}, {"GoogleBot", "Google"}, {"Microsoft.Exchange", "Outlook on the web"}, {"Microsoft Exchange", "Outlook on the web"},
-	{"Microsoft Office", "Outlook"}, {"python-requests", "a Python program"}, {"curl/", "curl"}, {"Wget", "wget"}, {"outbridge", "outbridge doctor"},
+	{"Mac OS X/", "Calendar on a Mac"}, {"Evolution", "Evolution or GNOME Calendar"}, {"evolution", "Evolution or GNOME Calendar"}, {"KIO/", Plain("KDE")}, {"kioworker", Plain("KDE")},
+	{"vdirsyncer", Plain("vdirsyncer")}, {"pimsync", Plain("pimsync")}, {"CalDavSynchronizer", Plain("CalDav Synchronizer")}, {"HomeAssistant", Plain("Home Assistant")},
+	{"Google-Calendar-Importer", "Google Calendar"}, {"GoogleBot", Plain("Google")}, {"Microsoft.Exchange", "Outlook on the web"}, {"Microsoft Exchange", "Outlook on the web"},
+	{"Microsoft Office", Plain("Outlook")}, {"python-requests", "a Python program"}, {"curl/", Plain("curl")}, {"Wget", Plain("wget")}, {"outbridge", Plain("outbridge doctor")},
 }
 
 var productName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,39}`)
 
 // programOf is the name of a client by its User-Agent, "" where that tells none.
-func programOf(agent string) string {
+func programOf(agent string) Text {
 	for _, p := range calendarPrograms {
 		if strings.Contains(agent, p.has) {
 			return p.name
 		}
 	}
-	if name := browser(agent); name != "Unknown browser" {
+	if name := browser(agent); name != unknownBrowser {
 		return name
 	}
-	return strings.TrimSpace(productName.FindString(agent))
+	if name := strings.TrimSpace(productName.FindString(agent)); name != "" {
+		return Plain(name)
+	}
+	return ""
 }
 
 // usedText says when something was last used, and by what.
-func usedText(now, used time.Time, client string) string {
+func usedText(now, used time.Time, client string) Text {
 	if used.IsZero() {
 		return "It has not been used yet."
 	}
-	text := "It was last used " + usedAgo(now, used)
 	if p := programOf(client); p != "" {
-		text += ", by " + p
+		return With("It was last used {when}, by {program}.", usedAgo(now, used), p)
 	}
-	return text + "."
+	return With("It was last used {when}.", usedAgo(now, used))
 }
 
 // usedAgo does not tell more than is known, which is the hour.
-func usedAgo(now, used time.Time) string {
+func usedAgo(now, used time.Time) Text {
 	switch {
 	case used.IsZero():
 		return "never"

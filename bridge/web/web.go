@@ -3,8 +3,11 @@
 //
 // It knows neither Graph nor SQL: it reads what is published in Store, and signs accounts in through Accounts.
 //
-// The pages belong to one administrator. They are rendered here and work without scripts; the calendar is drawn by FullCalendar where there are some. Invariants:
+// Who may have which page is in routes; see access. Pages are rendered here and work without scripts; the calendar is drawn by FullCalendar where there are some. Invariants:
 //   - Every page needs a session, except the front page, sign-in, setup and one-time links.
+//   - A page that does not state who may have it is refused. A person has what belongs to them. Administrators have the state of every
+//     account, and of accounts that belong to others no event, nor what would lead to one, unless that is switched on; then each
+//     look is recorded.
 //   - A form is answered with a redirect once it has changed something, so that a reload changes nothing.
 //   - A secret is shown on one page, for a minute, to the session whose form made it, and that page is never cached.
 //   - A request from another origin changes nothing.
@@ -43,6 +46,12 @@ type Store interface {
 	bridge.FeedStore
 	bridge.AdministratorStore
 	bridge.TicketStore
+	bridge.PeopleStore
+	bridge.RecordStore
+	bridge.BriefStore
+	bridge.LeaseStore
+	// AccountByIdentity finds the account of a person of the directory, or bridge.ErrNotFound; see bridge.DirectoryStore.
+	AccountByIdentity(ctx context.Context, tenant, objectID string) (bridge.Account, error)
 	Ping(ctx context.Context) error
 }
 
@@ -52,6 +61,7 @@ type Handler struct {
 	Feeds     *feed.Files // of the same Store
 	PublicURL string      // address that clients use, as shown on the pages; it may have a path, which requests come without
 	Version   string
+	Language  *Language        // where a browser names none that there is; nil: English
 	Accounts  Accounts         // nil: the front page is the only page
 	Origins   Origins          // nil: the pages of events do not tell where these come from
 	SetupCode string           // needed to set the administrator's password as long as there is none; "": it cannot be set
@@ -64,6 +74,15 @@ type Handler struct {
 	// Served reports whether the user's account is in the configuration, or was added on the pages; there is no feed of
 	// others, whatever is stored of them. nil: all are served.
 	Served func(user string) bool
+
+	// Microsoft signs people in to the pages. nil: nobody signs in there.
+	Microsoft Microsoft
+	// Connect lets everybody whom Microsoft admits connect their own mailbox.
+	Connect bool
+	// Organization: an account that belongs to nobody is nobody's, also not the administrators'.
+	Organization bool
+	// SeeEvents lets administrators read events of accounts that belong to others. Each look is recorded.
+	SeeEvents bool
 
 	// FeedOrigins are the origins whose scripts may read feeds, in lower case, or "*" for all.
 	FeedOrigins []string
@@ -84,12 +103,12 @@ type Handler struct {
 	Live *Live
 
 	mux         *http.ServeMux
-	templates   map[string]*template.Template
+	patterns    []string                                    // of everything that is served
+	templates   map[*Language]map[string]*template.Template // by language and name
 	assets      map[string]asset
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
 	flows       flows
-	once        oncePages
 	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
 	making      chan struct{} // one for each page that is being made
 	watching    chan struct{} // one for each page that is kept up to date
@@ -101,17 +120,17 @@ func (h *Handler) Handler() http.Handler {
 	h.mux = http.NewServeMux()
 	h.making = make(chan struct{}, maxPages)
 	h.watching = make(chan struct{}, maxWatching)
-	h.mux.HandleFunc("/feeds/{name}", h.feed)
+	h.handle("/feeds/{name}", h.feed)
 	if h.Notify != nil {
 		h.deliveries = make(chan struct{}, maxDeliveries)
-		h.mux.HandleFunc("POST /graph/notify", h.notify)
+		h.handle("POST /graph/notify", h.notify)
 	}
 	if h.Metrics != nil {
-		h.mux.HandleFunc("/metrics", h.metrics)
+		h.handle("/metrics", h.metrics)
 	}
-	h.mux.HandleFunc("GET /healthz", h.healthy)
-	h.mux.HandleFunc("GET /readyz", h.ready)
-	h.mux.HandleFunc("GET /robots.txt", robots)
+	h.handle("GET /healthz", h.healthy)
+	h.handle("GET /readyz", h.ready)
+	h.handle("GET /robots.txt", robots)
 	h.pages()
 	unknown := h.anybody(func(*visit) error { return bridge.ErrNotFound })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

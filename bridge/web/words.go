@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,15 +21,19 @@ type Words struct {
 }
 
 const (
-	askAdministrator = "Ask the administrator of the organization"
-	fixApp           = "Correct the client ID and the client secret or certificate to match the app registration"
-	fixTenant        = "Correct the tenant and the cloud in the configuration; the app registration says which accounts it supports"
-	fixPermissions   = "Add to the app registration the Microsoft Graph permissions Calendars.Read, User.Read and offline_access, and those that switched-on options need (see the configuration file)"
+	askAdministrator Text = "Ask the administrator of the organization"
+	fixApp           Text = "Correct the client ID and the client secret or certificate to match the app registration"
+	fixTenant        Text = "Correct the tenant and the cloud in the configuration; the app registration says which accounts it supports"
+	fixPermissions   Text = "Add to the app registration the Microsoft Graph permissions Calendars.Read, User.Read and offline_access, and those that switched-on options need (see the configuration file)"
 )
 
-// words are the Words for each reason. Those of graph are literals because this package does not import it. %s is the
-// address in the fault.
-var words = map[bridge.Reason]Words{
+// wording is Words as texts.
+type wording struct {
+	Sentence, Fix, After Text
+}
+
+// words are the wording for each reason. Those of graph are literals because this package does not import it.
+var words = map[bridge.Reason]wording{
 	"never-signed-in":   {"Nobody has signed in to this account yet.", "", ""},
 	"multi-factor":      {"The organization requires multi-factor authentication.", "", ""},
 	"expired":           {"The sign-in has expired, since it was not used for too long.", "", ""},
@@ -38,13 +43,13 @@ var words = map[bridge.Reason]Words{
 		"Move the redirect URI to another platform in the app registration", ""},
 	"interaction":      {"Microsoft asks the person to sign in again.", "", ""},
 	"consent-missing":  {"Nobody has consented to the permissions that the app asks for.", "", " and accept the permissions"},
-	"declined":         {"The sign-in was declined.", "", " again and accept"},
-	"code-expired":     {"The code was not entered in time, or is no longer valid.", "", " again and enter the new code"},
-	"restarted":        {"The sign-in took too long, was started in another window, or was completed twice.", "", " again"},
+	"declined":         {"The sign-in was declined.", "", " and accept"},
+	"code-expired":     {"The code was not entered in time, or is no longer valid.", "", " and enter the new code"},
+	"restarted":        {"The sign-in took too long, was started in another window, or was completed twice.", "", ""},
 	"token-rejected":   {"Microsoft no longer accepts the stored sign-in.", "", ""},
 	"not-lasting":      {"Microsoft did not issue a refresh token, so the sign-in would end within the hour.", "Grant the app the permission offline_access", ""},
 	"password-expired": {"The password of the account has expired or has to be changed.", "Change the password", ""},
-	"password-wrong":   {"The user name or the password is wrong.", "", " again"},
+	"password-wrong":   {"The user name or the password is wrong.", "", ""},
 
 	"admin-consent":      {"An administrator has to allow the app in this organization first.", "Ask the administrator to grant admin consent to the app", ""},
 	"unmanaged-device":   {"The organization only allows managed devices, and this is not one.", "Ask the administrator for an exception, or use app-only access", ""},
@@ -88,48 +93,67 @@ var words = map[bridge.Reason]Words{
 
 	bridge.ReasonSignInRefused: {"Microsoft Graph does not accept the sign-in.", "", ""},
 	bridge.ReasonPolicy:        {"A policy of the organization asks for a new sign-in.", "", ""},
-	bridge.ReasonShared: {"The calendar of %s cannot be read.", "Have it shared with you in Outlook (with the right to see all details)",
+	bridge.ReasonShared: {"The calendar of {address} cannot be read.", "Have it shared with you in Outlook (with the right to see all details)",
 		" so that Calendars.Read.Shared is granted; or take the address out of the Options page of the account, or of shared in the configuration"},
 	bridge.ReasonDenied:         {"Microsoft Graph denies access to a calendar.", "Check that the app has the permission Calendars.Read and that the calendar is shared with you", ""},
 	bridge.ReasonMailboxMissing: {"Microsoft 365 has no usable mailbox for this account.", "Check the address, its licence, and that the mailbox is in Exchange Online", ""},
 	bridge.ReasonNoCalendars:    {"No calendar of this account is left to sync.", "Tick at least one on the Options page of the account, or correct include and exclude in the configuration", ""},
-	bridge.ReasonThrottled:      {"Microsoft asks to slow down.", "There is nothing to do: the bridge tries again automatically", ""},
-	bridge.ReasonUnreachable:    {"Microsoft's service cannot be reached.", "Check the network; the bridge tries again automatically", ""},
-	bridge.ReasonUnavailable:    {"Microsoft's service is not available at the moment.", "There is nothing to do: the bridge tries again automatically", ""},
-	bridge.ReasonBusy:           {"Another program holds the database.", "End that program, or wait", ""},
-	bridge.ReasonOther:          {"", "The bridge tries again; check the log if the problem persists", ""},
-	bridge.ReasonWords:          {"", "", ""},
+	bridge.ReasonDirectoryDenied: {"Microsoft Graph does not let the app read the organization's directory.",
+		"Grant the application permissions GroupMember.Read.All and User.Read.All to the app registration, with admin consent; everybody is served as before until then", ""},
+	bridge.ReasonPeopleHidden: {"Microsoft Graph lists the members without their names and addresses.",
+		"Grant the application permission User.Read.All to the app registration, with admin consent; everybody is served as before until then", ""},
+	bridge.ReasonGroupMissing: {"A group of the configuration is not in the organization's directory.",
+		"Correct organization.groups in the configuration: the object ids of groups; everybody is served as before until then", ""},
+	bridge.ReasonThrottled:   {"Microsoft asks to slow down.", "There is nothing to do: the bridge tries again automatically", ""},
+	bridge.ReasonUnreachable: {"Microsoft's service cannot be reached.", "Check the network; the bridge tries again automatically", ""},
+	bridge.ReasonUnavailable: {"Microsoft's service is not available at the moment.", "There is nothing to do: the bridge tries again automatically", ""},
+	bridge.ReasonBusy:        {"Another program holds the database.", "End that program, or wait", ""},
+	bridge.ReasonOther:       {"", "The bridge tries again; check the log if the problem persists", ""},
+	bridge.ReasonWords:       {"", "", ""},
 }
 
-// WordsFor returns the words for a fault. The sentence is only empty if there is no fault.
+// onceMore are the reasons of which the instruction to sign in says in a terminal that it is to be done again; on a page it always
+// says so.
+var onceMore = []bridge.Reason{"declined", "code-expired", "restarted", "password-wrong"}
+
+// WordsFor returns the words for a fault, in English. The sentence is only empty if there is no fault.
 func WordsFor(f bridge.Fault) Words {
+	w := wordingFor(f)
+	words := Words{w.Sentence.String(), w.Fix.String(), w.After.String()}
+	if slices.Contains(onceMore, f.Reason) {
+		words.AfterSignIn = " again" + words.AfterSignIn
+	}
+	return words
+}
+
+func wordingFor(f bridge.Fault) wording {
 	w := words[f.Reason]
 	switch f.Reason {
 	case "":
-		return Words{}
+		return wording{}
 	case bridge.ReasonShared:
-		w.Sentence = fmt.Sprintf(w.Sentence, f.Address)
+		w.Sentence = With(w.Sentence, f.Address)
 	case "sign-in-frequency":
 		if every := often(f.Duration); every != "" {
-			w.Sentence = "The organization requires a new sign-in every " + every + "."
+			w.Sentence = With("The organization requires a new sign-in {often}.", every)
 		}
 	case "admin-consent":
 		if f.Link != "" {
-			w.Fix = "Ask the administrator to open " + f.Link + " and to accept"
+			w.Fix = With("Ask the administrator to open {link} and to accept", f.Link)
 		}
 	case "refused":
 		if f.AADSTS != 0 {
-			w.Fix = fmt.Sprintf("Look up AADSTS%d at https://login.microsoftonline.com/error", f.AADSTS)
+			w.Fix = With("Look up {code} at https://login.microsoftonline.com/error", fmt.Sprint("AADSTS", f.AADSTS))
 		}
 	case bridge.ReasonWords:
-		w.Fix = map[bridge.Action]string{bridge.ActionAskAndSignIn: askAdministrator, bridge.ActionConfigure: "Check the configuration and the app registration"}[f.Action]
+		w.Fix = map[bridge.Action]Text{bridge.ActionAskAndSignIn: askAdministrator, bridge.ActionConfigure: "Check the configuration and the app registration"}[f.Action]
 	}
 	if w.Sentence == "" && !Technical(f.Detail) {
-		w.Sentence = f.Detail
+		w.Sentence = Kept(f.Detail)
 	}
 	w.Sentence = cmp.Or(w.Sentence, Unknown)
 	if f.Said != "" {
-		w.Sentence += " Microsoft says: \"" + strings.TrimSuffix(f.Said, ".") + ".\""
+		w.Sentence = With("{sentence} Microsoft says: \"{said}.\"", w.Sentence, strings.TrimSuffix(f.Said, "."))
 	}
 	return w
 }
@@ -152,29 +176,32 @@ func (w Words) Action(f bridge.Fault, signIn string) string {
 }
 
 // action is how to fix the fault, on a page.
-func action(f bridge.Fault) string {
-	w := WordsFor(f)
-	w.AfterSignIn = strings.TrimPrefix(w.AfterSignIn, " again") // "sign in again" says so already
-	return w.Action(f, "sign in again")
+func (w wording) action(f bridge.Fault) Text {
+	switch {
+	case f.Action.SignsIn() && w.Fix == "":
+		return With("Sign in again{after}.", w.After)
+	case f.Action.SignsIn():
+		return With("{fix}, then sign in again{after}.", w.Fix, w.After)
+	case w.Fix == "":
+		return ""
+	}
+	return With("{fix}.", w.Fix)
 }
 
 // faultText is a fault on one line.
-func faultText(f bridge.Fault) string {
-	return strings.TrimSpace(faultSentence(f) + " " + action(f))
+func (l *Language) faultText(f bridge.Fault) string {
+	return strings.TrimSpace(l.Text(faultSentence(f)) + " " + l.Text(wordingFor(f).action(f)))
 }
 
-// often is a whole number of days, hours or minutes in words: "7 days", "day"; "" for any other duration.
-func often(d time.Duration) string {
-	for _, unit := range []struct {
-		name string
-		of   time.Duration
-	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}} {
-		switch n := d / unit.of; {
-		case n == 1 && d%unit.of == 0:
-			return unit.name
-		case n > 0 && d%unit.of == 0:
-			return fmt.Sprintf("%d %ss", n, unit.name)
-		}
+// often says how often something is that comes after a whole number of days, hours or minutes; "" for any other duration.
+func often(d time.Duration) Text {
+	switch {
+	case d < time.Minute || d%time.Minute != 0:
+		return ""
+	case d%day == 0:
+		return Counted(int(d/day), "every day", "every {n} days")
+	case d%time.Hour == 0:
+		return Counted(int(d/time.Hour), "every hour", "every {n} hours")
 	}
-	return ""
+	return Counted(int(d/time.Minute), "every minute", "every {n} minutes")
 }

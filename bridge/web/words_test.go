@@ -18,7 +18,7 @@ func oneSentence(s string) bool {
 func TestEveryReasonHasWords(t *testing.T) {
 	t.Parallel()
 	reasons := []bridge.Reason{bridge.ReasonSignInRefused, bridge.ReasonPolicy, bridge.ReasonShared, bridge.ReasonDenied, bridge.ReasonMailboxMissing, bridge.ReasonNoCalendars,
-		bridge.ReasonThrottled, bridge.ReasonUnreachable, bridge.ReasonUnavailable, bridge.ReasonBusy}
+		bridge.ReasonDirectoryDenied, bridge.ReasonPeopleHidden, bridge.ReasonGroupMissing, bridge.ReasonThrottled, bridge.ReasonUnreachable, bridge.ReasonUnavailable, bridge.ReasonBusy}
 	for _, r := range graph.Reasons() {
 		reasons = append(reasons, bridge.Reason(r))
 	}

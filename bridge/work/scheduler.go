@@ -55,10 +55,15 @@ type Scheduler struct {
 
 	// Before is called before each round of an account, for what is to be done first. Nil: nothing is.
 	Before func(ctx context.Context, account string) error
+	// After is called after each round, also one that was cut short. Nil: it is not.
+	After func(account string)
 	// Removed is called when a mailbox is no longer polled. Nil: not called.
 	Removed func(account string)
-	Now     func() time.Time // nil: time.Now
-	Log     *slog.Logger     // nil: slog.Default
+	// Jobs does the rounds on this machine and others. Nil: this process does them all.
+	Jobs *Jobs
+
+	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: slog.Default
 
 	mu      sync.Mutex         // guards what follows, and Mailboxes while Run runs
 	ctx     context.Context    // of Run; nil: it does not run
@@ -68,36 +73,59 @@ type Scheduler struct {
 
 // Run polls every mailbox, those that are added while it runs included, until ctx ends. It returns nil then; a mailbox
 // that fails is tried again forever.
-func (s *Scheduler) Run(ctx context.Context) error {
-	s.mu.Lock()
-	s.ctx = ctx
-	for i, m := range s.Mailboxes {
-		s.start(m, time.Duration(i)*startGap)
+func (s *Scheduler) Run(ctx context.Context) (err error) {
+	if s.Jobs != nil {
+		err = s.Jobs.run(ctx, s)
+	} else {
+		s.begin(ctx)
+		<-ctx.Done()
 	}
-	s.mu.Unlock()
-	<-ctx.Done()
 	s.mu.Lock()
 	s.ctx = nil
 	s.mu.Unlock()
 	s.all.Wait()
-	return nil
+	return err
+}
+
+// begin starts the workers of all mailboxes.
+func (s *Scheduler) begin(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx = ctx
+	for i, m := range s.Mailboxes {
+		s.start(m, time.Duration(i)*startGap)
+	}
 }
 
 // Add makes the scheduler poll one more mailbox, in place of the one of the same name if there is one. It may be called
 // while Run runs and before; the first round begins at once.
 func (s *Scheduler) Add(m Mailbox) {
-	s.Remove(m.Name)
+	s.drop(m.Name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Mailboxes = append(s.Mailboxes, m)
 	if s.ctx != nil {
 		s.start(m, 0)
+		if s.Jobs != nil {
+			s.Jobs.nudge(m.Name, bridge.NudgeDue)
+		}
 	}
 }
 
 // Remove ends the polling of a mailbox. When it returns, no round of it runs any more, and what is stored of it may be
 // removed.
 func (s *Scheduler) Remove(name string) {
+	s.drop(name)
+	s.mu.Lock()
+	runs := s.ctx != nil
+	s.mu.Unlock()
+	if runs && s.Jobs != nil {
+		s.Jobs.end(name)
+	}
+}
+
+// drop ends what this process does for a mailbox.
+func (s *Scheduler) drop(name string) {
 	s.mu.Lock()
 	kept := make([]Mailbox, 0, len(s.Mailboxes))
 	for _, m := range s.Mailboxes {
@@ -123,6 +151,9 @@ func (s *Scheduler) Remove(name string) {
 func (s *Scheduler) Mailbox(account string) (Mailbox, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if w := s.workers[account]; w != nil {
+		return w.mailbox, true
+	}
 	for _, m := range s.Mailboxes {
 		if m.Name == account {
 			return m, true
@@ -133,16 +164,28 @@ func (s *Scheduler) Mailbox(account string) (Mailbox, bool) {
 
 // start is called with the lock held, while Run runs. The worker begins after the delay.
 func (s *Scheduler) start(m Mailbox, delay time.Duration) {
-	ctx, stop := context.WithCancel(s.ctx)
+	from := s.ctx
+	if s.Jobs != nil {
+		from = s.Jobs.ctx
+	}
+	ctx, stop := context.WithCancel(from)
 	log := s.log().With("account", m.Name)
 	w := &worker{
-		s: s, mailbox: m, log: log, nudges: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
+		s: s, ctx: ctx, mailbox: m, log: log, nudges: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
 		listener: &listener{mailbox: m, store: s.Store, url: s.NotifyURL, now: s.now, log: log},
 	}
 	if s.workers == nil {
 		s.workers = map[string]*worker{}
 	}
 	s.workers[m.Name] = w
+	if s.Jobs != nil { // it does the turns that come to this machine
+		go func() {
+			<-ctx.Done()
+			w.turns.Lock()
+			close(w.done)
+		}()
+		return
+	}
 	s.all.Go(func() {
 		defer close(w.done)
 		defer stop()
@@ -157,6 +200,9 @@ func (s *Scheduler) SetInterval(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Interval = d
+	if s.Jobs != nil {
+		return // jobs are put off by the new one from their next round on
+	}
 	for _, w := range s.workers {
 		w.nudge()
 	}
@@ -166,6 +212,17 @@ func (s *Scheduler) interval() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.Interval
+}
+
+// accounts are the names of all mailboxes.
+func (s *Scheduler) accounts() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]string, len(s.Mailboxes))
+	for i, m := range s.Mailboxes {
+		list[i] = m.Name
+	}
+	return list
 }
 
 // worker is that of an account; nil where it has none.
@@ -178,7 +235,9 @@ func (s *Scheduler) worker(account string) *worker {
 // Nudge starts a round of the account now instead of at its next time, also where only a person can help it: somebody asks for it,
 // who may have done so. It never blocks.
 func (s *Scheduler) Nudge(account string) {
-	if w := s.worker(account); w != nil {
+	if s.Jobs != nil {
+		s.Jobs.nudge(account, bridge.NudgeDue|bridge.NudgeAsked)
+	} else if w := s.worker(account); w != nil {
 		w.asked.Store(true)
 		w.nudge()
 	}
@@ -186,6 +245,9 @@ func (s *Scheduler) Nudge(account string) {
 
 // Pulse tells what the worker of the account is at.
 func (s *Scheduler) Pulse(account string) bridge.Pulse {
+	if s.Jobs != nil {
+		return s.Jobs.pulse(account)
+	}
 	if w := s.worker(account); w != nil {
 		return w.at()
 	}
@@ -195,6 +257,10 @@ func (s *Scheduler) Pulse(account string) bridge.Pulse {
 // Notify takes notifications of Graph: the accounts whose subscriptions they prove to come from begin a round at once. Others
 // are ignored. It never blocks.
 func (s *Scheduler) Notify(list []bridge.Notification) {
+	if s.Jobs != nil {
+		s.Jobs.hear(list)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, n := range list {

@@ -22,6 +22,8 @@ const (
 // worker does the rounds of one account.
 type worker struct {
 	s        *Scheduler
+	ctx      context.Context // until the mailbox is removed
+	turns    sync.Mutex      // held by the turn of a job
 	mailbox  Mailbox
 	listener *listener
 	log      *slog.Logger
@@ -39,39 +41,54 @@ type worker struct {
 	pulse bridge.Pulse
 }
 
+// run does the rounds of the account in this process alone, until ctx ends.
 func (w *worker) run(ctx context.Context) {
-	nudged := false
+	var why bridge.Nudge
 	for {
-		if wait, err := w.waitsForPerson(ctx); err != nil {
-			w.log.Error("account state", "err", err)
-		} else if w.asked.Swap(false) || !wait || bridge.Elapsed(w.s.now(), w.tried) >= hopelessRetry {
-			w.round(ctx, nudged)
+		if w.asked.Swap(false) {
+			why |= bridge.NudgeAsked
 		}
+		wait := w.turn(ctx, why)
 		if ctx.Err() != nil {
 			return
 		}
-		// After a notification one more round follows soon: the delta may lag behind what was notified.
-		wait := cmp.Or(max(w.s.interval(), 0), time.Minute)
-		if w.reliesOnNotifications() && !nudged && !w.failed {
-			wait = max(wait, cmp.Or(w.s.SafetyNet, 15*time.Minute))
-		}
-		if nudged && !pause(ctx, nudgeGap) {
+		if why != 0 && !pause(ctx, nudgeGap) {
 			return
 		}
-		next := w.s.now().Add(wait)
-		if waits, err := w.waitsForPerson(ctx); err == nil && waits {
-			next = later(next, w.tried.Add(hopelessRetry))
-		}
-		w.note(func(p *bridge.Pulse) { p.Next = next })
+		w.expect(ctx, wait)
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.nudges:
-			nudged = true
+			why = bridge.NudgeDue
 		case <-time.After(wait):
-			nudged = false
+			why = 0
 		}
 	}
+}
+
+// turn does a round, if one is to be done, and tells when the next is due.
+func (w *worker) turn(ctx context.Context, why bridge.Nudge) (wait time.Duration) {
+	if waits, err := w.waitsForPerson(ctx); err != nil {
+		w.log.Error("account state", "err", err)
+	} else if why&bridge.NudgeAsked != 0 || !waits || bridge.Elapsed(w.s.now(), w.tried) >= hopelessRetry {
+		w.round(ctx, why != 0)
+	}
+	wait = cmp.Or(max(w.s.interval(), 0), time.Minute)
+	// After a notification one more round follows soon: the delta may lag behind what was notified.
+	if w.reliesOnNotifications() && why == 0 && !w.failed {
+		wait = max(wait, cmp.Or(w.s.SafetyNet, 15*time.Minute))
+	}
+	return wait
+}
+
+// expect notes when the next round begins.
+func (w *worker) expect(ctx context.Context, wait time.Duration) {
+	next := w.s.now().Add(wait)
+	if waits, err := w.waitsForPerson(ctx); err == nil && waits {
+		next = later(next, w.tried.Add(hopelessRetry))
+	}
+	w.note(func(p *bridge.Pulse) { p.Next = next })
 }
 
 func later(a, b time.Time) time.Time {
@@ -86,6 +103,9 @@ func (w *worker) round(ctx context.Context, nudged bool) {
 	w.tried = w.s.now()
 	w.listener.keep(ctx)
 	w.note(func(p *bridge.Pulse) { p.Busy = true })
+	if w.s.After != nil {
+		defer w.s.After(w.mailbox.Name)
+	}
 	if w.s.Before != nil {
 		if err := w.s.Before(ctx, w.mailbox.Name); err != nil && ctx.Err() == nil {
 			w.log.Warn("what goes before a round failed", "err", err)
@@ -138,6 +158,10 @@ func (w *worker) waitsForPerson(ctx context.Context) (bool, error) {
 	a, err := w.s.Store.Account(ctx, w.mailbox.Name)
 	if err != nil {
 		return false, err
+	}
+	if a.State.Reason == bridge.ReasonMailboxMissing && a.LastGood.IsZero() {
+		// A member of an organization who has none: nobody is to be asked for it every minute. A mailbox that was there is.
+		return true, nil
 	}
 	return a.State.Final && a.State.TokenVersion == a.TokenVersion, nil
 }

@@ -181,7 +181,12 @@ func mib(n uint64) string {
 }
 
 // databaseDisk is the disk of the database, as far as the system tells.
-func (c *config) databaseDisk() (disk, error) { return diskOf(filepath.Dir(absolute(c.Database))) }
+func (c *config) databaseDisk() (disk, error) {
+	if c.onServer() {
+		return disk{}, errors.ErrUnsupported // the server's own
+	}
+	return diskOf(filepath.Dir(absolute(c.Database)))
+}
 
 // absolute is the path as a command takes it anywhere.
 func absolute(path string) string {
@@ -242,7 +247,7 @@ func keeper(folder string) userID {
 
 // inTheWay finds what keeps the database's folder and files from being written; nil if nothing does. It changes nothing.
 func (c *config) inTheWay() []*obstacle {
-	if strings.Contains(c.Database, "://") {
+	if c.onServer() {
 		return nil
 	}
 	database, feeds := absolute(c.Database), absolute(c.feedCache())

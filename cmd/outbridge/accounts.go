@@ -3,7 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -26,9 +28,13 @@ const loginPatience = 20 * time.Second
 type webAccounts struct {
 	work *work.Scheduler
 
+	members *members                  // of the organization; nil: there is none
+	options *bridge.Options           // as taken up last from other machines; nil: those of the start
+	rows    map[string]bridge.Account // as taken up last, by name
+
 	next *bridge.Registration // takes the place of p's at the next start; nil: none does
 
-	mu sync.Mutex // guards next, p's accounts, registration and gates, and changes to the list of mailboxes
+	mu sync.Mutex // guards the above, p's accounts, registration and gates, and changes to the list of mailboxes
 	p  *program
 }
 
@@ -113,10 +119,65 @@ func (a *webAccounts) Add(ctx context.Context, name, mailbox string) error {
 	return nil
 }
 
+// maxTwins is how many accounts of one wished name there are.
+const maxTwins = 1000
+
+// AddFor gives the account to the person before it has a mailbox, so that nobody else ever reads it.
+func (a *webAccounts) AddFor(ctx context.Context, wish string, id bridge.PersonID) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.p.registration.ClientID == "" {
+		return "", errNoAppYet
+	}
+	name := accountNameLike(wish)
+	for n := 2; n < maxTwins; n++ {
+		_, err := a.p.store.Account(ctx, name)
+		_, known := a.p.account(name)
+		if errors.Is(err, bridge.ErrNotFound) && known != nil {
+			_, err = a.p.store.AddAccount(ctx, name, "")
+			if err == nil {
+				err = a.p.store.SetOwner(ctx, name, id, false)
+			}
+			if err == nil {
+				one := accountConfig{Name: name}
+				a.p.addAccount(one)
+				a.p.log.Info("account added", "account", name)
+				return name, a.begin(ctx, one)
+			}
+		}
+		if err != nil && !errors.Is(err, bridge.ErrExists) {
+			return "", err
+		}
+		name = fmt.Sprintf("%s-%d", accountNameLike(wish), n)
+	}
+	return "", &web.Problem{Sentence: "There are too many accounts of this name.", Action: "Ask the administrator of this bridge."}
+}
+
+// begin has an account synced.
+func (a *webAccounts) begin(ctx context.Context, one accountConfig) error {
+	m, err := a.p.mailbox(ctx, one)
+	if err == nil {
+		a.work.Add(m)
+	}
+	return err
+}
+
+// accountNameLike is a name that an account can have, like a person's name or the first part of an address.
+func accountNameLike(wish string) string {
+	wish, _, _ = strings.Cut(wish, "@")
+	name := strings.Trim(unnameable.ReplaceAllString(strings.ToLower(wish), "-"), "-._")
+	return cmp.Or(strings.Trim(name[:min(len(name), 50)], "-._"), "calendar")
+}
+
+var unnameable = regexp.MustCompile(`[^a-z0-9._]+`)
+
 func (a *webAccounts) Remove(ctx context.Context, name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.p.added[name] {
+		if one, err := a.p.account(name); err == nil && one.member {
+			return &web.Problem{Sentence: "This account is a member of the organization.", Action: "Take the person out of the group, or name them in deny in the configuration file."}
+		}
 		return &web.Problem{Sentence: "This account is in the configuration file.", Action: "Remove it there, then restart the bridge."}
 	}
 	a.work.Remove(name)
@@ -308,7 +369,7 @@ func (a *webAccounts) authority(ctx context.Context, account string) (*graph.Aut
 	return authority, row.State.Claims, err
 }
 
-func (a *webAccounts) DeviceCode(ctx context.Context, account string, other bool) (web.DeviceCode, error) {
+func (a *webAccounts) DeviceCode(ctx context.Context, account string) (web.DeviceCode, error) {
 	authority, claims, err := a.authority(ctx, account)
 	if err != nil {
 		return web.DeviceCode{}, err
@@ -319,11 +380,21 @@ func (a *webAccounts) DeviceCode(ctx context.Context, account string, other bool
 	if err != nil {
 		return web.DeviceCode{}, err
 	}
-	wait := func(ctx context.Context) error {
-		token, err := authority.Wait(ctx, d)
-		return a.keep(ctx, account, token, other, err)
+	secret, err := json.Marshal(d.DeviceSecret)
+	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Secret: secret}, err
+}
+
+func (a *webAccounts) WaitForDevice(ctx context.Context, account string, code web.DeviceCode, other bool) error {
+	authority, _, err := a.authority(ctx, account)
+	if err != nil {
+		return err
 	}
-	return web.DeviceCode{UserCode: d.UserCode, VerificationURI: d.VerificationURI, Expires: d.Expires, Wait: wait}, nil
+	var secret graph.DeviceSecret
+	if err := json.Unmarshal(code.Secret, &secret); err != nil {
+		return err
+	}
+	token, err := authority.Wait(ctx, secret)
+	return a.keep(ctx, account, token, other, err)
 }
 
 func (a *webAccounts) BrowserURL(ctx context.Context, account, redirectURI, state, verifier string) (string, error) {

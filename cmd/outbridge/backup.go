@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"outbridge/bridge"
 	"outbridge/bridge/sqlstore"
@@ -22,9 +21,12 @@ type backupCmd struct {
 
 // Run copies the database while a server uses it.
 func (b *backupCmd) Run(e *env) error {
-	c, err := b.loadSQLite()
+	c, err := b.load()
 	if err != nil {
 		return err
+	}
+	if c.onServer() {
+		return fmt.Errorf("the database is on a PostgreSQL server, whose own tools back it up while it is used: pg_dump --format=custom --file=%s '%s'; keep a copy of the key %s elsewhere", quoted(b.File), sqlstore.ForTools(c.databaseURL()), c.KeyFile)
 	}
 	err = sqlstore.Backup(e.ctx, c.Database, b.File, b.Force)
 	if errors.Is(err, bridge.ErrExists) {
@@ -50,16 +52,26 @@ func (b *backupCmd) Run(e *env) error {
 }
 
 type restoreCmd struct {
-	File string `arg:"" help:"File made by backup." type:"existingfile"`
+	File string `arg:"" optional:"" help:"File made by backup." type:"existingfile"`
 	configFlag
-	Force bool `help:"Replace an existing database; the old one is kept under another name."`
+	Force      bool `help:"Replace an existing database; the old one is kept under another name."`
+	BeginAgain bool `help:"On a PostgreSQL server that holds an older state than before: have clients load their calendars again." name:"begin-again"`
 }
 
 // Run replaces the database with a backup.
 func (r *restoreCmd) Run(e *env) error {
-	c, err := r.loadSQLite()
+	c, err := r.load()
 	if err != nil {
 		return err
+	}
+	if c.onServer() {
+		return r.beginAgain(e)
+	}
+	switch {
+	case r.BeginAgain:
+		return errors.New("restore: --begin-again is for a database on a PostgreSQL server: a file that is restored begins again by itself")
+	case r.File == "":
+		return errors.New("restore: name the file that `outbridge backup` has made")
 	}
 	unlock, err := c.lockDatabase()
 	if err != nil {
@@ -114,13 +126,25 @@ func (r *restoreCmd) checkKey(ctx context.Context, c *config) error {
 	return nil
 }
 
-// loadSQLite loads the configuration for a command that needs the database to be a file.
-func (f configFlag) loadSQLite() (*config, error) {
-	c, err := f.load()
-	if err == nil && strings.Contains(c.Database, "://") {
-		return nil, errors.New("the database is not a file: back it up and restore it with pg_dump and pg_restore")
+// beginAgain is what is to be done once PostgreSQL's own tools have brought an earlier state back.
+func (r *restoreCmd) beginAgain(e *env) error {
+	if !r.BeginAgain || r.File != "" {
+		return errors.New("restore: the database is on a PostgreSQL server: stop every outbridge, bring the backup back with pg_restore, or what the server's operator has, and then run `outbridge restore --begin-again`")
 	}
-	return c, err
+	p, err := r.open(e)
+	if err != nil {
+		return err
+	}
+	defer p.store.Close()
+	n, err := p.store.BeginAgain(e.ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(p.conf.feedCache()); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	fmt.Fprintf(e.stdout, "%d calendars of %s begin again: clients load them once more. App passwords and feeds revoked since the backup work again.\n", n, p.conf.Database)
+	return nil
 }
 
 // same reports whether two paths are one file.

@@ -17,7 +17,7 @@ import (
 
 // certificateStorage is where the certificates are that [tls] domains has got.
 func (c *config) certificateStorage() *certmagic.FileStorage {
-	return &certmagic.FileStorage{Path: filepath.Join(filepath.Dir(c.Database), "tls")}
+	return &certmagic.FileStorage{Path: filepath.Join(c.dataFolder(), "tls")}
 }
 
 // ownCertificate is the one that was got for a domain; nil: none yet.

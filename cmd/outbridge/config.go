@@ -28,10 +28,14 @@ type config struct {
 	Listen     any    `toml:"listen"`
 	PublicURL  string `toml:"public_url"`
 	SocketMode string `toml:"socket_mode"`
-	Database   string `toml:"database"`
+	Database   string `toml:"database"` // of a server, its URL without the password
+	DataFolder string `toml:"data_folder"`
 	KeyFile    string `toml:"key_file"`
-	LogFormat  string `toml:"log_format"`
-	LogLevel   string `toml:"log_level"`
+
+	DatabasePasswordFile string `toml:"database_password_file"`
+
+	LogFormat string `toml:"log_format"`
+	LogLevel  string `toml:"log_level"`
 
 	Push        bool `toml:"push"`
 	PushPrivate bool `toml:"push_private"`
@@ -40,12 +44,15 @@ type config struct {
 	SafeNetworks     []string `toml:"safe_networks"`
 	MetricsTokenFile string   `toml:"metrics_token_file"`
 	FeedOrigins      []string `toml:"feed_origins"`
+	Language         string   `toml:"language"`
 
 	TLS       tlsConfig       `toml:"tls"`
 	Microsoft microsoftConfig `toml:"microsoft"`
 	Sync      syncConfig      `toml:"sync"`
 	Notify    notifyConfig    `toml:"notify"`
 	Accounts  []accountConfig `toml:"account"`
+
+	Organization organizationConfig `toml:"organization"`
 
 	// Parsed from the texts above by check.
 	history, horizon bridge.Period
@@ -54,6 +61,7 @@ type config struct {
 	notifiedInterval time.Duration
 	staleAfter       time.Duration // 0: never
 	notifyURLs       []string      // of the file, as they are kept; those of urls_file are read by notifyTargets
+	language         *web.Language
 	loginURL         string
 	graphURL         string // origin, no path
 	level            slog.Level
@@ -61,10 +69,13 @@ type config struct {
 	proxies          web.Proxies
 	safe             []netip.Prefix
 	feedOrigins      []string
+	grace            bridge.Period // of leavers of the organization
 
 	given            map[string]bool // keys that the file or the environment has
 	fromVariables    bool            // the environment has keys
 	unknownVariables []string        // of the environment
+
+	database string // the URL of a server, as it is opened; "" before resolve
 
 	certificate *fileCert // that is served, if it is one in files; set by secure
 }
@@ -101,6 +112,7 @@ type notifyConfig struct {
 	URLs       []string `toml:"urls" secret:"true"`
 	URLsFile   string   `toml:"urls_file"`
 	StaleAfter string   `toml:"stale_after"`
+	Language   string   `toml:"language"`
 }
 
 type accountConfig struct {
@@ -115,15 +127,19 @@ type accountConfig struct {
 	Include []string `toml:"include"`
 	Exclude []string `toml:"exclude"`
 	Shared  []string `toml:"shared"`
+
+	member   bool   // of the organization, whose directory names it
+	objectID string // in that directory
 }
 
 func defaultConfig() config {
 	return config{
 		Listen: defaultListen, SocketMode: "0660", Database: "outbridge.db", KeyFile: "outbridge.key", LogFormat: "text", LogLevel: "info", Push: true,
-		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, TLS: tlsConfig{Domains: []string{}},
-		Microsoft: microsoftConfig{Cloud: "global", Tenant: "common"},
-		Sync:      syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
-		Notify:    notifyConfig{URLs: []string{}, StaleAfter: "6h"},
+		TrustedProxy: false, SafeNetworks: []string{}, FeedOrigins: []string{}, Language: "en", TLS: tlsConfig{Domains: []string{}},
+		Microsoft:    microsoftConfig{Cloud: "global", Tenant: "common"},
+		Sync:         syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
+		Notify:       notifyConfig{URLs: []string{}, StaleAfter: "6h"},
+		Organization: defaultOrganization(),
 	}
 }
 
@@ -139,8 +155,8 @@ func (f configFlag) load() (*config, error) {
 		f.Config = f.file()
 		if !exists(f.Config) {
 			c, err := withoutFile()
-			if err == nil && !exists(c.Database) && c.fromVariables {
-				err = os.MkdirAll(filepath.Dir(c.Database), 0o700)
+			if err == nil && (c.onServer() || !exists(c.Database)) && c.fromVariables {
+				err = os.MkdirAll(c.dataFolder(), 0o700)
 			}
 			if err != nil || exists(c.Database) || c.fromVariables {
 				return c, err
@@ -182,16 +198,17 @@ func (c *config) complete(dir string) (err error) {
 // resolve makes file names relative to dir into paths.
 func (c *config) resolve(dir string) {
 	c.absolutePlaces(dir)
-	for _, path := range []*string{&c.Database, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
+	for _, path := range []*string{&c.Database, &c.DatabasePasswordFile, &c.DataFolder, &c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
 		&c.MetricsTokenFile, &c.Notify.URLsFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.CARoots} {
 		if *path != "" && !filepath.IsAbs(*path) && !strings.Contains(*path, "://") {
 			*path = filepath.Join(dir, *path)
 		}
 	}
-	for _, path := range []*string{&c.KeyFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
+	for _, path := range []*string{&c.KeyFile, &c.DatabasePasswordFile, &c.Microsoft.ClientSecretFile, &c.Microsoft.CertificateFile, &c.Microsoft.CertificateKeyFile,
 		&c.MetricsTokenFile, &c.Notify.URLsFile, &c.TLS.KeyFile} {
 		*path = handedOver(*path)
 	}
+	c.resolveServer()
 }
 
 // unconfigured reports whether this is a container of our image whose volume has no configuration file yet: OUTBRIDGE_CONTAINER
@@ -282,7 +299,7 @@ func (f configFlag) loadOrBegin(w io.Writer) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(c.Database)
+	dir := c.dataFolder()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w: name a configuration file with --config", err)
 	}
@@ -338,9 +355,7 @@ func (c *config) problems() (all []error) {
 	} else {
 		add(err)
 	}
-	if c.Database == "" || c.KeyFile == "" {
-		add(errors.New("database and key_file must not be empty"))
-	}
+	add(c.checkDatabase())
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		add(fmt.Errorf("log_format = %q: it must be text or json", c.LogFormat))
 	}
@@ -350,7 +365,9 @@ func (c *config) problems() (all []error) {
 	add(c.Microsoft.checkCredential(), c.checkCloud(), c.Microsoft.checkClientID())
 	add(c.syncProblems()...)
 	add(c.checkNotify())
+	add(c.checkLanguage())
 	add(c.accountProblems()...)
+	add(c.organizationProblems()...)
 	return all
 }
 

@@ -147,7 +147,7 @@ func (c *config) fileProblems() (all []error) {
 		all = append(all, err)
 	}
 	for _, f := range []struct{ key, path string }{
-		{"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}, {"tls.ca_roots_file", c.TLS.CARoots},
+		{"database_password_file", c.DatabasePasswordFile}, {"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}, {"tls.ca_roots_file", c.TLS.CARoots},
 	} {
 		if f.path == "" {
 			continue
@@ -199,7 +199,11 @@ func (s *configShowCmd) Run(e *env) error {
 		return fmt.Errorf("%w; `outbridge config check` names every problem", err)
 	}
 	values := r.values() // before the pages add to it
-	if r.c.hasDatabase() && exists(r.c.KeyFile) {
+	has, err := r.c.hasDatabase(e.ctx)
+	if err != nil {
+		return err
+	}
+	if has && exists(r.c.KeyFile) {
 		p := newProgram(&r.c, e)
 		if err := p.openStore(e.ctx); err != nil {
 			return err

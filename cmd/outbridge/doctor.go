@@ -154,6 +154,7 @@ func (d *doctor) examine(e *env, f configFlag) {
 	}
 	d.app()
 	login, reachable := d.login(), d.graph()
+	d.organization(login && reachable)
 	d.accounts(login && reachable)
 	d.certificates()
 	d.public()
@@ -162,6 +163,9 @@ func (d *doctor) examine(e *env, f configFlag) {
 
 // served reports whether a server is running on the database.
 func (c *config) served() bool {
+	if c.onServer() {
+		return false
+	}
 	if _, err := os.Stat(c.Database + ".lock"); err != nil {
 		return false
 	}
@@ -205,7 +209,7 @@ func (d *doctor) app() {
 	default:
 		d.ok(check, "%s", d.p.registration.ClientID)
 	}
-	if len(d.p.accounts) == 0 {
+	if len(d.p.accounts) == 0 && !d.c.Organization.enabled() {
 		d.broken("accounts", "Add one on the web pages, or an [[account]] to the configuration.", "there are no accounts: nothing is synced")
 	}
 }
@@ -213,7 +217,7 @@ func (d *doctor) app() {
 // files checks that the database's folder and files can be written, and reports whether they can: each thing in the way is a
 // finding of its own.
 func (d *doctor) files() bool {
-	if strings.Contains(d.c.Database, "://") {
+	if d.c.onServer() {
 		return true
 	}
 	if !exists(d.c.Database) && !exists(d.c.KeyFile) {
@@ -251,8 +255,8 @@ func (d *doctor) files() bool {
 // keyAndDatabase opens the store, without creating or migrating anything. usable is what files has found.
 func (d *doctor) keyAndDatabase(usable bool) {
 	_, keyErr := os.Lstat(d.c.KeyFile)
-	if strings.Contains(d.c.Database, "://") {
-		d.openStore("")
+	if d.c.onServer() {
+		d.server(errors.Is(keyErr, fs.ErrNotExist))
 		return
 	}
 	schema, dbErr := int64(0), error(nil)
@@ -467,7 +471,13 @@ func aheadOrBehind(skew time.Duration) string {
 
 // accounts tries the sign-in of each account with one request.
 func (d *doctor) accounts(reachable bool) {
+	sample := maxSampled
 	for _, a := range d.p.accounts {
+		if a.member {
+			if sample--; sample < 0 {
+				continue
+			}
+		}
 		check := "account " + a.Name
 		switch {
 		case d.p.store == nil:
@@ -497,6 +507,10 @@ func (d *doctor) account(check string, a accountConfig) {
 		return
 	}
 	cals, err := m.Graph.Calendars(d.ctx)
+	if a.member && graph.IsMailboxMissing(err) {
+		d.warn(check, "Give it a licence for Exchange Online, or name it in organization.deny.", "a member of the organization without a usable mailbox, so nothing of it is served")
+		return
+	}
 	if f := bridge.FaultOf(err); f.Detail != "" {
 		d.broken(check, seeMessage, "%v", worded(err, a.Name))
 		return
@@ -510,7 +524,7 @@ func (d *doctor) account(check string, a accountConfig) {
 		d.broken(check, seeMessage, "%v", err)
 		return
 	}
-	switch late := time.Since(d.c.goodTimes().of(a.Name).LastGood(row.LastGood)); {
+	switch late := time.Since(d.p.goodTimes(d.ctx).of(a.Name).LastGood(row.LastGood)); {
 	case row.LastGood.IsZero() && !d.serving:
 		d.ok(check, "signed in, not synced yet; calendars: %d", len(cals))
 	case d.serving && !row.LastGood.IsZero() && late > max(time.Hour, 10*d.c.interval):

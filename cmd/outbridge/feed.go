@@ -143,7 +143,7 @@ Add to Outlook at work:      %s
 func (c *config) feedURL(secret string) string { return c.PublicURL + "/feeds/" + secret + ".ics" }
 
 // feedCache is the folder of rendered feeds.
-func (c *config) feedCache() string { return filepath.Join(filepath.Dir(c.Database), "feed-cache") }
+func (c *config) feedCache() string { return filepath.Join(c.dataFolder(), "feed-cache") }
 
 // feedFiles are the rendered feeds. A command that changes or removes a feed sweeps them: no server may be running.
 func (p *program) feedFiles() *feed.Files {

@@ -35,7 +35,13 @@ use --flow browser, with http://localhost as a redirect URI of the app registrat
   outbridge login alice`,
 	"sync": `One complete round now. It does no harm while a server runs. The exit code is 1 if an account could not be synced.`,
 	"status": `Of each account the state, and what to do if something is wrong; of each calendar how much is in it, when it was last in step with
-Outlook, what calendar apps show differently because iCalendar cannot express it, and what the daily comparison with Outlook found.`,
+Outlook, what calendar apps show differently because iCalendar cannot express it, and what the daily comparison with Outlook found. Where there are many accounts or an organization, it sums them up, and shows those that something is wrong with.`,
+	"members list": `Who is a member, by the last look into the directory: the name of the account, which is the CalDAV user, the address, and the state.
+With --left-out those who are members and have no account, and why.`,
+	"members sync": `One look into the directory now. A running server takes it up at its next look.`,
+	"members confirm": `If the directory's answer would end more than half of the accounts, it is not believed for an hour; if it would end all of them, not
+until somebody confirms it. Everybody goes on being served meanwhile. This command says that the answer is right. What is of those who
+leave is kept for the grace time either way.`,
 	"writes": `The record of changes, the latest first: who asked for it with which app, what became of it, and which mails Outlook sent because
 of it.`,
 	"probe": `Some of what Outlook does with a change is not documented. The probe tries it in a calendar of its own and keeps what it finds out.
@@ -76,7 +82,13 @@ database and the disk. The exit code is 1 if something is broken.`,
 	"backup": `The copy is what one moment held. It is useless without the key, which belongs somewhere else.
 
   outbridge backup /backup/outbridge-$(date +%F).db`,
-	"restore":     `Stop the server first. Calendar apps compare everything with the restored state, and the next sync brings it up to date.`,
+	"migrate": `Stop the server first. Everything is copied in one transaction, so what fails leaves the PostgreSQL database empty and the file as it
+was. Each table is read back and must come to the same sum. Clients do not sync anew.
+
+  outbridge migrate --to postgres://outbridge@db.example.com/outbridge --password-file db-password`,
+	"restore": `Stop the server first. Calendar apps compare everything with the restored state, and the next sync brings it up to date.
+With PostgreSQL its own tools restore the database. After pg_restore nothing else is needed; after a snapshot or a point in time that is
+earlier, or a standby that lacked the latest commits, run outbridge restore --begin-again.`,
 	"version":     `Also the commit, its date and the platform. outbridge --version is the same.`,
 	"healthcheck": `The exit code is 0 if it answers that it is healthy.`,
 	"completion": `The first line of the script says where it belongs. For this shell alone:

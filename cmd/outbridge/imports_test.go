@@ -16,7 +16,7 @@ import (
 // checks the other.
 var imports = map[string][]string{
 	// The only wiring: it may know everything, and nothing knows it.
-	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/feed", "bridge/graph", "bridge/graph/graphsim", "bridge/notice", "bridge/probe", "bridge/push",
+	"cmd/outbridge": {"bridge", "bridge/convert", "bridge/dav", "bridge/directory", "bridge/feed", "bridge/graph", "bridge/graph/graphsim", "bridge/notice", "bridge/probe", "bridge/push",
 		"bridge/round", "bridge/sqlstore", "bridge/web", "bridge/work", "bridge/write", "caldav", "caldav/ics"},
 	// Of rounds, push and the rest it knows interfaces of its own. What a calendar page shows are stored objects,
 	// expanded. A feed answers conditional requests as an object does.
@@ -29,22 +29,25 @@ var imports = map[string][]string{
 	// What nobody can tell of Graph, and the words for what was found out.
 	"bridge/probe": {"bridge", "bridge/graph"},
 	"bridge/push":  {"bridge", "caldav"},
+	// Who is a member is what Graph says; who has an account is what the store keeps.
+	"bridge/directory": {"bridge", "bridge/graph"},
 	// It reads the store and sends; words come from outside, so it needs nobody else.
 	"bridge/notice": {"bridge"},
 	"bridge/work":   {"bridge", "bridge/graph", "bridge/round"},
 	// What tests of several rooms drive; no program has it.
-	"bridge/round/roundtest": {"bridge", "bridge/convert", "bridge/dav", "bridge/graph", "bridge/graph/graphsim", "bridge/round", "bridge/sqlstore", "caldav", "caldav/ics"},
+	"bridge/round/roundtest": {"bridge", "bridge/convert", "bridge/dav", "bridge/graph", "bridge/graph/graphsim", "bridge/round", "bridge/sqlstore", "bridge/sqlstore/pgtest", "caldav", "caldav/ics"},
 	"bridge/round":           {"bridge", "bridge/convert", "bridge/graph", "caldav/ics"},
 	// The Store contract speaks of ids, tokens and losses in the words of graph and convert: types only.
-	"bridge/sqlstore":       {"bridge", "bridge/convert", "bridge/graph"},
-	"bridge":                {"bridge/convert", "bridge/graph"}, // types, and what kind of error one of Graph is
-	"bridge/convert":        {"bridge/graph", "caldav/ics"},     // of graph types only
-	"bridge/graph/graphsim": {"bridge/graph"},                   // types only
-	"bridge/graph":          {},
-	"caldav":                {"caldav/ics", "caldav/negotiate"},
-	"caldav/ics":            {}, // octets and time: it knows no DAV and no Outlook
-	"caldav/negotiate":      {},
-	"caldav/ics/lint":       {}, // for tests: it reads octets by itself, so it knows nobody
+	"bridge/sqlstore":        {"bridge", "bridge/convert", "bridge/graph"},
+	"bridge/sqlstore/pgtest": {},                                 // for tests: a PostgreSQL server
+	"bridge":                 {"bridge/convert", "bridge/graph"}, // types, and what kind of error one of Graph is
+	"bridge/convert":         {"bridge/graph", "caldav/ics"},     // of graph types only
+	"bridge/graph/graphsim":  {"bridge/graph"},                   // types only
+	"bridge/graph":           {},
+	"caldav":                 {"caldav/ics", "caldav/negotiate"},
+	"caldav/ics":             {}, // octets and time: it knows no DAV and no Outlook
+	"caldav/negotiate":       {},
+	"caldav/ics/lint":        {}, // for tests: it reads octets by itself, so it knows nobody
 }
 
 func TestImports(t *testing.T) {

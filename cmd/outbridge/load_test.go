@@ -122,7 +122,7 @@ func downloadOnly(t *testing.T, origin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := auth.Wait(t.Context(), device)
+	token, err := auth.Wait(t.Context(), device.DeviceSecret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/gofrs/flock"
 
@@ -12,7 +11,7 @@ import (
 // lockDatabase makes this process the only one that serves the database, until it exits or calls unlock: the operating
 // system releases the lock of a dead process. One-shot commands need no lock, since each of their writes stands alone.
 func (c *config) lockDatabase() (unlock func(), err error) {
-	if strings.Contains(c.Database, "://") {
+	if c.onServer() { // any number of servers use it
 		return func() {}, nil
 	}
 	lock := flock.New(c.Database+".lock", flock.SetPermissions(0o600))

@@ -31,7 +31,7 @@ func (l *loginCmd) Run(e *env) error {
 	}
 	p := newProgram(c, e)
 	p.oneShot(e, 3)
-	if _, err := p.account(l.Account); err != nil && !exists(c.Database) {
+	if _, err := p.account(l.Account); err != nil && !c.onServer() && !exists(c.Database) {
 		return err
 	}
 	if err := p.openStore(e.ctx); err != nil { // which also knows the accounts of the web pages
@@ -152,7 +152,7 @@ func withDevice(ctx context.Context, authority *graph.Authority, claims string, 
 		return err
 	}
 	show(device)
-	token, err := authority.Wait(ctx, device)
+	token, err := authority.Wait(ctx, device.DeviceSecret)
 	if err != nil {
 		return err
 	}

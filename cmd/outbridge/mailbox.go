@@ -41,13 +41,19 @@ type gates struct {
 	tokens    *graph.AppTokens
 }
 
-func (g *gates) appTokens(a *graph.Authority) *graph.AppTokens {
+// appTokens are those that all mailboxes share which the app reads in its own name: its certificate is read once.
+func (p *program) appTokens() (*graph.AppTokens, error) {
+	g := p.graph.gates
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.tokens == nil {
+		a, err := p.conf.authority(p.registration, graph.AppScopes(p.conf.graphURL))
+		if err != nil {
+			return nil, err
+		}
 		g.tokens = &graph.AppTokens{Authority: a}
 	}
-	return g.tokens
+	return g.tokens, nil
 }
 
 // of is the gate of a mailbox; an unknown address ("") gets a gate that nobody shares.
@@ -148,18 +154,16 @@ func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, e
 	if err != nil {
 		return work.Mailbox{}, err
 	}
-	scopes := p.conf.scopes(a, a.policy(account))
+	g := p.client(a.Name, cmp.Or(a.objectID, a.Mailbox)) // an object id stays when the address changes
 	if a.Mailbox != "" {
-		scopes = graph.AppScopes(p.conf.graphURL)
-	}
-	authority, err := p.conf.authority(p.registration, scopes)
-	if err != nil {
-		return work.Mailbox{}, err
-	}
-	g := p.client(a.Name, a.Mailbox)
-	if a.Mailbox != "" {
-		g.Tokens = p.graph.gates.appTokens(authority)
+		if g.Tokens, err = p.appTokens(); err != nil {
+			return work.Mailbox{}, err
+		}
 	} else {
+		authority, err := p.conf.authority(p.registration, p.conf.scopes(a, a.policy(account)))
+		if err != nil {
+			return work.Mailbox{}, err
+		}
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: p.store.Tokens(account.ID), Log: g.Log}
 	}
 	g.Gate = p.graph.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))

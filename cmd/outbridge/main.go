@@ -41,6 +41,7 @@ type cli struct {
 	Probe    probeCmd    `cmd:"" help:"Ask a mailbox what only Microsoft knows about writing, in a calendar that is removed again; nobody is mailed."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Convert all stored events again, without contacting Microsoft."`
 	Explain  explainCmd  `cmd:"" help:"Show an event's Graph JSON, each decision of the conversion, and the iCalendar it became."`
+	Members  membersCmd  `cmd:"" help:"Show who of the organization has an account, and who has none and why."`
 	Password passwordCmd `cmd:"" help:"Manage app passwords for CalDAV clients."`
 	Feed     feedCmd     `cmd:"" help:"Manage feeds: .ics addresses to subscribe to."`
 	Notify   notifyCmd   `cmd:"" help:"Try out the notifications about trouble."`
@@ -49,6 +50,7 @@ type cli struct {
 	Init     initCmd     `cmd:"" help:"Create a configuration and a key, from three questions or from flags."`
 	Doctor   doctorCmd   `cmd:"" help:"Check everything that clients depend on, and say how to fix what is broken."`
 	Backup   backupCmd   `cmd:"" help:"Copy the database to a file, even while the server runs."`
+	Migrate  migrateCmd  `cmd:"" help:"Copy an SQLite database to a PostgreSQL server."`
 	Restore  restoreCmd  `cmd:"" help:"Replace the database with a backup."`
 	Version  versionCmd  `cmd:"" help:"Print the version, the commit and its date."`
 

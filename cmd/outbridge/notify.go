@@ -22,8 +22,29 @@ func (c *config) checkNotify() (err error) {
 			return fmt.Errorf("notify.stale_after = %q: write a duration of at least ten minutes, like 6h, or never", c.Notify.StaleAfter)
 		}
 	}
+	if _, ok := web.FindLanguage(c.Notify.Language); !ok && c.Notify.Language != "" {
+		return fmt.Errorf("notify.language = %q: choose one of %s", c.Notify.Language, languageTags())
+	}
 	c.notifyURLs, err = notifyAddresses("notify.urls", c.Notify.URLs)
 	return err
+}
+
+// checkLanguage checks language.
+func (c *config) checkLanguage() error {
+	var ok bool
+	if c.language, ok = web.FindLanguage(c.Language); !ok {
+		return fmt.Errorf("language = %q: choose one of %s", c.Language, languageTags())
+	}
+	return nil
+}
+
+// languageTags are the languages that there are: "en, de".
+func languageTags() string {
+	var all []string
+	for _, l := range web.Languages() {
+		all = append(all, l.Tag)
+	}
+	return strings.Join(all, ", ")
 }
 
 func notifyAddresses(key string, list []string) (all []string, err error) {
@@ -67,8 +88,14 @@ func (p *program) watcher(ctx context.Context) (*notice.Watcher, error) {
 		return nil, err
 	}
 	w := &notice.Watcher{Store: p.store, Log: p.log,
-		Words: func(m bridge.NoticeMessage) (title, text string) { return web.NoticeWords(m, p.conf.PublicURL) }}
-	w.Configure(targets)
+		Words: func(m bridge.NoticeMessage, language string) (title, text string) {
+			l, ok := web.FindLanguage(language)
+			if !ok {
+				l = p.conf.language
+			}
+			return web.NoticeWords(l, m, p.conf.PublicURL)
+		}}
+	w.Configure(targets, p.conf.Notify.Language)
 	return w, w.Load(ctx)
 }
 
@@ -83,7 +110,7 @@ func (p *program) staleAfter() time.Duration {
 // surveyor finds out what is wrong with a server whose accounts these are.
 func (p *program) surveyor(accounts *webAccounts) *notice.Surveyor {
 	return &notice.Surveyor{Store: p.store, Accounts: accounts.names, Pulse: accounts.Pulse, StaleAfter: p.staleAfter,
-		Expiring: p.conf.expiring,
+		Expiring: p.conf.expiring, Organization: accounts.members.enabled,
 		Disk: func() (free uint64, low, full, known bool) {
 			d, err := p.conf.databaseDisk()
 			return d.Free, d.low(p.conf.databaseSize()), d.full(), err == nil && !d.unknown
@@ -166,8 +193,8 @@ func (n *notifyTestCmd) Run(e *env) error {
 // webNotices is web.Notices.
 type webNotices struct{ *notice.Watcher }
 
-func (n webNotices) Add(ctx context.Context, address string) (id string, err error) {
-	id, err = n.Watcher.Add(ctx, address)
+func (n webNotices) Add(ctx context.Context, address, language string) (id string, err error) {
+	id, err = n.Watcher.Add(ctx, address, language)
 	switch {
 	case errors.Is(err, bridge.ErrNoticeURL):
 		return "", &web.Problem{Sentence: "Notifications cannot be sent to this address.", Action: "Write it as in one of the examples."}

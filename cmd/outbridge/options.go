@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -145,9 +144,9 @@ func syncProblem(err error) error {
 		"sync.horizon must", "The horizon must", "sync.history: ", "How far back: ", "sync.horizon: ", "How far ahead: ", "sync.notifications needs", "Notifications need").Replace(err.Error())
 	sentence, action, _ := strings.Cut(text, ": ")
 	if action == "" {
-		return &web.Problem{Sentence: text + "."}
+		return &web.Problem{Sentence: web.Kept(text + ".")}
 	}
-	return &web.Problem{Sentence: sentence + ".", Action: strings.ToUpper(action[:1]) + action[1:] + "."}
+	return &web.Problem{Sentence: web.Kept(sentence + "."), Action: web.Kept(strings.ToUpper(action[:1]) + action[1:] + ".")}
 }
 
 // Outlook asks for the calendars of the account's own mailbox.
@@ -174,11 +173,11 @@ func (a *webAccounts) Outlook(ctx context.Context, account string) ([]string, er
 func (a *webAccounts) SetAccountOptions(ctx context.Context, name string, o bridge.AccountOptions) error {
 	for i, address := range o.Shared {
 		if !mailboxForm.MatchString(address) {
-			return &web.Problem{Sentence: fmt.Sprintf("%q is not a mailbox address.", address), Action: "Write one a line, like name@contoso.com."}
+			return &web.Problem{Sentence: web.With("\"{text}\" is not a mailbox address.", address), Action: "Write one a line, like name@contoso.com."}
 		}
 		for _, other := range o.Shared[:i] {
 			if strings.EqualFold(address, other) {
-				return &web.Problem{Sentence: fmt.Sprintf("%s is named twice.", address), Action: "Leave one of them."}
+				return &web.Problem{Sentence: web.With("{address} is named twice.", address), Action: "Leave one of them."}
 			}
 		}
 	}
@@ -251,7 +250,7 @@ func identifyBy(a *graph.Authority, c bridge.Credential) error {
 		return &web.Problem{Sentence: "The certificate has no private key.", Action: "Choose a file that holds both, or both files."}
 	}
 	if err != nil {
-		return &web.Problem{Sentence: "The certificate cannot be used: " + err.Error() + "."}
+		return &web.Problem{Sentence: web.With("The certificate cannot be used: {reason}.", err.Error())}
 	}
 	a.Certificate = cert
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -102,7 +103,11 @@ func (p *program) mayProbe(a accountConfig, row bridge.Account) error {
 
 // lockProbe keeps a second probe from taking the calendars of the first for those of one that was killed.
 func (c *config) lockProbe() (unlock func(), err error) {
-	lock := flock.New(c.Database+".probe.lock", flock.SetPermissions(0o600))
+	path := c.Database
+	if c.onServer() {
+		path = filepath.Join(c.dataFolder(), "outbridge")
+	}
+	lock := flock.New(path+".probe.lock", flock.SetPermissions(0o600))
 	ok, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock the probe: %w", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -31,13 +30,15 @@ type program struct {
 	pulse   *pulseFile      // nil: this is no server
 	plain   bool            // app passwords may arrive over plain http: the demo has nothing to protect
 
-	accounts            []accountConfig // of the file, then those added on the web pages
+	accounts            []accountConfig // of the file, then those added on the web pages and the members of the organization
+	byName              map[string]int  // of accounts; replaced and never changed, so that it can be read while they change
 	added               map[string]bool // names of those added on the web pages
 	registration        bridge.Registration
 	registrationOnPages bool // the file names none, so it is set on the web pages
 
 	graph graphAccess
 
+	machine       *machine                      // nil: the database is a file, which no other server uses
 	reloader      *reloader                     // nil: SIGHUP reloads nothing
 	newStaleAfter atomic.Pointer[time.Duration] // that a reload has brought; nil: none has
 }
@@ -47,10 +48,12 @@ func newProgram(c *config, e *env) *program {
 	c.Microsoft.pages = new(pageCredential)
 	level := new(slog.LevelVar)
 	level.Set(c.level)
-	return &program{
-		conf: c, log: c.logger(e.stderr, level), level: level, accounts: slices.Clone(c.Accounts), graph: newGraphAccess(),
+	p := &program{
+		conf: c, log: c.logger(e.stderr, level), level: level, graph: newGraphAccess(),
 		registration: bridge.Registration{ClientID: c.Microsoft.ClientID, Tenant: c.Microsoft.Tenant},
 	}
+	p.setAccounts(slices.Clone(c.Accounts))
+	return p
 }
 
 // open loads the configuration and opens its database. The caller closes the store.
@@ -74,17 +77,19 @@ func (p *program) oneShot(e *env, attempts int) {
 
 // openStore opens the database and reads what was set on the web pages.
 func (p *program) openStore(ctx context.Context) error {
-	if err := p.conf.refuseNewKey(); err != nil {
+	if err := p.conf.refuseNewKey(ctx); err != nil {
 		return err
 	}
-	if !p.conf.hasDatabase() && !strings.Contains(p.conf.Database, "://") && p.conf.keyUsed() {
-		return p.conf.errNoDatabase() // before one is made
+	if !p.conf.onServer() && p.conf.keyUsed() {
+		if has, err := p.conf.hasDatabase(ctx); err == nil && !has {
+			return p.conf.errNoDatabase() // before one is made
+		}
 	}
 	key, err := sqlstore.ReadKey(p.conf.KeyFile)
 	if err != nil {
 		return err
 	}
-	store, err := sqlstore.Open(ctx, p.conf.Database, key)
+	store, err := sqlstore.Open(ctx, p.conf.databaseURL(), key)
 	if err != nil {
 		return p.conf.explained(err)
 	}
@@ -95,6 +100,9 @@ func (p *program) openStore(ctx context.Context) error {
 	if err != nil {
 		store.Close()
 		return err
+	}
+	if store.BeganAgain() {
+		p.log.Warn("the database was restored from a copy: clients load their calendars again, and writes that were under way are not taken up again")
 	}
 	p.store = store
 	return nil
@@ -125,27 +133,6 @@ func (p *program) refuseEmpty(ctx context.Context, store *sqlstore.Store) error 
 		return p.conf.errNoDatabase()
 	}
 	return nil
-}
-
-func (c *config) errNoDatabase() error {
-	return fmt.Errorf("the database %s is empty or missing, and the key %s was used with one: check database in the configuration, or bring a backup back with `outbridge restore FILE --force`; to start over, move the key and the folder %s away", c.Database, c.KeyFile, c.feedCache())
-}
-
-// refuseNewKey refuses to make a new key for an existing database: no password and no feed address would be known, and
-// clients would be told that their calendars are gone.
-func (c *config) refuseNewKey() error {
-	if _, err := os.Lstat(c.KeyFile); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if !c.hasDatabase() {
-		return nil
-	}
-	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; if it is lost, make a new one with `outbridge init --key-only` and sign in again with `outbridge login`", c.KeyFile, c.Database)
-}
-
-func (c *config) hasDatabase() bool {
-	info, err := os.Stat(c.Database)
-	return err == nil && info.Size() > 0
 }
 
 // adopt adds what was set on the web pages: the app registration if the file names none, and accounts.
@@ -189,35 +176,21 @@ func (p *program) adopt(ctx context.Context, store *sqlstore.Store) error {
 			p.addAccount(accountConfig{Name: a.Name, Mailbox: a.Mailbox, Include: a.Options.Include, Exclude: a.Options.Exclude, Shared: a.Options.Shared})
 		}
 	}
-	return nil
+	_, _, err = p.adoptMembers(ctx, store)
+	return err
 }
 
-func (p *program) addAccount(a accountConfig) {
-	if p.added == nil {
-		p.added = map[string]bool{}
-	}
-	p.added[a.Name] = true
-	p.accounts = append(p.accounts, a)
-}
-
-func (p *program) removeAccount(name string) {
-	delete(p.added, name)
-	p.accounts = slices.DeleteFunc(p.accounts, func(a accountConfig) bool { return a.Name == name })
-}
-
-func (p *program) account(name string) (accountConfig, error) {
-	for _, a := range p.accounts {
-		if a.Name == name {
-			return a, nil
-		}
-	}
-	return accountConfig{}, fmt.Errorf("no account %q: %s", name, p.names())
-}
+// maxNamed is how many accounts a message names.
+const maxNamed = 20
 
 // names lists the accounts for messages.
 func (p *program) names() string {
 	var all []string
 	for _, a := range p.accounts {
+		if len(all) == maxNamed {
+			all = append(all, fmt.Sprintf("%d more", len(p.accounts)-maxNamed))
+			break
+		}
 		all = append(all, a.Name)
 	}
 	if len(all) == 0 {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,11 +16,14 @@ import (
 )
 
 // pulseFile is where a server tells when the last good round of each calendar ended, for commands and for its next start: in the
-// database that stands only every few minutes while nothing changes, since an idle round writes nothing there. It is a hint, which
-// may be lost: nothing waits for the disk.
+// row of a calendar that stands only every few minutes while nothing changes, since an idle round writes nothing there. It is a hint,
+// which may be lost: nothing waits for the disk. Where the database is on a PostgreSQL server it is no file but one row of each machine,
+// written once a minute, whatever the number of accounts, and each machine takes in what the others have written.
 type pulseFile struct {
-	path string
-	log  *slog.Logger
+	path    string
+	store   *sqlstore.Store // of a PostgreSQL server; nil: it is a file
+	machine string
+	log     *slog.Logger
 
 	news chan struct{}
 	mu   sync.Mutex
@@ -31,24 +33,35 @@ type pulseFile struct {
 // goodTimes are the ends of the last good rounds, by account and calendar.
 type goodTimes map[string]map[bridge.CalendarID]time.Time
 
-// pulseGap is the least time between two writes.
-const pulseGap = time.Second
+// pulseGap is the least time between two writes, and pulseRowGap that on a PostgreSQL server.
+const (
+	pulseGap    = time.Second
+	pulseRowGap = time.Minute
+)
 
 // pulsePath is the path of the pulseFile; "" if the database is no file.
 func (c *config) pulsePath() string {
-	if strings.Contains(c.Database, "://") {
+	if c.onServer() {
 		return ""
 	}
 	return c.Database + ".pulse"
 }
 
-// goodTimes reads the pulseFile. Without one, or with one that cannot be read, nothing is known.
+// goodTimes reads the pulseFile, or what the machines have written. Without one, or with one that cannot be read, nothing is known.
+func (p *program) goodTimes(ctx context.Context) goodTimes {
+	if !p.conf.onServer() {
+		return p.conf.goodTimes()
+	}
+	good := goodTimes{}
+	if p.store != nil {
+		good.takeIn(ctx, p.store)
+	}
+	return good
+}
+
 func (c *config) goodTimes() goodTimes {
 	good := goodTimes{}
 	path := c.pulsePath()
-	if path == "" {
-		return good
-	}
 	for range 3 { // it may be in the middle of being written
 		f, err := os.Open(path)
 		if err != nil {
@@ -64,11 +77,42 @@ func (c *config) goodTimes() goodTimes {
 	return good
 }
 
+// takeIn adds what machines have written where that is later.
+func (g goodTimes) takeIn(ctx context.Context, store *sqlstore.Store) {
+	list, err := store.Pulses(ctx)
+	if err != nil {
+		return
+	}
+	for _, b := range list {
+		var one goodTimes
+		if json.Unmarshal(b, &one) != nil {
+			continue
+		}
+		for account, times := range one {
+			all := maps.Clone(g[account])
+			if all == nil {
+				all = map[bridge.CalendarID]time.Time{}
+			}
+			for id, at := range times {
+				if at.After(all[id]) {
+					all[id] = at
+				}
+			}
+			g[account] = all
+		}
+	}
+}
+
 // of is the pulse of an account, as far as it is known here.
 func (g goodTimes) of(account string) bridge.Pulse { return bridge.Pulse{Calendars: g[account]} }
 
-func newPulseFile(c *config, log *slog.Logger) *pulseFile {
-	return &pulseFile{path: c.pulsePath(), log: log, news: make(chan struct{}, 1), good: c.goodTimes()}
+func newPulseFile(ctx context.Context, p *program) *pulseFile {
+	f := &pulseFile{path: p.conf.pulsePath(), log: p.log, news: make(chan struct{}, 1), good: p.goodTimes(ctx)}
+	if p.conf.onServer() {
+		host, _ := os.Hostname()
+		f.store, f.machine = p.store, host+" "+p.conf.listenText() // the same after a restart
+	}
+	return f
 }
 
 // round takes what a round reports.
@@ -114,8 +158,9 @@ func (p *pulseFile) tell() {
 
 // Run writes the file whenever there is news, until ctx ends.
 func (p *pulseFile) Run(ctx context.Context) error {
-	if p.path == "" {
-		return nil
+	gap := pulseGap
+	if p.store != nil {
+		gap = pulseRowGap
 	}
 	for {
 		select {
@@ -127,8 +172,32 @@ func (p *pulseFile) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pulseGap):
+		case <-time.After(gap):
 		}
+	}
+}
+
+// writeRow writes the machine's row, and takes in what the others have.
+func (p *pulseFile) writeRow(b []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := p.store.SetPulse(ctx, p.machine, b, time.Now()); err != nil {
+		p.log.Debug("the times of the last good syncs cannot be written", "err", err)
+		return
+	}
+	p.mu.Lock()
+	all := maps.Clone(p.good)
+	p.mu.Unlock()
+	all.takeIn(ctx, p.store)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for account, times := range all {
+		for id, at := range p.good[account] { // of rounds since
+			if at.After(times[id]) {
+				times[id] = at
+			}
+		}
+		p.good[account] = times
 	}
 }
 
@@ -139,6 +208,10 @@ func (p *pulseFile) write() {
 	b, err := json.Marshal(good)
 	if err != nil {
 		p.log.Debug("the times of the last good syncs cannot be written", "err", err)
+		return
+	}
+	if p.store != nil {
+		p.writeRow(b)
 		return
 	}
 	f, err := os.OpenFile(p.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

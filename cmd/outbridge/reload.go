@@ -71,7 +71,7 @@ func (r *reloader) apply(ctx context.Context, p *program, accounts *webAccounts,
 		if key == "log_level" {
 			p.level.Set(next.level)
 			applied = append(applied, key)
-		} else if key != "account" && !strings.HasPrefix(key, "notify.") {
+		} else if key != "account" && !strings.HasPrefix(key, "notify.") && !strings.HasPrefix(key, "organization.") {
 			restart = append(restart, key)
 		}
 	}
@@ -93,8 +93,14 @@ func (r *reloader) apply(ctx context.Context, p *program, accounts *webAccounts,
 	if err != nil {
 		p.log.ErrorContext(ctx, "not all accounts could be taken up again", "err", err)
 	}
+	if !reflect.DeepEqual(r.was.Organization, next.Organization) {
+		if err := accounts.reloadOrganization(ctx, next); err != nil {
+			p.log.ErrorContext(ctx, "the organization's members cannot be taken up again", "err", err)
+		}
+		applied = append(applied, "organization")
+	}
 	// What needs a restart is told of at each reload until then.
-	r.was.LogLevel, r.was.Accounts, r.secrets = next.LogLevel, next.Accounts, secrets
+	r.was.LogLevel, r.was.Accounts, r.was.Organization, r.secrets = next.LogLevel, next.Accounts, next.Organization, secrets
 	if len(applied) == 0 {
 		applied = []string{"nothing"}
 	}
@@ -111,8 +117,8 @@ func (r *reloader) applyNotify(p *program, watcher *notice.Watcher, next *config
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Equal(targets, r.targets) {
-		watcher.Configure(targets)
+	if !slices.Equal(targets, r.targets) || r.was.Notify.Language != next.Notify.Language {
+		watcher.Configure(targets, next.Notify.Language)
 		r.targets = targets
 		applied = append(applied, "notify.urls")
 	}
@@ -164,15 +170,18 @@ func (a *webAccounts) reload(ctx context.Context, next []accountConfig, all bool
 		a.work.Add(m)
 	}
 	for _, old := range slices.Clone(a.p.accounts) {
+		if old.member && !all {
+			continue // of the organization: reloadOrganization sees to it
+		}
 		i := slices.IndexFunc(next, func(one accountConfig) bool { return one.Name == old.Name })
 		switch {
-		case i < 0 && !a.p.added[old.Name]:
+		case i < 0 && !a.p.added[old.Name] && !old.member:
 			a.work.Remove(old.Name)
 			a.p.removeAccount(old.Name)
 			done = append(done, "account "+old.Name+" removed")
 		case i >= 0 && (a.p.added[old.Name] || !reflect.DeepEqual(old, next[i])):
 			a.p.removeAccount(old.Name)
-			a.p.accounts = append(a.p.accounts, next[i])
+			a.p.putAccount(next[i])
 			begin(next[i])
 			done = append(done, "account "+old.Name+" changed")
 		case all:
@@ -180,8 +189,12 @@ func (a *webAccounts) reload(ctx context.Context, next []accountConfig, all bool
 		}
 	}
 	for _, one := range next {
-		if _, missing := a.p.account(one.Name); missing != nil {
-			a.p.accounts = append(a.p.accounts, one)
+		known, missing := a.p.account(one.Name)
+		if missing == nil && known.member {
+			err = fmt.Errorf("the account %s has the name of a member of the organization (%s): choose another name for it", one.Name, known.Mailbox)
+		}
+		if missing != nil {
+			a.p.putAccount(one)
 			begin(one)
 			done = append(done, "account "+one.Name+" added")
 		}

@@ -19,6 +19,7 @@ import (
 
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/sqlstore/pgtest"
 )
 
 func TestMain(m *testing.M) {
@@ -39,11 +40,26 @@ func TestMain(m *testing.M) {
 //	newer DATABASE                a later version of the program has written it
 //	outlook VERB ARG…             what happens in Outlook; see (*world).do
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	testscript.Run(t, scripts("testdata/script", func(*testscript.Env) {}))
+}
+
+// TestServerScripts runs those of testdata/server, whose DATABASE is an empty one on a PostgreSQL server, and OTHER another. FILE is the name of the
+// SQLite database that the configuration has by default.
+func TestServerScripts(t *testing.T) {
+	pgtest.Shared(t)
+	testscript.Run(t, scripts("testdata/server", func(e *testscript.Env) {
+		e.Setenv("DATABASE", pgtest.URL(t))
+		e.Setenv("OTHER", pgtest.URL(t))
+	}))
+}
+
+func scripts(dir string, set func(*testscript.Env)) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
+			set(e)
 			sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
 			box, ids := officeWeek(sim)
 			o, err := startOutlook(sim, box)
@@ -78,7 +94,7 @@ func TestScripts(t *testing.T) {
 			"newer":   scriptNewer,
 			"outlook": func(ts *testscript.TestScript, neg bool, args []string) { ts.Value(worldKey{}).(*world).do(ts, args) },
 		},
-	})
+	}
 }
 
 type worldKey struct{}

@@ -21,6 +21,7 @@ import (
 	"outbridge/bridge/notice"
 	"outbridge/bridge/push"
 	"outbridge/bridge/round"
+	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 	"outbridge/bridge/work"
 	"outbridge/bridge/write"
@@ -91,6 +92,7 @@ func (s *serveCmd) Run(e *env) error {
 	switch {
 	case p.registration.ClientID == "":
 		p.log.Warn("no app registration yet, so nothing is synced: enter it on the web pages, or as microsoft.client_id in the configuration")
+	case len(p.accounts) == 0 && p.conf.Organization.enabled(): // they come with the first look into the directory
 	case len(p.accounts) == 0:
 		p.log.Warn("no accounts yet, so nothing is synced: add one on the web pages, or an [[account]] to the configuration")
 	default:
@@ -149,13 +151,16 @@ func (c *config) nowAt(list []net.Listener) {
 // serve syncs and serves until ctx ends, then gives requests shutdownTime to finish. setupCode is for the first visit to
 // the web pages.
 func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners []net.Listener, setupCode string) error {
-	p.pulse = newPulseFile(p.conf, p.log)
+	p.pulse = newPulseFile(ctx, p)
 	live := new(web.Live)
 	watcher, err := p.watcher(ctx)
 	if err != nil {
 		return err
 	}
 	scheduler := p.scheduler(mailboxes, live, watcher)
+	if err := p.share(ctx, scheduler); err != nil {
+		return err
+	}
 	pusher := p.pusher(ctx)
 	if pusher != nil {
 		scheduler.Rounds.Published = pusher.Published
@@ -167,6 +172,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	files := p.feedFiles()
 	files.Took, files.Log = p.metrics.Rendered, p.log
 	accounts := &webAccounts{work: scheduler, p: p}
+	accounts.members = newMembers(accounts)
 	watcher.Survey = p.surveyor(accounts).Survey
 	writer := p.writer(scheduler)
 	defer writer.Close()
@@ -189,6 +195,11 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	srv.RegisterOnShutdown(live.Close)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
+	if p.machine != nil {
+		g.Go(func() error { return p.machine.Run(ctx) })
+		g.Go(func() error { return accounts.follow(ctx) })
+	}
+	g.Go(func() error { return accounts.members.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })
 	if p.reloader != nil {
 		g.Go(func() error { return p.reloader.run(ctx, p, accounts, watcher) })
@@ -276,7 +287,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		dav.PublicURL, dav.Prefix = c.publicOrigin(), c.publicBase()
 	}
 	pages := &web.Handler{
-		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Log: p.log, Zone: convert.Zone,
+		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Language: c.language, Log: p.log, Zone: convert.Zone,
 		Accounts: accounts, Origins: origins{p.store, s.scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 		Notices: webNotices{s.watcher}, StaleAfter: p.staleAfter, Live: s.live,
@@ -304,6 +315,11 @@ func (p *program) setupCode(ctx context.Context, w io.Writer) (string, error) {
 		return "", err
 	}
 	code := web.NewSetupCode()
+	if sqlstore.IsServer(p.conf.Database) { // another machine may be asked for the page
+		if code, err = p.store.SetupCode(ctx, code); err != nil {
+			return "", err
+		}
+	}
 	// A browser on this machine cannot open an address that stands for all interfaces.
 	page := strings.NewReplacer("//0.0.0.0:", "//127.0.0.1:", "//[::]:", "//[::1]:").Replace(p.conf.PublicURL) + "/setup?code=" + code
 	if p.conf.LogFormat == "json" {

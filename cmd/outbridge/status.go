@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 type statusCmd struct {
 	configFlag
 	jsonFlag
+	All    bool `help:"List every account, also where there are many and nothing is wrong."`
 	Losses bool `help:"Also list every difference: what iCalendar could not express, and why."`
 }
 
@@ -24,6 +26,9 @@ type statusCmd struct {
 const maxLosses = 1000
 
 type statusReport struct {
+	Organization *organizationStatus `json:"organization,omitempty"`
+	// States counts the accounts by their state, where Accounts are only those that something is wrong with.
+	States     map[string]int  `json:"states,omitempty"`
 	Accounts   []accountStatus `json:"accounts"`
 	Credential *credential     `json:"credential,omitempty"` // the app's, if it is known when it expires
 	Disk       *diskStatus     `json:"disk,omitempty"`       // of the database, as far as the system tells
@@ -96,20 +101,34 @@ func (s *statusCmd) Run(e *env) error {
 	}
 	defer p.store.Close()
 	report := statusReport{Accounts: []accountStatus{}}
-	good := p.conf.goodTimes()
-	for _, a := range p.accounts {
+	good := p.goodTimes(e.ctx)
+	listed := p.accounts
+	if p.sums(s.All) {
+		if listed, report.States, err = p.troubled(e.ctx); err != nil {
+			return err
+		}
+	}
+	if report.Organization, err = p.organizationStatus(e.ctx); err != nil {
+		return err
+	}
+	for _, a := range listed {
 		st, err := p.accountStatus(e.ctx, a.Name, good.of(a.Name), s.Losses)
 		if err != nil {
 			return err
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
-	twice, err := p.twins(e.ctx)
-	if err != nil {
-		return err
+	var twice []twin
+	if !p.sums(s.All) {
+		if twice, err = p.twins(e.ctx); err != nil {
+			return err
+		}
 	}
 	for _, t := range twice {
 		i := slices.IndexFunc(report.Accounts, func(a accountStatus) bool { return a.Account == t.account })
+		if i < 0 {
+			continue
+		}
 		if a := &report.Accounts[i]; t.shared {
 			a.SharedTwice = append(a.SharedTwice, sharedTwice{t.address, t.before.account, t.sentence()})
 		} else {
@@ -161,8 +180,19 @@ func (r statusReport) print(out io.Writer, listed bool) error {
 	if r.Disk != nil && r.Disk.Warning != "" {
 		fmt.Fprintln(out, "Warning: "+r.Disk.Warning+".")
 	}
-	if len(r.Accounts) == 0 {
+	r.Organization.print(out)
+	if r.States != nil {
+		var parts []string
+		for _, code := range slices.Sorted(maps.Keys(r.States)) {
+			parts = append(parts, fmt.Sprintf("%d %s", r.States[code], code))
+		}
+		fmt.Fprintf(out, "Accounts: %s; `outbridge status --all` lists them all.\n", cmp.Or(strings.Join(parts, ", "), "none"))
+	}
+	if len(r.Accounts) == 0 && r.States == nil {
 		fmt.Fprintln(out, "No accounts yet: add one on the web pages of `outbridge serve`, or an [[account]] to the configuration.")
+		return nil
+	}
+	if len(r.Accounts) == 0 {
 		return nil
 	}
 	w := newTable(out)
@@ -336,7 +366,7 @@ func (p *program) left(ctx context.Context) ([]accountStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	good := map[string]*time.Time{}
+	good, leavers := map[string]*time.Time{}, map[string]bool{}
 	for _, one := range passwords {
 		good[one.User] = nil
 	}
@@ -344,11 +374,15 @@ func (p *program) left(ctx context.Context) ([]accountStatus, error) {
 		good[one.User] = nil
 	}
 	for _, one := range rows {
+		if one.Directory && p.conf.Organization.enabled() {
+			leavers[one.Name] = true // who has left: the organization's part tells of them
+			continue
+		}
 		good[one.Name] = known(one.LastGood)
 	}
 	var list []accountStatus
 	for _, name := range slices.Sorted(maps.Keys(good)) {
-		if _, err := p.account(name); err == nil {
+		if _, err := p.account(name); err == nil || leavers[name] {
 			continue
 		}
 		list = append(list, accountStatus{Account: name, LastGood: good[name], Calendars: []calendarStatus{}, State: stateStatus{

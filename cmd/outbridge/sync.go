@@ -71,6 +71,11 @@ func (s *syncCmd) Run(e *env) error {
 	}
 	defer p.store.Close()
 	p.oneShot(e, syncAttempts)
+	if s.Account == "" && p.conf.Organization.enabled() {
+		if err := p.lookOnce(e.ctx); err != nil {
+			return err
+		}
+	}
 	mailboxes, err := p.mailboxes(e.ctx, s.Account)
 	if err != nil {
 		return err

@@ -91,10 +91,14 @@ func (e *wordedError) Unwrap() error { return e.err }
 func worded(err error, account string) error {
 	var refused *graph.AuthError
 	var other *bridge.OtherMailboxError
+	var server *sqlstore.ServerError
 	login := strings.TrimSpace("outbridge login " + account)
 	switch {
 	case err == nil, errors.As(err, new(*wordedError)):
 		return err
+	case errors.As(err, &server):
+		fix := serverFix(err)
+		return &wordedError{server.Error() + ": " + strings.ToLower(fix[:1]) + strings.TrimSuffix(fix[1:], "."), err}
 	case errors.As(err, &refused):
 		sentence, action := inWords(bridge.FaultOf(err), account)
 		return &wordedError{refusal(refused, sentence, action), err}

@@ -62,7 +62,7 @@ func (s *Server) SetUser(u DirectoryUser) string {
 	}
 	if p := s.person(u.ID); p != nil {
 		if m := s.mailbox(p.Mail); m != nil && m.userID() == u.ID && u.Mail != "" && !strings.EqualFold(m.address, u.Mail) {
-			m.address = u.Mail
+			s.rename(m, u.Mail)
 		}
 		p.DirectoryUser, p.version, p.gone = u, s.version, false
 		return u.ID

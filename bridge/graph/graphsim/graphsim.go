@@ -49,6 +49,9 @@ type Server struct {
 	// AdminScopes are the permissions that an administrator would have to allow first, as "Calendars.Read.Shared": who
 	// signs in for one of them is refused with AADSTS90094.
 	AdminScopes []string
+	// IDToken is asked for the id token of each sign-in before it is signed, and may make another of it. nil: none is changed.
+	// It is called while the lock is held.
+	IDToken func(*IDToken)
 	// AutoApprove makes sign-ins need nobody: a device code is approved at the first poll, and the authorize page
 	// redirects at once, for the mailbox of login_hint or else the first.
 	AutoApprove bool
@@ -128,6 +131,7 @@ type Server struct {
 	mu         sync.Mutex
 	version    uint64
 	mailboxes  []*Mailbox
+	byUser     map[string]*Mailbox // by address and by object id, in lower case
 	directory  directory
 	login      login
 	sync       syncStates

@@ -23,6 +23,7 @@ type login struct {
 	refresh map[string]*grant
 	access  map[string]*accessToken
 	jtis    map[string]time.Time // of client assertions, until they expire
+	key     int                  // which of signingKeys signs id tokens
 }
 
 // A grant is what a sign-in allowed.
@@ -33,6 +34,7 @@ type grant struct {
 	offline bool
 	issued  time.Time
 	revoked bool
+	nonce   string // of the sign-in; none is in the id tokens of renewals
 }
 
 type accessToken struct {
@@ -51,10 +53,10 @@ type device struct {
 }
 
 type authCode struct {
-	mailbox                            *Mailbox
-	client, redirect, scope, challenge string
-	expires                            time.Time
-	used                               bool
+	mailbox                                   *Mailbox
+	client, redirect, scope, challenge, nonce string
+	expires                                   time.Time
+	used                                      bool
 }
 
 const (
@@ -125,6 +127,7 @@ func (s *Server) serveLogin(r *http.Request) response {
 		"oauth2/v2.0/token":                     {s.token, "POST"},
 		"oauth2/v2.0/authorize":                 {s.authorize, "GET"},
 		"v2.0/.well-known/openid-configuration": {s.discovery, "GET"},
+		"discovery/v2.0/keys":                   {s.keys, "GET"},
 	}[rest]
 	switch {
 	case serve.f == nil:
@@ -240,7 +243,7 @@ func (s *Server) deviceToken(r *http.Request) response {
 		return s.loginError(r, 90094, "Admin consent is required for the permissions requested by this application: "+needed+".")
 	}
 	d.used = true
-	return s.signIn(r, d.approved, d.scope)
+	return s.signIn(r, d.approved, d.scope, "")
 }
 
 // asDeclined names the error as the device code flow does.
@@ -268,7 +271,7 @@ func (s *Server) codeToken(r *http.Request, tenant string) response {
 		return s.loginError(r, 501481, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
 	}
 	c.used = true
-	return s.signIn(r, c.mailbox, c.scope)
+	return s.signIn(r, c.mailbox, c.scope, c.nonce)
 }
 
 func (s *Server) refreshToken(r *http.Request, tenant string) response {
@@ -300,8 +303,8 @@ func (s *Server) refreshToken(r *http.Request, tenant string) response {
 		}
 	}
 	next := *g
-	next.issued = s.now()
-	return s.grantTokens(&next, scopes)
+	next.issued, next.nonce = s.now(), ""
+	return s.grantTokens(r, &next, scopes)
 }
 
 func (s *Server) appToken(r *http.Request, tenant string) response {
@@ -315,7 +318,7 @@ func (s *Server) appToken(r *http.Request, tenant string) response {
 		return s.loginError(r, 1002012, fmt.Sprintf("The provided value for scope %s is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).", scope))
 	}
 	g := &grant{client: r.Form.Get("client_id"), scopes: []string{".default"}, issued: s.now()}
-	return s.grantTokens(g, g.scopes)
+	return s.grantTokens(r, g, g.scopes)
 }
 
 // scopeNames reads a scope parameter: the last segments of the scopes of Graph, and whether offline_access is
@@ -332,14 +335,14 @@ func scopeNames(scope string) (names []string, offline bool) {
 	return names, offline
 }
 
-func (s *Server) signIn(r *http.Request, m *Mailbox, scope string) response {
+func (s *Server) signIn(r *http.Request, m *Mailbox, scope, nonce string) response {
 	names, offline := scopeNames(scope)
-	g := &grant{mailbox: m, client: r.Form.Get("client_id"), scopes: names, offline: offline, issued: s.now()}
-	return s.grantTokens(g, names)
+	g := &grant{mailbox: m, client: r.Form.Get("client_id"), scopes: names, offline: offline, issued: s.now(), nonce: nonce}
+	return s.grantTokens(r, g, names)
 }
 
 // grantTokens answers with new tokens. Scopes come back with Graph's prefix, whatever form they were asked in.
-func (s *Server) grantTokens(g *grant, scopes []string) response {
+func (s *Server) grantTokens(r *http.Request, g *grant, scopes []string) response {
 	if s.login.access == nil {
 		s.login.access, s.login.refresh = map[string]*accessToken{}, map[string]*grant{}
 	}
@@ -371,9 +374,7 @@ func (s *Server) grantTokens(g *grant, scopes []string) response {
 		body["refresh_token"] = refresh
 	}
 	if slices.Contains(scopes, "openid") {
-		body["id_token"] = jwt(map[string]any{"aud": g.client, "iat": now.Unix(), "exp": now.Add(life).Unix(), "ver": "2.0",
-			"name": g.mailbox.name, "preferred_username": g.mailbox.address, "email": g.mailbox.address,
-			"oid": g.mailbox.userID(), "sub": g.mailbox.userID(), "tid": tenantID})
+		body["id_token"] = s.idToken(r, g, scopes)
 	}
 	return response{status: 200, body: body}
 }
@@ -390,7 +391,11 @@ func jwt(claims map[string]any) string {
 func (s *Server) discovery(r *http.Request, tenant string) response {
 	base := s.origin(r) + "/" + tenant
 	return response{status: 200, body: map[string]any{
-		"issuer":                                base + "/v2.0",
+		"issuer":                                s.issuer(r, tenant),
+		"jwks_uri":                              base + "/discovery/v2.0/keys",
+		"subject_types_supported":               []string{"pairwise"},
+		"response_modes_supported":              []string{"query", "fragment", "form_post"},
+		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"authorization_endpoint":                base + "/oauth2/v2.0/authorize",
 		"token_endpoint":                        base + "/oauth2/v2.0/token",
 		"device_authorization_endpoint":         base + "/oauth2/v2.0/devicecode",

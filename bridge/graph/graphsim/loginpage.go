@@ -139,7 +139,7 @@ func (s *Server) authorize(r *http.Request, tenant string) response {
 		}
 	}
 	s.login.codes[code] = &authCode{mailbox: m, client: form.Get("client_id"), redirect: form.Get("redirect_uri"),
-		scope: form.Get("scope"), challenge: form.Get("code_challenge"), expires: s.now().Add(codeLife)}
+		scope: form.Get("scope"), challenge: form.Get("code_challenge"), nonce: form.Get("nonce"), expires: s.now().Add(codeLife)}
 	return redirectWith(target, url.Values{"code": {code}, "state": {form.Get("state")}, "session_state": {guid(rand.Text())}})
 }
 

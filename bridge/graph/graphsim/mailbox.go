@@ -22,6 +22,7 @@ var (
 type Mailbox struct {
 	server   *Server
 	first    string // address, of which ids are made
+	user     string // object id
 	address  string
 	name     string
 	zone     string
@@ -80,7 +81,7 @@ func (s *Server) AddMailbox(address, displayName, zoneName string) *Mailbox {
 	if !ok {
 		loc, zoneName = time.UTC, cmp.Or(zoneName, "UTC")
 	}
-	m := &Mailbox{server: s, first: address, address: address, name: displayName, zone: zoneName, loc: loc, tag: tag(address),
+	m := &Mailbox{server: s, first: address, user: guid("user " + address), address: address, name: displayName, zone: zoneName, loc: loc, tag: tag(address),
 		filler: filler(address)}
 	for i, preset := range []int{0, 1, 3, 4, 7, 8} {
 		name := []string{"Red", "Orange", "Yellow", "Green", "Blue", "Purple"}[i]
@@ -88,23 +89,29 @@ func (s *Server) AddMailbox(address, displayName, zoneName string) *Mailbox {
 	}
 	m.addCalendar("Calendar", "", m.addGroup("My Calendars"))
 	s.mailboxes = append(s.mailboxes, m)
+	if s.byUser == nil {
+		s.byUser = map[string]*Mailbox{}
+	}
+	s.byUser[strings.ToLower(address)], s.byUser[m.user] = m, m
 	return m
+}
+
+// rename gives a mailbox another address. Its ids stay.
+func (s *Server) rename(m *Mailbox, address string) {
+	delete(s.byUser, strings.ToLower(m.address))
+	m.address = address
+	s.byUser[strings.ToLower(address)] = m
 }
 
 // mailbox finds a mailbox by address or user id; nil: none.
 func (s *Server) mailbox(user string) *Mailbox {
-	for _, m := range s.mailboxes {
-		if strings.EqualFold(m.address, user) || strings.EqualFold(m.userID(), user) {
-			return m
-		}
-	}
-	return nil
+	return s.byUser[strings.ToLower(user)]
 }
 
 // Address is the mailbox's address.
 func (m *Mailbox) Address() string { return m.address }
 
-func (m *Mailbox) userID() string { return guid("user " + m.first) }
+func (m *Mailbox) userID() string { return m.user }
 
 // zoneOf is the zone in which the wall-clock times of an event count.
 func (m *Mailbox) zoneOf(e Event) *time.Location {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ import (
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
+	"outbridge/bridge/sqlstore/pgtest"
 	"outbridge/caldav"
 	"outbridge/caldav/ics"
 )
@@ -49,7 +51,7 @@ type World struct {
 	Ctx     context.Context
 	Sim     *graphsim.Server
 	Box     *graphsim.Mailbox
-	Path    string // of the database
+	Path    string // of the database, or its URL
 	Key     sqlstore.Key
 	Store   *sqlstore.Store
 	Rounds  *round.Runner
@@ -69,17 +71,41 @@ type World struct {
 // Start is when a World begins.
 var Start = time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
 
+// Databases is what New and NewOn take: "sqlite", the default, or "postgres", as this variable of the environment says.
+const Databases = "OUTBRIDGE_TEST_DATABASE"
+
 // New makes a World in which nothing is synced yet.
 func New(t *testing.T, set ...func(*graphsim.Server)) *World {
 	t.Helper()
-	return Make(t, t.Context(), t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), nil)), set...)
+	return NewOn(t, os.Getenv(Databases), set...)
+}
+
+// NewOn is New on a kind of database.
+func NewOn(t *testing.T, kind string, set ...func(*graphsim.Server)) *World {
+	t.Helper()
+	dir := t.TempDir()
+	return MakeAt(t, t.Context(), dir, Database(t, kind, dir), slog.New(slog.NewTextHandler(t.Output(), nil)), set...)
+}
+
+// Database is a new database of a kind.
+func Database(t testing.TB, kind, dir string) string {
+	if kind == "postgres" {
+		return pgtest.URL(t)
+	}
+	return filepath.Join(dir, "outbridge.db")
 }
 
 // Make is New with a folder and a log of the caller's.
 func Make(t TB, ctx context.Context, dir string, log *slog.Logger, set ...func(*graphsim.Server)) *World {
 	t.Helper()
+	return MakeAt(t, ctx, dir, filepath.Join(dir, "outbridge.db"), log, set...)
+}
+
+// MakeAt is Make with a database.
+func MakeAt(t TB, ctx context.Context, dir, database string, log *slog.Logger, set ...func(*graphsim.Server)) *World {
+	t.Helper()
 	w := &World{
-		TB: t, Ctx: ctx, clock: Start, Path: filepath.Join(dir, "outbridge.db"), Log: log,
+		TB: t, Ctx: ctx, clock: Start, Path: database, Log: log,
 		seen: map[string]map[string]caldav.Object{}, tok: map[string]caldav.Token{},
 	}
 	var err error

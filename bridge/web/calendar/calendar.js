@@ -105,7 +105,7 @@ function show(place) {
 			},
 		},
 		events: read,
-		eventClass: info => "event " + (info.event.extendedProps.notes ?? "").replaceAll(",", ""),
+		eventClass: info => ["event", ...(info.event.extendedProps.marks ?? [])].join(" "),
 		blockEventClass: "block",
 		eventDidMount: describe,
 		dayHeaderDidMount: readable,

@@ -10,7 +10,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 		else getSelection().selectAllChildren(field);
 		// Over plain http there is no clipboard API, only execCommand.
 		const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false) || document.execCommand("copy");
-		button.firstChild.data = copied ? "Copied" : "Press Ctrl-C";
+		button.firstChild.data = copied ? button.dataset.copied : button.dataset.press;
 	});
 }
 // What is in progress is shown as it comes; when its state changes, the page is loaded again.

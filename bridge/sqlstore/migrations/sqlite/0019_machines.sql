@@ -33,3 +33,6 @@ CREATE TABLE machine (
 	since   INTEGER NOT NULL, -- milliseconds, as is the next
 	seen    INTEGER NOT NULL
 );
+
+-- A notification may reach a machine that knows nothing of the subscription.
+CREATE INDEX subscription_graph ON subscription (graph_id);

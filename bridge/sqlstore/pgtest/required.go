@@ -1,0 +1,5 @@
+//go:build !interop
+
+package pgtest
+
+const required = false

@@ -1,0 +1,75 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"outbridge/bridge"
+)
+
+// recall takes what the job of an account remembers of its rounds, which another machine may have done, and why this one begins.
+func (w *worker) recall(k kept, why bridge.Nudge, here bool) {
+	if !here {
+		if err := w.s.Rounds.Recall(w.mailbox.Name, k.Rounds); err != nil {
+			w.log.Warn("what was remembered of the last round cannot be read", "err", err)
+		}
+		w.note(func(p *bridge.Pulse) {
+			p.Good = instant(k.Good)
+			p.Calendars = map[bridge.CalendarID]time.Time{}
+			for id, good := range k.Calendars {
+				p.Calendars[id] = instant(good)
+			}
+		})
+	}
+	w.tried, w.failed = instant(k.Tried), k.Failed
+	l := w.listener
+	l.loaded, l.tried = false, instant(k.Refused)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current, l.missed = k.Current, k.Missed && why&bridge.NudgeNotified == 0
+	l.removed = l.removed || why&bridge.NudgeRemoved != 0
+	l.reauthorize = l.reauthorize || why&bridge.NudgeReauthorize != 0
+}
+
+// remember is what the next round is to know, on whichever machine.
+func (w *worker) remember(machine string) (k kept, err error) {
+	k = kept{Machine: machine, Tried: seconds(w.tried), Failed: w.failed, Refused: seconds(w.listener.tried)}
+	k.Rounds, err = w.s.Rounds.Remember(w.mailbox.Name)
+	pulse := w.at()
+	k.Good = seconds(pulse.Good)
+	if len(pulse.Calendars) > 0 {
+		k.Calendars = map[bridge.CalendarID]int64{}
+	}
+	for id, good := range pulse.Calendars {
+		k.Calendars[id] = seconds(good)
+	}
+	w.listener.mu.Lock()
+	defer w.listener.mu.Unlock()
+	k.Current, k.Missed = w.listener.current, w.listener.missed
+	return k, err
+}
+
+// untilNext is how long a job is put off.
+func (w *worker) untilNext(ctx context.Context, wait time.Duration) time.Duration {
+	if waits, err := w.waitsForPerson(ctx); err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		w.log.Error("account state", "err", err)
+	} else if waits {
+		wait = max(wait, hopelessRetry)
+	}
+	return wait
+}
+
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+func instant(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"outbridge/bridge/sqlstore"
+)
+
+// clockMayDiffer is how far the clocks of this machine and of the database's may be apart: leases and tickets end by them.
+const clockMayDiffer = 10 * time.Second
+
+// server checks the key and a database on a PostgreSQL server, without creating or migrating anything.
+func (d *doctor) server(noKey bool) {
+	const check = "database"
+	state, err := sqlstore.InspectServer(d.ctx, d.c.databaseURL())
+	if err != nil {
+		d.broken(check, serverFix(err), "%v", err)
+		d.skip("key", "whether it is the database's is not known")
+		return
+	}
+	d.began = !state.Empty
+	switch {
+	case noKey && state.Empty:
+		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s does not exist yet, and %s is empty: nothing has run here", d.c.KeyFile, d.c.Database)
+		return
+	case noKey:
+		d.broken("key", "Put the key back from your copy, with mode 0600: every machine has the same one. If it is lost, create a new one with `outbridge init --key-only` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
+		return
+	}
+	key, err := sqlstore.ReadKey(d.c.KeyFile)
+	if err != nil {
+		d.broken("key", seeMessage, "%v", err)
+		return
+	}
+	for _, p := range d.serverProblems(state) {
+		if p.broken {
+			d.broken(check, p.fix, "%s", p.what)
+			return
+		}
+		d.warn(check, p.fix, "%s", p.what)
+	}
+	if state.Empty || state.Schema == 0 {
+		d.ok("key", "%s", d.c.KeyFile)
+		d.broken(check, "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`; or `outbridge migrate` with a database that you have.", "%s is empty", d.c.Database)
+		return
+	}
+	if err := sqlstore.CheckServerKey(d.ctx, d.c.databaseURL(), key); err != nil {
+		d.broken("key", "Put the right key back from your copy, or sign in again with `outbridge login "+d.firstAccount()+"`.", "%v", err)
+		return
+	}
+	d.ok("key", "%s", d.c.KeyFile)
+	if state.Schema < sqlstore.Schema() {
+		d.warn(check, "Restart the servers, one after the other.", "%s has schema %d, of an older version; this version uses %d", d.c.Database, state.Schema, sqlstore.Schema())
+		return
+	}
+	d.openStore(fmt.Sprintf("%s, PostgreSQL %s, schema %d, %d of %d connections in use", d.c.Database, state.Version, state.Schema, state.Connections, state.MaxConnections))
+}
+
+// serverProblem is something about a server that is not as it should be.
+type serverProblem struct {
+	what, fix string
+	broken    bool // so that it cannot be used
+}
+
+func (d *doctor) serverProblems(s sqlstore.ServerState) (all []serverProblem) {
+	add := func(broken bool, fix, format string, args ...any) {
+		all = append(all, serverProblem{fmt.Sprintf(format, args...), fix, broken})
+	}
+	if s.Number < sqlstore.OldestServer {
+		add(true, "Use PostgreSQL 13 or newer.", "the server is PostgreSQL %s", s.Version)
+	}
+	if s.ReadOnly {
+		add(true, "Name the primary in database, or all hosts with target_session_attrs=read-write.", "%s is a standby, or read-only", d.c.Database)
+	}
+	if !s.MayCreate && s.Schema < sqlstore.Schema() {
+		add(true, "Make the user owner of the database, or grant it: GRANT CREATE ON SCHEMA public TO the user.", "the user %s may create no tables", s.User)
+	}
+	if !s.Owner && s.Schema > 0 {
+		add(false, "Give the tables to the user: REASSIGN OWNED, or ALTER TABLE … OWNER TO; else the next upgrade cannot change them.", "the tables do not belong to the user %s", s.User)
+	}
+	if s.Clock < -clockMayDiffer || s.Clock > clockMayDiffer {
+		add(false, "Set the clocks by NTP.", "the server's clock and this machine's are %v apart", s.Clock.Abs().Round(time.Second))
+	}
+	if left := s.MaxConnections - s.Reserved - s.Connections; int(s.Pool) > left {
+		add(false, "Set pool_max_conns in database lower, or max_connections of the server higher: each machine takes up to the former.", "this machine may take %d connections, and %d of the server's %d are free", s.Pool, max(left, 0), s.MaxConnections)
+	}
+	if !s.Durable {
+		add(false, "Set fsync and full_page_writes to on.", "the server does not wait for its disk: a power cut may lose what clients were told")
+	}
+	if !s.Encrypted && !s.Local {
+		add(false, "Add sslmode=verify-full to database, and sslrootcert= if the server's certificate is of an authority of your own.", "the connection to %s is not encrypted", d.c.Database)
+	}
+	return all
+}
+
+// serverFix is what to do about a server that cannot be used.
+func serverFix(err error) string {
+	var e *sqlstore.ServerError
+	if !errors.As(err, &e) {
+		return seeMessage
+	}
+	switch e.Trouble {
+	case sqlstore.ServerUnreachable:
+		return "Check the address in database, that the server runs, and what is between: pg_isready tells."
+	case sqlstore.ServerRefuses:
+		return "Check user, password, database and TLS: psql with the same URL tells. pg_hba.conf of the server says who gets in."
+	case sqlstore.ServerBusy:
+		return "Look at pg_stat_activity of the server, and at its log."
+	case sqlstore.ServerFull:
+		return "Make room on the server."
+	}
+	return seeMessage
+}
