@@ -306,7 +306,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		Notices: webNotices{s.watcher}, StaleAfter: c.staleAfter, Live: s.live,
 	}
 	if p.machine != nil {
-		pages.Machines = p.machine.count
+		pages.Machines, pages.Attempts = p.machine.count, p.store
 	}
 	if s.scheduler.NotifyURL != "" {
 		pages.Notify = s.scheduler.Notify
