@@ -67,7 +67,7 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 					return v, err
 				}
 			}
-			one.Stale = isStale(h.now(), c.Good, h.StaleAfter)
+			one.Stale = isStale(h.now(), c.Good, h.staleAfter())
 			switch {
 			case c.Fault != (bridge.Fault{}):
 				one.Level, one.Word = "bad", "Last sync failed"

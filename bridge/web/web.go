@@ -102,8 +102,8 @@ type Handler struct {
 
 	// Notices are the notifications about trouble. nil: the pages have none.
 	Notices Notices
-	// StaleAfter is the age from which on a calendar is shown as out of date. 0: none is.
-	StaleAfter time.Duration
+	// StaleAfter is the age from which on a calendar is shown as out of date. 0, or nil: none is.
+	StaleAfter func() time.Duration
 	// Live is what rounds are at. nil: nobody watches.
 	Live *Live
 

@@ -181,7 +181,8 @@ func (e *edit) transfer(ctx context.Context, t target) (*job, error) {
 	if len(from.series.Event.Attendees) > 0 || isMeeting(from.current) || !from.series.Event.IsOrganizer {
 		return nil, refuse(convert.RefusedOrganizer, "Outlook would cancel the meeting and invite everybody again if it went to another calendar; move it in Outlook.")
 	}
-	j := &job{w: w, m: e.m, account: e.account, cal: r.To, want: from.current, client: r.Client, created: true}
+	j := &job{w: w, m: e.m, account: e.account, cal: r.To, want: from.current, client: r.Client, created: true,
+		zones: [2]string{from.series.Event.OriginalStartTimeZone, from.series.Event.OriginalEndTimeZone}}
 	plan, err := j.plan(ctx)
 	if err != nil {
 		return nil, err

@@ -120,7 +120,7 @@ func (d *doctor) serverProblems(s sqlstore.ServerState) (all []serverProblem) {
 		add(false, "Set pool_max_conns in database lower, or max_connections of the server higher: each machine takes up to the former.", "this machine may take %d connections, and %d of the server's %d are free", s.Pool, max(left, 0), s.MaxConnections)
 	}
 	if !s.Durable {
-		add(false, "Set fsync and full_page_writes to on.", "the server does not wait for its disk: a power cut may lose what clients were told")
+		add(false, "Set fsync, full_page_writes and synchronous_commit to on.", "the server does not wait for its disk: a power cut may lose what clients were told")
 	}
 	if !s.Encrypted && !s.Local {
 		add(false, "Add sslmode=verify-full to database, and sslrootcert= if the server's certificate is of an authority of your own.", "the connection to %s is not encrypted", d.c.Database)

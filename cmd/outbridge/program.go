@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
@@ -37,9 +39,10 @@ type program struct {
 
 	graph graphAccess
 
-	process  string    // names it among those that use the database
-	machine  *machine  // nil: the database is a file, which no other server uses
-	reloader *reloader // nil: SIGHUP reloads nothing
+	process       string                        // names it among those that use the database
+	machine       *machine                      // nil: the database is a file, which no other server uses
+	reloader      *reloader                     // nil: SIGHUP reloads nothing
+	newStaleAfter atomic.Pointer[time.Duration] // that a reload has brought; nil: none has
 }
 
 // newProgram is the program before its database is open: it knows the accounts of the file only.

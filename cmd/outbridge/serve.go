@@ -66,8 +66,8 @@ func (s *serveCmd) Run(e *env) error {
 	if err := first(c.fileProblems()); err != nil {
 		return err
 	}
-	for _, remark := range c.sameMailboxes() {
-		fmt.Fprintln(e.stderr, "outbridge: "+remark)
+	for _, t := range c.twins() {
+		fmt.Fprintln(e.stderr, "outbridge: "+t.sentence())
 	}
 	for _, name := range c.unknownVariables {
 		fmt.Fprintf(e.stderr, "outbridge: the environment has %s, which is no key of the configuration\n", name)
@@ -206,7 +206,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	g.Go(func() error { return accounts.members.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })
 	if p.reloader != nil {
-		g.Go(func() error { return p.reloader.run(ctx, p, accounts) })
+		g.Go(func() error { return p.reloader.run(ctx, p, accounts, watcher) })
 	}
 	g.Go(func() error { return p.pulse.Run(ctx) })
 	g.Go(func() error {
@@ -303,7 +303,8 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		Store: p.store, Feeds: s.files, PublicURL: c.PublicURL, Version: version(), Language: c.language, Log: p.log, Zone: convert.Zone,
 		Accounts: accounts, Origins: origins{p.store, s.scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
-		Notices: webNotices{s.watcher}, StaleAfter: c.staleAfter, Live: s.live,
+		Notices: webNotices{s.watcher}, StaleAfter: p.staleAfter, Live: s.live,
+		Microsoft: p.microsoft(accounts), Connect: c.Pages.Connect, Organization: c.organization(), SeeEvents: c.Pages.AdministratorsSeeEvents,
 	}
 	if p.machine != nil {
 		pages.Machines, pages.Attempts = p.machine.count, p.store
