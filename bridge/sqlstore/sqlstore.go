@@ -76,6 +76,7 @@ var _ interface {
 	bridge.LeaseStore
 	bridge.TurnStore
 	bridge.MachineStore
+	bridge.AttemptStore
 } = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
