@@ -52,14 +52,37 @@ func (a *webAccounts) List(ctx context.Context) ([]web.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []web.Account
+	var readings []reading
 	for _, one := range a.p.accounts {
-		list = append(list, a.webAccount(one, byName[one.Name]))
+		row := byName[one.Name]
+		readings = append(readings, one.readings(row)...)
+		list = append(list, a.webAccount(one, row))
+	}
+	for _, t := range twins(readings) {
+		i := slices.IndexFunc(list, func(one web.Account) bool { return one.Name == t.account })
+		list[i].Twice = append(list[i].Twice, web.ReadTwice{Address: t.address, Shared: t.shared, By: t.before.account, BySharing: t.before.shared})
 	}
 	slices.SortFunc(list, func(x, y web.Account) int { return strings.Compare(x.Name, y.Name) })
 	return list, nil
 }
 
+// maxCompared is how many accounts are compared with one another to show one of them.
+const maxCompared = 100
+
+// Account tells of mailboxes that are read twice where there are few accounts: else all of them would be read to show one.
 func (a *webAccounts) Account(ctx context.Context, name string) (web.Account, error) {
+	a.mu.Lock()
+	few := len(a.p.accounts) <= maxCompared
+	a.mu.Unlock()
+	if few {
+		list, err := a.List(ctx)
+		for _, one := range list {
+			if one.Name == name {
+				return one, nil
+			}
+		}
+		return web.Account{}, cmp.Or(err, bridge.ErrNotFound)
+	}
 	row, err := a.p.store.Account(ctx, name)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return web.Account{}, err
@@ -299,6 +322,9 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration, credent
 	}
 	if r.Tenant == "" {
 		r.Tenant = "common"
+	}
+	if guid.MatchString(r.Tenant) {
+		r.Tenant = strings.ToLower(r.Tenant)
 	}
 	if !clientIDForm.MatchString(r.ClientID) {
 		return false, &web.Problem{Sentence: "This is not a client ID.", Action: "Copy the Application (client) ID from the overview of the app registration."}
