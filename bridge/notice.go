@@ -15,6 +15,7 @@ const (
 	NoticeStale       NoticeKind = "stale"        // a calendar was last good at At; zero: never
 	NoticeCredential  NoticeKind = "credential"   // the app's certificate or secret, which Detail says, expires at At
 	NoticeCertificate NoticeKind = "certificate"  // the server's own certificate expires at At
+	NoticeRenewal     NoticeKind = "renewal"      // the certificate of the domain in Detail, which the bridge should have renewed, expires at At
 	NoticeRefused     NoticeKind = "refused"      // a change of a client was refused
 	NoticeFailed      NoticeKind = "failed"       // or failed for good
 	NoticeUnknown     NoticeKind = "unknown"      // or may have been done

@@ -67,7 +67,8 @@ func sameSchedule(a, b *contents) bool {
 
 // reschedule says the times and the rule of the event, where they have changed. resets is as in Step.
 func (d *differ) reschedule(f fields) (resets bool, err error) {
-	if sameSchedule(d.base, d.want) || sameSchedule(d.now, d.want) {
+	rezoned := d.rezoned()
+	if !rezoned && (sameSchedule(d.base, d.want) || sameSchedule(d.now, d.want)) {
 		return false, nil
 	}
 	t, err := d.times(d.want.master, &d.Series.Event)
@@ -75,7 +76,7 @@ func (d *differ) reschedule(f fields) (resets bool, err error) {
 		return false, err
 	}
 	was, is := d.now.recurs(), d.want.recurs()
-	if was && !is || !sameTimes(d.now.master, d.now.object, d.want.master, d.want.object) {
+	if rezoned || was && !is || !sameTimes(d.now.master, d.now.object, d.want.master, d.want.object) {
 		t.into(f, d.Series.Event)
 	}
 	if is {
@@ -84,6 +85,29 @@ func (d *differ) reschedule(f fields) (resets bool, err error) {
 		f["recurrence"] = nil
 	}
 	return was && is, err
+}
+
+// rezoned is whether the client says the times of an event that does not recur in another zone, by its name. One that says them in UTC, or in
+// a zone that only its VTIMEZONE tells of, does not mean the zone: some programs write so whatever they change.
+func (d *differ) rezoned() bool {
+	if d.want.recurs() || d.now.recurs() {
+		return false
+	}
+	return d.want.changesZone(ical.PropDateTimeStart, d.base, d.now) || d.want.changesZone(ical.PropDateTimeEnd, d.base, d.now)
+}
+
+// changesZone is whether c names another zone for a time of its event than the states before it do.
+func (c *contents) changesZone(name string, before ...*contents) bool {
+	want, ok := c.object.namedZone(c.master, name)
+	if !ok || want.utc() {
+		return false
+	}
+	for _, b := range before {
+		if was, ok := b.object.namedZone(b.master, name); !ok || was.tzid == want.tzid {
+			return false
+		}
+	}
+	return true
 }
 
 // times are those of a component that the client wants; known is what it is of in Graph.

@@ -304,6 +304,19 @@ func sendable(name string) bool {
 	return ok && !z.utc() && strings.Contains(name, "/")
 }
 
+// namedZone is the zone that a property of a component names; ok is false where it names none that is known.
+func (in *object) namedZone(c *ical.Component, property string) (z zone, ok bool) {
+	p := c.Props.Get(property)
+	if p == nil || p.Params.Get(ical.ParamTimezoneID) == "" {
+		return zone{}, false
+	}
+	m, err := in.reader.Moment(in.cal, p)
+	if err != nil || m.Loc == nil {
+		return zone{}, false
+	}
+	return in.zoneNamed(p.Params.Get(ical.ParamTimezoneID), m.Loc)
+}
+
 // zoneNamed is the zone of a TZID, if its name tells it. loc is what the reader takes it for: for some short names that is
 // what their VTIMEZONE says.
 func (in *object) zoneNamed(tzid string, loc *time.Location) (zone, bool) {

@@ -160,8 +160,11 @@ func (w *Watcher) Targets(ctx context.Context) ([]bridge.NoticeTarget, error) {
 		return nil, err
 	}
 	var list []bridge.NoticeTarget
-	for _, u := range w.Configured {
-		list = append(list, bridge.NoticeTarget{ID: w.Store.NoticeTargetID(u), URL: u, Language: w.Language, Configured: true})
+	w.mu.Lock()
+	configured, language := w.configured, w.language
+	w.mu.Unlock()
+	for _, u := range configured {
+		list = append(list, bridge.NoticeTarget{ID: w.Store.NoticeTargetID(u), URL: u, Language: language, Configured: true})
 	}
 	list = append(list, kept...)
 	seen := map[string]bool{}

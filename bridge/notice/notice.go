@@ -48,9 +48,6 @@ type Watcher struct {
 	Store bridge.NoticeStore
 	// Survey finds out what is wrong now.
 	Survey func(ctx context.Context, now time.Time) (Findings, error)
-	// Configured are the URLs of the configuration, and Language is theirs.
-	Configured []string
-	Language   string
 	// Words are the title and the text of a message in a language; "" is that of the bridge.
 	Words func(m bridge.NoticeMessage, language string) (title, text string)
 	// Send delivers one. Nil: Send.
@@ -60,12 +57,14 @@ type Watcher struct {
 
 	wake, mail chan struct{}
 
-	mu       sync.Mutex // guards what follows
-	known    map[string]*trouble
-	messages []bridge.NoticeMessage // by ID
-	lastID   int64
-	sent     []time.Time     // when messages of the last hour were made
-	flying   map[string]bool // targets with a delivery on its way
+	mu         sync.Mutex // guards what follows
+	configured []string   // see Configure
+	language   string     // of these
+	known      map[string]*trouble
+	messages   []bridge.NoticeMessage // by ID
+	lastID     int64
+	sent       []time.Time     // when messages of the last hour were made
+	flying     map[string]bool // targets with a delivery on its way
 }
 
 // trouble is a Notice with how often it was seen, or missed, in a row. That is not stored.
@@ -80,14 +79,27 @@ type Findings struct {
 	Unsure  map[string]bool // keys of which nothing can be said now
 }
 
-// Load reads what was told before.
+// Configure sets the targets that are in the configuration, and their language, before Load or later. Messages that wait for other ones are
+// dropped.
+func (w *Watcher) Configure(urls []string, language string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.configured, w.language = slices.Clone(urls), language
+}
+
+// Load reads what was told before. It is called before everything else, and again where another process may have told something
+// since.
 func (w *Watcher) Load(ctx context.Context) error {
-	w.wake, w.mail = make(chan struct{}, 1), make(chan struct{}, 1)
-	w.known, w.flying = map[string]*trouble{}, map[string]bool{}
 	list, messages, err := w.Store.Notices(ctx)
 	if err != nil {
 		return err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flying == nil {
+		w.wake, w.mail, w.flying = make(chan struct{}, 1), make(chan struct{}, 1), map[string]bool{}
+	}
+	w.known = map[string]*trouble{}
 	for _, n := range list {
 		w.known[n.Key] = &trouble{Notice: n}
 	}

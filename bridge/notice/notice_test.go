@@ -503,7 +503,7 @@ func TestHangs(t *testing.T) {
 		var mu sync.Mutex
 		began := map[string]int{}
 		found := notice.Findings{Present: []bridge.Notice{signIn}}
-		w := &notice.Watcher{Store: store, Configured: []string{"generic+https://hangs.example/", "generic+https://works.example/"},
+		w := &notice.Watcher{Store: store,
 			Log:    slog.New(slog.DiscardHandler),
 			Survey: func(context.Context, time.Time) (notice.Findings, error) { return found, nil },
 			Words:  func(m bridge.NoticeMessage, _ string) (string, string) { return web.NoticeWords(web.English, m, "") },
@@ -516,6 +516,7 @@ func TestHangs(t *testing.T) {
 				}
 				return nil
 			}}
+		w.Configure([]string{"generic+https://hangs.example/", "generic+https://works.example/"}, "")
 		if err := w.Load(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -27,9 +27,9 @@ type Surveyor struct {
 	// Pulse is what is known of the rounds of an account beside the store.
 	Pulse func(account string) bridge.Pulse
 	// StaleAfter is the age from which on a calendar is told of; 0: never.
-	StaleAfter time.Duration
-	// Expiring are what expires, of kinds NoticeCredential and NoticeCertificate, with Detail and At. An error is about one that
-	// cannot be read.
+	StaleAfter func() time.Duration
+	// Expiring are what expires, of kinds NoticeCredential, NoticeCertificate and NoticeRenewal, with Detail and At. The last are told of
+	// whenever they expire. An error is about one that cannot be read.
 	Expiring func() ([]bridge.Notice, error)
 	// Organization reports whether the members of an organization are served. Nil: they are not.
 	Organization func() bool
@@ -192,7 +192,7 @@ func (v *survey) calendar(a bridge.Account, c bridge.Calendar, pulse bridge.Puls
 	if since.IsZero() {
 		since = c.Modified
 	}
-	if v.StaleAfter > 0 && v.now.Sub(since) >= v.StaleAfter {
+	if after := v.StaleAfter(); after > 0 && v.now.Sub(since) >= after {
 		v.add(bridge.Notice{Key: key, Kind: bridge.NoticeStale, Account: a.Name, Calendar: c.DisplayName, Fault: c.Fault, At: good})
 	}
 }
@@ -238,7 +238,7 @@ func (v *survey) expiring() {
 		}
 		n.Key = fmt.Sprintf("%s/%s/%d", n.Kind, n.Detail, n.At.Unix())
 		switch {
-		case n.At.Sub(v.now) <= soon:
+		case n.Kind == bridge.NoticeRenewal, n.At.Sub(v.now) <= soon:
 			v.add(n)
 		case err != nil:
 			v.Unsure[n.Key] = true

@@ -53,7 +53,7 @@ func TestSurvey(t *testing.T) {
 	var expiring []bridge.Notice
 	pulse := bridge.Pulse{}
 	s := &notice.Surveyor{Store: w.store, Accounts: func() []string { return []string{"alice", "unmet"} }, Pulse: func(string) bridge.Pulse { return pulse },
-		StaleAfter: 6 * time.Hour, Expiring: func() ([]bridge.Notice, error) { return expiring, nil },
+		StaleAfter: func() time.Duration { return 6 * time.Hour }, Expiring: func() ([]bridge.Notice, error) { return expiring, nil },
 		Disk: func() (uint64, bool, bool, bool) { return disk.free, disk.low, disk.full, disk.known }}
 	expect := func(when string, want ...string) map[string]bridge.Notice {
 		t.Helper()
@@ -103,7 +103,7 @@ func TestSurvey(t *testing.T) {
 	expect("old", "stale/alice/1")
 	pulse.Calendars = map[bridge.CalendarID]time.Time{work.ID: w.now}
 	expect("idle rounds are not stored")
-	pulse, s.StaleAfter = bridge.Pulse{}, 0
+	pulse, s.StaleAfter = bridge.Pulse{}, func() time.Duration { return 0 }
 	expect("never stale")
 
 	intent := func(name, state string, age time.Duration) {
@@ -136,6 +136,8 @@ func TestSurvey(t *testing.T) {
 	expiring = expiring[2:]
 	expiring[0].At = w.now.Add(-time.Hour)
 	expect("a certificate has expired", "certificate/calendar.example.com/"+unixText(expiring[0].At))
+	expiring = []bridge.Notice{{Kind: bridge.NoticeRenewal, Detail: "calendar.example.com", At: w.now.Add(14 * 24 * time.Hour)}}
+	expect("a certificate is not renewed", "renewal/calendar.example.com/"+unixText(expiring[0].At))
 	expiring = nil
 	disk.low, disk.free = true, 100<<20
 	expect("little room", "disk-low")

@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,4 +159,36 @@ func (e failedError) Error() string {
 		return fmt.Sprintf("%s, status %d", e.Reason, e.Status)
 	}
 	return e.Reason
+}
+
+// Reached is what a message to a target connects to: the scheme, "http", "https" or "smtp", and host and port. They are "" where only the library
+// knows.
+func Reached(target string) (scheme, address string) {
+	u, err := url.Parse(target)
+	if err != nil || u.Hostname() == "" {
+		return "", ""
+	}
+	service, custom, _ := strings.Cut(strings.ToLower(u.Scheme), "+")
+	option := map[string]string{}
+	for key, values := range u.Query() {
+		option[strings.ToLower(key)] = strings.ToLower(values[0])
+	}
+	switch {
+	case !hosted[service] || service == "signal": // that has a port of its own
+		return "", ""
+	case service == "smtp":
+		return "smtp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "25"))
+	case custom == "http", option["scheme"] == "http", isYes(option["disabletls"]):
+		return "http", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))
+	}
+	return "https", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))
+}
+
+// isYes reads a switch as the library does.
+func isYes(s string) bool {
+	switch s {
+	case "true", "1", "yes", "y":
+		return true
+	}
+	return false
 }

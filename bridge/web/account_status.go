@@ -67,7 +67,7 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 					return v, err
 				}
 			}
-			one.Stale = isStale(h.now(), c.Good, h.StaleAfter)
+			one.Stale = isStale(h.now(), c.Good, h.staleAfter())
 			switch {
 			case c.Fault != (bridge.Fault{}):
 				one.Level, one.Word = "bad", "Last sync failed"
@@ -95,7 +95,7 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 	}
 	v.Next, v.CanSync = h.next(v, app.ClientID != "")
 	row.Name = a.Name
-	v.Progress, _, _ = h.progress(row)
+	v.Progress, _, _ = h.progress(ctx, row)
 	return v, nil
 }
 

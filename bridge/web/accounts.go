@@ -66,6 +66,16 @@ type Account struct {
 	Policy           bridge.Policy // what calendar programs may change
 	PolicyConfigured bool          // by the configuration file
 	WriteDenied      bool          // the sign-in does not allow what Policy does
+
+	Twice []ReadTwice
+}
+
+// ReadTwice is a mailbox that an account reads and that is read already.
+type ReadTwice struct {
+	Address   string
+	Shared    bool   // the account has it as shared; else it is its own
+	By        string // the account that reads it too, which may be the same one
+	BySharing bool   // that one has it as shared
 }
 
 // App is the app registration at Microsoft.

@@ -90,3 +90,10 @@ func unsynced(cals []calendarStatus) Text {
 	}
 	return With("The first sync of {calendars} is in progress: not everything is here yet.", names)
 }
+
+func (h *Handler) staleAfter() time.Duration {
+	if h.StaleAfter == nil {
+		return 0
+	}
+	return h.StaleAfter()
+}

@@ -100,6 +100,9 @@ func (l *Language) noticeWords(n bridge.News, address string) (head, body string
 	case bridge.NoticeCertificate:
 		head = l.Text("the certificate of this bridge expires on {date}", date)
 		body = l.Text("From then on calendar apps cannot connect. Renew it: cert_file and key_file in [tls] name its files.")
+	case bridge.NoticeRenewal:
+		head = l.Text("the certificate of {name} is not renewed", n.Detail)
+		body = l.Text("It expires on {date}, and then calendar apps cannot connect. The bridge tries to renew it, and its log says why that fails: mostly, port 443 or 80 cannot be reached from the internet, or the name leads elsewhere.", date)
 	case bridge.NoticeRefused:
 		head = l.Text("a change in \"{calendar}\" of {account} was refused", calendar, account)
 		body = l.Text("A calendar app has changed something that was not taken over to Outlook. The list of changes says why.") + "\n" + page + "/changes"

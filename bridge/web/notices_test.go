@@ -99,7 +99,7 @@ func TestLive(t *testing.T) {
 func TestFreshness(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	d.handler.StaleAfter = 6 * time.Hour
+	d.handler.StaleAfter = func() time.Duration { return 6 * time.Hour }
 	id := d.meeting("Review")
 	d.round()
 	p := d.admin()

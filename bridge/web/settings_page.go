@@ -28,8 +28,8 @@ func (v *visit) settingsPage(trouble *Problem) error {
 	admin := v.session.Role == bridge.RoleAdministrator
 	data := map[string]any{"Sessions": rows, "App": app, "Notices": admin && v.h.Notices != nil, "Stale": Text(""), "Admin": admin,
 		"Password": v.session.Person == 0 || v.person.Password, "User": v.who()}
-	if v.h.StaleAfter > 0 {
-		data["Stale"] = lengthText(rough(v.h.StaleAfter))
+	if after := v.h.staleAfter(); after > 0 {
+		data["Stale"] = lengthText(rough(after))
 	}
 	if admin && v.h.Notices != nil {
 		var languages []option

@@ -26,6 +26,7 @@ type job struct {
 	earlier *ical.Calendar // while occurrences are put right: what was served before
 	silent  bool
 	files   map[string][]byte // that the client has sent, by their digests
+	zones   [2]string         // of start and end, as Outlook has them where the event comes from another calendar
 	named   bool              // what is wanted says by itself what is to be attached
 	client  string
 
@@ -106,7 +107,8 @@ func (j *job) plan(ctx context.Context) (convert.Plan, error) {
 		Repair: j.earlier != nil, Earlier: j.earlier}
 	if !j.exists {
 		e.Series = convert.Series{Window: j.cal.Window, Owner: j.cal.Owner, MailboxZone: j.account.Settings.Zone,
-			Scheduling: j.m.Policy.Invitations == bridge.InvitationsOutlook}
+			Scheduling: j.m.Policy.Invitations == bridge.InvitationsOutlook,
+			Event:      graph.Event{OriginalStartTimeZone: j.zones[0], OriginalEndTimeZone: j.zones[1]}}
 		if j.m.Policy.Attachments {
 			e.Series.Attachments = map[graph.EventID]convert.Attached{}
 		}

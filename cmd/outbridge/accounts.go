@@ -44,15 +44,21 @@ func (a *webAccounts) List(ctx context.Context) ([]web.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []web.Account
+	var readings []reading
 	for _, one := range a.p.accounts {
 		row, err := a.p.store.Account(ctx, one.Name)
 		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 			return nil, err
 		}
+		readings = append(readings, one.readings(row)...)
 		policy := one.policy(row)
 		list = append(list, web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.p.added[one.Name],
 			Options: bridge.AccountOptions{Include: one.Include, Exclude: one.Exclude, Shared: one.Shared},
 			Policy:  policy, PolicyConfigured: one.Access != "", WriteDenied: policy.Write && !a.p.conf.mayWrite(one, row)})
+	}
+	for _, t := range twins(readings) {
+		i := slices.IndexFunc(list, func(one web.Account) bool { return one.Name == t.account })
+		list[i].Twice = append(list[i].Twice, web.ReadTwice{Address: t.address, Shared: t.shared, By: t.before.account, BySharing: t.before.shared})
 	}
 	slices.SortFunc(list, func(x, y web.Account) int { return strings.Compare(x.Name, y.Name) })
 	return list, nil

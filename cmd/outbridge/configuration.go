@@ -50,7 +50,9 @@ func (k *configCheckCmd) Run(e *env) error {
 	if r.c.unknownVariables != nil {
 		report.Remarks = append(report.Remarks, "the environment has "+strings.Join(r.c.unknownVariables, ", ")+", which the configuration does not know")
 	}
-	report.Remarks = append(report.Remarks, r.c.sameMailboxes()...)
+	for _, t := range r.c.twins() {
+		report.Remarks = append(report.Remarks, t.sentence())
+	}
 	if len(r.problems) == 0 {
 		if credential, err := r.c.Microsoft.credential(time.Now()); err == nil && credential != nil && credential.Warning != "" {
 			report.Remarks = append(report.Remarks, credential.Warning)
@@ -173,27 +175,6 @@ func unreadable(err error) error {
 		return fmt.Errorf("the file %s cannot be read by who runs this: give it to them", path.Path)
 	}
 	return err
-}
-
-// sameMailboxes remarks on accounts that read one mailbox: it is allowed, and seldom meant.
-func (c *config) sameMailboxes() (remarks []string) {
-	first := map[string]string{}
-	for _, a := range c.Accounts {
-		if a.Mailbox == "" {
-			continue
-		}
-		key := strings.ToLower(a.Mailbox)
-		if other, twice := first[key]; twice {
-			remarks = append(remarks, twiceRead(other, a.Name, a.Mailbox))
-			continue
-		}
-		first[key] = a.Name
-	}
-	return remarks
-}
-
-func twiceRead(one, other, address string) string {
-	return fmt.Sprintf("the accounts %s and %s both read the mailbox of %s, so everything in it is kept and synced twice; one account is enough, with an app password for each device", one, other, address)
 }
 
 type configShowCmd struct {

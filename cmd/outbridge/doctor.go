@@ -156,7 +156,9 @@ func (d *doctor) examine(e *env, f configFlag) {
 	login, reachable := d.login(), d.graph()
 	d.organization(login && reachable)
 	d.accounts(login && reachable)
+	d.certificates()
 	d.public()
+	d.notify()
 }
 
 // served reports whether a server is running on the database.
@@ -485,6 +487,16 @@ func (d *doctor) accounts(reachable bool) {
 		default:
 			d.account(check, a)
 		}
+	}
+	if d.p.store == nil {
+		return
+	}
+	twice, err := d.p.twins(d.ctx)
+	if err != nil {
+		d.broken("accounts", seeMessage, "%v", err)
+	}
+	for _, t := range twice {
+		d.warn("account "+t.account, seeMessage, "%s", t.sentence())
 	}
 }
 

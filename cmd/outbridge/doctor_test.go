@@ -275,6 +275,11 @@ func TestDoctorServer(t *testing.T) {
 	check("another port", d.at("http://127.0.0.1:1", ""), "server", resultBroken, "Check that public_url")
 	check("https where there is none", d.at("https"+strings.TrimPrefix(d.url, "http"), ""), "TLS", resultBroken, "Turn TLS on")
 
+	check("a target of notifications that nobody answers at", good+"[notify]\nurls = [\"ntfy://127.0.0.1:1/topic?scheme=http\"]\n", "notify", resultBroken, "settings page")
+	check("one that answers", good+"[notify]\nurls = [\"generic+"+d.url+"/hook\"]\n", "notify", resultOK, "")
+	check("one of which only the library knows", good+"[notify]\nurls = [\"telegram://123:abc@telegram?chats=@me\"]\n", "notify", resultSkipped, "")
+	check("one's own mailbox as shared", strings.Replace(good, "[[account]]", "[[account]]\nshared = [\"alice@contoso.example\"]", 1), "account alice", resultWarning, "Follow the message")
+
 	d.skew.Store(int64((10 * time.Minute).Seconds()))
 	check("a clock that is wrong", good, "clock", resultBroken, "timedatectl")
 	d.skew.Store(-int64((2 * time.Minute).Seconds()))

@@ -96,7 +96,7 @@ func (l *loginCmd) Run(e *env) error {
 	if other, err := p.twin(e.ctx, account.Name, who); err != nil {
 		return err
 	} else if other != "" {
-		fmt.Fprintf(e.stdout, "Note: %s.\n", twiceRead(other, account.Name, who.Address))
+		fmt.Fprintf(e.stdout, "Note: %s.\n", (twin{reading{account: account.Name, address: who.Address}, reading{account: other}}).sentence())
 	}
 	if row, err = p.store.Account(e.ctx, account.Name); err != nil || !policy.Write {
 		return err

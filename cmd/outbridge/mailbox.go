@@ -15,6 +15,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/round"
+	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 	"outbridge/bridge/work"
 )
@@ -39,6 +40,7 @@ type gates struct {
 	app       graph.AppGate
 	mu        sync.Mutex
 	byAddress map[string]*graph.Gate
+	rounds    map[*graph.Gate]string // the account whose rounds ask for it first
 	tokens    *graph.AppTokens
 }
 
@@ -171,14 +173,41 @@ func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, e
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: p.store.Tokens(account.ID), Log: g.Log}
 	}
 	g.Gate = p.graph.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))
-	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude, Policy: a.policy(account)}, Subscriptions: g, AppOnly: a.Mailbox != ""}
+	p.heed(g.Gate, cmp.Or(a.Mailbox, account.Identity.Address, "account "+a.Name), a.Name)
+	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude, Policy: a.policy(account)}, Subscriptions: g, AppOnly: a.Mailbox != "", Gate: g.Gate}
 	for _, address := range a.Shared {
 		// The account's sign-in, but the other mailbox's gate: Graph's limits are per mailbox.
 		other := p.client(a.Name, address)
 		other.Tokens, other.Gate, other.Log = g.Tokens, p.graph.gates.of(address), g.Log.With("shared", address)
+		p.heed(other.Gate, address, "")
 		m.Shared = append(m.Shared, round.SharedMailbox{Address: address, Graph: other})
 	}
 	return m, nil
+}
+
+// heed has the limits of a mailbox kept together with other processes, where the database is a server. account is whose own it is;
+// "": it is shared with one.
+func (p *program) heed(gate *graph.Gate, address, account string) {
+	if !sqlstore.IsServer(p.conf.Database) {
+		return
+	}
+	g := p.graph.gates
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if gate.Among == nil {
+		gate.Among = &graph.Among{Store: p.store, Process: p.process, Mailbox: strings.ToLower(address), Log: p.log}
+	}
+	if account == "" {
+		return
+	}
+	if g.rounds == nil {
+		g.rounds = map[*graph.Gate]string{}
+	}
+	if first := g.rounds[gate]; first != "" && first != account {
+		gate.Among.Crowd()
+	} else {
+		g.rounds[gate] = account
+	}
 }
 
 // keepSignIn asks Graph whose token it is, stores it, and returns who signed in. If that is somebody else than before,

@@ -87,7 +87,7 @@ func (p *program) watcher(ctx context.Context) (*notice.Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &notice.Watcher{Store: p.store, Configured: targets, Language: p.conf.Notify.Language, Log: p.log,
+	w := &notice.Watcher{Store: p.store, Log: p.log,
 		Words: func(m bridge.NoticeMessage, language string) (title, text string) {
 			l, ok := web.FindLanguage(language)
 			if !ok {
@@ -95,12 +95,21 @@ func (p *program) watcher(ctx context.Context) (*notice.Watcher, error) {
 			}
 			return web.NoticeWords(l, m, p.conf.PublicURL)
 		}}
+	w.Configure(targets, p.conf.Notify.Language)
 	return w, w.Load(ctx)
+}
+
+// staleAfter is the age from which on a calendar is out of date, as of the last reload.
+func (p *program) staleAfter() time.Duration {
+	if after := p.newStaleAfter.Load(); after != nil {
+		return *after
+	}
+	return p.conf.staleAfter
 }
 
 // surveyor finds out what is wrong with a server whose accounts these are.
 func (p *program) surveyor(accounts *webAccounts) *notice.Surveyor {
-	return &notice.Surveyor{Store: p.store, Accounts: accounts.names, Pulse: accounts.Pulse, StaleAfter: p.conf.staleAfter,
+	return &notice.Surveyor{Store: p.store, Accounts: accounts.names, Pulse: accounts.Pulse, StaleAfter: p.staleAfter,
 		Expiring: p.conf.expiring, Organization: accounts.members.enabled,
 		Disk: func() (free uint64, low, full, known bool) {
 			d, err := p.conf.databaseDisk()
@@ -132,7 +141,8 @@ func (c *config) expiring() (list []bridge.Notice, err error) {
 			list = append(list, bridge.Notice{Kind: bridge.NoticeCertificate, Detail: have.Leaf.Subject.CommonName, At: have.Leaf.NotAfter})
 		}
 	}
-	return list, err
+	overdue, overdueErr := c.overdue(time.Now())
+	return append(list, overdue...), errors.Join(err, overdueErr)
 }
 
 type notifyCmd struct {

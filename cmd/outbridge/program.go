@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
@@ -36,8 +39,10 @@ type program struct {
 
 	graph graphAccess
 
-	machine  *machine  // nil: the database is a file, which no other server uses
-	reloader *reloader // nil: SIGHUP reloads nothing
+	process       string                        // names it among those that use the database
+	machine       *machine                      // nil: the database is a file, which no other server uses
+	reloader      *reloader                     // nil: SIGHUP reloads nothing
+	newStaleAfter atomic.Pointer[time.Duration] // that a reload has brought; nil: none has
 }
 
 // newProgram is the program before its database is open: it knows the accounts of the file only.
@@ -46,7 +51,7 @@ func newProgram(c *config, e *env) *program {
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	p := &program{
-		conf: c, log: c.logger(e.stderr, level), level: level, graph: newGraphAccess(),
+		conf: c, log: c.logger(e.stderr, level), level: level, process: strings.ToLower(rand.Text()[:8]), graph: newGraphAccess(),
 		registration: bridge.Registration{ClientID: c.Microsoft.ClientID, Tenant: c.Microsoft.Tenant},
 	}
 	p.setAccounts(slices.Clone(c.Accounts))

@@ -10,15 +10,18 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"outbridge/bridge/notice"
 )
 
-// reloader takes up changes of the configuration file while `serve` runs, at SIGHUP: accounts, log_level, the app's secret or
-// certificate and the server's own certificate. Everything else it names, and leaves until the next start.
+// reloader takes up changes of the configuration file while `serve` runs, at SIGHUP: accounts, log_level, [notify], the app's secret
+// or certificate and the server's own certificate. Everything else it names, and leaves until the next start.
 type reloader struct {
 	load    func() (*config, error)
 	hangups chan os.Signal
 	was     *config // as it was loaded last
 	secrets [sha256.Size]byte
+	targets []string // of notifications, those of urls_file with them
 }
 
 // newReloader begins to listen to SIGHUP, which then no longer ends the process. was is the configuration as it was loaded.
@@ -45,7 +48,8 @@ func (m *microsoftConfig) secrets() (sum [sha256.Size]byte) {
 }
 
 // run reloads at each SIGHUP, until ctx ends.
-func (r *reloader) run(ctx context.Context, p *program, accounts *webAccounts) error {
+func (r *reloader) run(ctx context.Context, p *program, accounts *webAccounts, watcher *notice.Watcher) error {
+	r.targets, _ = r.was.notifyTargets() // which the watcher has
 	for {
 		select {
 		case <-ctx.Done():
@@ -57,17 +61,17 @@ func (r *reloader) run(ctx context.Context, p *program, accounts *webAccounts) e
 			p.log.ErrorContext(ctx, "the configuration cannot be reloaded; the running one stays in use", "err", err)
 			continue
 		}
-		r.apply(ctx, p, accounts, next)
+		r.apply(ctx, p, accounts, watcher, next)
 	}
 }
 
-func (r *reloader) apply(ctx context.Context, p *program, accounts *webAccounts, next *config) {
+func (r *reloader) apply(ctx context.Context, p *program, accounts *webAccounts, watcher *notice.Watcher, next *config) {
 	var applied, restart []string
 	for _, key := range changedKeys(reflect.ValueOf(*r.was), reflect.ValueOf(*next), "") {
 		if key == "log_level" {
 			p.level.Set(next.level)
 			applied = append(applied, key)
-		} else if key != "account" && !strings.HasPrefix(key, "organization.") {
+		} else if key != "account" && !strings.HasPrefix(key, "notify.") && !strings.HasPrefix(key, "organization.") {
 			restart = append(restart, key)
 		}
 	}
@@ -77,6 +81,11 @@ func (r *reloader) apply(ctx context.Context, p *program, accounts *webAccounts,
 		} else if changed {
 			applied = append(applied, "tls.cert_file")
 		}
+	}
+	told, err := r.applyNotify(p, watcher, next)
+	applied = append(applied, told...)
+	if err != nil {
+		p.log.ErrorContext(ctx, "the addresses of notifications cannot be read; those in use stay", "err", err)
 	}
 	secrets := p.conf.Microsoft.secrets() // of the files in use
 	list, err := accounts.reload(ctx, next.Accounts, secrets != r.secrets)
@@ -100,6 +109,28 @@ func (r *reloader) apply(ctx context.Context, p *program, accounts *webAccounts,
 		return
 	}
 	p.log.InfoContext(ctx, "configuration reloaded", "applied", strings.Join(applied, ", "))
+}
+
+// applyNotify takes up [notify], and tells which of its keys have changed. It fails where urls_file cannot be read.
+func (r *reloader) applyNotify(p *program, watcher *notice.Watcher, next *config) (applied []string, err error) {
+	targets, err := next.notifyTargets()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(targets, r.targets) || r.was.Notify.Language != next.Notify.Language {
+		watcher.Configure(targets, next.Notify.Language)
+		r.targets = targets
+		applied = append(applied, "notify.urls")
+	}
+	if r.was.Notify.StaleAfter != next.Notify.StaleAfter {
+		p.newStaleAfter.Store(&next.staleAfter)
+		applied = append(applied, "notify.stale_after")
+	}
+	if len(applied) > 0 {
+		watcher.Wake()
+	}
+	r.was.Notify = next.Notify
+	return applied, nil
 }
 
 // changedKeys are the keys of the configuration in which two structs differ.

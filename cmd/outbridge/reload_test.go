@@ -1,9 +1,12 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -15,7 +18,13 @@ import (
 // configuration when the new one is wrong.
 func TestReload(t *testing.T) {
 	t.Parallel()
-	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
+	var denied atomic.Bool
+	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second, Fault: func(r *http.Request) *graphsim.Fault {
+		if denied.Load() && strings.HasPrefix(r.URL.Path, "/v1.0/") {
+			return &graphsim.Fault{Status: http.StatusForbidden, Code: "ErrorAccessDenied", Message: "Access is denied."}
+		}
+		return nil
+	}}
 	box, _ := officeWeek(sim)
 	o := newOutlook(t, sim, box)
 	s := serveFor(t, o)
@@ -57,6 +66,28 @@ func TestReload(t *testing.T) {
 	outbridge(t, s.dir, "login", "bob")
 	eventually(t, "the new account's rounds", func() bool { return strings.Contains(outbridge(t, s.dir, "status"), "bob: ok") })
 	reload(begin, `applied="account bob removed"`)
+
+	// Where notifications go, and from when on a calendar is out of date. A message comes to the new address and none to the old one.
+	got := make(chan string, 9)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got <- r.URL.Path }))
+	defer hook.Close()
+	urls := filepath.Join(s.dir, "urls")
+	notify := func(path string) string {
+		t.Helper()
+		if err := os.WriteFile(urls, []byte(hook.URL+path+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return begin + "[notify]\nurls_file = \"urls\"\nstale_after = \"12h\"\n"
+	}
+	reload(notify("/first"), `applied="notify.urls, notify.stale_after"`)
+	reload(notify("/second"), "applied=notify.urls")
+	denied.Store(true)
+	eventually(t, "a message", func() bool { return len(got) > 0 })
+	if path := <-got; path != "/second" {
+		t.Errorf("a message came to %s", path)
+	}
+	reload(begin, `applied="notify.urls, notify.stale_after"`)
+	denied.Store(false)
 
 	reload(strings.Replace(begin, `"debug"`, `"warn"`, 1)+"lissen = 1\n", "the running one stays in use")
 	reload(strings.NewReplacer(`"debug"`, `"info"`, `"5s"`, `"1h"`, "[microsoft]", "push = false\n[microsoft]").Replace(begin),

@@ -32,6 +32,8 @@ type statusReport struct {
 	Accounts   []accountStatus `json:"accounts"`
 	Credential *credential     `json:"credential,omitempty"` // the app's, if it is known when it expires
 	Disk       *diskStatus     `json:"disk,omitempty"`       // of the database, as far as the system tells
+	// Certificates are those that [tls] domains gets.
+	Certificates []certificateStatus `json:"certificates,omitempty"`
 }
 
 type diskStatus struct {
@@ -50,8 +52,16 @@ type accountStatus struct {
 	Writing           *writingStatus  `json:"writing,omitempty"` // nil: clients only read
 	Probe             *bridge.Learned `json:"probe,omitempty"`   // what a probe has found out; nil: nothing
 	// SameAs is another account that reads the same mailbox.
-	SameAs    string           `json:"same_mailbox_as,omitempty"`
-	Calendars []calendarStatus `json:"calendars"`
+	SameAs string `json:"same_mailbox_as,omitempty"`
+	// SharedTwice are the mailboxes that it has as shared and that are read already.
+	SharedTwice []sharedTwice    `json:"shared_read_twice,omitempty"`
+	Calendars   []calendarStatus `json:"calendars"`
+}
+
+type sharedTwice struct {
+	Mailbox  string `json:"mailbox"`
+	Account  string `json:"account"` // that reads it too
+	sentence string
 }
 
 // stateStatus is a bridge.State in words.
@@ -108,14 +118,22 @@ func (s *statusCmd) Run(e *env) error {
 		}
 		report.Accounts = append(report.Accounts, st)
 	}
-	first := map[string]string{}
-	for i, a := range report.Accounts {
-		address := strings.ToLower(cmp.Or(listed[i].Mailbox, a.SignedIn))
-		if other, twice := first[address]; twice && address != "" {
-			report.Accounts[i].SameAs = other
+	var twice []twin
+	if !p.sums(s.All) {
+		if twice, err = p.twins(e.ctx); err != nil {
+			return err
+		}
+	}
+	for _, t := range twice {
+		i := slices.IndexFunc(report.Accounts, func(a accountStatus) bool { return a.Account == t.account })
+		if i < 0 {
 			continue
 		}
-		first[address] = a.Account
+		if a := &report.Accounts[i]; t.shared {
+			a.SharedTwice = append(a.SharedTwice, sharedTwice{t.address, t.before.account, t.sentence()})
+		} else {
+			a.SameAs = t.before.account
+		}
 	}
 	left, err := p.left(e.ctx)
 	if err != nil {
@@ -125,6 +143,7 @@ func (s *statusCmd) Run(e *env) error {
 	if report.Credential, err = p.conf.Microsoft.credential(time.Now()); err != nil {
 		report.Credential = &credential{Warning: err.Error()}
 	}
+	report.Certificates = p.conf.ownCertificates(time.Now())
 	report.Disk = p.conf.diskStatus()
 	if s.JSON {
 		return writeJSON(e.stdout, report)
@@ -152,6 +171,11 @@ func (c *config) diskStatus() *diskStatus {
 func (r statusReport) print(out io.Writer, listed bool) error {
 	if r.Credential != nil && r.Credential.Warning != "" {
 		fmt.Fprintln(out, "Warning: "+r.Credential.Warning+".")
+	}
+	for _, s := range r.Certificates {
+		if s.Warning != "" {
+			fmt.Fprintln(out, "Warning: "+s.Warning+".")
+		}
 	}
 	if r.Disk != nil && r.Disk.Warning != "" {
 		fmt.Fprintln(out, "Warning: "+r.Disk.Warning+".")
@@ -205,6 +229,9 @@ func (a accountStatus) print(w io.Writer) {
 	}
 	if a.SameAs != "" {
 		fmt.Fprintf(w, "\n  the same mailbox as %s: everything in it is synced twice; one account is enough, with an app password for each device", a.SameAs)
+	}
+	for _, t := range a.SharedTwice {
+		fmt.Fprintf(w, "\n  %s", t.sentence)
 	}
 	fmt.Fprintf(w, "\n  last sync: %s\n", ago(a.LastGood))
 	switch {

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -145,7 +144,7 @@ func (c *config) acme(ctx context.Context, list []net.Listener, log *slog.Logger
 	})
 	context.AfterFunc(ctx, cache.Stop)
 	magic = certmagic.New(cache, certmagic.Config{
-		Storage: &certmagic.FileStorage{Path: filepath.Join(c.dataFolder(), "tls")},
+		Storage: c.certificateStorage(),
 		Logger:  quiet,
 	})
 	at := ""

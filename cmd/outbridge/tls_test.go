@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -25,11 +26,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"github.com/letsencrypt/pebble/v2/ca"
 	"github.com/letsencrypt/pebble/v2/db"
 	"github.com/letsencrypt/pebble/v2/va"
 	"github.com/letsencrypt/pebble/v2/wfe"
 	"github.com/miekg/dns"
+
+	"outbridge/bridge"
 )
 
 // writeCert makes a self-signed certificate for 127.0.0.1 and calendar.example.com and writes it with its key.
@@ -260,10 +264,63 @@ func TestACME(t *testing.T) {
 				client.CloseIdleConnections()
 				p.end(os.Interrupt)
 			}
+			var st struct {
+				Certificates []certificateStatus
+			}
+			if err := json.Unmarshal([]byte(outbridge(t, dir, "status", "--json")), &st); err != nil {
+				t.Fatal(err)
+			}
+			if len(st.Certificates) != 1 || st.Certificates[0].Expires == nil || !st.Certificates[0].Expires.After(time.Now()) || st.Certificates[0].Warning != "" {
+				t.Errorf("the status says %+v", st.Certificates)
+			}
 			if info, err := os.Stat(filepath.Join(dir, "tls")); err != nil || info.Mode().Perm()&0o077 != 0 {
 				t.Errorf("the folder of certificates: %v, %v", info, err)
 			}
 		})
+	}
+}
+
+// A certificate that the server gets by itself and could not renew is told of, in the status and as a notice, while it still lasts: also one
+// that lasts for days only.
+func TestOverdueCertificate(t *testing.T) {
+	t.Parallel()
+	c := defaultConfig()
+	c.Database, c.TLS.Domains = filepath.Join(t.TempDir(), "outbridge.db"), []string{"a.example.com", "b.example.com"}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	keep := func(life, left time.Duration) {
+		t.Helper()
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: c.TLS.Domains[:1], NotBefore: now.Add(left - life), NotAfter: now.Add(left)}
+		der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		issuer := certmagic.ACMEIssuer{CA: certmagic.LetsEncryptProductionCA}
+		if err := c.certificateStorage().Store(t.Context(), certmagic.StorageKeys.SiteCert(issuer.IssuerKey(), "a.example.com"),
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const day = 24 * time.Hour
+	for _, tc := range []struct {
+		life, left time.Duration
+		overdue    bool
+	}{{90 * day, 60 * day, false}, {90 * day, 29 * day, false}, {90 * day, 14 * day, true}, {90 * day, -day, true}, {6 * day, 3 * day, false}, {6 * day, 20 * time.Hour, true}} {
+		keep(tc.life, tc.left)
+		list := c.ownCertificates(now)
+		if len(list) != 2 || list[0].Overdue != tc.overdue || (list[0].Warning != "") != tc.overdue || list[1].Expires != nil || list[1].Warning == "" {
+			t.Errorf("%v of %v left: %+v", tc.left, tc.life, list)
+		}
+		notices, err := c.expiring()
+		if err != nil || (len(notices) == 1) != tc.overdue {
+			t.Fatalf("%v of %v left: notices %+v, %v", tc.left, tc.life, notices, err)
+		}
+		if tc.overdue && (notices[0].Kind != bridge.NoticeRenewal || notices[0].Detail != "a.example.com" || notices[0].At.IsZero()) {
+			t.Errorf("the notice is %+v", notices[0])
+		}
 	}
 }
 
