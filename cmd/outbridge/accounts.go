@@ -164,6 +164,15 @@ const maxTwins = 1000
 
 // AddFor gives the account to the person before it has a mailbox, so that nobody else ever reads it.
 func (a *webAccounts) AddFor(ctx context.Context, wish string, id bridge.PersonID) (string, error) {
+	name, err := a.addFor(ctx, wish, id)
+	if err != nil {
+		return "", err
+	}
+	return name, a.begin(ctx, name)
+}
+
+// addFor is AddFor for an account that begins later.
+func (a *webAccounts) addFor(ctx context.Context, wish string, id bridge.PersonID) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.p.registration.ClientID == "" {
@@ -179,10 +188,9 @@ func (a *webAccounts) AddFor(ctx context.Context, wish string, id bridge.PersonI
 				err = a.p.store.SetOwner(ctx, name, id, false)
 			}
 			if err == nil {
-				one := accountConfig{Name: name}
-				a.p.addAccount(one)
+				a.p.addAccount(accountConfig{Name: name})
 				a.p.log.Info("account added", "account", name)
-				return name, a.begin(ctx, one)
+				return name, nil
 			}
 		}
 		if err != nil && !errors.Is(err, bridge.ErrExists) {
@@ -193,9 +201,11 @@ func (a *webAccounts) AddFor(ctx context.Context, wish string, id bridge.PersonI
 	return "", &web.Problem{Sentence: "There are too many accounts of this name.", Action: "Ask the administrator of this bridge."}
 }
 
-// begin has an account synced.
-func (a *webAccounts) begin(ctx context.Context, one accountConfig) error {
-	m, err := a.p.mailbox(ctx, one)
+// begin has an account of the pages synced.
+func (a *webAccounts) begin(ctx context.Context, name string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m, err := a.p.mailbox(ctx, accountConfig{Name: name})
 	if err == nil {
 		a.work.Add(m)
 	}
