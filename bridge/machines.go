@@ -12,6 +12,8 @@ type LeaseStore interface {
 	TakeLease(ctx context.Context, name, owner string, life time.Duration) (taken bool, err error)
 	// LeaseOwner is who has the lease; "": nobody.
 	LeaseOwner(ctx context.Context, name string) (owner string, err error)
+	// LeaseLeft is how long the lease lasts; 0: nobody has it.
+	LeaseLeft(ctx context.Context, name string) (time.Duration, error)
 	// DropLease gives it back, if owner has it.
 	DropLease(ctx context.Context, name, owner string) error
 }

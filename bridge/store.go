@@ -251,6 +251,9 @@ type PushStore interface {
 	DropExpiredPushSubscriptions(ctx context.Context, now time.Time) error
 	// BehindPushSubscriptions lists up to limit whose calendar has a rev after theirs, by NotBefore.
 	BehindPushSubscriptions(ctx context.Context, limit int) ([]PushSubscription, error)
+	// ClaimDelivery puts the next message off to a time, and reports whether it was due at now: of several processes that claim
+	// the same at once, one does.
+	ClaimDelivery(ctx context.Context, id string, now, until time.Time) (bool, error)
 	// SetDelivery records how the sending of a message went. It is no error when the subscription is gone.
 	SetDelivery(ctx context.Context, id string, rev int64, failures int, notBefore time.Time) error
 }

@@ -57,8 +57,9 @@ type Syncer struct {
 	Rules  Rules
 	Grace  bridge.Period // how long what is of a leaver is kept
 
-	// Others are the names of accounts of other origins, and the addresses that these read, in lower case. Nil: there are none.
-	Others func() (names, addresses map[string]bool)
+	// Others are the names of accounts of other origins, and the addresses and object ids of whom these are of, in lower case. Nil: there
+	// are none.
+	Others func() (names, people map[string]bool)
 	// Changed is called when accounts may have been made, changed, ended or removed. Nil: not called.
 	Changed func(ctx context.Context) error
 	Now     func() time.Time // nil: time.Now
@@ -145,7 +146,7 @@ func (s *Syncer) changed(ctx context.Context) (bool, error) {
 		news = news || slices.ContainsFunc(ids, counts)
 		return nil
 	}
-	if err := ask(&s.people, func(id string) bool { return s.relevant == nil || s.relevant[id] }); err != nil {
+	if err := ask(&s.people, func(id string) bool { return s.relevant == nil || s.relevant[strings.ToLower(id)] }); err != nil {
 		return false, err
 	}
 	if len(s.Groups) > 0 {
@@ -193,11 +194,15 @@ func (s *Syncer) list(ctx context.Context, told bool) error {
 // everybody is who is in the groups, by id, and the groups and those in them.
 func (s *Syncer) everybody(ctx context.Context) (map[string]graph.DirectoryUser, []string, error) {
 	all := map[string]graph.DirectoryUser{}
-	if len(s.Groups) == 0 {
-		list, err := s.Graph.People(ctx)
+	add := func(list []graph.DirectoryUser) {
 		for _, u := range list {
+			u.ID = strings.ToLower(u.ID) // as tokens have it
 			all[u.ID] = u
 		}
+	}
+	if len(s.Groups) == 0 {
+		list, err := s.Graph.People(ctx)
+		add(list)
 		return all, nil, err
 	}
 	groups := slices.Clone(s.Groups)
@@ -206,9 +211,7 @@ func (s *Syncer) everybody(ctx context.Context) (map[string]graph.DirectoryUser,
 		if err != nil {
 			return nil, nil, &GroupError{id, err}
 		}
-		for _, u := range list {
-			all[u.ID] = u
-		}
+		add(list)
 		groups = append(groups, inner...)
 	}
 	slices.Sort(groups)
@@ -295,10 +298,10 @@ type changes struct {
 
 // compare is how the accounts differ from who is listed. Who leaves is in leaving alone.
 func (s *Syncer) compare(everybody map[string]graph.DirectoryUser, members []bridge.Member, out []bridge.LeftOut) (c changes) {
-	_, addresses := s.others()
+	_, elsewhere := s.others()
 	reasons := map[string]bridge.LeftOutReason{}
 	for id, u := range everybody {
-		if reason := s.Rules.leavesOut(u, addresses); reason != "" {
+		if reason := s.Rules.leavesOut(u, elsewhere); reason != "" {
 			reasons[id] = reason
 		}
 	}
@@ -422,7 +425,7 @@ func (s *Syncer) name(ctx context.Context, list []bridge.Member) error {
 	return nil
 }
 
-func (s *Syncer) others() (names, addresses map[string]bool) {
+func (s *Syncer) others() (names, people map[string]bool) {
 	if s.Others == nil {
 		return nil, nil
 	}

@@ -184,14 +184,14 @@ func TestReturn(t *testing.T) {
 // TestRename: another address changes the mailbox and no name; a name that is taken gets a number.
 func TestRename(t *testing.T) {
 	within(t, func(w *world) {
-		w.conf.Others = func() (names, addresses map[string]bool) {
-			return map[string]bool{"max": true}, map[string]bool{"boss@contoso.com": true}
+		w.conf.Others = func() (names, people map[string]bool) {
+			return map[string]bool{"max": true}, map[string]bool{"boss@contoso.com": true, "6": true}
 		}
 		w.restart()
 		set := func(id, mail string, aliases ...string) string {
 			return w.sim.SetUser(graphsim.DirectoryUser{ID: id, Name: "Name of " + id, UPN: id + "@upn.contoso.com", Mail: mail, Aliases: aliases})
 		}
-		w.sim.SetGroup(team, set("1", "Max@contoso.com"), set("2", "max@fabrikam.com"), set("3", "Ødegård+x@contoso.com"), set("4", "...@contoso.com"), set("5", "chief@contoso.com", "Boss@contoso.com"))
+		w.sim.SetGroup(team, set("1", "Max@contoso.com"), set("2", "max@fabrikam.com"), set("3", "Ødegård+x@contoso.com"), set("4", "...@contoso.com"), set("5", "chief@contoso.com", "Boss@contoso.com"), set("6", "signed.in@contoso.com"))
 		w.look()
 		want := map[string]string{"1": "max-2", "2": "max-3", "3": "deg-rd-x", "4": "user"}
 		if got := w.served(); !maps.Equal(got, want) {
@@ -421,8 +421,8 @@ func TestStorm(t *testing.T) {
 func (w *world) storm(r *rand.Rand) {
 	w.sim.DirectoryPage = 1 + r.IntN(5)
 	type truth struct {
-		in, gone, off bool
-		mail          string
+		gone, off bool
+		mail      string
 	}
 	people := map[string]*truth{}
 	names := map[string]string{}

@@ -26,7 +26,8 @@ func CheckEntry(entry string) error {
 	return fmt.Errorf(`%q: write an object id, an address like alice@contoso.com, or "*@contoso.com" for a domain`, entry)
 }
 
-// leavesOut is why a member gets no account; "": they get one. elsewhere are the addresses that other accounts read.
+// leavesOut is why a member gets no account; "": they get one. elsewhere are the addresses and
+// object ids of whom other accounts are of.
 func (r Rules) leavesOut(u graph.DirectoryUser, elsewhere map[string]bool) bridge.LeftOutReason {
 	switch {
 	case strings.EqualFold(u.UserType, "Guest"):
@@ -40,7 +41,7 @@ func (r Rules) leavesOut(u graph.DirectoryUser, elsewhere map[string]bool) bridg
 	case len(r.Allow) > 0 && !matches(r.Allow, u):
 		return bridge.LeftOutNotAllowed
 	}
-	for _, address := range append(u.Aliases(), u.Mail, u.UserPrincipalName) {
+	for _, address := range append(u.Aliases(), u.Mail, u.UserPrincipalName, u.ID) {
 		if elsewhere[strings.ToLower(address)] {
 			return bridge.LeftOutConfigured
 		}

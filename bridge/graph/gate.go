@@ -16,7 +16,8 @@ const concurrency = 4
 // Gate keeps the limits that Outlook sets one app in one mailbox: four requests at once, and none before the time that a
 // Retry-After named. The zero value is open. It may be used concurrently.
 type Gate struct {
-	App *AppGate // of the app, shared by the Gates of its mailboxes; nil: mailboxes do not heed each other
+	App   *AppGate // of the app, shared by the Gates of its mailboxes; nil: mailboxes do not heed each other
+	Among *Among   // the other processes that ask for the mailbox; nil: there are none, or they are not heeded
 
 	once  sync.Once
 	slots *semaphore.Weighted
@@ -32,6 +33,9 @@ type Gate struct {
 func (g *Gate) enter(ctx context.Context, op string, weight int64, longest time.Duration) error {
 	g.setUp()
 	for {
+		if err := g.hear(ctx); err != nil {
+			return err
+		}
 		closed := g.closedFor()
 		if closed > longest {
 			return &Error{Op: op, Status: http.StatusTooManyRequests, RetryAfter: closed, Message: "an earlier answer asked to wait"}
@@ -39,13 +43,13 @@ func (g *Gate) enter(ctx context.Context, op string, weight int64, longest time.
 		if err := sleep(ctx, closed); err != nil {
 			return err
 		}
-		if err := g.slots.Acquire(ctx, weight); err != nil {
+		if err := g.take(ctx, weight); err != nil {
 			return err
 		}
 		if g.closedFor() == 0 {
 			return nil
 		}
-		g.slots.Release(weight)
+		g.leave(weight)
 	}
 }
 
@@ -64,7 +68,20 @@ func (g *Gate) enterFile(ctx context.Context) error {
 
 func (g *Gate) leaveFile() { g.files.Release(1) }
 
-func (g *Gate) leave(weight int64) { g.slots.Release(weight) }
+func (g *Gate) take(ctx context.Context, weight int64) error {
+	if g.Among != nil {
+		return g.Among.take(ctx, weight)
+	}
+	return g.slots.Acquire(ctx, weight)
+}
+
+func (g *Gate) leave(weight int64) {
+	if g.Among != nil {
+		g.Among.give(weight)
+		return
+	}
+	g.slots.Release(weight)
+}
 
 // hold closes the gate for d from now.
 func (g *Gate) hold(d time.Duration) {
@@ -92,17 +109,26 @@ func (g *Gate) narrow(served int) {
 
 // batchSize is how many parts a batch may have now.
 func (g *Gate) batchSize() int {
+	most := batchSize
+	if g.Among != nil {
+		if most = g.Among.width(); most == concurrency {
+			most = batchSize
+		}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if time.Now().Before(g.small) {
-		return g.batch
+		return min(g.batch, most)
 	}
-	return batchSize
+	return most
 }
 
 // refused closes the gate since Graph asked to slow down, and tells the app's.
 func (g *Gate) refused(d time.Duration) {
 	g.hold(d)
+	if g.Among != nil {
+		g.Among.Refused(d)
+	}
 	if g.App != nil {
 		g.App.refused(g, d)
 	}

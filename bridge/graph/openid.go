@@ -32,15 +32,14 @@ const (
 // OpenID signs people in by OpenID Connect. It may be used concurrently; create it once, since it keeps the keys of the login service.
 // Its errors are those of Authority, and *IdentityError.
 type OpenID struct {
-	// Authority is the login service. Its Scopes are asked for by SignInURL and Identify with mailbox.
-	Authority *Authority
-	// Tenants are the ids of those whose people may sign in, in lower case. None: that of Authority, where it is one.
+	// Tenants are the ids of those whose people may sign in, in lower case. None: that of the Authority, where it is one.
 	Tenants []string
 	Now     func() time.Time // nil: time.Now
 
 	mu      sync.Mutex
 	service *loginService
 	read    time.Time // when service was
+	of      [3]string // whose it is: the login service, the tenant and the app
 }
 
 // loginService is what the login service says of itself.
@@ -87,34 +86,33 @@ func (o *OpenID) now() time.Time {
 	return time.Now()
 }
 
-// authority asks for an id token and, with mailbox, for what else the sign-in is for.
-func (o *OpenID) authority(mailbox bool) *Authority {
-	a := *o.Authority
-	a.Scopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile} // oid is told to those who ask for the profile
+// identifying is an Authority that is asked for an id token and, with mailbox, for what else it is for.
+func (a *Authority) identifying(mailbox bool) *Authority {
+	id := *a
+	id.Scopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile} // oid is told to those who ask for the profile
 	if mailbox {
-		a.Scopes = append(a.Scopes, o.Authority.Scopes...)
+		id.Scopes = append(id.Scopes, a.Scopes...)
 	}
-	return &a
+	return &id
 }
 
-// SignInURL is where a browser starts a sign-in. nonce is fresh for each, as are state and verifier; see Authority.AuthCodeURL.
-func (o *OpenID) SignInURL(ctx context.Context, redirectURI, state, nonce, verifier string, mailbox bool) (string, error) {
-	if _, err := o.discover(ctx); err != nil {
+// SignInURL is where a browser starts a sign-in at an Authority, whose Scopes are asked for with mailbox. nonce is fresh for each, as are state and verifier; see Authority.AuthCodeURL.
+func (o *OpenID) SignInURL(ctx context.Context, a *Authority, redirectURI, state, nonce, verifier string, mailbox bool) (string, error) {
+	if _, err := o.discover(ctx, a); err != nil {
 		return "", err
 	}
-	a := o.authority(mailbox)
-	config := a.config()
+	config := a.identifying(mailbox).config()
 	config.RedirectURL = redirectURI
 	return config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce), oauth2.SetAuthURLParam("prompt", "select_account")), nil
 }
 
 // Identify turns the code of a redirect into who has signed in; the rest is as for SignInURL.
-func (o *OpenID) Identify(ctx context.Context, redirectURI, code, nonce, verifier string, mailbox bool) (SignedIn, error) {
-	service, err := o.discover(ctx)
+func (o *OpenID) Identify(ctx context.Context, a *Authority, redirectURI, code, nonce, verifier string, mailbox bool) (SignedIn, error) {
+	service, err := o.discover(ctx, a)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	tok, err := o.authority(mailbox).redeem(ctx, redirectURI, code, verifier)
+	tok, err := a.identifying(mailbox).redeem(ctx, redirectURI, code, verifier)
 	if err == nil && mailbox {
 		tok, err = complete(tok)
 	}
@@ -173,9 +171,13 @@ func (o *OpenID) verify(ctx context.Context, service *loginService, raw, nonce s
 }
 
 // discover reads what the login service says of itself, once a day. What was read before lasts as long as nothing newer can be read.
-func (o *OpenID) discover(ctx context.Context) (*loginService, error) {
+func (o *OpenID) discover(ctx context.Context, a *Authority) (*loginService, error) {
+	of := [3]string{a.LoginURL, a.Tenant, a.ClientID}
 	o.mu.Lock()
 	kept := o.service
+	if of != o.of {
+		kept = nil
+	}
 	if kept != nil && o.now().Sub(o.read) < discoveryLife {
 		o.mu.Unlock()
 		return kept, nil
@@ -184,7 +186,7 @@ func (o *OpenID) discover(ctx context.Context) (*loginService, error) {
 		o.read = o.now().Add(discoveryAgain - discoveryLife) // others go on with what there is
 	}
 	o.mu.Unlock()
-	fresh, err := o.ask(ctx)
+	fresh, err := o.ask(ctx, a)
 	if err == nil && strings.Contains(fresh.issuer, "{tenantid}") && len(o.Tenants) == 0 {
 		err = &IdentityError{Reason: IdentityNoTenants}
 	}
@@ -196,13 +198,13 @@ func (o *OpenID) discover(ctx context.Context) (*loginService, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.service, o.read = fresh, o.now()
+	o.service, o.read, o.of = fresh, o.now(), of
 	return fresh, nil
 }
 
-func (o *OpenID) ask(ctx context.Context) (*loginService, error) {
-	login := o.Authority.login(ctx)
-	address := o.Authority.LoginURL + "/" + escape(orDefault(o.Authority.Tenant, "common")) + "/v2.0"
+func (o *OpenID) ask(ctx context.Context, a *Authority) (*loginService, error) {
+	login := a.login(ctx)
+	address := a.LoginURL + "/" + escape(orDefault(a.Tenant, "common")) + "/v2.0"
 	// The issuer of several tenants is no address of any; verify holds it against each token.
 	provider, err := oidc.NewProvider(oidc.InsecureIssuerURLContext(login.context(), address), address)
 	if err != nil {
@@ -221,7 +223,7 @@ func (o *OpenID) ask(ctx context.Context) (*loginService, error) {
 	s := &loginService{issuer: said.Issuer, keys: &keyClient{base: login.base}}
 	set := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), withoutRedirects(&http.Client{Transport: s.keys, Timeout: loginTimeout})), said.Keys)
 	s.verifier = oidc.NewVerifier(said.Issuer, set, &oidc.Config{
-		ClientID: o.Authority.ClientID, SupportedSigningAlgs: []string{oidc.RS256}, SkipIssuerCheck: true,
+		ClientID: a.ClientID, SupportedSigningAlgs: []string{oidc.RS256}, SkipIssuerCheck: true,
 		Now: func() time.Time { return o.now().Add(-clockLeeway) },
 	})
 	return s, nil

@@ -24,13 +24,14 @@ type front struct {
 	sim   *graphsim.Server
 	alice *graphsim.Mailbox
 	id    *graph.OpenID
+	at    *graph.Authority
 }
 
 func newFront(t *testing.T, tenant string, tenants ...string) *front {
 	f := &front{T: t, sim: &graphsim.Server{AutoApprove: true}}
 	f.alice = f.sim.AddMailbox("alice@contoso.example", "Alice", "UTC")
-	f.id = &graph.OpenID{Tenants: tenants, Authority: &graph.Authority{LoginURL: "https://login.microsoftonline.com", Tenant: tenant, ClientID: "client",
-		Scopes: graph.Scopes("https://graph.microsoft.com"), HTTP: f.sim.Client()}}
+	f.id, f.at = &graph.OpenID{Tenants: tenants}, &graph.Authority{LoginURL: "https://login.microsoftonline.com", Tenant: tenant, ClientID: "client",
+		Scopes: graph.Scopes("https://graph.microsoft.com"), HTTP: f.sim.Client()}
 	return f
 }
 
@@ -38,7 +39,7 @@ func newFront(t *testing.T, tenant string, tenants ...string) *front {
 func (f *front) signIn(mailbox bool, change func(back url.Values, nonce, verifier *string)) (graph.SignedIn, error) {
 	f.Helper()
 	nonce, verifier := "the nonce", oauth2.GenerateVerifier()
-	to, err := f.id.SignInURL(f.Context(), ourPage, "state", nonce, verifier, mailbox)
+	to, err := f.id.SignInURL(f.Context(), f.at, ourPage, "state", nonce, verifier, mailbox)
 	if err != nil {
 		return graph.SignedIn{}, err
 	}
@@ -56,7 +57,7 @@ func (f *front) signIn(mailbox bool, change func(back url.Values, nonce, verifie
 	if change != nil {
 		change(q, &nonce, &verifier)
 	}
-	return f.id.Identify(f.Context(), ourPage, q.Get("code"), nonce, verifier, mailbox)
+	return f.id.Identify(f.Context(), f.at, ourPage, q.Get("code"), nonce, verifier, mailbox)
 }
 
 func TestOpenID(t *testing.T) {
@@ -194,7 +195,7 @@ func TestReplayedCode(t *testing.T) {
 	if _, err := f.signIn(false, func(q url.Values, n, v *string) { code, nonce, verifier = q.Get("code"), *n, *v }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.id.Identify(t.Context(), ourPage, code, nonce, verifier, false); err == nil {
+	if _, err := f.id.Identify(t.Context(), f.at, ourPage, code, nonce, verifier, false); err == nil {
 		t.Error("a code was taken twice")
 	}
 	for name, change := range map[string]func(q url.Values, nonce, verifier *string){
@@ -255,7 +256,7 @@ func TestKeysOfTheLoginService(t *testing.T) {
 	}
 	fresh := newFront(t, graphsim.TenantID())
 	fresh.sim.Fault = func(r *http.Request) *graphsim.Fault { return &graphsim.Fault{Drop: true} }
-	if _, err := fresh.id.SignInURL(context.Background(), ourPage, "state", "nonce", "verifier", false); !graph.IsUnavailable(err) {
+	if _, err := fresh.id.SignInURL(context.Background(), fresh.at, ourPage, "state", "nonce", "verifier", false); !graph.IsUnavailable(err) {
 		t.Errorf("the service is down: %v", err)
 	}
 }

@@ -181,6 +181,9 @@ func (c *Client) wait(ctx context.Context, waiting []*request, progress bool) {
 		c.Gate.refused(d)
 	case worst.RetryAfter > 0:
 		c.Gate.hold(d)
+		if c.Gate.Among != nil {
+			c.Gate.Among.Refused(d)
+		}
 	}
 	n := 0
 	for _, r := range waiting {

@@ -87,14 +87,19 @@ func (w *Watcher) Configure(urls []string, language string) {
 	w.configured, w.language = slices.Clone(urls), language
 }
 
-// Load reads what was told before.
+// Load reads what was told before. It is called before everything else, and again where another process may have told something
+// since.
 func (w *Watcher) Load(ctx context.Context) error {
-	w.wake, w.mail = make(chan struct{}, 1), make(chan struct{}, 1)
-	w.known, w.flying = map[string]*trouble{}, map[string]bool{}
 	list, messages, err := w.Store.Notices(ctx)
 	if err != nil {
 		return err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.flying == nil {
+		w.wake, w.mail, w.flying = make(chan struct{}, 1), make(chan struct{}, 1), map[string]bool{}
+	}
+	w.known = map[string]*trouble{}
 	for _, n := range list {
 		w.known[n.Key] = &trouble{Notice: n}
 	}

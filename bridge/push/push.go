@@ -57,8 +57,11 @@ type Pusher struct {
 	// Transport sends the messages. Nil: one of its own that connects directly and, without Private, to public addresses
 	// only.
 	Transport http.RoundTripper
-	Now       func() time.Time // nil: time.Now
-	Log       *slog.Logger     // nil: slog.Default
+	// Shared: several processes send, and each message is claimed by one.
+	Shared bool
+
+	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: slog.Default
 	// Pushed is called with what became of a message: "sent", "failed", or "dropped" where the subscription is gone. Nil: not
 	// called.
 	Pushed func(result string)
@@ -165,6 +168,13 @@ func (p *Pusher) launch(ctx context.Context, flying map[string]bool, hosts map[s
 
 // deliver sends one message and records what became of it.
 func (p *Pusher) deliver(ctx context.Context, s *bridge.PushSubscription) error {
+	if p.Shared {
+		now := p.now()
+		claimed, err := p.Store.ClaimDelivery(ctx, s.ID, now, now.Add(2*pushTimeout))
+		if err != nil || !claimed {
+			return err
+		}
+	}
 	log := p.log().With("user", s.User, "push_service", s.Host())
 	status, wait, err := p.send(ctx, s)
 	if err != nil && ctx.Err() != nil {

@@ -14,6 +14,7 @@ import (
 
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/round/roundtest"
 )
 
 // TestMain runs fewer storms than rapid does by itself, since one takes a second or two with the race detector;
@@ -28,13 +29,15 @@ func TestMain(m *testing.M) {
 // TestStorm edits a mailbox at random, with random faults, page sizes and kills in between, and requires after each
 // quiet round that clients see what Outlook shows, that no rev repeats and that no unchanged object changes its ETag.
 func TestStorm(t *testing.T) {
+	kinds, test := roundtest.Kinds(), t
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "storm-")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		w := makeWorld(t, t.Context(), dir, slog.New(slog.DiscardHandler), func(s *graphsim.Server) {
+		database := roundtest.Database(test, rapid.SampledFrom(kinds).Draw(t, "database"), dir)
+		w := makeWorldAt(t, t.Context(), dir, database, slog.New(slog.DiscardHandler), func(s *graphsim.Server) {
 			s.MaxPage = rapid.IntRange(1, 20).Draw(t, "page")
 			s.EmptyPages = rapid.Bool().Draw(t, "empty")
 			s.Duplicate = rapid.Bool().Draw(t, "duplicate")

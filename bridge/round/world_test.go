@@ -22,4 +22,9 @@ func makeWorld(t roundtest.TB, ctx context.Context, dir string, log *slog.Logger
 	return &world{roundtest.Make(t, ctx, dir, log, set...)}
 }
 
+func makeWorldAt(t roundtest.TB, ctx context.Context, dir, database string, log *slog.Logger, set ...func(*graphsim.Server)) *world {
+	t.Helper()
+	return &world{roundtest.MakeAt(t, ctx, dir, database, log, set...)}
+}
+
 var at, meeting, weekly, start = roundtest.At, roundtest.Meeting, roundtest.Weekly, roundtest.Start

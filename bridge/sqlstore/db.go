@@ -32,13 +32,17 @@ type failed struct{ err error }
 
 func (f failed) Scan(...any) error { return f.err }
 
-// explained is a row whose error says what is wrong with the server.
-type explained struct {
-	row    *sql.Row
-	server *server
+// serverRow is a row that is asked for when it is scanned, so that it can be asked for once more.
+type serverRow struct {
+	ctx    context.Context
+	db     *db
+	text   string
+	values []any
 }
 
-func (e explained) Scan(into ...any) error { return e.server.explain(e.row.Scan(into...)) }
+func (r serverRow) Scan(into ...any) error {
+	return r.db.server.retry(r.ctx, func() error { return r.db.QueryRowContext(r.ctx, r.text, r.values...).Scan(into...) })
+}
 
 // forSQLite makes lists what SQLite takes.
 func sqliteValues(args []any) []any {
@@ -82,8 +86,12 @@ func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 		if err != nil {
 			return nil, err
 		}
-		rows, err := d.QueryContext(ctx, text, values...)
-		return rows, d.server.explain(err)
+		var rows *sql.Rows
+		err = d.server.retry(ctx, func() (err error) {
+			rows, err = d.QueryContext(ctx, text, values...)
+			return err
+		})
+		return rows, err
 	}
 	s, err := d.prepared(ctx, query)
 	if err != nil {
@@ -92,13 +100,14 @@ func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	return s.QueryContext(ctx, sqliteValues(args)...)
 }
 
+// row asks for one row. A query that writes, by RETURNING, may have been done where it fails in PostgreSQL for want of a connection.
 func (d *db) row(ctx context.Context, query string, args ...any) scanner {
 	if d.server != nil {
 		text, values, err := d.translated(query, args)
 		if err != nil {
 			return failed{err}
 		}
-		return explained{d.QueryRowContext(ctx, text, values...), d.server}
+		return serverRow{ctx, d, text, values}
 	}
 	s, err := d.prepared(ctx, query)
 	if err != nil {
@@ -115,7 +124,7 @@ func (d *db) exec(ctx context.Context, query string, args ...any) (res sql.Resul
 		}
 		err = d.server.retry(ctx, func() error {
 			res, err = d.ExecContext(ctx, text, values...)
-			return err
+			return doubt(err)
 		})
 		return res, err
 	}
@@ -142,17 +151,12 @@ func (d *db) attempt(ctx context.Context, f func(tx) error) error {
 }
 
 // relaxed runs f in one transaction that a power cut may take back, with those of its kind since the last full one; the
-// end of the process takes none. It saves waiting for the disk, for what is made once more by itself.
+// end of the process takes none. It saves waiting for the disk, for what is made once more by itself. On a server it is a full one: its
+// crash leaves the programs that use it alive, and these would go on from what it has forgotten. There, waiting costs little, since
+// transactions that end at once wait together.
 func (d *db) relaxed(ctx context.Context, f func(tx) error) error {
 	if d.server != nil {
-		return d.server.retry(ctx, func() error {
-			return d.serve(ctx, func(t tx) error {
-				if _, err := t.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
-					return err
-				}
-				return f(t)
-			})
-		})
+		return d.transact(ctx, f)
 	}
 	missed, err := d.relax(ctx, f)
 	d.keep(ctx, missed)
@@ -207,7 +211,7 @@ func (d *db) serve(ctx context.Context, f func(tx) error) error {
 	if err := f(tx{Tx: t, db: d, conn: conn}); err != nil {
 		return err
 	}
-	return t.Commit()
+	return doubt(t.Commit())
 }
 
 // keep prepares statements for the next transaction. Should it fail here, that one prepares them again.

@@ -72,7 +72,7 @@ func (s *ServerState) ask(ctx context.Context, conn *pgx.Conn) (empty bool, err 
 			coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
 			coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('calendar')), true),
 			coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
-			current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on',
+			current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' AND current_setting('synchronous_commit') <> 'off',
 			(SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend'),
 			current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int`).
 		Scan(&s.Version, &s.Number, &s.User, &s.ReadOnly, &s.MayCreate, &s.Owner, &s.Encrypted, &s.Durable, &s.Connections, &s.MaxConnections, &s.Reserved)

@@ -45,6 +45,16 @@ func (s *Store) LeaseOwner(ctx context.Context, name string) (owner string, err 
 	return owner, nil
 }
 
+func (s *Store) LeaseLeft(ctx context.Context, name string) (time.Duration, error) {
+	clock, now := s.clock("?1")
+	var left int64
+	err := s.read.row(ctx, `SELECT coalesce(max(until), 0) - n.now FROM (SELECT `+clock+` AS now) AS n LEFT JOIN lease ON name = ?2 GROUP BY n.now`, now, name).Scan(&left)
+	if err != nil {
+		return 0, fmt.Errorf("find lease %s: %w", name, err)
+	}
+	return max(0, time.Duration(left)*time.Millisecond), nil
+}
+
 func (s *Store) DropLease(ctx context.Context, name, owner string) error {
 	if _, err := s.write.exec(ctx, `DELETE FROM lease WHERE name = ? AND owner = ?`, name, owner); err != nil {
 		return fmt.Errorf("drop lease %s: %w", name, err)

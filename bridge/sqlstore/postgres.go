@@ -25,7 +25,7 @@ import (
 
 // server is a PostgreSQL database. Its transactions are READ COMMITTED: each that writes to a calendar begins by locking the calendar's
 // row, so that those of one calendar come one after the other, each sees what the one before has left, and revs become visible in their
-// order. A row that is locked late, or two in another order, costs a deadlock, which is retried here. REPEATABLE READ would add failures
+// order. All are durable when they end, mirror pages too: see relaxed. A row that is locked late, or two in another order, costs a deadlock, which is retried here. REPEATABLE READ would add failures
 // of the first statement after a wait, and nothing else.
 type server struct {
 	pool *pgxpool.Pool
@@ -43,6 +43,7 @@ const (
 	lockTimeout        = 20 * time.Second
 	connectTimeout     = 10 * time.Second
 	maxAttempts        = 8
+	maxConnects        = 5 // within two seconds
 	applicationName    = "outbridge"
 	migrationLock      = 0x6f757462726964 // "outbrid", of pg_advisory_xact_lock
 	defaultConnections = 16
@@ -356,22 +357,41 @@ func (t tx) pipelined(ctx context.Context, query string, many [][]any) (affected
 // errAgain is that a transaction has lost against another, and what it does is to be looked at anew.
 var errAgain = errors.New("another transaction was faster")
 
-// retry runs f until it is not turned back for reasons that have passed by the next time.
+// retry runs f until it is not turned back for reasons that have passed by the next time: by another transaction, or because a connection
+// is lost, as when the server starts again. What may have been done is not repeated.
 func (s *server) retry(ctx context.Context, f func() error) error {
+	var wait time.Duration
 	for n := 1; ; n++ {
 		err := f()
-		if !passing(err) {
-			return s.explain(err)
-		}
-		if n == maxAttempts {
+		switch gone := lost(err); {
+		case passing(err) && n < maxAttempts:
+			wait = time.Duration(n) * rand.N(10*time.Millisecond)
+		case gone && n < maxConnects && !errors.As(err, new(doubtful)):
+			wait = 50 * time.Millisecond << n
+		case passing(err):
 			return &ServerError{ServerBusy, s.name, err}
+		default:
+			return s.explain(err)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Duration(n) * rand.N(10*time.Millisecond)):
+		case <-time.After(wait):
 		}
 	}
+}
+
+// doubtful is the loss of a connection after which nobody knows whether something was done.
+type doubtful struct{ error }
+
+func (d doubtful) Unwrap() error { return d.error }
+
+// doubt marks an error of what may have been done in spite of it: the server has not answered.
+func doubt(err error) error {
+	if err == nil || errors.As(err, new(*pgconn.PgError)) || errors.As(err, new(*pgconn.ConnectError)) || pgconn.SafeToRetry(err) {
+		return err
+	}
+	return doubtful{err}
 }
 
 func passing(err error) bool {

@@ -120,6 +120,15 @@ func (s *Store) BehindPushSubscriptions(ctx context.Context, limit int) ([]bridg
 	return list, nil
 }
 
+func (s *Store) ClaimDelivery(ctx context.Context, id string, now, until time.Time) (bool, error) {
+	res, err := s.write.exec(ctx, `UPDATE push_subscription SET not_before = ? WHERE id = ? AND (not_before IS NULL OR not_before <= ?)`, unix(until), id, now.Unix())
+	if err != nil {
+		return false, fmt.Errorf("claim push delivery: %w", err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
 func (s *Store) SetDelivery(ctx context.Context, id string, rev int64, failures int, notBefore time.Time) error {
 	_, err := s.write.exec(ctx, `UPDATE push_subscription SET rev = ?, failures = ?, not_before = ? WHERE id = ?`,
 		rev, failures, unix(notBefore), id)

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,5 +118,34 @@ func testPushIsSealed(t *testing.T, s *Store) {
 	other.key = freshKey()
 	if _, err := other.PushKey(t.Context(), []byte(secret)); !errors.Is(err, bridge.ErrWrongKey) {
 		t.Errorf("with another key file: %v", err)
+	}
+}
+
+func TestClaimDelivery(t *testing.T) { forEach(t, testClaimDelivery) }
+
+func testClaimDelivery(t *testing.T, s *Store) {
+	ctx := t.Context()
+	c := calendar(t, s)
+	kept, _, err := s.AddPushSubscription(ctx, bridge.PushSubscription{User: "alice", Calendar: c.ID, Expires: now.Add(time.Hour), PushTarget: bridge.PushTarget{Endpoint: "https://push.example/1"}}, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claimed atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if ok, err := s.ClaimDelivery(ctx, kept.ID, now, now.Add(30*time.Second)); err != nil {
+				t.Error(err)
+			} else if ok {
+				claimed.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if claimed.Load() != 1 {
+		t.Errorf("%d have claimed one message", claimed.Load())
+	}
+	if !must(s.ClaimDelivery(ctx, kept.ID, now.Add(30*time.Second), now.Add(time.Minute)))(t) {
+		t.Error("it is not free after the one who has claimed it is dead")
 	}
 }

@@ -71,6 +71,23 @@ func (s *server) explain(err error) error {
 	return err
 }
 
+// midway is an error in the middle of a list.
+func midway(err error) error {
+	if lost(err) {
+		return &ServerError{ServerUnreachable, "of the bridge", err}
+	}
+	return err
+}
+
+// lost reports that there was no connection, or is none any more.
+func lost(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return strings.HasPrefix(pg.Code, "57P0") || strings.HasPrefix(pg.Code, "08")
+	}
+	return err != nil && serverTrouble(err) == ServerUnreachable
+}
+
 func serverTrouble(err error) ServerTrouble {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

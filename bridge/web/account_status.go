@@ -95,7 +95,7 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 	}
 	v.Next, v.CanSync = h.next(v, app.ClientID != "")
 	row.Name = a.Name
-	v.Progress, _, _ = h.progress(row)
+	v.Progress, _, _ = h.progress(ctx, row)
 	return v, nil
 }
 

@@ -195,7 +195,9 @@ func addFeed(v *visit, a Account) error {
 }
 
 // feedDetail is a feed as the record has it.
-func feedDetail(f bridge.Feed) string { return fmt.Sprintf("%d %s (%s)", f.ID, f.Name, f.Detail) }
+func feedDetail(f bridge.Feed) string {
+	return strings.Join(strings.Fields(fmt.Sprintf("%d %s (%s)", f.ID, f.Name, f.Detail)), " ")
+}
 
 // feedOf is the feed named in the URL.
 func (v *visit) feedOf(a Account) (bridge.Feed, error) {

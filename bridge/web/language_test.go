@@ -134,7 +134,7 @@ func (f *found) template(t *testing.T, where string, root parse.Node) {
 			// Scripts fill in the numbers of those without values.
 			if values := len(c.Args) - 2; values != 0 && values != len(placeholders(english)) {
 				t.Errorf("%s: %d values for %q", where, values, english)
-			} else if values == 0 && len(placeholders(english)) > 0 && !slices.Equal(placeholders(english), []string{"{n}"}) {
+			} else if values == 0 && len(placeholders(english)) > 0 && english != "Go to {date}" && !slices.Equal(placeholders(english), []string{"{n}"}) {
 				t.Errorf("%s: no values for %q", where, english)
 			}
 		case "n":

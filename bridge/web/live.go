@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,10 +25,15 @@ const (
 
 // Live is what rounds are at, for those who watch. The zero value is ready.
 type Live struct {
+	// Others is where machines tell each other. nil: all rounds run in this process.
+	Others bridge.BriefStore
+
 	mu      sync.Mutex
 	of      map[string]map[string]bridge.Progress // account → calendar
 	changed chan struct{}                         // closed, and replaced, at each change; nil: nobody waits
 	closed  bool
+	since   map[string]time.Time // when the round of an account first told of itself
+	unsaid  map[string]bool      // accounts that other machines have not been told of
 }
 
 // Tell takes what the round of a calendar has come to. It never blocks.
@@ -41,6 +47,15 @@ func (l *Live) Tell(p bridge.Progress) {
 		l.of[p.Account] = map[string]bridge.Progress{}
 	}
 	l.of[p.Account][p.Calendar] = p
+	if l.Others != nil {
+		if l.since == nil {
+			l.since, l.unsaid = map[string]time.Time{}, map[string]bool{}
+		}
+		if l.since[p.Account].IsZero() {
+			l.since[p.Account] = time.Now()
+		}
+		l.unsaid[p.Account] = true
+	}
 	l.news()
 }
 
@@ -49,6 +64,8 @@ func (l *Live) Ended(account string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.of, account)
+	delete(l.since, account)
+	delete(l.unsaid, account)
 	l.news()
 }
 
@@ -94,6 +111,67 @@ func ProgressWords(p bridge.Progress) Text {
 	return Plain(p.Phase)
 }
 
+const (
+	progressKind = "progress"
+	progressLife = 15 * time.Second // after which what was not told again counts no more
+	tellEvery    = time.Second
+	tellAfter    = 2 * time.Second // rounds that are shorter nobody tells of
+)
+
+// Run tells other machines of rounds that last, until ctx ends.
+func (l *Live) Run(ctx context.Context) error {
+	if l.Others == nil {
+		return nil
+	}
+	every := time.NewTicker(tellEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+		for account, list := range l.toTell() {
+			value, err := json.Marshal(list)
+			if err == nil {
+				now := time.Now()
+				_ = l.Others.KeepBrief(ctx, progressKind, account, value, now, now.Add(progressLife)) // it is a hint
+			}
+		}
+	}
+}
+
+func (l *Live) toTell() map[string][]bridge.Progress {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := map[string][]bridge.Progress{}
+	for account := range l.unsaid {
+		if time.Since(l.since[account]) >= tellAfter {
+			all[account] = slices.Collect(maps.Values(l.of[account]))
+			delete(l.unsaid, account)
+		}
+	}
+	return all
+}
+
+// elsewhere is what the round of an account is at on another machine.
+func (l *Live) elsewhere(ctx context.Context, account string) (list []bridge.Progress) {
+	value, err := l.Others.Brief(ctx, progressKind, account, time.Now())
+	if err != nil || json.Unmarshal(value, &list) != nil {
+		return nil
+	}
+	slices.SortFunc(list, func(a, b bridge.Progress) int { return cmp.Compare(a.Calendar, b.Calendar) })
+	return list
+}
+
+// pulse is the longest time between two looks.
+func (l *Live) pulse() time.Duration {
+	if l != nil && l.Others != nil {
+		return tellEvery
+	}
+	return watchPulse
+}
+
 // progressLine is what a page shows of one calendar.
 type progressLine struct {
 	Calendar string `json:"calendar"`
@@ -110,13 +188,17 @@ type progress struct {
 }
 
 // progress is what the account is at now.
-func (h *Handler) progress(a bridge.Account) (p progress, changed <-chan struct{}, closed bool) {
+func (h *Handler) progress(ctx context.Context, a bridge.Account) (p progress, changed <-chan struct{}, closed bool) {
 	list, changed, closed := h.Live.at(a.Name)
+	pulse := h.Accounts.Pulse(a.Name)
+	if len(list) == 0 && pulse.Busy && h.Live != nil && h.Live.Others != nil {
+		list = h.Live.elsewhere(ctx, a.Name)
+	}
 	p.Lines = []progressLine{}
 	for _, one := range list {
 		p.Lines = append(p.Lines, progressLine{one.Calendar, ProgressWords(one), "", one.Done, one.Total})
 	}
-	p.State = liveState(a, h.Accounts.Pulse(a.Name))
+	p.State = liveState(a, pulse)
 	return p, changed, closed
 }
 
@@ -152,7 +234,7 @@ func accountProgress(v *visit, a Account) error {
 		if err != nil {
 			return nil // the browser asks again
 		}
-		now, changed, closed := v.h.progress(row)
+		now, changed, closed := v.h.progress(v.r.Context(), row)
 		for i, line := range now.Lines {
 			now.Lines[i].Text = v.lang.Text(line.Words)
 		}
@@ -185,7 +267,7 @@ func accountProgress(v *visit, a Account) error {
 		case <-end.C:
 			return nil
 		case <-changed:
-		case <-time.After(watchPulse):
+		case <-time.After(v.h.Live.pulse()):
 		}
 	}
 }

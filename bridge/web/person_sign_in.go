@@ -63,7 +63,7 @@ func cookieHash(cookie string) []byte {
 	return sum[:]
 }
 
-// toMicrosoft sends the browser to Microsoft. back is the page that what cannot work is said on.
+// toMicrosoft sends the browser to Microsoft.
 func (v *visit) toMicrosoft(f personFlow) error {
 	if v.h.Microsoft == nil {
 		return bridge.ErrNotFound
@@ -78,6 +78,7 @@ func (v *visit) toMicrosoft(f personFlow) error {
 	if err != nil {
 		return err
 	}
+	v.turn() // the login service may take its time
 	to, err := v.h.Microsoft.SignInURL(v.r.Context(), f.Redirect, state, f.Nonce, f.Verifier, f.For == toConnect)
 	if err != nil {
 		return err
@@ -143,6 +144,7 @@ func (v *visit) microsoftBack() (ours bool, err error) {
 		return true, err
 	}
 	v.setCookie(signInCookie, "", 0)
+	v.turn()
 	who, err := v.h.Microsoft.SignedIn(v.r.Context(), q, f.Redirect, f.Nonce, f.Verifier, f.For == toConnect)
 	if p, ok := problemOf(err); ok {
 		v.refusedSignIn("", p.Sentence.String())

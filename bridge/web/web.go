@@ -16,6 +16,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -92,6 +93,8 @@ type Handler struct {
 	// not exist.
 	Metrics      *Metrics
 	MetricsToken string
+	// Machines counts the servers that use the database now. nil: this is the only one.
+	Machines func(ctx context.Context) (int, error)
 	// Disk is the room for the database. nil: it is not checked.
 	Disk func() (Disk, error)
 
@@ -216,7 +219,15 @@ func (h *Handler) ready(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	plainText(w, http.StatusOK, "ok\n")
+	text := "ok\n"
+	if h.Machines != nil {
+		if n, err := h.Machines(ctx); err == nil && n == 1 {
+			text += "1 machine\n"
+		} else if err == nil {
+			text += fmt.Sprintf("%d machines\n", n)
+		}
+	}
+	plainText(w, http.StatusOK, text)
 }
 
 // robots allows everything: Google refuses to subscribe to a feed that robots.txt disallows, and feeds are protected by the

@@ -236,7 +236,7 @@ func (j *Jobs) work(ctx context.Context, job *river.Job[roundArgs]) error {
 	ended := make(chan time.Duration, 1)
 	j.rounds.Go(func() {
 		defer t.end()
-		ended <- w.turn(t.ctx, turn.Nudge)
+		ended <- w.among(t.ctx, j, turn.Nudge)
 	})
 	select {
 	case wait := <-ended:
@@ -260,6 +260,24 @@ func (j *Jobs) work(ctx context.Context, job *river.Job[roundArgs]) error {
 	<-ended
 	free()
 	return j.snooze(0)
+}
+
+// among does a turn with the mailbox's limits in mind that other machines keep too.
+func (w *worker) among(ctx context.Context, j *Jobs, why bridge.Nudge) time.Duration {
+	if g := w.mailbox.Gate; g != nil {
+		if err := g.BeginRound(ctx); err != nil {
+			w.log.Warn("a round is put off", "err", err)
+			return j.pace.leaseWait
+		}
+		defer func() {
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
+			defer cancel()
+			if err := g.EndRound(end); err != nil {
+				w.log.Warn("a request to Graph has not ended with the round", "err", err)
+			}
+		}()
+	}
+	return w.turn(ctx, why)
 }
 
 // finish puts the job off to the next round, and lets it remember this one.

@@ -37,7 +37,8 @@ type Subscriptions interface {
 type Mailbox struct {
 	round.Mailbox
 	Subscriptions Subscriptions
-	AppOnly       bool // an app reads it in its own name
+	AppOnly       bool        // an app reads it in its own name
+	Gate          *graph.Gate // of the mailbox, that is told of rounds of Jobs; nil: none is
 }
 
 // Scheduler runs a worker for each mailbox, which does its rounds one after another. All fields are set before the first call.
@@ -179,11 +180,10 @@ func (s *Scheduler) start(m Mailbox, delay time.Duration) {
 	}
 	s.workers[m.Name] = w
 	if s.Jobs != nil { // it does the turns that come to this machine
-		go func() {
-			<-ctx.Done()
-			w.turns.Lock()
+		context.AfterFunc(ctx, func() {
+			w.turns.Lock() // for good
 			close(w.done)
-		}()
+		})
 		return
 	}
 	s.all.Go(func() {

@@ -136,19 +136,19 @@ func (e *edit) do(ctx context.Context) (Result, error) {
 		if uid == "" && !t.exists {
 			key = seriesKey(e.account.ID, fmt.Sprint(e.r.Calendar.ID, "/", e.r.Name))
 		}
-		release, err := w.series.lock(ctx, key)
+		mine, err := w.lock(ctx, key)
 		if err != nil {
 			return Result{}, err
 		}
 		again, err := w.find(ctx, e.account.ID, e.r.Calendar, e.r.Name, uid)
 		if err != nil || again.exists != t.exists || again.key(e.account.ID, uid) != t.key(e.account.ID, uid) {
-			release()
+			mine.end()
 			if err != nil {
 				return Result{}, err
 			}
 			continue
 		}
-		result, waitFor, err := e.locked(ctx, again, release)
+		result, waitFor, err := e.locked(ctx, again, mine)
 		if waitFor == nil {
 			return result, err
 		}
@@ -159,13 +159,12 @@ func (e *edit) do(ctx context.Context) (Result, error) {
 	}
 }
 
-// locked carries the request out while nobody else writes to the series. release is called when that is over, perhaps later than
-// it returns. waitFor is an open intent that stands in the way.
-func (e *edit) locked(ctx context.Context, t target, release func()) (result Result, waitFor *bridge.Intent, err error) {
+// locked carries the request out in its turn, which ends when that is over, perhaps later than it returns. waitFor is an open intent that stands in the way.
+func (e *edit) locked(ctx context.Context, t target, mine turn) (result Result, waitFor *bridge.Intent, err error) {
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			release()
+			mine.end()
 		}
 	}()
 	earlier, err := e.w.Store.SameIntent(ctx, e.r.Calendar.ID, e.r.Name, e.bodyHash, e.w.now().Add(-replayable))
@@ -247,7 +246,7 @@ func (e *edit) locked(ctx context.Context, t target, release func()) (result Res
 	}
 	job.intent.Files = nil
 	handedOver, e.kept = true, true
-	result, err = e.w.begin(ctx, job.run, release)
+	result, err = e.w.begin(ctx, job.run, mine)
 	return result, nil, err
 }
 

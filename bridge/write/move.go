@@ -34,26 +34,26 @@ func (w *Writer) Copy(ctx context.Context, r Request) (Result, error) {
 	return w.transfer(ctx, r, bridge.IntentPut)
 }
 
-// source finds what is to be moved, and holds its series. release is never nil.
-func (w *Writer) source(ctx context.Context, e *edit) (t target, release func(), err error) {
+// source finds what is to be moved, and has the turn of its series, whose end is never nil.
+func (w *Writer) source(ctx context.Context, e *edit) (t target, mine turn, err error) {
 	for {
 		if t, err = w.find(ctx, e.account.ID, e.r.Calendar, e.r.Name, ""); err != nil {
-			return t, func() {}, err
+			return t, nobodys, err
 		}
 		if !t.exists {
-			return t, func() {}, ErrNotFound
+			return t, nobodys, ErrNotFound
 		}
-		if release, err = w.series.lock(ctx, t.key(e.account.ID, "")); err != nil {
-			return t, func() {}, err
+		if mine, err = w.lock(ctx, t.key(e.account.ID, "")); err != nil {
+			return t, nobodys, err
 		}
 		again, err := w.find(ctx, e.account.ID, e.r.Calendar, e.r.Name, "")
 		if err != nil {
-			return t, release, err
+			return t, mine, err
 		}
 		if again.exists && again.object.Series == t.object.Series {
-			return again, release, nil
+			return again, mine, nil
 		}
-		release()
+		mine.end()
 	}
 }
 
@@ -74,8 +74,8 @@ func (w *Writer) rename(ctx context.Context, r Request) (Result, error) {
 	}
 	wait, cancel := context.WithTimeout(ctx, w.budget())
 	defer cancel()
-	t, release, err := w.source(wait, e)
-	defer release()
+	t, mine, err := w.source(wait, e)
+	defer mine.end()
 	if err != nil {
 		return Result{}, err
 	}
@@ -132,11 +132,11 @@ func (w *Writer) transfer(ctx context.Context, r Request, operation string) (Res
 	}
 	wait, cancel := context.WithTimeout(ctx, w.budget())
 	defer cancel()
-	t, release, err := w.source(wait, e)
+	t, mine, err := w.source(wait, e)
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			release()
+			mine.end()
 		}
 	}()
 	if err != nil {
@@ -152,7 +152,7 @@ func (w *Writer) transfer(ctx context.Context, r Request, operation string) (Res
 		return Result{}, err
 	}
 	handedOver, e.kept = true, true
-	result, err := w.begin(wait, j.run, release)
+	result, err := w.begin(wait, j.run, mine)
 	return result, e.refused(ctx, err)
 }
 

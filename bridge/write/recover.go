@@ -27,12 +27,14 @@ func (w *Writer) Recover(ctx context.Context, account string) (left int, err err
 	slices.SortStableFunc(list, func(a, b bridge.Intent) int { return a.Changed.Compare(b.Changed) })
 	var errs []error
 	for _, i := range list {
-		release, ok := w.series.try(intentKey(i))
-		if !ok {
+		t, ok, err := w.try(ctx, intentKey(i))
+		if err == nil && !ok {
 			continue // somebody is at it
 		}
-		err := w.again(ctx, i)
-		release()
+		if err == nil {
+			err = w.again(ctx, i, t)
+			t.end()
+		}
 		var busy *Busy
 		if errors.As(err, &busy) || ctx.Err() != nil {
 			break // as a rule it is no better with the others
@@ -46,13 +48,15 @@ func (w *Writer) Recover(ctx context.Context, account string) (left int, err err
 }
 
 // again goes on with an intent, if it is still open.
-func (w *Writer) again(ctx context.Context, i bridge.Intent) error {
+func (w *Writer) again(ctx context.Context, i bridge.Intent, t turn) error {
 	still, err := w.stillOpen(ctx, i)
 	if err != nil || still == nil {
 		return err
 	}
 	run, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
+	run, stop := t.within(run)
+	defer stop()
 	defer context.AfterFunc(w.life, cancel)()
 	_, err = w.resume(run, *still)
 	return err
@@ -60,16 +64,16 @@ func (w *Writer) again(ctx context.Context, i bridge.Intent) error {
 
 // takeOver goes on with an intent that stands in the way of a request, which waits for it as long as ctx lasts.
 func (w *Writer) takeOver(ctx context.Context, i bridge.Intent) error {
-	release, err := w.series.lock(ctx, intentKey(i))
+	t, err := w.lock(ctx, intentKey(i))
 	if err != nil {
 		return err
 	}
 	still, err := w.stillOpen(ctx, i)
 	if err != nil || still == nil {
-		release()
+		t.end()
 		return err
 	}
-	_, err = w.begin(ctx, func(ctx context.Context) (Result, error) { return w.resume(ctx, *still) }, release)
+	_, err = w.begin(ctx, func(ctx context.Context) (Result, error) { return w.resume(ctx, *still) }, t)
 	return err
 }
 

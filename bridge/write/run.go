@@ -36,7 +36,7 @@ var (
 
 // begin runs what is kept as an intent, and waits for it as long as ctx lasts. It goes on without anybody who waits, and releases the
 // series at its end.
-func (w *Writer) begin(ctx context.Context, work func(context.Context) (Result, error), release func()) (Result, error) {
+func (w *Writer) begin(ctx context.Context, work func(context.Context) (Result, error), t turn) (Result, error) {
 	type outcome struct {
 		Result
 		error
@@ -45,10 +45,12 @@ func (w *Writer) begin(ctx context.Context, work func(context.Context) (Result, 
 	w.running.Add(1)
 	run, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
 	stop := context.AfterFunc(w.life, cancel)
+	run, leave := t.within(run)
 	go func() {
 		defer w.running.Done()
-		defer release()
+		defer t.end()
 		defer cancel()
+		defer leave()
 		defer stop()
 		result, err := work(run)
 		done <- outcome{result, err}

@@ -20,6 +20,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round/roundtest"
+	"outbridge/bridge/sqlstore/pgtest"
 	"outbridge/bridge/write"
 )
 
@@ -44,11 +45,16 @@ type storm struct {
 // no others, and that all is quiet afterwards.
 func TestStorm(t *testing.T) {
 	t.Parallel()
+	if pgtest.Available() {
+		pgtest.Shared(t) // it does not start in a bubble
+	}
 	// A bubble has no deadline to ask for.
-	synctest.Test(t, func(t *testing.T) { rapid.Check(struct{ testing.TB }{t}, oneStorm) })
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(struct{ testing.TB }{t}, func(one *rapid.T) { oneStorm(one, t) })
+	})
 }
 
-func oneStorm(t *rapid.T) {
+func oneStorm(t *rapid.T, test *testing.T) {
 	{
 		dir, err := os.MkdirTemp("", "storm-")
 		if err != nil {
@@ -58,7 +64,8 @@ func oneStorm(t *rapid.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		w := &world{policy: bridge.Policy{Write: true, Invitations: bridge.InvitationsOutlook}}
-		w.World = roundtest.Make(t, ctx, dir, slog.New(slog.DiscardHandler), func(s *graphsim.Server) {
+		database := roundtest.Database(test, rapid.SampledFrom(roundtest.Kinds()).Draw(t, "database"), dir)
+		w.World = roundtest.MakeAt(t, ctx, dir, database, slog.New(slog.DiscardHandler), func(s *graphsim.Server) {
 			s.Writing.KeepExceptions = rapid.Bool().Draw(t, "exceptions stay")
 			s.Writing.KeepCancellations = s.Writing.KeepExceptions
 			s.Writing.NoOccurrenceIDs = rapid.Bool().Draw(t, "no OIDs")

@@ -79,6 +79,9 @@ type Writer struct {
 	// Mailbox finds an account by its name.
 	Mailbox func(ctx context.Context, account string) (Mailbox, error)
 
+	// Leases are had in common with writers in other processes. Nil: there are none.
+	Leases *Leases
+
 	Now    func() time.Time // nil: time.Now
 	Log    *slog.Logger     // nil: slog.Default
 	Budget time.Duration    // how long a request waits; 0: 20 s

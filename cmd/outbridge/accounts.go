@@ -283,6 +283,9 @@ func (a *webAccounts) SetApp(ctx context.Context, r bridge.Registration, credent
 	if r.Tenant == "" {
 		r.Tenant = "common"
 	}
+	if guid.MatchString(r.Tenant) {
+		r.Tenant = strings.ToLower(r.Tenant)
+	}
 	if !clientIDForm.MatchString(r.ClientID) {
 		return false, &web.Problem{Sentence: "This is not a client ID.", Action: "Copy the Application (client) ID from the overview of the app registration."}
 	}

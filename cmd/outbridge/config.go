@@ -50,6 +50,7 @@ type config struct {
 	Microsoft microsoftConfig `toml:"microsoft"`
 	Sync      syncConfig      `toml:"sync"`
 	Notify    notifyConfig    `toml:"notify"`
+	Pages     pagesConfig     `toml:"pages"`
 	Accounts  []accountConfig `toml:"account"`
 
 	Organization organizationConfig `toml:"organization"`
@@ -118,7 +119,9 @@ type notifyConfig struct {
 type accountConfig struct {
 	Name    string `toml:"name"`
 	Mailbox string `toml:"mailbox"`
-	Access  string `toml:"access"`
+	// ObjectID is whose it is at Microsoft.
+	ObjectID string `toml:"object_id"`
+	Access   string `toml:"access"`
 
 	Invitations    string `toml:"invitations"`
 	OnlineMeetings string `toml:"online_meetings"`
@@ -140,6 +143,7 @@ func defaultConfig() config {
 		Sync:         syncConfig{Interval: "1m", History: "4mo", Horizon: "12mo", Audit: "24h", NotifiedInterval: "15m"},
 		Notify:       notifyConfig{URLs: []string{}, StaleAfter: "6h"},
 		Organization: defaultOrganization(),
+		Pages:        pagesConfig{Tenants: []string{}, Administrators: []string{}},
 	}
 }
 
@@ -366,6 +370,7 @@ func (c *config) problems() (all []error) {
 	add(c.syncProblems()...)
 	add(c.checkNotify())
 	add(c.checkLanguage())
+	add(c.pagesProblems()...)
 	add(c.accountProblems()...)
 	add(c.organizationProblems()...)
 	return all

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"outbridge/bridge"
 	"outbridge/bridge/sqlstore"
 )
 
@@ -55,7 +57,38 @@ func (d *doctor) server(noKey bool) {
 		d.warn(check, "Restart the servers, one after the other.", "%s has schema %d, of an older version; this version uses %d", d.c.Database, state.Schema, sqlstore.Schema())
 		return
 	}
+	defer d.machines()
 	d.openStore(fmt.Sprintf("%s, PostgreSQL %s, schema %d, %d of %d connections in use", d.c.Database, state.Version, state.Schema, state.Connections, state.MaxConnections))
+}
+
+// machines tells which servers use the database.
+func (d *doctor) machines() {
+	const check = "machines"
+	if d.p == nil || d.p.store == nil {
+		return
+	}
+	list, now, err := d.p.store.Machines(d.ctx)
+	if err != nil {
+		d.broken(check, seeMessage, "%v", err)
+		return
+	}
+	var there []string
+	for _, m := range list {
+		age := now.Sub(m.Seen).Round(time.Second)
+		switch {
+		case age >= bridge.MachineLife:
+			d.warn(check, "Look why it has stopped, or ignore this if it is meant to be gone: it is forgotten a day after it was last seen.", "%s (%s) was last seen %s ago; the others do its work", m.Name, m.ID, age)
+			continue
+		case m.Schema < sqlstore.Schema():
+			d.warn(check, "Give it this version too, when it suits.", "%s (%s) runs version %s, which is older than this one", m.Name, m.ID, m.Version)
+		}
+		there = append(there, fmt.Sprintf("%s (%s, version %s)", m.Name, m.ID, m.Version))
+	}
+	if len(there) == 0 {
+		d.warn(check, "Run `outbridge serve`.", "no server uses the database now")
+		return
+	}
+	d.ok(check, "%s", strings.Join(there, ", "))
 }
 
 // serverProblem is something about a server that is not as it should be.
@@ -87,7 +120,7 @@ func (d *doctor) serverProblems(s sqlstore.ServerState) (all []serverProblem) {
 		add(false, "Set pool_max_conns in database lower, or max_connections of the server higher: each machine takes up to the former.", "this machine may take %d connections, and %d of the server's %d are free", s.Pool, max(left, 0), s.MaxConnections)
 	}
 	if !s.Durable {
-		add(false, "Set fsync and full_page_writes to on.", "the server does not wait for its disk: a power cut may lose what clients were told")
+		add(false, "Set fsync, full_page_writes and synchronous_commit to on.", "the server does not wait for its disk: a power cut may lose what clients were told")
 	}
 	if !s.Encrypted && !s.Local {
 		add(false, "Add sslmode=verify-full to database, and sslrootcert= if the server's certificate is of an authority of your own.", "the connection to %s is not encrypted", d.c.Database)

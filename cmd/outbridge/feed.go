@@ -115,7 +115,13 @@ func (f *feedAddCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	p.record(e, bridge.ActFeedMade, feed.User, feedDetail(feed))
 	return f.printFeed(e, p.conf, feed, secret)
+}
+
+// feedDetail is a feed as the record has it.
+func feedDetail(f bridge.Feed) string {
+	return strings.Join(strings.Fields(fmt.Sprintf("%d %s (%s)", f.ID, f.Name, f.Detail)), " ")
 }
 
 // printFeed shows a feed's address and the links to subscribe by.
@@ -186,6 +192,7 @@ func (f *feedChangeCmd) Run(e *env) error {
 		if err := p.store.ChangeFeed(e.ctx, feed); err != nil {
 			return noFeed(err, f.User, f.ID)
 		}
+		p.record(e, bridge.ActFeedChanged, feed.User, feedDetail(feed))
 		if err := p.feedFiles().Sweep(e.ctx); err != nil {
 			return err
 		}
@@ -310,6 +317,7 @@ func (f *feedRotateCmd) Run(e *env) error {
 	if err != nil {
 		return noFeed(err, f.User, f.ID)
 	}
+	p.record(e, bridge.ActFeedRotated, feed.User, feedDetail(feed))
 	// The new address is shown in any case: it is the only time.
 	return errors.Join(f.printFeed(e, p.conf, feed, secret), p.feedFiles().Sweep(e.ctx))
 }
@@ -329,6 +337,7 @@ func (f *feedRemoveCmd) Run(e *env) error {
 	if err := p.store.RemoveFeed(e.ctx, f.User, f.ID); err != nil {
 		return noFeed(err, f.User, f.ID)
 	}
+	p.record(e, bridge.ActFeedRemoved, f.User, fmt.Sprint(f.ID))
 	return p.feedFiles().Sweep(e.ctx)
 }
 

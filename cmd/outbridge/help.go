@@ -42,6 +42,8 @@ With --left-out those who are members and have no account, and why.`,
 	"members confirm": `If the directory's answer would end more than half of the accounts, it is not believed for an hour; if it would end all of them, not
 until somebody confirms it. Everybody goes on being served meanwhile. This command says that the answer is right. What is of those who
 leave is kept for the grace time either way.`,
+	"record": `What people did on the web pages, and what commands did with passwords and feeds, the latest first; it is kept for 400 days. It has no
+secrets and nothing of events. Where administrators may see events of others, each look is in it.`,
 	"writes": `The record of changes, the latest first: who asked for it with which app, what became of it, and which mails Outlook sent because
 of it.`,
 	"probe": `Some of what Outlook does with a change is not documented. The probe tries it in a calendar of its own and keeps what it finds out.
@@ -57,7 +59,7 @@ contains the whole event, except what --redact leaves out.
   outbridge password add alice --label phone`,
 	"password list":   `Shows the ID that revoke wants.`,
 	"password revoke": `The app that uses it cannot sign in any more. Others are not affected.`,
-	"password admin":  `Prints a new password, and ends every session on the web pages. The old one stops working.`,
+	"password admin":  `Sets a new password, and ends the sessions of the administrator on the web pages. The old one stops working.`,
 	"feed add": `Anyone who knows the address can read the feed, and nobody can change anything with it. Detail busy tells when you are busy, and
 nothing else.
 

@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"reflect"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +37,7 @@ func newMachine(ctx context.Context, p *program) (*machine, error) {
 		name = "unknown"
 	}
 	m := &machine{store: p.store, log: p.log,
-		Machine: bridge.Machine{ID: strings.ToLower(rand.Text()[:8]), Name: name, Version: version(), Schema: sqlstore.Schema(), Address: p.conf.listenText()}}
+		Machine: bridge.Machine{ID: p.process, Name: name, Version: version(), Schema: sqlstore.Schema(), Address: p.conf.listenText()}}
 	return m, m.beat(ctx)
 }
 
@@ -52,6 +50,17 @@ func (m *machine) beat(ctx context.Context) error {
 	answered := time.Now()
 	m.offset.Store(int64(asked.Add(answered.Sub(asked) / 2).Sub(now)))
 	return nil
+}
+
+// count is how many machines are there.
+func (m *machine) count(ctx context.Context) (n int, err error) {
+	list, now, err := m.store.Machines(ctx)
+	for _, one := range list {
+		if now.Sub(one.Seen) < bridge.MachineLife {
+			n++
+		}
+	}
+	return n, err
 }
 
 // ahead is how far this machine's clock is ahead of the database's.
@@ -75,6 +84,70 @@ func (m *machine) Run(ctx context.Context) error {
 			m.log.Warn("other machines cannot be told that this one is there", "err", err)
 		}
 		cancel()
+	}
+}
+
+// Leases of what one machine does for all.
+const (
+	aloneLife  = time.Minute
+	aloneRenew = 15 * time.Second
+	aloneSpare = 10 * time.Second
+)
+
+// alone runs f on one machine at a time, until ctx ends: on another one within a minute after this one has died. f is to return when
+// its context ends. A nil machine is the only one.
+func (m *machine) alone(ctx context.Context, name string, f func(context.Context) error) error {
+	if m == nil {
+		return f(ctx)
+	}
+	for ctx.Err() == nil {
+		asked := time.Now()
+		taken, err := m.store.TakeLease(ctx, name, m.ID, aloneLife)
+		if err != nil && ctx.Err() == nil {
+			m.log.Warn("it cannot be seen which machine is to do something for all", "what", name, "err", err)
+		}
+		if taken {
+			if err := m.holding(ctx, name, asked, f); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(aloneRenew):
+		}
+	}
+	return nil
+}
+
+// holding runs f for as long as the lease can be prolonged.
+func (m *machine) holding(ctx context.Context, name string, asked time.Time, f func(context.Context) error) error {
+	run, cancel := context.WithCancel(ctx)
+	defer cancel()
+	end := time.AfterFunc(time.Until(asked.Add(aloneLife-aloneSpare)), cancel)
+	defer end.Stop()
+	ended := make(chan error, 1)
+	go func() { ended <- f(run) }()
+	every := time.NewTicker(aloneRenew)
+	defer every.Stop()
+	for {
+		select {
+		case err := <-ended:
+			give, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+			defer stop()
+			_ = m.store.DropLease(give, name, m.ID) // else it ends by itself
+			return err
+		case <-every.C:
+		}
+		asked := time.Now()
+		renew, stop := context.WithTimeout(run, aloneSpare)
+		taken, err := m.store.TakeLease(renew, name, m.ID, aloneLife)
+		stop()
+		switch {
+		case err == nil && !taken:
+			cancel()
+		case err == nil && end.Stop():
+			end.Reset(time.Until(asked.Add(aloneLife - aloneSpare)))
+		}
 	}
 }
 
@@ -196,6 +269,9 @@ func (a *webAccounts) takeAccounts(ctx context.Context, rows []bridge.Account, a
 		}
 	}
 	for _, row := range rows {
+		if row.Directory {
+			continue // of the organization, which every machine looks for itself
+		}
 		known, err := a.p.account(row.Name)
 		if err != nil && !row.Added {
 			continue // it has left the configuration

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/round"
+	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 	"outbridge/bridge/work"
 )
@@ -38,6 +40,7 @@ type gates struct {
 	app       graph.AppGate
 	mu        sync.Mutex
 	byAddress map[string]*graph.Gate
+	rounds    map[*graph.Gate]string // the account whose rounds ask for it first
 	tokens    *graph.AppTokens
 }
 
@@ -154,6 +157,9 @@ func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, e
 	if err != nil {
 		return work.Mailbox{}, err
 	}
+	if err := p.identify(ctx, a, account); err != nil {
+		return work.Mailbox{}, err
+	}
 	g := p.client(a.Name, cmp.Or(a.objectID, a.Mailbox)) // an object id stays when the address changes
 	if a.Mailbox != "" {
 		if g.Tokens, err = p.appTokens(); err != nil {
@@ -167,33 +173,111 @@ func (p *program) mailbox(ctx context.Context, a accountConfig) (work.Mailbox, e
 		g.Tokens = &graph.DelegatedTokens{Authority: authority, Store: p.store.Tokens(account.ID), Log: g.Log}
 	}
 	g.Gate = p.graph.gates.of(cmp.Or(a.Mailbox, account.Identity.Address))
-	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude, Policy: a.policy(account)}, Subscriptions: g, AppOnly: a.Mailbox != ""}
+	p.heed(g.Gate, cmp.Or(a.Mailbox, account.Identity.Address, "account "+a.Name), a.Name)
+	m := work.Mailbox{Mailbox: round.Mailbox{Name: a.Name, Graph: g, Include: a.Include, Exclude: a.Exclude, Policy: a.policy(account)}, Subscriptions: g, AppOnly: a.Mailbox != "", Gate: g.Gate}
 	for _, address := range a.Shared {
 		// The account's sign-in, but the other mailbox's gate: Graph's limits are per mailbox.
 		other := p.client(a.Name, address)
 		other.Tokens, other.Gate, other.Log = g.Tokens, p.graph.gates.of(address), g.Log.With("shared", address)
+		p.heed(other.Gate, address, "")
 		m.Shared = append(m.Shared, round.SharedMailbox{Address: address, Graph: other})
 	}
 	return m, nil
 }
 
+// heed has the limits of a mailbox kept together with other processes, where the database is a server. account is whose own it is;
+// "": it is shared with one.
+func (p *program) heed(gate *graph.Gate, address, account string) {
+	if !sqlstore.IsServer(p.conf.Database) {
+		return
+	}
+	g := p.graph.gates
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if gate.Among == nil {
+		gate.Among = &graph.Among{Store: p.store, Process: p.process, Mailbox: strings.ToLower(address), Log: p.log}
+	}
+	if account == "" {
+		return
+	}
+	if g.rounds == nil {
+		g.rounds = map[*graph.Gate]string{}
+	}
+	if first := g.rounds[gate]; first != "" && first != account {
+		gate.Among.Crowd()
+	} else {
+		g.rounds[gate] = account
+	}
+}
+
 // keepSignIn asks Graph whose token it is, stores it, and returns who signed in. If that is somebody else than before,
 // it is refused unless other is set.
 func (p *program) keepSignIn(ctx context.Context, account string, token *oauth2.Token, other bool) (bridge.Identity, error) {
-	g := &graph.Client{BaseURL: p.conf.graphURL + "/v1.0", HTTP: p.graph.http, Tokens: oneToken(token.AccessToken), Attempts: p.graph.attempts}
-	me, err := g.Me(ctx)
+	who, err := p.whose(ctx, token)
 	if err != nil {
-		return bridge.Identity{}, err
+		return who, err
 	}
-	who := bridge.Identity{ID: me.ID, Address: me.Address(), Name: me.DisplayName, Aliases: me.Aliases()}
 	row, err := p.store.EnsureAccount(ctx, account)
 	if err != nil {
+		return who, err
+	}
+	if err := p.refuseOthers(ctx, row, who); err != nil {
 		return who, err
 	}
 	if err := bridge.SignIn(ctx, p.store, row, who, token, other); err != nil {
 		return who, err
 	}
 	return who, p.store.SetSignedIn(ctx, row.ID, time.Now())
+}
+
+// refuseOthers refuses the mailbox of somebody else in an account of which it is known whose it is at Microsoft.
+func (p *program) refuseOthers(ctx context.Context, row bridge.Account, who bridge.Identity) error {
+	theirs := bridge.Identity{ID: row.ObjectID}
+	owner, err := p.store.OwnerOf(ctx, row.Name)
+	if err != nil {
+		return err
+	}
+	if owner.Person != 0 {
+		person, err := p.store.Person(ctx, owner.Person)
+		if err != nil {
+			return err
+		}
+		theirs = bridge.Identity{ID: person.ObjectID, Address: person.Name}
+	}
+	if theirs.ID == "" || sameObject(who.ID, theirs.ID) {
+		return nil
+	}
+	theirs.Address = cmp.Or(theirs.Address, theirs.ID)
+	return &bridge.OtherMailboxError{Account: row.Name, Before: theirs, Now: who}
+}
+
+// identify keeps with an account of the file whose it is there.
+func (p *program) identify(ctx context.Context, a accountConfig, row bridge.Account) error {
+	if p.added[a.Name] || a.member || row.Directory {
+		return nil
+	}
+	tenant, object := "", strings.ToLower(a.ObjectID)
+	if object != "" {
+		tenant = p.conf.homeTenant(p.registration)
+	}
+	if row.Tenant == tenant && row.ObjectID == object {
+		return nil
+	}
+	err := p.store.SetIdentity(ctx, row.ID, tenant, object)
+	if errors.Is(err, bridge.ErrExists) {
+		return fmt.Errorf("account %s: another account has the object_id %s: leave it with one of them", a.Name, a.ObjectID)
+	}
+	return err
+}
+
+// whose asks Graph whose token it is.
+func (p *program) whose(ctx context.Context, token *oauth2.Token) (bridge.Identity, error) {
+	g := &graph.Client{BaseURL: p.conf.graphURL + "/v1.0", HTTP: p.graph.http, Tokens: oneToken(token.AccessToken), Attempts: p.graph.attempts}
+	me, err := g.Me(ctx)
+	if err != nil {
+		return bridge.Identity{}, err
+	}
+	return bridge.Identity{ID: me.ID, Address: me.Address(), Name: me.DisplayName, Aliases: me.Aliases()}, nil
 }
 
 // oneToken is a graph.TokenSource of one fresh access token.

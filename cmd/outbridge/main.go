@@ -37,6 +37,7 @@ type cli struct {
 	Login    loginCmd    `cmd:"" help:"Sign an account in to Microsoft, with a device code or in a browser."`
 	Sync     syncCmd     `cmd:"" help:"Sync everything once, then exit."`
 	Status   statusCmd   `cmd:"" help:"Show the state of each account and calendar: what to fix, last sync, events, differences."`
+	Record   recordCmd   `cmd:"" help:"List who signed in to the web pages, who was refused, and who made or removed app passwords, feeds and people."`
 	Writes   writesCmd   `cmd:"" help:"List what calendar programs have changed, what was refused, and what was mailed."`
 	Probe    probeCmd    `cmd:"" help:"Ask a mailbox what only Microsoft knows about writing, in a calendar that is removed again; nobody is mailed."`
 	Rebuild  rebuildCmd  `cmd:"" help:"Convert all stored events again, without contacting Microsoft."`

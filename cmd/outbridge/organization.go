@@ -102,6 +102,9 @@ func (o organizationConfig) account(m bridge.Member) accountConfig {
 		Include: o.Include, Exclude: o.Exclude, member: true, objectID: m.ObjectID}
 }
 
+// directoryID is what the organization's directory is known by: the id of its tenant, in the form that tokens have it in.
+func (p *program) directoryID() string { return strings.ToLower(p.registration.Tenant) }
+
 // memberReader is what tells who the members are.
 type memberReader interface {
 	Members(ctx context.Context) ([]bridge.Member, error)
@@ -120,7 +123,7 @@ func (p *program) adoptMembers(ctx context.Context, store memberReader) (begin [
 			if one, err := p.account(m.Name); err == nil && !one.member {
 				return nil, nil, fmt.Errorf("the account %s of the configuration has the name of a member of the organization (%s): choose another name for it", m.Name, m.Mailbox)
 			}
-			if m.Left.IsZero() && m.Tenant == p.registration.Tenant {
+			if m.Left.IsZero() && m.Tenant == p.directoryID() {
 				want = append(want, p.conf.Organization.account(m))
 				wanted[m.Name] = true
 			}
@@ -171,22 +174,27 @@ func (p *program) newSyncer(changed func(context.Context) error) (*directory.Syn
 	g.Observe, g.Log, g.Tokens = nil, p.log, tokens
 	o := p.conf.Organization
 	return &directory.Syncer{
-		Graph: g, Store: p.store, Tenant: p.registration.Tenant, Groups: o.Groups, Rules: directory.Rules{Allow: o.Allow, Deny: o.Deny}, Grace: p.conf.grace,
+		Graph: g, Store: p.store, Tenant: p.directoryID(), Groups: o.Groups, Rules: directory.Rules{Allow: o.Allow, Deny: o.Deny}, Grace: p.conf.grace,
 		Others: p.others, Changed: changed, Log: p.log,
 	}, nil
 }
 
-// others are the names of accounts that are no members, and the addresses that these read.
-func (p *program) others() (names, addresses map[string]bool) {
-	names, addresses = map[string]bool{}, map[string]bool{}
+// others are the names of accounts that are no members, and whom they are of: the addresses that are read app-only, and the object ids of
+// those who have signed in. Their addresses do not count, since another organization may give its people any.
+func (p *program) others() (names, people map[string]bool) {
+	names, people = map[string]bool{}, map[string]bool{}
 	for _, a := range p.accounts {
-		if !a.member {
-			names[a.Name] = true
-			addresses[strings.ToLower(a.Mailbox)] = true
+		if a.member {
+			continue
+		}
+		names[a.Name] = true
+		people[strings.ToLower(a.Mailbox)] = true
+		if row, err := p.store.Account(context.Background(), a.Name); err == nil { // it may not have been made yet
+			people[strings.ToLower(row.Identity.ID)] = true
 		}
 	}
-	delete(addresses, "")
-	return names, addresses
+	delete(people, "")
+	return names, people
 }
 
 // lookOnce brings the accounts to the directory, for a command.
@@ -237,7 +245,7 @@ func (m *members) current() (*directory.Syncer, error) {
 	if err != nil {
 		return nil, err
 	}
-	syncer.Others = func() (names, addresses map[string]bool) {
+	syncer.Others = func() (names, people map[string]bool) {
 		m.a.mu.Lock()
 		defer m.a.mu.Unlock()
 		return p.others()
@@ -283,7 +291,7 @@ func (m *members) Leads(ctx context.Context) (bool, error) {
 	if m.owner == "" {
 		return true, nil
 	}
-	return m.a.p.store.TakeLease(ctx, directoryLease, m.owner, m.every()+time.Minute)
+	return m.a.p.store.TakeLease(ctx, directoryLease, m.owner, m.every()+min(m.every(), time.Minute))
 }
 
 func (m *members) every() time.Duration {

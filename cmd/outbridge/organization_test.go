@@ -15,6 +15,35 @@ import (
 	"outbridge/bridge/graph/graphsim"
 )
 
+// writeOrganization makes a folder with a configuration that serves the group "team". above are further keys of the file.
+func writeOrganization(t *testing.T, o *outlook, above string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	config := fmt.Sprintf(`
+listen = "127.0.0.1:0"
+log_level = "debug"
+push = false
+%s
+[microsoft]
+cloud = "custom"
+login_url = %q
+graph_url = %q
+tenant = "contoso.example"
+client_id = %q
+client_secret_file = "secret"
+[sync]
+interval = "5s"
+[organization]
+groups = ["team"]
+`, above, o.url, o.url, testClientID)
+	for name, content := range map[string]string{"outbridge.toml": config, "secret": "s"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // TestOrganization is a group that is served: who joins, with events, who leaves, who comes back, and what a person at a terminal sees.
 func TestOrganization(t *testing.T) {
 	t.Parallel()
@@ -30,29 +59,7 @@ func TestOrganization(t *testing.T) {
 	sim.SetGroup("inner", bob, guest)
 	sim.SetGroup("team", alice, "inner", nobody)
 	o := newOutlook(t, sim, nil)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("s"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	config := fmt.Sprintf(`
-listen = "127.0.0.1:0"
-log_level = "debug"
-push = false
-[microsoft]
-cloud = "custom"
-login_url = %q
-graph_url = %q
-tenant = "contoso.example"
-client_id = %q
-client_secret_file = "secret"
-[sync]
-interval = "5s"
-[organization]
-groups = ["team"]
-`, o.url, o.url, testClientID)
-	if err := os.WriteFile(filepath.Join(dir, "outbridge.toml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dir := writeOrganization(t, o, "")
 	if out := outbridge(t, dir, "config", "check"); !strings.Contains(out, "is good") {
 		t.Error(out)
 	}

@@ -43,6 +43,7 @@ func (cmd *passwordAddCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	p.record(e, bridge.ActPasswordMade, cmd.User, cmd.Label)
 	if cmd.JSON {
 		return writeJSON(e.stdout, map[string]any{"user": row.User, "password": secret, "id": row.ID})
 	}
@@ -94,6 +95,9 @@ func (cmd *passwordRevokeCmd) Run(e *env) error {
 	if errors.Is(err, bridge.ErrNotFound) {
 		return fmt.Errorf("%s has no app password %d: see `outbridge password list %s`", cmd.User, cmd.ID, cmd.User)
 	}
+	if err == nil {
+		p.record(e, bridge.ActPasswordRevoked, cmd.User, fmt.Sprint(cmd.ID))
+	}
 	return err
 }
 
@@ -119,7 +123,8 @@ func (cmd *passwordAdminCmd) Run(e *env) error {
 	if err := p.store.SetAdministrator(e.ctx, hash, false); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.stdout, "The administrator's new password is set; all browsers are signed out.")
+	p.record(e, bridge.ActPasswordChanged, "administrator", "")
+	_, err = fmt.Fprintln(e.stdout, "The administrator's new password is set; the browsers that used the old one are signed out.")
 	return err
 }
 

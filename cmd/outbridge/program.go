@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,7 @@ type program struct {
 
 	graph graphAccess
 
+	process       string                        // names it among those that use the database
 	machine       *machine                      // nil: the database is a file, which no other server uses
 	reloader      *reloader                     // nil: SIGHUP reloads nothing
 	newStaleAfter atomic.Pointer[time.Duration] // that a reload has brought; nil: none has
@@ -49,7 +51,7 @@ func newProgram(c *config, e *env) *program {
 	level := new(slog.LevelVar)
 	level.Set(c.level)
 	p := &program{
-		conf: c, log: c.logger(e.stderr, level), level: level, graph: newGraphAccess(),
+		conf: c, log: c.logger(e.stderr, level), level: level, process: strings.ToLower(rand.Text()[:8]), graph: newGraphAccess(),
 		registration: bridge.Registration{ClientID: c.Microsoft.ClientID, Tenant: c.Microsoft.Tenant},
 	}
 	p.setAccounts(slices.Clone(c.Accounts))

@@ -161,6 +161,9 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	if err := p.share(ctx, scheduler); err != nil {
 		return err
 	}
+	if p.machine != nil {
+		live.Others = p.store
+	}
 	pusher := p.pusher(ctx)
 	if pusher != nil {
 		scheduler.Rounds.Published = pusher.Published
@@ -195,6 +198,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	srv.RegisterOnShutdown(live.Close)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return scheduler.Run(ctx) })
+	g.Go(func() error { return live.Run(ctx) })
 	if p.machine != nil {
 		g.Go(func() error { return p.machine.Run(ctx) })
 		g.Go(func() error { return accounts.follow(ctx) })
@@ -205,7 +209,16 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 		g.Go(func() error { return p.reloader.run(ctx, p, accounts, watcher) })
 	}
 	g.Go(func() error { return p.pulse.Run(ctx) })
-	g.Go(func() error { return watcher.Run(ctx) })
+	g.Go(func() error {
+		return p.machine.alone(ctx, "notices", func(ctx context.Context) error {
+			if p.machine != nil { // what the machine before has told
+				if err := watcher.Load(ctx); err != nil {
+					return nil // the next one tries, or this one again
+				}
+			}
+			return watcher.Run(ctx)
+		})
+	})
 	if pusher != nil {
 		g.Go(func() error { return pusher.Run(ctx) })
 	}
@@ -291,6 +304,10 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		Accounts: accounts, Origins: origins{p.store, s.scheduler.Rounds, accounts.policy}, Served: accounts.served, SetupCode: s.setupCode, Metrics: p.metrics, MetricsToken: token,
 		Disk: c.webDisk, FeedOrigins: c.feedOrigins,
 		Notices: webNotices{s.watcher}, StaleAfter: p.staleAfter, Live: s.live,
+		Microsoft: p.microsoft(accounts), Connect: c.Pages.Connect, Organization: c.organization(), SeeEvents: c.Pages.AdministratorsSeeEvents,
+	}
+	if p.machine != nil {
+		pages.Machines = p.machine.count
 	}
 	if s.scheduler.NotifyURL != "" {
 		pages.Notify = s.scheduler.Notify
@@ -336,7 +353,7 @@ func (p *program) pusher(ctx context.Context) *push.Pusher {
 	if !c.Push {
 		return nil
 	}
-	pusher := &push.Pusher{Store: p.store, Private: c.PushPrivate, Subject: c.PublicURL, Log: p.log, Pushed: p.metrics.Pushed}
+	pusher := &push.Pusher{Store: p.store, Shared: p.machine != nil, Private: c.PushPrivate, Subject: c.PublicURL, Log: p.log, Pushed: p.metrics.Pushed}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme != "https" {
 		pusher.Subject = "outbridge@" + u.Hostname() // push services want a mail address or an https URL as the sender
 	}

@@ -24,6 +24,9 @@ const (
 func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
 	signIns := new(signIns)
 	w := &write.Writer{Store: countedWrites{p.store, p.metrics}, Rounds: scheduler.Rounds, Log: p.log}
+	if sqlstore.IsServer(p.conf.Database) {
+		w.Leases = &write.Leases{Store: p.store, Process: p.process}
+	}
 	w.Mailbox = func(ctx context.Context, account string) (write.Mailbox, error) {
 		m, ok := scheduler.Mailbox(account)
 		if !ok {

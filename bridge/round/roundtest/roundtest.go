@@ -95,6 +95,14 @@ func Database(t testing.TB, kind, dir string) string {
 	return filepath.Join(dir, "outbridge.db")
 }
 
+// Kinds are the kinds of databases that storms are spread over: one in four is on a server, where there is one.
+func Kinds() []string {
+	if pgtest.Available() {
+		return []string{"sqlite", "sqlite", "sqlite", "postgres"}
+	}
+	return []string{"sqlite"}
+}
+
 // Make is New with a folder and a log of the caller's.
 func Make(t TB, ctx context.Context, dir string, log *slog.Logger, set ...func(*graphsim.Server)) *World {
 	t.Helper()

@@ -38,6 +38,12 @@ func URL(t testing.TB) string {
 	return s.URL(name)
 }
 
+// Available reports whether there is a server, for tests that run on one only where there is. Where there has to be one, it is true.
+func Available() bool {
+	_, err := Program("postgres")
+	return err == nil || required || os.Getenv("CI") == "true"
+}
+
 // Shared is the server that all tests of the binary have. They are not to stop it.
 func Shared(t testing.TB) *Server {
 	t.Helper()
@@ -115,16 +121,46 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// guard runs the server until its standard input ends, which is when the test binary does.
+// guard runs the server until its standard input ends, which is when the test binary does. A line there is a signal for the server, which is
+// started again once it has ended of it.
 const guard = `
-"$1" -D "$2/data" -k "$2" -c listen_addresses= -c unix_socket_permissions=0700 \
-	-c fsync=off -c full_page_writes=off -c autovacuum=off -c jit=off -c max_connections=400 -c shared_buffers=32MB >>"$2/log" 2>&1 &
-server=$!
-while read -r line; do :; done
+run() {
+	"$postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c unix_socket_permissions=0700 \
+		-c fsync=off -c full_page_writes=off -c autovacuum=off -c jit=off -c max_connections=400 -c shared_buffers=32MB >>"$dir/log" 2>&1 &
+	server=$!
+}
+postgres=$1 dir=$2
+run
+while read -r signal; do
+	kill -"$signal" $server
+	wait $server
+	run
+done
 kill -QUIT $server
 wait $server
-rm -rf "$2"
+rm -rf "$dir"
 `
+
+// Start is a server of the test's own, which is gone after it.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	Shared(t) // skips or fails where there can be none
+	s, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.end.Close() })
+	return s
+}
+
+// Restart ends the server by a signal, "QUIT" being a crash and "INT" an orderly end that closes all connections, and starts it again.
+// It does not wait until the server takes connections.
+func (s *Server) Restart(t testing.TB, signal string) {
+	t.Helper()
+	if _, err := s.end.WriteString(signal + "\n"); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func start() (*Server, error) {
 	postgres, err := Program("postgres")

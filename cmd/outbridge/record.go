@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/web"
+)
+
+type recordCmd struct {
+	Limit int `help:"How many of the latest to list." default:"50"`
+	configFlag
+	jsonFlag
+}
+
+func (cmd *recordCmd) Run(e *env) error {
+	if cmd.Limit < 1 {
+		return usageError{fmt.Errorf("--limit = %d: it must be at least 1", cmd.Limit)}
+	}
+	p, err := cmd.open(e)
+	if err != nil {
+		return err
+	}
+	defer p.store.Close()
+	list, err := p.store.Records(e.ctx, 0, cmd.Limit)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return writeJSON(e.stdout, slices.Concat([]bridge.Record{}, list))
+	}
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(e.stdout, "Nothing so far.")
+		return err
+	}
+	w := newTable(e.stdout)
+	fmt.Fprintln(w, "WHEN\tWHO\tWHAT\tON\tDETAIL\tFROM")
+	for _, r := range list {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", localTime(r.At), r.Who, web.ActWords(r.What), r.Whom, r.Detail, r.Network)
+	}
+	return w.Flush()
+}
+
+// atTerminal is who does what a command does, in the record.
+const atTerminal = "command line"
+
+// record keeps what a command has done. It is done, so that a failure is only logged.
+func (p *program) record(e *env, what bridge.Act, whom, detail string) {
+	r := bridge.Record{At: time.Now(), What: what, Who: atTerminal, Role: bridge.RoleAdministrator, Whom: whom, Detail: detail}
+	if err := p.store.AddRecord(e.ctx, r); err != nil {
+		p.log.Error("it was not recorded what was done", "what", what, "whom", whom, "err", err)
+	}
+}
