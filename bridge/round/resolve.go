@@ -259,12 +259,12 @@ func (r *resolver) read(ctx context.Context, marks []bridge.Mark, a *answers) er
 	if err != nil {
 		return err
 	}
-	rows := map[graph.EventID][]bridge.Row{}
+	rows, err := r.store.RowsOf(ctx, r.cal.ID, ids)
+	if err != nil {
+		return err
+	}
 	var refs []graph.MasterRef
 	for _, id := range ids {
-		if rows[id], err = r.store.SeriesRows(ctx, r.cal.ID, id); err != nil {
-			return err
-		}
 		refs = append(refs, graph.MasterRef{ID: id, Zone: zoneOfRows(rows[id])})
 	}
 	results := r.masters(ctx, refs)

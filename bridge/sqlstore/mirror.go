@@ -139,6 +139,19 @@ func (s *Store) SeriesRows(ctx context.Context, id bridge.CalendarID, series gra
 	return list, nil
 }
 
+func (s *Store) RowsOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID][]bridge.Row, error) {
+	rows, err := s.read.query(ctx, `SELECT `+rowColumns+` FROM event INDEXED BY event_series WHERE calendar_id = ? AND series IN list(?) ORDER BY series, id`, id, listOf(series))
+	list, err := collect(rows, err, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("list rows of series: %w", err)
+	}
+	found := make(map[graph.EventID][]bridge.Row, len(series))
+	for _, r := range list {
+		found[r.Series] = append(found[r.Series], r)
+	}
+	return found, nil
+}
+
 func (s *Store) Marked(ctx context.Context, id bridge.CalendarID, stage int, after graph.EventID, limit int) ([]bridge.Mark, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT id, stage, listed, unread FROM series INDEXED BY series_stage
