@@ -97,6 +97,9 @@ type MirrorStore interface {
 	Marked(ctx context.Context, id CalendarID, stage int, after graph.EventID, limit int) ([]Mark, error)
 	// MarksOf finds the marks of some series, clean ones included; those that the mirror does not have are absent.
 	MarksOf(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Mark, error)
+	// Waits reports whether anything of a calendar waits for the next round: a series that is marked, an object that is staged, or an
+	// attachment to be asked for.
+	Waits(ctx context.Context, id CalendarID) (bool, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
 	// Unread lists up to limit clean series, other than single events, that are Unread, ordered by id, beginning after the id

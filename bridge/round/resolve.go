@@ -37,10 +37,12 @@ func (r *resolver) resolve(ctx context.Context) error {
 // rereadEvery is how often a master that Graph lists and does not show is asked for.
 const rereadEvery = time.Hour
 
+func (r *resolver) readsAgain() bool { return bridge.Elapsed(r.now(), r.memory.reread) >= rereadEvery }
+
 // readAgain marks for reading the masters that Graph has not shown so far, now and then.
 func (r *resolver) readAgain(ctx context.Context) error {
 	now := r.now()
-	if bridge.Elapsed(now, r.memory.reread) < rereadEvery {
+	if !r.readsAgain() {
 		return nil
 	}
 	after := graph.EventID("")

@@ -183,6 +183,17 @@ func (s *Store) MarksOf(ctx context.Context, id bridge.CalendarID, series []grap
 	return all, nil
 }
 
+func (s *Store) Waits(ctx context.Context, id bridge.CalendarID) (waits bool, err error) {
+	err = s.read.row(ctx, `
+		SELECT EXISTS (SELECT 1 FROM series INDEXED BY series_stage WHERE calendar_id = ?1 AND stage > 0)
+			OR EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?1)
+			OR EXISTS (SELECT 1 FROM attached INDEXED BY attached_open WHERE calendar_id = ?1 AND state = '')`, id).Scan(&waits)
+	if err != nil {
+		return false, fmt.Errorf("look for what waits: %w", err)
+	}
+	return waits, nil
+}
+
 func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int) (int, error) {
 	var n int
 	err := s.read.row(ctx, `
