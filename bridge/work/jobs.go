@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,6 +105,8 @@ const (
 	roundsAtOne = 100 // of jobs that a machine does at once; those that last go on beside them
 )
 
+const metadataIndex = "river_job_metadata_index"
+
 // migrationLock keeps machines that start at the same time from making River's tables at once.
 const migrationLock = 0x6f757462
 
@@ -120,6 +123,10 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	}
+	if err == nil {
+		// Every round changes what its job remembers, and nobody looks jobs up by that: the index is a third of what rounds write.
+		_, err = tx.Exec(ctx, `DROP INDEX IF EXISTS `+metadataIndex)
 	}
 	if err != nil {
 		return fmt.Errorf("job tables: %w", err)
@@ -145,6 +152,7 @@ func (j *Jobs) run(ctx context.Context, s *Scheduler) error {
 		JobTimeout: j.pace.jobTime, RescueStuckJobsAfter: j.pace.rescueAfter, FetchPollInterval: time.Second,
 		PollOnly:                    true, // so that it works behind a pooler too, and nothing depends on what may not arrive
 		CompletedJobRetentionPeriod: time.Hour, SoftStopTimeout: stopPatience,
+		ReindexerIndexNames: slices.DeleteFunc(river.ReindexerIndexNamesDefault(), func(name string) bool { return name == metadataIndex }),
 	}
 	if off := j.offset(); off.Abs() > maxOffset {
 		j.log().Error("the clock of this machine differs from the database's, so it takes no part in watching over the others: set it right, with NTP", "seconds", off.Seconds())

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round"
@@ -227,4 +230,26 @@ func TestJobsAddAndRemove(t *testing.T) {
 	f.machines[1].Add(f.mailbox())
 	<-f.rounds
 	f.end()
+}
+
+// TestMigrateAgain makes River's tables twice, as every machine does at its start, and looks for the index that each round would write to.
+func TestMigrateAgain(t *testing.T) {
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	for range 2 {
+		if err := work.Migrate(t.Context(), pool); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var indexes []string
+	if err := pool.QueryRow(t.Context(), `SELECT array_agg(indexname::text) FROM pg_indexes WHERE tablename = 'river_job'`).Scan(&indexes); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(indexes, "river_job_metadata_index") || !slices.Contains(indexes, "river_job_args_index") {
+		t.Errorf("indexes of jobs: %q", indexes)
+	}
 }
