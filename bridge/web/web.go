@@ -113,6 +113,7 @@ type Handler struct {
 	assets      map[string]asset
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
+	refusals    limiter // of refused sign-ins that are recorded: anybody can cause them
 	flows       flows
 	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
 	making      chan struct{} // one for each page that is being made
