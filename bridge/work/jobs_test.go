@@ -192,9 +192,8 @@ func TestJobsLongRound(t *testing.T) {
 	}
 	// Its machine is cut off: it gives up before another begins.
 	stores[at].off.Store(true)
-	next := <-f.rounds
-	if next == at {
-		next = <-f.rounds // without a lease it can do short ones still
+	if next := <-f.rounds; next == at {
+		<-f.rounds // without a lease it can do short ones still
 	}
 	hold.Store(nil)
 	close(wait)
@@ -228,5 +227,26 @@ func TestJobsAddAndRemove(t *testing.T) {
 		m.Add(f.mailbox())
 	}
 	<-f.rounds
+	f.end()
+}
+
+// A command does its round while no machine does one.
+func TestJobsAlone(t *testing.T) {
+	f := newFleet(t, 2, func(m *machine) { m.Interval = time.Millisecond })
+	looks := 0
+	for i := range 3 {
+		<-f.rounds
+		f.Box.Calendar().Create(meeting(fmt.Sprint("Alone ", i), i, 9)) // so that there is something to do
+		_, err := work.Alone(f.Ctx, f.Store.Pool(), f.Store, "command", &round.Runner{Store: f.Store, Log: f.Log, Progress: func(round.Progress) {
+			looks++
+			if n := f.active.Load(); n > 0 {
+				t.Errorf("%d rounds run beside that of a command", n)
+			}
+		}}, f.mailbox())
+		f.Must(err)
+	}
+	if looks == 0 {
+		t.Error("nobody has looked")
+	}
 	f.end()
 }

@@ -151,6 +151,14 @@ func (m *machine) holding(ctx context.Context, name string, asked time.Time, f f
 	}
 }
 
+// roundOf does a round for a command, while no server does one of the same account where the database lets that be seen.
+func (p *program) roundOf(ctx context.Context, rounds *round.Runner, m work.Mailbox) (bridge.Report, error) {
+	if pool := p.store.Pool(); pool != nil {
+		return work.Alone(ctx, pool, p.store, p.process, rounds, m)
+	}
+	return rounds.Round(ctx, m.Mailbox)
+}
+
 // share has the rounds of a scheduler done by all machines on the database, where that is a server.
 func (p *program) share(ctx context.Context, s *work.Scheduler) error {
 	pool := p.store.Pool()
