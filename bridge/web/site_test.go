@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round"
+	"outbridge/bridge/round/roundtest"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
@@ -60,7 +62,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlstore.Open(t.Context(), filepath.Join(dir, "outbridge.db"), key)
+	store, err := sqlstore.Open(t.Context(), roundtest.Database(t, os.Getenv(roundtest.Databases), dir), key)
 	if err != nil {
 		t.Fatal(err)
 	}
