@@ -36,7 +36,7 @@ func (v *visit) settingsPage(trouble *Problem) error {
 		for _, l := range Languages() {
 			languages = append(languages, option{l.Tag, l.Name, l == v.lang})
 		}
-		data["Languages"] = languages
+		data["Languages"], data["Form"] = languages, noticeFormOf(v.r.PostForm).shown()
 		if data["Targets"], err = v.h.Notices.Targets(v.r.Context()); err != nil {
 			return err
 		}
@@ -74,7 +74,9 @@ func changePassword(v *visit) error {
 		v.refusedSignIn(v.who(), "current password")
 		return fail(&Problem{"The current password is wrong.", lost})
 	}
-	v.h.guesses.forgive(by)
+	if err := v.h.forgive(v.r.Context(), by); err != nil {
+		return err
+	}
 	if v.r.PostFormValue("password") != v.r.PostFormValue("repeat") {
 		return fail(&Problem{"The two new passwords do not match.", "Type the same one twice."})
 	}
