@@ -224,7 +224,9 @@ func TestJobsAddAndRemove(t *testing.T) {
 	if live != 0 {
 		t.Error("its job is left")
 	}
-	f.machines[1].Add(f.mailbox())
+	for _, m := range f.machines {
+		m.Add(f.mailbox())
+	}
 	<-f.rounds
 	f.end()
 }

@@ -193,10 +193,14 @@ func (j *Jobs) callRoster(ctx context.Context) error {
 	var missing []river.InsertManyParams
 	now := time.Now().Add(-j.offset())
 	for _, account := range j.s.accounts() {
-		if !have[account] {
-			at := now.Add(time.Duration(len(missing)) * startGap)
-			missing = append(missing, river.InsertManyParams{Args: roundArgs{account}, InsertOpts: &river.InsertOpts{ScheduledAt: at}})
+		if have[account] {
+			continue
 		}
+		one := river.InsertManyParams{Args: roundArgs{account}}
+		if len(missing) >= roundsAtOne { // the others begin at once, without waiting for a machine to lead
+			one.InsertOpts = &river.InsertOpts{ScheduledAt: now.Add(time.Duration(len(missing)) * startGap)}
+		}
+		missing = append(missing, one)
 	}
 	for len(missing) > 0 {
 		n := min(insertMost, len(missing))
