@@ -93,6 +93,8 @@ type Handler struct {
 	// not exist.
 	Metrics      *Metrics
 	MetricsToken string
+	// Attempts counts guesses of passwords on all machines. nil: this is the only one, which counts in memory.
+	Attempts bridge.AttemptStore
 	// Machines counts the servers that use the database now. nil: this is the only one.
 	Machines func(ctx context.Context) (int, error)
 	// Disk is the room for the database. nil: it is not checked.

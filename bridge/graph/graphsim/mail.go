@@ -147,8 +147,9 @@ func addresses(list []graph.Attendee) []string {
 }
 
 // announce mails what a change of a meeting from before to after makes Outlook mail, if its calendar's owner organizes it: everybody is
-// told of what they can see, and only those concerned of a change of the attendees alone. exceptions are those that a series had before.
-func (x *item) announce(day time.Time, before, after Event, visible bool, exceptions []time.Time, call string) {
+// told of what they can see, and only those concerned of a change of the attendees alone. exceptions are those that a series had before,
+// with their attendees.
+func (x *item) announce(day time.Time, before, after Event, visible bool, exceptions map[time.Time][]graph.Attendee, call string) {
 	s := x.cal.mailbox.server
 	if !after.organizedBy(x.cal.owner()) {
 		return
@@ -177,8 +178,10 @@ func (x *item) announce(day time.Time, before, after Event, visible bool, except
 	s.mail(x, day, MailUpdate, kept, call)
 	s.mail(x, day, MailInvitation, added, call)
 	if visible {
-		for _, d := range exceptions {
-			s.sendMail(x, d, MailUpdate, kept, call, true)
+		for _, d := range slices.SortedFunc(maps.Keys(exceptions), time.Time.Compare) {
+			// Who was taken out of the series is not told of its exceptions; who is only in the exception is.
+			to := slices.DeleteFunc(addresses(exceptions[d]), func(a string) bool { return slices.Contains(removed, a) })
+			s.sendMail(x, d, MailUpdate, to, call, true)
 		}
 	}
 }

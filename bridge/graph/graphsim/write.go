@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -221,14 +220,16 @@ func (c *call) patch(x *item, day time.Time) response {
 		return c.refuse(err)
 	}
 	c.checkPatch(x, props, before)
-	past, exceptions := x.cal.before(x), slices.SortedFunc(maps.Keys(x.exceptions), time.Time.Compare)
+	past, exceptions := x.cal.before(x), map[time.Time][]graph.Attendee{}
+	if day.IsZero() {
+		for d := range x.exceptions {
+			exceptions[d] = x.at(d).Attendees
+		}
+	}
 	if err := c.change(x, day, e, props); err != nil {
 		return c.refuse(err)
 	}
 	c.wrote(x, past)
-	if !day.IsZero() {
-		exceptions = nil
-	}
 	x.announce(day, before, x.at(day), visible(props), exceptions, c.name())
 	return c.written(x, day, http.StatusOK)
 }
