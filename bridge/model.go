@@ -288,11 +288,14 @@ type Object struct {
 	Title    string // of the event, when it is staged; a tombstone has that of what was there
 }
 
-// History is what clients were shown change at one time.
+// History is what clients were shown change at one time, or that rounds failed from then on.
 type History struct {
 	At                      time.Time
 	Added, Changed, Removed int
 	Events                  []HistoryEvent // the first HistoryEvents of them
+
+	Fault Fault     // why all rounds failed from At to Until; zero: something was shown
+	Until time.Time // when one did not, or failed in another way; zero: that is to come
 }
 
 // HistoryEvent is one of the objects of a History.

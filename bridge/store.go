@@ -106,8 +106,8 @@ type MirrorStore interface {
 type ProgressStore interface {
 	// SetGood records a good round and, when link is not "", the cursor that it ended with, unless seq moved on.
 	SetGood(ctx context.Context, id CalendarID, seq int64, link string, at time.Time) error
-	// SetFault records why a round failed.
-	SetFault(ctx context.Context, id CalendarID, f Fault) error
+	// SetFault records why a round failed. The same once more writes nothing.
+	SetFault(ctx context.Context, id CalendarID, f Fault, at time.Time) error
 	// SetAudit records when the next audit is due, and what the last one came to.
 	SetAudit(ctx context.Context, id CalendarID, a Audit) error
 	// AskAudit makes an audit of each calendar of an account due at a time.

@@ -57,7 +57,7 @@ func (r *calendarRound) do(ctx context.Context, part func(context.Context) error
 		return err // so is writing down why
 	}
 	if err != nil {
-		return errors.Join(err, r.progress.SetFault(ctx, r.cal.ID, r.report.Fault))
+		return errors.Join(err, r.progress.SetFault(ctx, r.cal.ID, r.report.Fault, r.now()))
 	}
 	return nil
 }

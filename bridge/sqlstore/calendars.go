@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -186,9 +187,12 @@ func unique(name string, taken map[string]bool) string {
 }
 
 func (s *Store) SetGood(ctx context.Context, id bridge.CalendarID, seq int64, link string, at time.Time) error {
-	_, err := s.write.exec(ctx, `
-		UPDATE calendar SET good = ?3, fault = '', checked = ?3, cursor = CASE WHEN ?4 <> '' AND seq = ?2 THEN ?4 ELSE cursor END
-		WHERE id = ?1`, id, seq, unix(at), link)
+	err := s.write.transact(ctx, func(t tx) error {
+		_, err := t.exec(ctx, `
+			UPDATE calendar SET good = ?3, fault = '', checked = ?3, cursor = CASE WHEN ?4 <> '' AND seq = ?2 THEN ?4 ELSE cursor END
+			WHERE id = ?1`, id, seq, unix(at), link)
+		return errors.Join(err, endFailing(ctx, t, id, at))
+	})
 	if err != nil {
 		return fmt.Errorf("set good: %w", err)
 	}
@@ -202,10 +206,20 @@ func (s *Store) SetWay(ctx context.Context, id bridge.CalendarID, way string) er
 	return nil
 }
 
-func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, f bridge.Fault) error {
+func (s *Store) SetFault(ctx context.Context, id bridge.CalendarID, f bridge.Fault, at time.Time) error {
 	text, err := faultText(f)
 	if err == nil {
-		_, err = s.write.exec(ctx, `UPDATE calendar SET fault = ?2 WHERE id = ?1 AND fault <> ?2`, id, text)
+		err = s.write.transact(ctx, func(t tx) error {
+			res, err := t.exec(ctx, `UPDATE calendar SET fault = ?2 WHERE id = ?1 AND fault <> ?2`, id, text)
+			if err != nil {
+				return err
+			}
+			// A round that fails as the one before did writes nothing.
+			if n, err := res.RowsAffected(); err != nil || n == 0 {
+				return err
+			}
+			return keepFailing(ctx, t, id, f, at)
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("set fault: %w", err)

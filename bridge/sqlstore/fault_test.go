@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -63,7 +64,7 @@ func testFaultsInWords(t *testing.T, s *Store) {
 	}
 	check()
 	for _, want = range []bridge.Fault{{Reason: bridge.Reason(graph.ReasonFrequency), Action: bridge.ActionSignIn, AADSTS: 70043, Duration: time.Hour, Address: "a", Link: "l", Detail: "{d"}, {}} {
-		if err := s.SetFault(t.Context(), cal.ID, want); err != nil {
+		if err := s.SetFault(t.Context(), cal.ID, want, time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.SetSubscription(t.Context(), bridge.Subscription{Account: a.ID, Fault: want}); err != nil {
@@ -77,5 +78,55 @@ func testFaultsInWords(t *testing.T, s *Store) {
 		if got := must(s.AccountByID(t.Context(), a.ID))(t).State; got != state {
 			t.Errorf("got %+v, want %+v", got, state)
 		}
+	}
+}
+
+// Rounds that fail are one row of the history, from the first to what came after the last, however often they fail and whatever else is
+// said of it.
+func TestFailingRounds(t *testing.T) { forEach(t, testFailingRounds) }
+
+func testFailingRounds(t *testing.T, s *Store) {
+	a := must(s.EnsureAccount(t.Context(), "alice"))(t)
+	if _, err := s.SetCalendars(t.Context(), a.ID, []bridge.Calendar{{GraphID: "c", DisplayName: "Calendar", Modified: time.Unix(1, 0)}}); err != nil {
+		t.Fatal(err)
+	}
+	cal := must(s.Calendars(t.Context(), a.ID))(t)[0]
+	away := bridge.Fault{Reason: bridge.ReasonUnavailable, Action: bridge.ActionWait}
+	worse := bridge.Fault{Reason: bridge.ReasonThrottled, Action: bridge.ActionWait}
+	at := func(minute int64) time.Time { return time.Unix(minute*60, 0).UTC() }
+	fail := func(f bridge.Fault, minute int64) {
+		t.Helper()
+		if err := s.SetFault(t.Context(), cal.ID, f, at(minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := func(minute int64) {
+		t.Helper()
+		if err := s.SetGood(t.Context(), cal.ID, 0, "", at(minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good(1)
+	for minute := int64(2); minute < 9; minute++ {
+		f := away
+		f.Detail = time.Duration(minute).String()
+		fail(f, minute)
+		fail(f, minute)
+	}
+	fail(worse, 9)
+	good(10)
+	good(11)
+	fail(away, 12)
+	type row struct {
+		reason   bridge.Reason
+		at, till time.Time
+	}
+	var got []row
+	for _, h := range must(s.History(t.Context(), cal.ID, bridge.HistoryFew))(t) {
+		got = append(got, row{h.Fault.Reason, h.At, h.Until})
+	}
+	want := []row{{away.Reason, at(12), time.Time{}}, {worse.Reason, at(9), at(10)}, {away.Reason, at(2), at(9)}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,17 +37,51 @@ func keepHistory(ctx context.Context, t tx, id bridge.CalendarID, which string, 
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, `
+	return pruneHistory(ctx, t, id)
+}
+
+// keepFailing notes that rounds fail from now on for such a reason, and endFailing that they do not any more.
+func keepFailing(ctx context.Context, t tx, id bridge.CalendarID, f bridge.Fault, at time.Time) error {
+	var was bridge.Fault
+	err := t.row(ctx, `SELECT fault FROM history WHERE calendar_id = ? AND fault <> '' AND until_at IS NULL`, id).Scan(fault{&was})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		return err
+	case was.Reason == f.Reason && was.Action == f.Action:
+		return nil // what else is said of it may be another each time
+	}
+	if err := endFailing(ctx, t, id, at); err != nil || f == (bridge.Fault{}) {
+		return err
+	}
+	text, err := faultText(f)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `INSERT INTO history (calendar_id, at, added, changed, removed, events, fault) VALUES (?, ?, 0, 0, 0, '[]', ?)`, id, at.Unix(), text)
+	if err != nil {
+		return err
+	}
+	return pruneHistory(ctx, t, id)
+}
+
+func endFailing(ctx context.Context, t tx, id bridge.CalendarID, at time.Time) error {
+	_, err := t.exec(ctx, `UPDATE history SET until_at = ? WHERE calendar_id = ? AND fault <> '' AND until_at IS NULL`, at.Unix(), id)
+	return err
+}
+
+func pruneHistory(ctx context.Context, t tx, id bridge.CalendarID) error {
+	_, err := t.exec(ctx, `
 		DELETE FROM history WHERE calendar_id = ?1 AND id <= (
 			SELECT id FROM history WHERE calendar_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`, id, bridge.HistoryFew)
 	return err
 }
 
 func (s *Store) History(ctx context.Context, id bridge.CalendarID, limit int) ([]bridge.History, error) {
-	rows, err := s.read.query(ctx, `SELECT at, added, changed, removed, events FROM history WHERE calendar_id = ? ORDER BY id DESC LIMIT ?`, id, limit)
+	rows, err := s.read.query(ctx, `SELECT at, added, changed, removed, events, fault, until_at FROM history WHERE calendar_id = ? ORDER BY id DESC LIMIT ?`, id, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (h bridge.History, err error) {
 		var b []byte
-		if err = r.Scan(unixTime{&h.At}, &h.Added, &h.Changed, &h.Removed, &b); err == nil {
+		if err = r.Scan(unixTime{&h.At}, &h.Added, &h.Changed, &h.Removed, &b, fault{&h.Fault}, unixTime{&h.Until}); err == nil {
 			err = json.Unmarshal(b, &h.Events)
 		}
 		return h, err

@@ -32,6 +32,7 @@ func historyPage(v *visit, a Account) error {
 		bridge.History
 		Events []event
 		More   int
+		Failed bool
 	}
 	if err := v.look(a); err != nil {
 		return err
@@ -41,7 +42,7 @@ func historyPage(v *visit, a Account) error {
 		if !a.Readable {
 			h.Events = nil
 		}
-		row := change{History: h, More: h.Added + h.Changed + h.Removed - len(h.Events)}
+		row := change{History: h, Failed: h.Fault != bridge.Fault{}, More: h.Added + h.Changed + h.Removed - len(h.Events)}
 		for _, e := range h.Events {
 			one := event{HistoryEvent: e}
 			if !e.Gone {

@@ -26,7 +26,15 @@ func addTarget(v *visit) error {
 	if l, ok := FindLanguage(v.r.PostFormValue("language")); ok {
 		language = l.Tag
 	}
-	_, err := v.h.Notices.Add(v.r.Context(), v.r.PostFormValue("address"), language)
+	if err := v.r.ParseForm(); err != nil {
+		return err
+	}
+	address, wrong := noticeFormOf(v.r.PostForm).url()
+	if wrong != nil {
+		v.status = 400
+		return v.settingsPage(wrong)
+	}
+	_, err := v.h.Notices.Add(v.r.Context(), address, language)
 	if p, ok := problemOf(err); ok {
 		v.status = 400
 		return v.settingsPage(p)

@@ -157,6 +157,21 @@ func TestFreshness(t *testing.T) {
 		}
 		at += max(i, 0)
 	}
+	// So is when no sync succeeded.
+	cals, err := d.store.Calendars(t.Context(), row.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.store.SetFault(t.Context(), cals[0].ID, bridge.Fault{Reason: bridge.ReasonUnavailable, Action: bridge.ActionWait}, d.now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.get("/accounts/alice/history/calendar"); !strings.Contains(got.body, "no sync has succeeded since then") {
+		t.Errorf("the history has no trouble:\n%s", got.body)
+	}
+	d.round()
+	if got := p.get("/accounts/alice/history/calendar"); !strings.Contains(got.body, "no sync succeeded until") {
+		t.Errorf("it does not end:\n%s", got.body)
+	}
 	if got := p.get("/accounts/alice/history/none"); got.StatusCode != 404 {
 		t.Errorf("a calendar that is not there: %s", got.Status)
 	}

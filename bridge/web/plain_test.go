@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -60,7 +61,7 @@ func TestNoRawText(t *testing.T) {
 	}
 	_, raw := net.Dial("tcp", "127.0.0.1:1")
 	fault := bridge.FaultOf(fmt.Errorf("follow cursor: %w", raw))
-	if err := d.store.SetFault(t.Context(), cals[0].ID, fault); err != nil {
+	if err := d.store.SetFault(t.Context(), cals[0].ID, fault, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.store.SetState(t.Context(), a.ID, bridge.StateOf(raw)); err != nil {

@@ -36,7 +36,7 @@ func (v *visit) settingsPage(trouble *Problem) error {
 		for _, l := range Languages() {
 			languages = append(languages, option{l.Tag, l.Name, l == v.lang})
 		}
-		data["Languages"] = languages
+		data["Languages"], data["Form"] = languages, noticeFormOf(v.r.PostForm).shown()
 		if data["Targets"], err = v.h.Notices.Targets(v.r.Context()); err != nil {
 			return err
 		}
