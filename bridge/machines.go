@@ -71,3 +71,18 @@ type MachineStore interface {
 	// Machines lists those that are kept by name, and the database's time.
 	Machines(ctx context.Context) (list []Machine, now time.Time, err error)
 }
+
+// Limit is how often something of a name may be tried: Burst times at once, and then once in Every.
+type Limit struct {
+	Name  string
+	Burst int
+	Every time.Duration
+}
+
+// AttemptStore counts attempts over all machines.
+type AttemptStore interface {
+	// Attempt counts one against each of the limits and returns 0, or counts none and returns how long to wait.
+	Attempt(ctx context.Context, limits ...Limit) (wait time.Duration, err error)
+	// Forgive forgets the attempts of a name.
+	Forgive(ctx context.Context, name string) error
+}

@@ -23,28 +23,32 @@ func (s *Store) BeganAgain() bool { return s.beganAgain }
 
 // settle begins again in a database that was restored.
 func (s *Store) settle(ctx context.Context) error {
-	var place int64
-	if err := s.read.QueryRowContext(ctx, `SELECT CAST(CAST('calendar' AS regclass) AS oid)::bigint`).Scan(&place); err != nil {
-		return err
-	}
-	known, err := s.meta(ctx, metaPlace)
+	place, known, err := s.place(ctx)
 	if errors.Is(err, bridge.ErrNotFound) {
 		return s.setMeta(ctx, metaPlace, strconv.AppendInt(nil, place, 10))
 	}
-	if err != nil || string(known) == strconv.FormatInt(place, 10) {
+	if err != nil || known {
 		return err
 	}
 	s.beganAgain = true
 	return s.beginAgain(ctx, place)
 }
 
+// place is where the database is, and whether it has always been there; ErrNotFound where that was never noted.
+func (s *Store) place(ctx context.Context) (place int64, known bool, err error) {
+	if err := s.read.QueryRowContext(ctx, `SELECT CAST(CAST('calendar' AS regclass) AS oid)::bigint`).Scan(&place); err != nil {
+		return 0, false, err
+	}
+	noted, err := s.meta(ctx, metaPlace)
+	return place, string(noted) == strconv.FormatInt(place, 10), err
+}
+
 // BeginAgain makes a database that is as it was before one that clients do not take for the one that they knew, and that repeats no
 // write: every calendar gets a new epoch, since its revs begin again from an earlier one, and writes that were under way are not taken up
 // again. It returns how many calendars there are.
 func (s *Store) BeginAgain(ctx context.Context) (calendars int, err error) {
-	var place int64
-	err = s.read.QueryRowContext(ctx, `SELECT CAST(CAST('calendar' AS regclass) AS oid)::bigint`).Scan(&place)
-	if err == nil {
+	place, _, err := s.place(ctx)
+	if err == nil || errors.Is(err, bridge.ErrNotFound) {
 		err = s.beginAgain(ctx, place)
 	}
 	if err == nil {

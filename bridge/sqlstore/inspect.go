@@ -61,7 +61,7 @@ func InspectServer(ctx context.Context, database string) (s ServerState, err err
 func (s *ServerState) ask(ctx context.Context, conn *pgx.Conn) (empty bool, err error) {
 	before := time.Now()
 	var milliseconds int64
-	if err := conn.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint`).Scan(&milliseconds); err != nil {
+	if err := conn.QueryRow(ctx, `SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint`).Scan(&milliseconds); err != nil {
 		return false, err
 	}
 	after := time.Now()
@@ -97,6 +97,11 @@ func CheckServerKey(ctx context.Context, database string, key Key) error {
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
+	first, err := connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	first.Close(ctx)
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return fmt.Errorf("database: %w", err)

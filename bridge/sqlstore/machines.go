@@ -13,7 +13,7 @@ import (
 // SQLite file have the same clock, so it is this process's; of machines that use a server, the server's alone counts.
 func (s *Store) clock(placeholder string) (expression string, argument any) {
 	if s.write.server != nil {
-		return `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`, nil
+		return `CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)`, nil
 	}
 	return `CAST(` + placeholder + ` AS BIGINT)`, time.Now().UnixMilli()
 }

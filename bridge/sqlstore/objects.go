@@ -103,6 +103,7 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 		if err := checkSeq(ctx, t, id, seq); err != nil {
 			return err
 		}
+		var series, attached, staged [][]any
 		for _, d := range list {
 			losses := ""
 			if len(d.Losses) > 0 {
@@ -112,34 +113,32 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 				}
 				losses = string(b)
 			}
-			_, err := t.exec(ctx, `
-				UPDATE series SET stage = CASE WHEN ? = 1 THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`,
-				d.Unsettled, losses, len(d.Losses), id, d.Series)
-			if err != nil {
-				return err
-			}
+			series = append(series, []any{d.Unsettled, losses, len(d.Losses), id, d.Series})
 			if d.Unattached {
-				_, err := t.exec(ctx, `INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, '', 0)
-					ON CONFLICT (calendar_id, event) DO UPDATE SET state = ''`, id, d.Series, d.Series)
-				if err != nil {
-					return err
-				}
+				attached = append(attached, []any{id, d.Series, d.Series})
 			}
 			for _, o := range []*bridge.Object{d.Left, d.Object} {
-				if o == nil {
-					continue
+				if o != nil {
+					staged = append(staged, []any{id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted,
+						len(o.Data), notNil(o.Data), o.Title})
 				}
-				_, err = t.exec(ctx, `
-				INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
+			}
+		}
+		for _, do := range []struct {
+			query string
+			args  [][]any
+		}{
+			{`UPDATE series SET stage = CASE WHEN ? = 1 THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`, series},
+			{`INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, '', 0)
+				ON CONFLICT (calendar_id, event) DO UPDATE SET state = ''`, attached},
+			{`INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag,
 					sequence = excluded.sequence, stamp = excluded.stamp, first_start = excluded.first_start, last_end = excluded.last_end,
-					deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title`,
-					id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted, len(o.Data),
-					notNil(o.Data), o.Title)
-				if err != nil {
-					return err
-				}
+					deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title`, staged},
+		} {
+			if _, err := t.execMany(ctx, do.query, do.args); err != nil {
+				return err
 			}
 		}
 		// A series without rows has nothing left to say.

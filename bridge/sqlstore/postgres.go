@@ -1,7 +1,9 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -84,15 +86,10 @@ func poolConfig(database string) (*pgxpool.Config, error) {
 	if !given.Has("connect_timeout") {
 		c.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	for name, value := range map[string]string{
-		"application_name":                    applicationName,
-		"statement_timeout":                   milliseconds(statementTimeout),
-		"lock_timeout":                        milliseconds(lockTimeout),
-		"idle_in_transaction_session_timeout": milliseconds(idleInTransaction),
-	} {
-		if _, ok := c.ConnConfig.RuntimeParams[name]; !ok {
-			c.ConnConfig.RuntimeParams[name] = value
-		}
+	set := c.ConnConfig.RuntimeParams
+	set["application_name"] = cmp.Or(set["application_name"], applicationName)
+	for name, value := range limits {
+		set[name] = cmp.Or(set[name], value)
 	}
 	return c, nil
 }
@@ -183,6 +180,11 @@ func openServer(ctx context.Context, database string, key Key) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	first, err := connect(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	first.Close(ctx)
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -216,16 +218,20 @@ func (s *Store) Pool() *pgxpool.Pool {
 	return s.write.server.pool
 }
 
-// migrateServer brings the schema up to date. One process at a time does: a lock that ends with its transaction holds up the others,
-// also behind a pooler that gives each transaction another connection.
+// migrateServer brings the schema up to date. One process at a time does: a lock that ends with its transaction keeps the others away, also
+// behind a pooler that gives each transaction another connection.
 func (s *Store) migrateServer(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations/postgres")
 	if err != nil {
 		return err
 	}
-	d := s.write
+	if current, err := s.isCurrent(ctx); err != nil || current {
+		return err
+	}
 	return s.alone(ctx, func() error {
-		p, err := goose.NewProvider(goose.DialectPostgres, d.DB, files)
+		d := s.write.server.patient()
+		defer d.Close()
+		p, err := goose.NewProvider(goose.DialectPostgres, d, files)
 		if err != nil {
 			return err
 		}
@@ -243,6 +249,29 @@ func (s *Store) migrateServer(ctx context.Context) error {
 	})
 }
 
+// limits are settings that a session begins with, unless the URL has them.
+var limits = map[string]string{
+	"statement_timeout":                   milliseconds(statementTimeout),
+	"lock_timeout":                        milliseconds(lockTimeout),
+	"idle_in_transaction_session_timeout": milliseconds(idleInTransaction),
+}
+
+// withoutSession has connections do without what belongs to a session, if that is what err is about: a pooler that gives each
+// transaction another connection refuses settings, and then does not keep prepared statements either.
+func withoutSession(c *pgxpool.Config, err error) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) || e.Code != "08P01" || !strings.Contains(e.Message, "startup parameter") {
+		return false
+	}
+	for name := range limits {
+		delete(c.ConnConfig.RuntimeParams, name)
+	}
+	if c.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	return true
+}
+
 // connect makes one connection as those of a pool are.
 func connect(ctx context.Context, c *pgxpool.Config) (*pgx.Conn, error) {
 	name := nameOf(c.ConnConfig)
@@ -253,27 +282,88 @@ func connect(ctx context.Context, c *pgxpool.Config) (*pgx.Conn, error) {
 		}
 	}
 	conn, err := pgx.ConnectConfig(ctx, c.ConnConfig)
+	if withoutSession(c, err) {
+		conn, err = pgx.ConnectConfig(ctx, c.ConnConfig)
+	}
 	return conn, explain(err)
 }
 
-// alone runs f while no other process does so on this database.
+// patient is connections whose statements may take as long as they need.
+func (s *server) patient() *sql.DB {
+	pool := s.pool.Config()
+	c := pool.ConnConfig.Copy()
+	if _, set := c.RuntimeParams["statement_timeout"]; set {
+		c.RuntimeParams["statement_timeout"] = "0"
+	}
+	var options []stdlib.OptionOpenDB
+	if pool.BeforeConnect != nil {
+		options = append(options, stdlib.OptionBeforeConnect(pool.BeforeConnect))
+	}
+	d := stdlib.OpenDB(*c, options...)
+	d.SetMaxOpenConns(2)
+	return d
+}
+
+// isCurrent reports, without waiting for anybody, that there is nothing for migrateServer to do, as at most starts.
+func (s *Store) isCurrent(ctx context.Context) (bool, error) {
+	var there bool
+	err := s.read.QueryRowContext(ctx, `SELECT to_regclass('goose_db_version') IS NOT NULL AND to_regclass('calendar') IS NOT NULL AND to_regclass('meta') IS NOT NULL`).Scan(&there)
+	if err != nil || !there {
+		return false, err
+	}
+	var have int64
+	if err := s.read.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have); err != nil || have < Schema() {
+		return false, err
+	}
+	if have > Schema() {
+		return true, s.refuseNewer(ctx, have, Schema())
+	}
+	_, known, err := s.place(ctx)
+	if errors.Is(err, bridge.ErrNotFound) {
+		err = nil
+	}
+	return known, err
+}
+
+// alonePause is the time between two attempts of alone.
+const alonePause = 200 * time.Millisecond
+
+// alone runs f while no other process does so on this database, and waits for those that do without holding a connection: a pooler may
+// have few.
 func (s *Store) alone(ctx context.Context, f func() error) error {
+	for {
+		if done, err := s.tryAlone(ctx, f); err != nil || done {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(alonePause):
+		}
+	}
+}
+
+func (s *Store) tryAlone(ctx context.Context, f func() error) (done bool, err error) {
 	t, err := s.write.server.pool.Begin(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer t.Rollback(context.WithoutCancel(ctx))
-	// A long migration of another process is waited for, and keeps this transaction idle.
-	if _, err := t.Exec(ctx, `SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
-		return err
+	var alone bool
+	if err := t.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(migrationLock)).Scan(&alone); err != nil {
+		return false, err
 	}
-	if _, err := t.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
-		return err
+	if !alone {
+		return false, nil
+	}
+	// It is idle for as long as f takes.
+	if _, err := t.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+		return false, err
 	}
 	if err := f(); err != nil {
-		return err
+		return true, err
 	}
-	return t.Commit(ctx)
+	return true, t.Commit(ctx)
 }
 
 // metaCompatible is the oldest schema whose program may still use the database.

@@ -76,6 +76,7 @@ var _ interface {
 	bridge.LeaseStore
 	bridge.TurnStore
 	bridge.MachineStore
+	bridge.AttemptStore
 } = (*Store)(nil)
 
 // Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
@@ -183,9 +184,9 @@ func (s *Store) Close() error {
 }
 
 const hasContent = `SELECT EXISTS (SELECT 1 FROM account) OR EXISTS (SELECT 1 FROM password) OR EXISTS (SELECT 1 FROM feed)
-	OR EXISTS (SELECT 1 FROM meta WHERE key = ?)`
+	OR EXISTS (SELECT 1 FROM meta WHERE key = ? OR key = '` + metaDirectory + `')`
 
-// Empty reports whether nobody has entered anything yet: no account, administrator, password or feed.
+// Empty reports whether nobody has entered anything yet: no account, administrator, password or feed, and no organization was served.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	var any bool
 	err := s.read.row(ctx, hasContent, metaAdministrator).Scan(&any)

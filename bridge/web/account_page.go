@@ -2,7 +2,7 @@ package web
 
 import (
 	"cmp"
-	"slices"
+	"errors"
 	"strings"
 
 	"outbridge/bridge"
@@ -14,15 +14,10 @@ func accountPath(name string) string { return "/accounts/" + name }
 func (v *visit) account() (Account, error) { return v.accountNamed(v.r.PathValue("user")) }
 
 func (v *visit) accountNamed(name string) (Account, error) {
-	list, err := v.h.Accounts.List(v.r.Context())
+	a, err := v.h.Accounts.Account(v.r.Context(), name)
 	if err != nil {
 		return Account{}, err
 	}
-	i := slices.IndexFunc(list, func(a Account) bool { return a.Name == name })
-	if i < 0 {
-		return Account{}, bridge.ErrNotFound
-	}
-	a := list[i]
 	if theirs, err := v.belongs(&a); err != nil || !theirs {
 		return Account{}, cmp.Or(err, bridge.ErrNotFound)
 	}
@@ -56,29 +51,25 @@ func front(v *visit) error {
 	if err != nil {
 		return err
 	}
+	query := v.r.URL.Query().Get("q")
+	shown, more := sought(list, query)
 	var accounts []accountStatus
-	for _, a := range list {
+	for _, a := range shown {
 		one, err := v.h.accountStatus(v.r.Context(), a)
 		if err != nil {
 			return err
 		}
 		accounts = append(accounts, one)
 	}
-	return v.render("accounts", page{Title: "Accounts", Data: map[string]any{"Accounts": accounts, "App": app}})
+	return v.render("accounts", page{Title: "Accounts", Data: map[string]any{"Accounts": accounts, "App": app,
+		"Seek": len(list) > maxShown, "Query": query, "More": more, "Any": len(list) > 0}})
 }
 
 // ownList are the accounts that concern the visitor.
 func (v *visit) ownList() ([]Account, error) {
-	list, err := v.h.Accounts.List(v.r.Context())
+	list, err := v.listed()
 	if err != nil {
 		return nil, err
-	}
-	if v.session.Role == bridge.RolePerson {
-		own, err := v.h.Store.OwnedBy(v.r.Context(), v.session.Person)
-		if err != nil {
-			return nil, err
-		}
-		list = slices.DeleteFunc(list, func(a Account) bool { return !slices.Contains(own, a.Name) })
 	}
 	concern := list[:0]
 	for _, a := range list {
@@ -89,6 +80,43 @@ func (v *visit) ownList() ([]Account, error) {
 		}
 	}
 	return concern, nil
+}
+
+// listed are all accounts, or those of a person: there may be ten thousand of others.
+func (v *visit) listed() (list []Account, err error) {
+	if v.session.Role != bridge.RolePerson {
+		return v.h.Accounts.List(v.r.Context())
+	}
+	own, err := v.h.Store.OwnedBy(v.r.Context(), v.session.Person)
+	for _, name := range own {
+		a, err := v.h.Accounts.Account(v.r.Context(), name)
+		if errors.Is(err, bridge.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, err
+}
+
+// maxShown is how many accounts the front page shows: each takes some looks into the database.
+const maxShown = 100
+
+// sought are the accounts whose name or address has what the visitor looks for, the first of them, and how many more there are.
+func sought(list []Account, words string) (shown []Account, more int) {
+	words = strings.ToLower(strings.TrimSpace(words))
+	for _, a := range list {
+		switch {
+		case !strings.Contains(a.Name, words) && !strings.Contains(strings.ToLower(a.Mailbox), words):
+		case len(shown) == maxShown:
+			more++
+		default:
+			shown = append(shown, a)
+		}
+	}
+	return shown, more
 }
 
 func accountPage(v *visit, a Account) error {

@@ -18,6 +18,8 @@ import (
 type Accounts interface {
 	// List returns every account, by name.
 	List(ctx context.Context) ([]Account, error)
+	// Account is the one of a name, or bridge.ErrNotFound.
+	Account(ctx context.Context, name string) (Account, error)
 	// Add adds an account. A mailbox of "" is that of the person who signs in; an address is read app-only, see App.
 	Add(ctx context.Context, name, mailbox string) error
 	// AddFor adds an account that belongs to a person, who will sign a mailbox in, under a name like wish. It belongs to them before

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -126,6 +127,16 @@ func (a *accountsAt) List(ctx context.Context) ([]web.Account, error) {
 		all = append(all, account)
 	}
 	return all, err
+}
+
+func (a *accountsAt) Account(ctx context.Context, name string) (web.Account, error) {
+	list, err := a.List(ctx)
+	for _, one := range list {
+		if one.Name == name {
+			return one, err
+		}
+	}
+	return web.Account{}, cmp.Or(err, bridge.ErrNotFound)
 }
 
 func (a *accountsAt) Add(ctx context.Context, name, mailbox string) error {

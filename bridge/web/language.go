@@ -235,7 +235,7 @@ func (l *Language) HTML(t Text, values ...any) template.HTML {
 
 // N is one of two texts by a number, which is the value of {n}.
 func (l *Language) N(n int, one, many Text, values ...any) string {
-	return l.Text(Counted(n, one, many, values...))
+	return l.filled(one, many, true, append([]any{n}, values...), func(s string) string { return s })
 }
 
 func (l *Language) fill(t Text, values []any, escape func(string) string) string {
@@ -243,6 +243,11 @@ func (l *Language) fill(t Text, values []any, escape func(string) string) string
 	if packed != nil {
 		values = packed
 	}
+	return l.filled(one, many, counted, values, escape)
+}
+
+// filled is one of two texts with the values of its placeholders. counted: the first value is the number that chooses the form.
+func (l *Language) filled(one, many Text, counted bool, values []any, escape func(string) string) string {
 	names, number := placeholders(string(many)), -1
 	if counted && len(values) > 0 {
 		number, _ = values[0].(int)
@@ -252,24 +257,34 @@ func (l *Language) fill(t Text, values []any, escape func(string) string) string
 	if len(values) == 0 || !strings.Contains(text, "{") {
 		return text
 	}
-	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
-		i := slices.Index(names, p)
+	var b strings.Builder
+	for {
+		before, name, after, ok := cutPlaceholder(text)
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		text = after
+		i := slices.Index(names, name)
 		if i < 0 || i >= len(values) {
-			return p
+			b.WriteString(name)
+			continue
 		}
 		switch v := values[i].(type) {
 		case template.HTML:
-			return string(v)
+			b.WriteString(string(v))
 		case Text:
-			return escape(l.Text(v))
+			b.WriteString(escape(l.Text(v)))
 		case kept:
-			return escape(l.Known(string(v)))
+			b.WriteString(escape(l.Known(string(v))))
 		case int:
-			return l.Number(v)
+			b.WriteString(l.Number(v))
+		case string:
+			b.WriteString(escape(v))
 		default:
-			return escape(fmt.Sprint(v))
+			b.WriteString(escape(fmt.Sprint(v)))
 		}
-	})
+	}
 }
 
 // form is the text with its placeholders, in the plural form for a number.
@@ -290,7 +305,15 @@ func (l *Language) form(one, many Text, n int) string {
 			return form
 		}
 	}
-	return note.ReplaceAllString(string(english), "")
+	return withoutNote(string(english))
+}
+
+// withoutNote is a text without what it tells translators.
+func withoutNote(text string) string {
+	if strings.HasSuffix(text, "]") {
+		return note.ReplaceAllString(text, "")
+	}
+	return text
 }
 
 var (
@@ -302,12 +325,35 @@ var (
 
 // placeholders are those of a text, each once, in order.
 func placeholders(text string) (list []string) {
-	for _, p := range placeholder.FindAllString(text, -1) {
-		if !slices.Contains(list, p) {
-			list = append(list, p)
+	for {
+		_, name, after, ok := cutPlaceholder(text)
+		if !ok {
+			return list
 		}
+		if !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+		text = after
 	}
-	return list
+}
+
+// cutPlaceholder cuts a text around its first placeholder; without one, all of it is before.
+func cutPlaceholder(text string) (before, name, after string, ok bool) {
+	for at := 0; ; {
+		i := strings.IndexByte(text[at:], '{')
+		if i < 0 {
+			return text, "", "", false
+		}
+		at += i
+		end := at + 1
+		for end < len(text) && text[end] >= 'a' && text[end] <= 'z' {
+			end++
+		}
+		if end > at+1 && end < len(text) && text[end] == '}' {
+			return text[:at], text[at : end+1], text[end+1:], true
+		}
+		at++
+	}
 }
 
 // Known is a sentence that another part of the program has made, in this language if its pattern is in the file.
@@ -338,9 +384,9 @@ var dateNames = regexp.MustCompile(`January|Jan|Monday|Mon`)
 // Time is a time, written as the layout says.
 func (l *Language) Time(t time.Time, layout Layout) string {
 	if l == English {
-		return t.Format(note.ReplaceAllString(string(layout), ""))
+		return t.Format(withoutNote(string(layout)))
 	}
-	in := cmp.Or(l.file.Layouts[string(layout)], note.ReplaceAllString(string(layout), ""))
+	in := cmp.Or(l.file.Layouts[string(layout)], withoutNote(string(layout)))
 	name := func(of string) string {
 		list, i := map[string][]string{"January": l.file.Dates.Months, "Jan": l.file.Dates.MonthsShort, "Monday": l.file.Dates.Days, "Mon": l.file.Dates.DaysShort}[of], int(t.Month())-1
 		if of[0] == 'M' {

@@ -1,10 +1,13 @@
 package web
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"outbridge/bridge"
 )
 
 // Limits on guesses of a password or setup code: a burst for each address and one for all strangers together, then one
@@ -61,6 +64,28 @@ func (l *limiter) attempt(g guesser, now time.Time) (wait time.Duration) {
 	}
 	l.of[g.name] = one
 	return 0
+}
+
+// count counts a guess, here or on all machines.
+func (h *Handler) count(ctx context.Context, g guesser) (wait time.Duration, err error) {
+	if h.Attempts == nil {
+		return h.guesses.attempt(g, h.now()), nil
+	}
+	limits := []bridge.Limit{{Name: g.name, Burst: addressBurst, Every: addressEvery}}
+	if !g.known {
+		limits = append(limits, bridge.Limit{Name: "everybody", Burst: allBurst, Every: allEvery})
+	}
+	wait, err = h.Attempts.Attempt(ctx, limits...)
+	return (wait + time.Second - 1).Truncate(time.Second), err
+}
+
+// forgive forgets the guesses of who was right.
+func (h *Handler) forgive(ctx context.Context, g guesser) error {
+	if h.Attempts == nil {
+		h.guesses.forgive(g)
+		return nil
+	}
+	return h.Attempts.Forgive(ctx, g.name)
 }
 
 func (l *limiter) sweep(now time.Time) {

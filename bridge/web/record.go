@@ -38,9 +38,12 @@ func (v *visit) keepRecord(r bridge.Record) {
 	}
 }
 
-// refusedSignIn logs and records that somebody did not get in.
+// refusedSignIn logs that somebody did not get in, and records it, as often as a person would be refused.
 func (v *visit) refusedSignIn(user, reason string) {
 	RefusedSignIn(v.h.log(), v.r, "page", user)
+	if v.h.refusals.attempt(guesser{name: ClientOf(v.r).network()}, v.h.now()) > 0 {
+		return
+	}
 	r := v.recordOf(bridge.ActSignInRefused, "", reason)
 	r.Who, r.Role = cut(strings.ToValidUTF8(user, ""), 100), ""
 	v.keepRecord(r)

@@ -193,7 +193,10 @@ func (v *visit) attempt(user string, again func(trouble *Problem) error) (by gue
 	if by, err = v.guesser(); err != nil {
 		return by, false, err
 	}
-	wait := v.h.guesses.attempt(by, v.h.now())
+	wait, err := v.h.count(v.r.Context(), by)
+	if err != nil {
+		return by, false, err
+	}
 	if wait == 0 {
 		return by, true, nil
 	}

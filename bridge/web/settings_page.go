@@ -74,7 +74,9 @@ func changePassword(v *visit) error {
 		v.refusedSignIn(v.who(), "current password")
 		return fail(&Problem{"The current password is wrong.", lost})
 	}
-	v.h.guesses.forgive(by)
+	if err := v.h.forgive(v.r.Context(), by); err != nil {
+		return err
+	}
 	if v.r.PostFormValue("password") != v.r.PostFormValue("repeat") {
 		return fail(&Problem{"The two new passwords do not match.", "Type the same one twice."})
 	}

@@ -134,7 +134,9 @@ func signIn(v *visit) error {
 		v.refusedSignIn(name, "password")
 		return v.signInPage(&Problem{"The password is wrong.", lost})
 	}
-	v.h.guesses.forgive(by)
+	if err := v.h.forgive(v.r.Context(), by); err != nil {
+		return err
+	}
 	if err := v.beginSession(p, role, "password"); err != nil {
 		return err
 	}

@@ -93,6 +93,8 @@ type Handler struct {
 	// not exist.
 	Metrics      *Metrics
 	MetricsToken string
+	// Attempts counts guesses of passwords on all machines. nil: this is the only one, which counts in memory.
+	Attempts bridge.AttemptStore
 	// Machines counts the servers that use the database now. nil: this is the only one.
 	Machines func(ctx context.Context) (int, error)
 	// Disk is the room for the database. nil: it is not checked.
@@ -111,6 +113,7 @@ type Handler struct {
 	assets      map[string]asset
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter
+	refusals    limiter // of refused sign-ins that are recorded: anybody can cause them
 	flows       flows
 	deliveries  chan struct{} // one for each of Graph's deliveries that is being read
 	making      chan struct{} // one for each page that is being made

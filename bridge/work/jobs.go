@@ -38,8 +38,8 @@ var usual = pace{
 
 const (
 	storePatience = 5 * time.Second // of one look at the database
-	unknownWait   = 10 * time.Second
-	unknownMost   = 60 // times in a row that nobody knows an account, until its job ends
+	unknownWait   = 2 * time.Second // in which a machine learns of an account that was added on another
+	unknownMost   = 150             // times in a row that nobody knows an account, until its job ends
 	stopPatience  = 2 * time.Second
 	rosterEvery   = time.Minute
 	nudgeAgain    = time.Second
@@ -143,6 +143,7 @@ func (j *Jobs) run(ctx context.Context, s *Scheduler) error {
 		Queues: map[string]river.QueueConfig{roundQueue: {MaxWorkers: roundsAtOne}, river.QueueDefault: {MaxWorkers: 2}},
 		Logger: slog.New(quiet{j.log().Handler()}), Workers: workers,
 		JobTimeout: j.pace.jobTime, RescueStuckJobsAfter: j.pace.rescueAfter, FetchPollInterval: time.Second,
+		PollOnly:                    true, // so that it works behind a pooler too, and nothing depends on what may not arrive
 		CompletedJobRetentionPeriod: time.Hour, SoftStopTimeout: stopPatience,
 	}
 	if off := j.offset(); off.Abs() > maxOffset {

@@ -41,20 +41,22 @@ type webAccounts struct {
 var _ web.Accounts = (*webAccounts)(nil)
 
 func (a *webAccounts) List(ctx context.Context) ([]web.Account, error) {
+	rows, err := a.p.store.Accounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byName := make(map[string]bridge.Account, len(rows))
+	for _, row := range rows {
+		byName[row.Name] = row
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []web.Account
 	var readings []reading
 	for _, one := range a.p.accounts {
-		row, err := a.p.store.Account(ctx, one.Name)
-		if err != nil && !errors.Is(err, bridge.ErrNotFound) {
-			return nil, err
-		}
+		row := byName[one.Name]
 		readings = append(readings, one.readings(row)...)
-		policy := one.policy(row)
-		list = append(list, web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.p.added[one.Name],
-			Options: bridge.AccountOptions{Include: one.Include, Exclude: one.Exclude, Shared: one.Shared},
-			Policy:  policy, PolicyConfigured: one.Access != "", WriteDenied: policy.Write && !a.p.conf.mayWrite(one, row)})
+		list = append(list, a.webAccount(one, row))
 	}
 	for _, t := range twins(readings) {
 		i := slices.IndexFunc(list, func(one web.Account) bool { return one.Name == t.account })
@@ -62,6 +64,44 @@ func (a *webAccounts) List(ctx context.Context) ([]web.Account, error) {
 	}
 	slices.SortFunc(list, func(x, y web.Account) int { return strings.Compare(x.Name, y.Name) })
 	return list, nil
+}
+
+// maxCompared is how many accounts are compared with one another to show one of them.
+const maxCompared = 100
+
+// Account tells of mailboxes that are read twice where there are few accounts: else all of them would be read to show one.
+func (a *webAccounts) Account(ctx context.Context, name string) (web.Account, error) {
+	a.mu.Lock()
+	few := len(a.p.accounts) <= maxCompared
+	a.mu.Unlock()
+	if few {
+		list, err := a.List(ctx)
+		for _, one := range list {
+			if one.Name == name {
+				return one, nil
+			}
+		}
+		return web.Account{}, cmp.Or(err, bridge.ErrNotFound)
+	}
+	row, err := a.p.store.Account(ctx, name)
+	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
+		return web.Account{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one, err := a.p.account(name)
+	if err != nil {
+		return web.Account{}, bridge.ErrNotFound
+	}
+	return a.webAccount(one, row), nil
+}
+
+// webAccount is an account as the pages know it.
+func (a *webAccounts) webAccount(one accountConfig, row bridge.Account) web.Account {
+	policy := one.policy(row)
+	return web.Account{Name: one.Name, Mailbox: one.Mailbox, Configured: !a.p.added[one.Name],
+		Options: bridge.AccountOptions{Include: one.Include, Exclude: one.Exclude, Shared: one.Shared},
+		Policy:  policy, PolicyConfigured: one.Access != "", WriteDenied: policy.Write && !a.p.conf.mayWrite(one, row)}
 }
 
 // policy is what clients may do to the calendars of an account as it is now.
@@ -124,6 +164,15 @@ const maxTwins = 1000
 
 // AddFor gives the account to the person before it has a mailbox, so that nobody else ever reads it.
 func (a *webAccounts) AddFor(ctx context.Context, wish string, id bridge.PersonID) (string, error) {
+	name, err := a.addFor(ctx, wish, id)
+	if err != nil {
+		return "", err
+	}
+	return name, a.begin(ctx, name)
+}
+
+// addFor is AddFor for an account that begins later.
+func (a *webAccounts) addFor(ctx context.Context, wish string, id bridge.PersonID) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.p.registration.ClientID == "" {
@@ -139,10 +188,9 @@ func (a *webAccounts) AddFor(ctx context.Context, wish string, id bridge.PersonI
 				err = a.p.store.SetOwner(ctx, name, id, false)
 			}
 			if err == nil {
-				one := accountConfig{Name: name}
-				a.p.addAccount(one)
+				a.p.addAccount(accountConfig{Name: name})
 				a.p.log.Info("account added", "account", name)
-				return name, a.begin(ctx, one)
+				return name, nil
 			}
 		}
 		if err != nil && !errors.Is(err, bridge.ErrExists) {
@@ -153,9 +201,11 @@ func (a *webAccounts) AddFor(ctx context.Context, wish string, id bridge.PersonI
 	return "", &web.Problem{Sentence: "There are too many accounts of this name.", Action: "Ask the administrator of this bridge."}
 }
 
-// begin has an account synced.
-func (a *webAccounts) begin(ctx context.Context, one accountConfig) error {
-	m, err := a.p.mailbox(ctx, one)
+// begin has an account of the pages synced.
+func (a *webAccounts) begin(ctx context.Context, name string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m, err := a.p.mailbox(ctx, accountConfig{Name: name})
 	if err == nil {
 		a.work.Add(m)
 	}

@@ -141,6 +141,8 @@ func TestPagesInGerman(t *testing.T) {
 		{"/accounts/robin/remove", "entfernen", "robin entfernen"},
 		{"/settings", "einstellungen", "Angemeldete Browser"},
 		{"/settings/sync", "synchronisierung", "Das ist in der Konfiguration festgelegt."},
+		{"/people", "personen", "Jemanden einladen"},
+		{"/record", "aufzeichnung", "Wer sich angemeldet hat"},
 		{"/app", "app", "Clientgeheimnis oder Zertifikat"},
 		{"/accounts/nobody", "fehler", "Diese Seite gibt es nicht"},
 	} {

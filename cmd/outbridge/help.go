@@ -44,6 +44,8 @@ until somebody confirms it. Everybody goes on being served meanwhile. This comma
 leave is kept for the grace time either way.`,
 	"record": `What people did on the web pages, and what commands did with passwords and feeds, the latest first; it is kept for 400 days. It has no
 secrets and nothing of events. Where administrators may see events of others, each look is in it.`,
+	"members forget": `Once [organization] is out of the configuration, nothing of its members is synced or served, and what is theirs is still in the
+database. This deletes it.`,
 	"writes": `The record of changes, the latest first: who asked for it with which app, what became of it, and which mails Outlook sent because
 of it.`,
 	"probe": `Some of what Outlook does with a change is not documented. The probe tries it in a calendar of its own and keeps what it finds out.

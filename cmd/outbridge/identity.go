@@ -175,7 +175,7 @@ func (m *webMicrosoft) connect(ctx context.Context, in graph.SignedIn, id bridge
 	if wish == "" {
 		wish = in.Name
 	}
-	name, err := a.AddFor(ctx, wish, id)
+	name, err := a.addFor(ctx, wish, id)
 	if err != nil {
 		return "", err
 	}
@@ -184,7 +184,10 @@ func (m *webMicrosoft) connect(ctx context.Context, in graph.SignedIn, id bridge
 		err = &web.Problem{Sentence: "Microsoft says of your calendars that they are somebody else's.", Action: "Sign in again, as yourself."}
 	}
 	if err == nil {
-		err = a.keep(ctx, name, in.Token, false, nil)
+		_, err = a.p.keepSignIn(ctx, name, in.Token, false)
+	}
+	if err == nil {
+		err = a.begin(ctx, name)
 	}
 	if err != nil {
 		return "", errors.Join(err, a.Remove(context.WithoutCancel(ctx), name))

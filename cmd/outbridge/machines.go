@@ -276,6 +276,9 @@ func (a *webAccounts) takeAccounts(ctx context.Context, rows []bridge.Account, a
 		if err != nil && !row.Added {
 			continue // it has left the configuration
 		}
+		if err == nil && known.member && !all {
+			continue // members.Adopt sees to it
+		}
 		next := known
 		if err != nil || a.p.added[row.Name] {
 			next = accountConfig{Name: row.Name, Mailbox: row.Mailbox, Include: row.Options.Include, Exclude: row.Options.Exclude, Shared: row.Options.Shared}

@@ -12,6 +12,7 @@ type membersCmd struct {
 	List    membersListCmd    `cmd:"" help:"List the members that have an account."`
 	Sync    membersSyncCmd    `cmd:"" help:"Look into the directory now."`
 	Confirm membersConfirmCmd `cmd:"" help:"Believe an answer of the directory that ends most accounts."`
+	Forget  membersForgetCmd  `cmd:"" help:"Delete the accounts of an organization that the configuration has no longer."`
 }
 
 type membersListCmd struct {
@@ -173,5 +174,55 @@ func (c *membersConfirmCmd) Run(e *env) error {
 	}
 	fmt.Fprintf(e.stdout, "Confirmed: %d accounts end at the next look, which is within %s; `outbridge members sync` looks now. What is theirs is kept for %s.\n",
 		doubt.Gone, directoryRounds*p.conf.interval, p.conf.Organization.Grace)
+	return nil
+}
+
+type membersForgetCmd struct {
+	configFlag
+	Force bool `help:"Delete them. Without it, it is only said how many they are."`
+}
+
+// forgottenAtOnce bounds how many accounts are removed between two looks at whether to go on.
+const forgottenAtOnce = 100
+
+func (f *membersForgetCmd) Run(e *env) error {
+	p, err := f.open(e)
+	if err != nil {
+		return err
+	}
+	defer p.store.Close()
+	if p.conf.Organization.enabled() {
+		return errors.New("the configuration has an [organization], whose members are served: take it out first, and reload or restart the server")
+	}
+	list, err := p.store.Members(e.ctx)
+	if err != nil {
+		return err
+	}
+	if !f.Force {
+		return fmt.Errorf("%d accounts would be deleted, with their app passwords, feeds and calendars here; nothing changes in Outlook: run it with --force", len(list))
+	}
+	now := time.Now()
+	for i := range list {
+		list[i].Left = now
+	}
+	out, err := p.store.LeftOut(e.ctx)
+	if err == nil {
+		err = p.store.ChangeMembers(e.ctx, bridge.MemberChanges{Change: list, In: out})
+	}
+	removed := 0
+	for err == nil {
+		var names []string
+		if names, err = p.store.RemoveDeparted(e.ctx, now, forgottenAtOnce); len(names) == 0 {
+			break
+		}
+		removed += len(names)
+	}
+	if err == nil {
+		err = p.store.SetDirectoryStatus(e.ctx, bridge.DirectoryStatus{})
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "Deleted: %d accounts.\n", removed)
 	return nil
 }

@@ -89,6 +89,15 @@ func (s *organizationStatus) print(w io.Writer) {
 	}
 }
 
+// formerMembers counts the accounts of an organization that the configuration has no longer.
+func (p *program) formerMembers(ctx context.Context) (int, error) {
+	if p.conf.Organization.enabled() {
+		return 0, nil
+	}
+	list, err := p.store.Members(ctx)
+	return len(list), err
+}
+
 // manyAccounts is from how many accounts on status sums them up.
 const manyAccounts = 50
 

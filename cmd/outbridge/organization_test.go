@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -138,6 +139,31 @@ func TestOrganization(t *testing.T) {
 		t.Errorf("a confirmed answer: alice %d", listed("alice"))
 	}
 	says(failing(t, dir, "members", "confirm"), "nothing to confirm")
+	says(failing(t, dir, "members", "forget", "--force"), "take it out first")
+
+	// Without an organization they are kept until somebody has them deleted.
+	sim.SetGroup("team", alice, bob)
+	outbridge(t, dir, "members", "sync")
+	eventually(t, "alice to be back", func() bool { return listed("alice") == 207 })
+	file := filepath.Join(dir, "outbridge.toml")
+	config, err := os.ReadFile(file)
+	if err == nil {
+		config, _, _ = bytes.Cut(config, []byte("[organization]"))
+		err = os.WriteFile(file, config, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "alice to be refused", func() bool { return listed("alice") != 207 })
+	says(outbridge(t, dir, "status"), "not in the configuration any more: 4.")
+	says(failing(t, dir, "members", "forget"), "4 accounts would be deleted")
+	says(outbridge(t, dir, "members", "forget", "--force"), "Deleted: 4 accounts.")
+	if out := outbridge(t, dir, "status"); strings.Contains(out, "members forget") {
+		t.Error(out)
+	}
 	s.end(syscall.SIGTERM)
 }
 

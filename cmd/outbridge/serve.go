@@ -307,7 +307,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 		Microsoft: p.microsoft(accounts), Connect: c.Pages.Connect, Organization: c.organization(), SeeEvents: c.Pages.AdministratorsSeeEvents,
 	}
 	if p.machine != nil {
-		pages.Machines = p.machine.count
+		pages.Machines, pages.Attempts = p.machine.count, p.store
 	}
 	if s.scheduler.NotifyURL != "" {
 		pages.Notify = s.scheduler.Notify

@@ -27,6 +27,8 @@ const maxLosses = 1000
 
 type statusReport struct {
 	Organization *organizationStatus `json:"organization,omitempty"`
+	// FormerMembers are kept of an organization that the configuration has no longer.
+	FormerMembers int `json:"former_members,omitempty"`
 	// States counts the accounts by their state, where Accounts are only those that something is wrong with.
 	States     map[string]int  `json:"states,omitempty"`
 	Accounts   []accountStatus `json:"accounts"`
@@ -111,6 +113,9 @@ func (s *statusCmd) Run(e *env) error {
 	if report.Organization, err = p.organizationStatus(e.ctx); err != nil {
 		return err
 	}
+	if report.FormerMembers, err = p.formerMembers(e.ctx); err != nil {
+		return err
+	}
 	for _, a := range listed {
 		st, err := p.accountStatus(e.ctx, a.Name, good.of(a.Name), s.Losses)
 		if err != nil {
@@ -181,6 +186,9 @@ func (r statusReport) print(out io.Writer, listed bool) error {
 		fmt.Fprintln(out, "Warning: "+r.Disk.Warning+".")
 	}
 	r.Organization.print(out)
+	if r.FormerMembers > 0 {
+		fmt.Fprintf(out, "Members of an organization that is not in the configuration any more: %d. Nothing of them is synced or served; `outbridge members forget` deletes what is theirs.\n", r.FormerMembers)
+	}
 	if r.States != nil {
 		var parts []string
 		for _, code := range slices.Sorted(maps.Keys(r.States)) {
@@ -374,8 +382,8 @@ func (p *program) left(ctx context.Context) ([]accountStatus, error) {
 		good[one.User] = nil
 	}
 	for _, one := range rows {
-		if one.Directory && p.conf.Organization.enabled() {
-			leavers[one.Name] = true // who has left: the organization's part tells of them
+		if one.Directory {
+			leavers[one.Name] = true // the organization's part tells of them, or FormerMembers
 			continue
 		}
 		good[one.Name] = known(one.LastGood)

@@ -32,3 +32,8 @@ CREATE TABLE machine (
 
 -- A notification may reach a machine that knows nothing of the subscription.
 CREATE INDEX subscription_graph ON subscription (graph_id);
+
+CREATE TABLE attempt (
+	hash BYTEA PRIMARY KEY,
+	next BIGINT NOT NULL
+);

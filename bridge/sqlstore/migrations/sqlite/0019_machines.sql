@@ -36,3 +36,9 @@ CREATE TABLE machine (
 
 -- A notification may reach a machine that knows nothing of the subscription.
 CREATE INDEX subscription_graph ON subscription (graph_id);
+
+-- How soon somebody may try a password again: the time at which all that were allowed are used up, in milliseconds.
+CREATE TABLE attempt (
+	hash BLOB PRIMARY KEY,
+	next INTEGER NOT NULL
+);

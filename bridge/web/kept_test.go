@@ -1,0 +1,172 @@
+package web
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"outbridge/bridge"
+)
+
+// The packages that make sentences which are kept: what differs from Outlook, and why a change was refused.
+var sentenceMakers = []string{"../convert", "../write", "../round"}
+
+// sentenceCalls are the functions that take such a sentence, or its format.
+var sentenceCalls = map[string]bool{"note": true, "refuse": true, "refused": true}
+
+var formatVerb = regexp.MustCompile(`%(\[\d+\])?[sdvq]`)
+
+// hole is where a sentence has a value.
+const hole = "\x00"
+
+// literal is a sentence with holes for what is no constant; "" if it is none.
+func literal(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if s, err := strconv.Unquote(e.Value); err == nil && e.Kind == token.STRING {
+			return s
+		}
+	case *ast.BinaryExpr:
+		left, right := literal(e.X), literal(e.Y)
+		if e.Op != token.ADD || left == "" && right == "" {
+			return ""
+		}
+		return orHole(left) + orHole(right)
+	case *ast.CallExpr:
+		if f, ok := e.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Sprintf" {
+			return literal(e.Args[0])
+		}
+	}
+	return ""
+}
+
+func orHole(s string) string {
+	if s == "" {
+		return hole
+	}
+	return s
+}
+
+// keptSentences are the sentences of those packages, with where they are made.
+func keptSentences(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	fset := token.NewFileSet()
+	take := func(e ast.Expr) {
+		s := literal(e)
+		s = formatVerb.ReplaceAllStringFunc(s, func(verb string) string {
+			if strings.HasSuffix(verb, "q") {
+				return `"` + hole + `"`
+			}
+			return hole
+		})
+		first, _ := utf8.DecodeRuneInString(s)
+		if len(strings.Fields(s)) > 2 && !unicode.IsLower(first) && (strings.HasSuffix(s, ".") || strings.HasSuffix(s, ": "+hole)) {
+			all[s] = fset.Position(e.Pos()).String()
+		}
+	}
+	for _, dir := range sentenceMakers {
+		names, err := filepath.Glob(dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(fset, name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.CallExpr:
+					name := ""
+					switch f := n.Fun.(type) {
+					case *ast.Ident:
+						name = f.Name
+					case *ast.SelectorExpr:
+						name = f.Sel.Name
+					}
+					if sentenceCalls[name] {
+						for _, a := range n.Args {
+							take(a)
+						}
+					}
+				case *ast.CompositeLit:
+					kind := ""
+					switch k := n.Type.(type) {
+					case *ast.Ident:
+						kind = k.Name
+					case *ast.SelectorExpr:
+						kind = k.Sel.Name
+					}
+					if kind == "Refusal" || kind == "Loss" {
+						for _, one := range n.Elts {
+							if kv, ok := one.(*ast.KeyValueExpr); ok {
+								one = kv.Value
+							}
+							take(one)
+						}
+					}
+				}
+				return true
+			})
+		}
+	}
+	return all
+}
+
+// Each language has the sentences that are kept, by their patterns, and no others.
+func TestKeptSentences(t *testing.T) {
+	t.Parallel()
+	made := keptSentences(t)
+	if len(made) < 100 {
+		t.Fatalf("found only %d sentences", len(made))
+	}
+	for _, f := range []bridge.Feed{
+		{Detail: "all"}, {Detail: bridge.DetailFull, Name: "two\nlines"}, {Detail: bridge.DetailBusy, Options: bridge.FeedOptions{Private: bridge.Show}},
+		{Detail: bridge.DetailBusy, Options: bridge.FeedOptions{Alarms: true}}, {Detail: bridge.DetailFull, Options: bridge.FeedOptions{Past: "soon"}},
+		{Detail: bridge.DetailFull, Options: bridge.FeedOptions{Ahead: "soon"}}, {Detail: bridge.DetailFull, Options: bridge.FeedOptions{Categories: []string{" "}}},
+	} {
+		text := f.Check().Error()
+		text = strings.ToUpper(text[:1]) + text[1:] + "."
+		for _, l := range Languages()[1:] {
+			if l.Known(text) == text {
+				t.Errorf("%s lacks %q", l.Tag, text)
+			}
+		}
+	}
+	for _, l := range Languages()[1:] {
+		have := map[string]bool{}
+		for english := range l.file.Kept {
+			s := placeholder.ReplaceAllString(english, hole)
+			have[s] = true
+			if made[s] == "" && !ofForms(english) {
+				t.Errorf("%s keeps %q, which nobody says any more", l.Tag, english)
+			}
+		}
+		for s, where := range made {
+			if !have[s] {
+				t.Errorf("%s lacks the kept sentence %q (%s)", l.Tag, s, where)
+			}
+		}
+	}
+}
+
+// ofForms reports whether a sentence is one about a form, which bridge.Feed.Check or cmd/outbridge says.
+func ofForms(english string) bool {
+	for _, part := range []string{"feed of full detail", "period", "horizon", "Name: ", "Detail ", "Categories: ", "The interval \"{value}\".", "Write a duration", "Write it like", "How far", "Notifications need"} {
+		if strings.Contains(english, part) {
+			return true
+		}
+	}
+	return false
+}
