@@ -25,7 +25,7 @@ test: setup check
 
 # Debian packages that the tests need, where they are missing. The race detector needs a C compiler.
 setup:
-	@.ci/packages gcc libc6-dev postgresql curl litmus vdirsyncer khal python3-caldav nodejs npm libical-dev ruby-icalendar \
+	@.ci/packages gcc libc6-dev postgresql pgbouncer curl litmus vdirsyncer khal python3-caldav nodejs npm libical-dev ruby-icalendar \
 		thunderbird evolution-data-server gir1.2-ecal-2.0 python3-gi dbus-daemon chromium \
 		nginx-light apache2-bin caddy zsh fish zip rpm2cpio cpio
 

@@ -260,7 +260,7 @@ func TestLastUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := sqlstore.Open(t.Context(), filepath.Join(dir, "outbridge.db"), key)
+	again, err := sqlstore.Open(t.Context(), d.database, key)
 	if err != nil {
 		t.Fatal(err)
 	}
