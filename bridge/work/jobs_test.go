@@ -233,19 +233,19 @@ func TestJobsAddAndRemove(t *testing.T) {
 // A command does its round while no machine does one.
 func TestJobsAlone(t *testing.T) {
 	f := newFleet(t, 2, func(m *machine) { m.Interval = time.Millisecond })
-	looks := 0
+	var looks atomic.Int64
 	for i := range 3 {
 		<-f.rounds
 		f.Box.Calendar().Create(meeting(fmt.Sprint("Alone ", i), i, 9)) // so that there is something to do
 		_, err := work.Alone(f.Ctx, f.Store.Pool(), f.Store, "command", &round.Runner{Store: f.Store, Log: f.Log, Progress: func(round.Progress) {
-			looks++
+			looks.Add(1)
 			if n := f.active.Load(); n > 0 {
 				t.Errorf("%d rounds run beside that of a command", n)
 			}
 		}}, f.mailbox())
 		f.Must(err)
 	}
-	if looks == 0 {
+	if looks.Load() == 0 {
 		t.Error("nobody has looked")
 	}
 	f.end()
