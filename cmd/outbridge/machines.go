@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -180,7 +181,7 @@ func (p *program) share(ctx context.Context, s *work.Scheduler) error {
 
 // follow takes up what was set on the pages of other machines, until ctx ends.
 func (a *webAccounts) follow(ctx context.Context) error {
-	last := ""
+	last, trouble := "", ""
 	every := time.NewTicker(followEvery)
 	defer every.Stop()
 	for {
@@ -190,7 +191,11 @@ func (a *webAccounts) follow(ctx context.Context) error {
 				last = now
 			}
 		}
-		if err != nil && ctx.Err() == nil {
+		was := trouble
+		if trouble = ""; err != nil {
+			trouble = err.Error()
+		}
+		if err != nil && ctx.Err() == nil && trouble != was {
 			a.p.log.Warn("what was set on the pages of another machine cannot be taken up yet", "err", err)
 		}
 		select {
@@ -208,6 +213,9 @@ func (a *webAccounts) takeUp(ctx context.Context) error {
 		return err
 	}
 	credential, err := a.p.store.Credential(ctx)
+	if errors.Is(err, bridge.ErrWrongKey) { // who has to know is told by what needs it
+		credential, err = a.p.conf.Microsoft.pages.get(), nil
+	}
 	if err != nil {
 		return err
 	}
