@@ -154,7 +154,7 @@ type members struct {
 	mu     sync.Mutex // guards what follows
 	syncer *directory.Syncer
 	stop   context.CancelFunc // ends the look that is under way; nil: none has begun
-	news   chan struct{} // the configuration has changed
+	news   chan struct{}      // the configuration has changed
 }
 
 func newMembers(a *webAccounts) *members {
