@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"outbridge/bridge/sqlstore"
 )
@@ -43,6 +44,8 @@ func (c *config) checkDatabase() error {
 		if err := sqlstore.CheckURL(c.Database); err != nil {
 			return fmt.Errorf("database = %q: %w", sqlstore.WithoutPassword(c.Database), err)
 		}
+	case !c.onServer() && strings.Contains(c.Database, "://"):
+		return fmt.Errorf("database = %q is neither a file nor a URL of PostgreSQL: write it like postgres://user@host/database", sqlstore.WithoutPassword(c.Database))
 	case !c.onServer() && c.DatabasePasswordFile != "":
 		return errors.New("database_password_file is for a database on a PostgreSQL server: leave it empty with a file")
 	}

@@ -138,7 +138,13 @@ func serverFix(err error) string {
 	case sqlstore.ServerUnreachable:
 		return "Check the address in database, that the server runs, and what is between: pg_isready tells."
 	case sqlstore.ServerRefuses:
-		return "Check user, password, database and TLS: psql with the same URL tells. pg_hba.conf of the server says who gets in."
+		return "Check user, password, database and TLS in its URL: psql with the same URL tells. pg_hba.conf of the server says who gets in."
+	case sqlstore.ServerForbids:
+		return "Make the user owner of the database, or grant it CREATE on its schema."
+	case sqlstore.ServerReadOnly:
+		return "Give the address of the primary."
+	case sqlstore.ServerTaken:
+		return "Name an empty database, or a schema of its own with search_path= in the URL."
 	case sqlstore.ServerBusy:
 		return "Look at pg_stat_activity of the server, and at its log."
 	case sqlstore.ServerFull:
