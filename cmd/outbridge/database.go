@@ -82,7 +82,7 @@ func (c *config) refuseNewKey(ctx context.Context) error {
 	if has, err := c.hasDatabase(ctx); err != nil || !has {
 		return err
 	}
-	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; if it is lost, make a new one with `outbridge init --key-only` and sign in again with `outbridge login`", c.KeyFile, c.Database)
+	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; if it is lost, make a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login`", c.KeyFile, c.Database)
 }
 
 func (c *config) errNoDatabase() error {

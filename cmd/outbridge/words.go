@@ -109,7 +109,7 @@ func worded(err error, account string) error {
 	case errors.As(err, &other):
 		return &wordedError{fmt.Sprintf("%v: sign in as %s, or run `%s --switch` to replace all of its calendars with those of %s", err, other.Before.Address, login, other.Now.Address), err}
 	case errors.Is(err, bridge.ErrWrongKey):
-		return &wordedError{fmt.Sprintf("%v: put the right one back, or sign in again with `%s`", err, login), err}
+		return &wordedError{fmt.Sprintf("%v: put the right one back; if it is lost, run `outbridge init --key-only --lost`, and sign in again with `%s`", err, login), err}
 	}
 	if o := obstacleOf(err); o != nil {
 		return &wordedError{strings.TrimSuffix(withObstacle(err, o), "."), err}
