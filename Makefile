@@ -25,7 +25,7 @@ test: setup check
 
 # Debian packages that the tests need, where they are missing. The race detector needs a C compiler.
 setup:
-	@.ci/packages gcc libc6-dev postgresql curl litmus vdirsyncer khal python3-caldav nodejs npm libical-dev ruby-icalendar \
+	@.ci/packages gcc libc6-dev postgresql pgbouncer curl litmus vdirsyncer khal python3-caldav nodejs npm libical-dev ruby-icalendar \
 		thunderbird evolution-data-server gir1.2-ecal-2.0 python3-gi dbus-daemon chromium \
 		nginx-light apache2-bin caddy zsh fish zip rpm2cpio cpio
 
@@ -47,7 +47,7 @@ lint: check
 bench:
 	@.ci/packages radicale xandikos nginx-light git
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test -tags load -count 1 -timeout 60m -run 'TestLoad|TestWriteCosts|TestCompare|TestServeMemory|TestScale' -v ./cmd/outbridge
+	$(GO) test -tags load -count 1 -timeout 90m -run 'TestLoad|TestWriteCosts|TestCompare|TestServeMemory|TestScale|TestManyMembers|TestManyMachines' -v ./cmd/outbridge
 
 package: ## what is for this machine: a Debian package, an RPM, an archive and an image, in dist
 	@.ci/packages zip

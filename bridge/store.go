@@ -18,7 +18,8 @@ var (
 	// ErrConflict: another round wrote to the same mirror in between. The round is given up; the next one begins
 	// from what is stored.
 	ErrConflict = errors.New("the mirror was written by another round")
-	// ErrBusy: somebody else has held the database for longer than a call waits. Nothing was written.
+	// ErrBusy: somebody else has held the database for longer than a call waits, or its server cannot be reached. Nothing was written,
+	// unless the connection broke when everything but the server's answer was there.
 	ErrBusy = errors.New("the database is held by another program; nothing was changed")
 	// ErrExists: there is one already.
 	ErrExists = errors.New("it already exists")

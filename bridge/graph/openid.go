@@ -205,7 +205,8 @@ func (o *OpenID) discover(ctx context.Context, a *Authority) (*loginService, err
 func (o *OpenID) ask(ctx context.Context, a *Authority) (*loginService, error) {
 	login := a.login(ctx)
 	address := a.LoginURL + "/" + escape(orDefault(a.Tenant, "common")) + "/v2.0"
-	// The issuer of several tenants is no address of any; verify holds it against each token.
+	// The issuer of several tenants is no address of any, and that of a national cloud may have another host than its login service.
+	// What the login service says by TLS is believed, and verify holds it against each token.
 	provider, err := oidc.NewProvider(oidc.InsecureIssuerURLContext(login.context(), address), address)
 	if err != nil {
 		if login.status >= 400 && login.body != nil {

@@ -83,8 +83,7 @@ func testLockToken(t *testing.T, s *Store) {
 	take(one, time.Hour, false)
 
 	// A lease from a clock that was far ahead does not last.
-	ahead := time.Now().AddDate(1, 0, 0).UTC().Format(leaseTime) + " x"
-	if _, err := s.write.exec(t.Context(), `UPDATE meta SET value = ? WHERE key = ?`, []byte(ahead), renewalKey(one.id)); err != nil {
+	if _, err := s.write.exec(t.Context(), `UPDATE lease SET until = ? WHERE name = ?`, time.Now().AddDate(1, 0, 0).UnixMilli(), renewalLease(one.id)); err != nil {
 		t.Fatal(err)
 	}
 	take(one, time.Hour, true)

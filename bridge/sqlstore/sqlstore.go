@@ -1,12 +1,15 @@
-// Package sqlstore keeps everything that bridge has a contract for, over database/sql, in SQLite.
+// Package sqlstore keeps everything that bridge has a contract for, over database/sql, in an SQLite file or on a PostgreSQL server.
 //
-// It is dumb: it keeps rows and decides nothing about them. Of what Graph says it reads the subject and the iCalUId, which searches
-// look for; of conversion it knows the types that rows and differences have. SQLite runs in WAL mode with
-// synchronous=FULL, so that a write is on the disk when its call returns and readers never wait for the writer.
-// Only the pages of a round (Mirror, Stage) do not wait for the disk, since each of them holds the cursor that makes what
+// It is dumb: it keeps rows and decides nothing about them. Of conversion it knows the types that rows and differences have. Its queries
+// are written once, in the SQL that both databases know: dialect.go has what differs.
+//
+// SQLite runs in WAL mode with synchronous=FULL, so that a write is on the disk when its call returns and readers never wait for the
+// writer. Only the pages of a round (Mirror, Stage) do not wait for the disk, since each of them holds the cursor that makes what
 // follows again; what is published does, and with it everything before.
 // All writes go through one connection that begins its transactions IMMEDIATE, so they never fail halfway on a
 // lock that another process holds; they wait for it up to busyTimeout.
+//
+// On a server every write waits for the disk, and each that changes a calendar locks the calendar's row before anything else: see server.
 package sqlstore
 
 import (
@@ -79,8 +82,8 @@ var _ interface {
 	bridge.AttemptStore
 } = (*Store)(nil)
 
-// Open opens the database file, making it or bringing its schema up to date. A schema newer than this program
-// knows is refused.
+// Open opens the database, a file or the URL of one on a server, making it or bringing its schema up to date. A schema newer than this
+// program knows is refused, unless the newer one says that this program goes on with it.
 func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	if IsServer(path) {
 		return openServer(ctx, path, key)

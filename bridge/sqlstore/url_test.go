@@ -10,7 +10,6 @@ import (
 // TestPasswordIsNotShown: no error about a database and no text that is shown of it has its password.
 func TestPasswordIsNotShown(t *testing.T) {
 	t.Parallel()
-	const secret = "s3cr%et/word"
 	for _, database := range []string{
 		"postgres://bridge:s3cr%25et%2Fword@127.0.0.1:1/calendar",
 		"postgres://bridge@127.0.0.1:1/calendar?password=s3cr%25et%2Fword",

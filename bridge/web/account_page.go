@@ -40,7 +40,7 @@ func front(v *visit) error {
 		}
 		return v.render("front", page{Title: "Outlook calendars in any calendar app", Script: true, Data: map[string]bool{"Pages": v.h.Accounts != nil, "Unset": unset}})
 	}
-	list, err := v.ownList()
+	list, err := v.listed()
 	if err != nil {
 		return err
 	}
@@ -55,6 +55,12 @@ func front(v *visit) error {
 	shown, more := sought(list, query)
 	var accounts []accountStatus
 	for _, a := range shown {
+		if theirs, err := v.belongs(&a); err != nil || !theirs {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		one, err := v.h.accountStatus(v.r.Context(), a)
 		if err != nil {
 			return err
@@ -65,24 +71,8 @@ func front(v *visit) error {
 		"Seek": len(list) > maxShown, "Query": query, "More": more, "Any": len(list) > 0}})
 }
 
-// ownList are the accounts that concern the visitor.
-func (v *visit) ownList() ([]Account, error) {
-	list, err := v.listed()
-	if err != nil {
-		return nil, err
-	}
-	concern := list[:0]
-	for _, a := range list {
-		if ok, err := v.belongs(&a); err != nil {
-			return nil, err
-		} else if ok {
-			concern = append(concern, a)
-		}
-	}
-	return concern, nil
-}
-
-// listed are all accounts, or those of a person: there may be ten thousand of others.
+// listed are the accounts that concern the visitor: all of them, or those of a person, since there may be ten thousand of others. Whose
+// each is, belongs says.
 func (v *visit) listed() (list []Account, err error) {
 	if v.session.Role != bridge.RolePerson {
 		return v.h.Accounts.List(v.r.Context())

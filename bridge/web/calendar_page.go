@@ -203,7 +203,7 @@ func (v *visit) losses(c bridge.Calendar) ([]lossRow, error) {
 func fieldName(field string) Text {
 	names := map[string]Text{
 		"subject": "Title", "body": "Description", "categories": "Categories", "hasAttachments": "Attachments", "location": "Place",
-		"showAs": "Availability", "sensitivity": "Privacy", "reminderMinutesBeforeStart": "Reminder", "attendees": "People",
+		"showAs": "Availability", "sensitivity": "Privacy", "reminderMinutesBeforeStart": "Reminder", "attendees": "People [of an event]",
 		"organizer": "Organizer", "recurrence": "Repetition", "cancelledOccurrences": "Removed occurrences", "occurrenceId": "Changed occurrence",
 		"exceptionOccurrences": "Changed occurrences", "start": "Start", "end": "End", "originalStartTimeZone": "Time zone", "seriesMasterId": "Series",
 	}

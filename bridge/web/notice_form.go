@@ -59,10 +59,7 @@ func (f noticeForm) mail() (string, *Problem) {
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || host == "" || strings.ContainsAny(host, "/@:?# ") {
 		return "", &Problem{Sentence: "The mail server is missing, or is none.", Action: "Write its name, like mail.example.com, and its port, like 587."}
 	}
-	var to []string
-	for _, address := range strings.FieldsFunc(f.To, func(c rune) bool { return c == ',' || c == ';' || c == ' ' }) {
-		to = append(to, address)
-	}
+	to := strings.FieldsFunc(f.To, func(c rune) bool { return c == ',' || c == ';' || c == ' ' })
 	for _, address := range append([]string{f.From}, to...) {
 		if local, domain, ok := strings.Cut(address, "@"); !ok || local == "" || domain == "" || strings.ContainsAny(address, "<>\"\r\n") {
 			return "", &Problem{Sentence: "The sender or a recipient is missing, or is no mail address.", Action: "Write it like name@example.com; several recipients with commas."}

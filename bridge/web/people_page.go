@@ -63,8 +63,14 @@ func (v *visit) freeAccounts() (names []string, err error) {
 	if v.h.Organization {
 		return nil, nil
 	}
-	list, err := v.ownList()
+	list, err := v.h.Accounts.List(v.r.Context())
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range list {
+		if _, err := v.belongs(&a); err != nil {
+			return nil, err
+		}
 		if a.Owner.Owned {
 			continue
 		}
@@ -75,7 +81,7 @@ func (v *visit) freeAccounts() (names []string, err error) {
 		}
 		names = append(names, a.Name)
 	}
-	return names, err
+	return names, nil
 }
 
 // checkedName is the name in a form, on one line; a Problem where nobody may have it.

@@ -256,7 +256,7 @@ func connectMailboxForm(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if own, err := v.ownList(); err != nil || !may && len(own) > 0 {
+	if own, err := v.listed(); err != nil || !may && len(own) > 0 {
 		if err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func changePassword(v *visit) error {
 		return err
 	}
 	var hash string
-	lost := Text("If you lost it, the administrator of this bridge invites you again.")
+	lost := Text("If you lost it, the administrator of this bridge can remove you and invite you again.")
 	if v.session.Person == 0 {
 		hash, err = v.h.Store.Administrator(v.r.Context())
 		lost = "If you lost it, `outbridge password admin` sets a new one."

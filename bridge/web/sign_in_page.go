@@ -117,7 +117,7 @@ func signIn(v *visit) error {
 	var p bridge.Person
 	role, lost := bridge.RoleAdministrator, Text("If you lost it, `outbridge password admin` sets a new one.")
 	if name != administrator && err == nil {
-		role, lost = bridge.RolePerson, "If you lost it, the administrator of this bridge invites you again."
+		role, lost = bridge.RolePerson, "If you lost it, the administrator of this bridge can remove you and invite you again."
 		var own string
 		p, own, err = v.h.Store.PersonByName(v.r.Context(), name)
 		if errors.Is(err, bridge.ErrNotFound) || err == nil && own == "" {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round"
+	"outbridge/bridge/round/roundtest"
 	"outbridge/bridge/sqlstore"
 	"outbridge/bridge/web"
 )
@@ -28,14 +30,15 @@ import (
 // site is a Handler over real HTTP, with a simulated Outlook behind it.
 type site struct {
 	testing.TB
-	sim   *graphsim.Server
-	box   *graphsim.Mailbox
-	store *countingStore
-	cache string
-	url   string
-	b     *round.Runner
-	m     round.Mailbox
-	now   atomic.Pointer[time.Time] // as the Handler sees it; nil: time.Now
+	database string
+	sim      *graphsim.Server
+	box      *graphsim.Mailbox
+	store    *countingStore
+	cache    string
+	url      string
+	b        *round.Runner
+	m        round.Mailbox
+	now      atomic.Pointer[time.Time] // as the Handler sees it; nil: time.Now
 }
 
 // countingStore counts the pages of objects that were read.
@@ -60,13 +63,14 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlstore.Open(t.Context(), filepath.Join(dir, "outbridge.db"), key)
+	database := roundtest.Database(t, os.Getenv(roundtest.Databases), dir)
+	store, err := sqlstore.Open(t.Context(), database, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	s := &site{TB: t, store: &countingStore{Store: store}, cache: filepath.Join(dir, "feed-cache")}
+	s := &site{TB: t, database: database, store: &countingStore{Store: store}, cache: filepath.Join(dir, "feed-cache")}
 	s.sim = &graphsim.Server{BaseURL: "http://outlook.test"}
 	s.box = s.sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time")
 	authority := &graph.Authority{LoginURL: s.sim.BaseURL, Tenant: "contoso.example", ClientID: "app", ClientSecret: "secret",

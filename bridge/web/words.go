@@ -107,7 +107,7 @@ var words = map[bridge.Reason]wording{
 	bridge.ReasonThrottled:   {"Microsoft asks to slow down.", "There is nothing to do: the bridge tries again automatically", ""},
 	bridge.ReasonUnreachable: {"Microsoft's service cannot be reached.", "Check the network; the bridge tries again automatically", ""},
 	bridge.ReasonUnavailable: {"Microsoft's service is not available at the moment.", "There is nothing to do: the bridge tries again automatically", ""},
-	bridge.ReasonBusy:        {"Another program holds the database.", "End that program, or wait", ""},
+	bridge.ReasonBusy:        {"Another program holds the database, or its server cannot be reached.", "End that program, or wait", ""},
 	bridge.ReasonOther:       {"", "The bridge tries again; check the log if the problem persists", ""},
 	bridge.ReasonWords:       {"", "", ""},
 }

@@ -195,9 +195,8 @@ func TestJobsLongRound(t *testing.T) {
 	}
 	// Its machine is cut off: it gives up before another begins.
 	stores[at].off.Store(true)
-	next := <-f.rounds
-	if next == at {
-		next = <-f.rounds // without a lease it can do short ones still
+	if next := <-f.rounds; next == at {
+		<-f.rounds // without a lease it can do short ones still
 	}
 	hold.Store(nil)
 	close(wait)
@@ -227,7 +226,9 @@ func TestJobsAddAndRemove(t *testing.T) {
 	if live != 0 {
 		t.Error("its job is left")
 	}
-	f.machines[1].Add(f.mailbox())
+	for _, m := range f.machines {
+		m.Add(f.mailbox())
+	}
 	<-f.rounds
 	f.end()
 }
@@ -252,4 +253,25 @@ func TestMigrateAgain(t *testing.T) {
 	if slices.Contains(indexes, "river_job_metadata_index") || !slices.Contains(indexes, "river_job_args_index") {
 		t.Errorf("indexes of jobs: %q", indexes)
 	}
+}
+
+// A command does its round while no machine does one.
+func TestJobsAlone(t *testing.T) {
+	f := newFleet(t, 2, func(m *machine) { m.Interval = time.Millisecond })
+	var looks atomic.Int64
+	for i := range 3 {
+		<-f.rounds
+		f.Box.Calendar().Create(meeting(fmt.Sprint("Alone ", i), i, 9)) // so that there is something to do
+		_, err := work.Alone(f.Ctx, f.Store.Pool(), f.Store, "command", &round.Runner{Store: f.Store, Log: f.Log, Progress: func(round.Progress) {
+			looks.Add(1)
+			if n := f.active.Load(); n > 0 {
+				t.Errorf("%d rounds run beside that of a command", n)
+			}
+		}}, f.mailbox())
+		f.Must(err)
+	}
+	if looks.Load() == 0 {
+		t.Error("nobody has looked")
+	}
+	f.end()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -61,6 +62,20 @@ func (m *machine) count(ctx context.Context) (n int, err error) {
 		}
 	}
 	return n, err
+}
+
+// nobodyServes is an error where machines use the database. Those of a file are kept away by its lock.
+func (p *program) nobodyServes(ctx context.Context) error {
+	if p.store.Pool() == nil {
+		return nil
+	}
+	switch n, err := (&machine{store: p.store}).count(ctx); {
+	case err != nil:
+		return err
+	case n > 0:
+		return fmt.Errorf("servers that use the database: %d. Stop them first; one that has died is forgotten after %v", n, bridge.MachineLife)
+	}
+	return nil
 }
 
 // ahead is how far this machine's clock is ahead of the database's.
@@ -151,6 +166,14 @@ func (m *machine) holding(ctx context.Context, name string, asked time.Time, f f
 	}
 }
 
+// roundOf does a round for a command, while no server does one of the same account where the database lets that be seen.
+func (p *program) roundOf(ctx context.Context, rounds *round.Runner, m work.Mailbox) (bridge.Report, error) {
+	if pool := p.store.Pool(); pool != nil {
+		return work.Alone(ctx, pool, p.store, p.process, rounds, m)
+	}
+	return rounds.Round(ctx, m.Mailbox)
+}
+
 // share has the rounds of a scheduler done by all machines on the database, where that is a server.
 func (p *program) share(ctx context.Context, s *work.Scheduler) error {
 	pool := p.store.Pool()
@@ -172,7 +195,7 @@ func (p *program) share(ctx context.Context, s *work.Scheduler) error {
 
 // follow takes up what was set on the pages of other machines, until ctx ends.
 func (a *webAccounts) follow(ctx context.Context) error {
-	last := ""
+	last, trouble := "", ""
 	every := time.NewTicker(followEvery)
 	defer every.Stop()
 	for {
@@ -182,7 +205,11 @@ func (a *webAccounts) follow(ctx context.Context) error {
 				last = now
 			}
 		}
-		if err != nil && ctx.Err() == nil {
+		was := trouble
+		if trouble = ""; err != nil {
+			trouble = err.Error()
+		}
+		if err != nil && ctx.Err() == nil && trouble != was {
 			a.p.log.Warn("what was set on the pages of another machine cannot be taken up yet", "err", err)
 		}
 		select {
@@ -200,6 +227,9 @@ func (a *webAccounts) takeUp(ctx context.Context) error {
 		return err
 	}
 	credential, err := a.p.store.Credential(ctx)
+	if errors.Is(err, bridge.ErrWrongKey) { // who has to know is told by what needs it
+		credential, err = a.p.conf.Microsoft.pages.get(), nil
+	}
 	if err != nil {
 		return err
 	}

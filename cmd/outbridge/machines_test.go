@@ -217,13 +217,19 @@ func TestMachines(t *testing.T) {
 	t.Parallel()
 	accounts := []string{"alice", "bob", "carol"}
 	m := newMachines(t, 3, accounts...)
+	begin := time.Now()
+	phase := func(what string) {
+		t.Logf("%s: %s", what, time.Since(begin).Round(time.Millisecond))
+		begin = time.Now()
+	}
 	for i, name := range accounts {
 		m.seen(name, fmt.Sprintf("Event %d of %s", i+1, name), m.of...)
 	}
+	phase("first sync")
 
 	// A token of one machine is known to the others, and says the same there.
 	token, _ := m.sync(m.of[0], "alice", "")
-	for i := range 6 {
+	for i := range 3 {
 		title := m.create("alice")
 		m.seen("alice", title, m.of[i%3])
 		next, body := m.sync(m.of[(i+1)%3], "alice", token)
@@ -232,6 +238,8 @@ func TestMachines(t *testing.T) {
 		}
 		token = next
 	}
+
+	phase("changes")
 
 	// What a client writes to one machine is there at the others when the answer comes.
 	for i, s := range m.of {
@@ -247,15 +255,19 @@ func TestMachines(t *testing.T) {
 		}
 	}
 
+	phase("writes")
+
 	// One is killed, one ends; their accounts go on, and connections that are cut are made again.
 	m.of[0].kill()
 	m.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	for _, name := range accounts {
 		m.seen(name, m.create(name), m.of[1:]...)
 	}
+	phase("after a kill")
 	m.of[1].end(syscall.SIGTERM)
 	for _, name := range accounts {
 		m.seen(name, m.create(name), m.of[2])
 	}
+	phase("after an end")
 	m.check()
 }

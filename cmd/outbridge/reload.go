@@ -117,10 +117,15 @@ func (r *reloader) applyNotify(p *program, watcher *notice.Watcher, next *config
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Equal(targets, r.targets) || r.was.Notify.Language != next.Notify.Language {
+	if !slices.Equal(targets, r.targets) {
+		applied = append(applied, "notify.urls")
+	}
+	if r.was.Notify.Language != next.Notify.Language {
+		applied = append(applied, "notify.language")
+	}
+	if len(applied) > 0 {
 		watcher.Configure(targets, next.Notify.Language)
 		r.targets = targets
-		applied = append(applied, "notify.urls")
 	}
 	if r.was.Notify.StaleAfter != next.Notify.StaleAfter {
 		p.newStaleAfter.Store(&next.staleAfter)

@@ -86,7 +86,8 @@ func TestReload(t *testing.T) {
 	if path := <-got; path != "/second" {
 		t.Errorf("a message came to %s", path)
 	}
-	reload(begin, `applied="notify.urls, notify.stale_after"`)
+	reload(notify("/second")+"language = \"de\"\n", "applied=notify.language")
+	reload(begin, `applied="notify.urls, notify.language, notify.stale_after"`)
 	denied.Store(false)
 
 	reload(strings.Replace(begin, `"debug"`, `"warn"`, 1)+"lissen = 1\n", "the running one stays in use")

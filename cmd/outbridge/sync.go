@@ -90,7 +90,7 @@ func (s *syncCmd) Run(e *env) error {
 	for i, m := range mailboxes {
 		wg.Go(func() {
 			var r bridge.Report
-			if r, errs[i] = b.Round(e.ctx, m.Mailbox); errs[i] != nil {
+			if r, errs[i] = p.roundOf(e.ctx, b, m); errs[i] != nil {
 				errs[i] = fmt.Errorf("account %s: %w", m.Name, worded(errs[i], m.Name))
 			}
 			reports[i] = reportInWords(r, errs[i])
