@@ -80,3 +80,40 @@ func TestChangesPage(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAppsMayDo: the steps to connect an app, and those to sign in, say of an account that apps change what is true of it.
+func TestWhatAppsMayDo(t *testing.T) {
+	d := newDesk(t)
+	p := d.admin()
+	p.post("/new-account", "name", "bob")
+	for _, c := range []struct {
+		choice       string
+		said, unsaid map[string][]string
+	}{
+		{"read", map[string][]string{
+			"/accounts/bob/connect": {"Apps can read the calendars but not change them.", "They appear as read-only.", "read_only = true"},
+			"/accounts/bob/sign-in": {"The bridge can then read the calendars and nothing else."},
+		}, map[string][]string{"/accounts/bob/connect": {"change events too"}, "/accounts/bob/sign-in": {"read and change"}}},
+		{"replies", map[string][]string{
+			"/accounts/bob/connect": {`Apps can read the calendars and change events too, as <a href="/accounts/bob/changes">Changes</a> says.`},
+			"/accounts/bob/sign-in": {"The bridge can then read and change the calendars, and nothing else."},
+		}, map[string][]string{"/accounts/bob/connect": {"but not change them", "read-only", "read_only"}, "/accounts/bob/sign-in": {"then read the calendars and nothing"}}},
+	} {
+		if got := p.post("/accounts/bob/changes", "access", c.choice); got.StatusCode != 303 {
+			t.Fatalf("%s: %s", c.choice, got.Status)
+		}
+		for path := range c.said {
+			got := p.get(path)
+			for _, said := range c.said[path] {
+				if !strings.Contains(got.body, said) {
+					t.Errorf("%s: %s does not say %q", c.choice, path, said)
+				}
+			}
+			for _, not := range c.unsaid[path] {
+				if strings.Contains(got.body, not) {
+					t.Errorf("%s: %s says %q", c.choice, path, not)
+				}
+			}
+		}
+	}
+}

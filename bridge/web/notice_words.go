@@ -151,7 +151,7 @@ func (l *Language) lasted(n bridge.News) string {
 	if n.Told.IsZero() {
 		return l.Text("This is over, since {time}.", l.Time(since, "15:04"))
 	}
-	return l.Text("This is over, it began at {time}.", l.Time(since, "2 January 2006, 15:04"))
+	return l.Text("This is over; it began on {time}.", l.Time(since, "2 January 2006, 15:04"))
 }
 
 // oneLine keeps what others have named from adding lines of their own.

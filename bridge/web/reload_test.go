@@ -289,6 +289,14 @@ func TestUnknownAddress(t *testing.T) {
 	if got := p.post("/nothing"); got.StatusCode != 404 {
 		t.Error(got.Status)
 	}
+	// What only forms are sent to, which stays in the address bar after an answer to one that was wrong.
+	p = d.admin()
+	for _, path := range []string{"/settings/password", "/sign-out", "/accounts/alice/sync", "/people/invitations"} {
+		got := p.get(path)
+		if got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Allow") != "POST" || !strings.Contains(got.body, "Nothing can be read at this address.") || !strings.Contains(got.body, `href="/">Back`) {
+			t.Errorf("%s: %s\n%s", path, got.Status, got.body)
+		}
+	}
 	if got := p.send("PUT", "/settings", url.Values{}); got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Allow") == "" {
 		t.Error(got.Status)
 	}

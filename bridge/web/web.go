@@ -139,43 +139,54 @@ func (h *Handler) Handler() http.Handler {
 	h.handle("GET /robots.txt", robots)
 	h.pages()
 	unknown := h.anybody(func(*visit) error { return bridge.ErrNotFound })
+	unread := h.anybody(func(v *visit) error {
+		v.fail(http.StatusMethodNotAllowed, &Problem{"Nothing can be read at this address.", "It only takes what a form sends."})
+		return nil
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The mux would redirect what is not clean, and does not know of the base.
-		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path || h.isUnknown(r) {
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
 			unknown(w, r)
 			return
 		}
-		h.mux.ServeHTTP(w, r)
+		refusal := h.refusal(r)
+		switch {
+		case refusal.code == http.StatusNotFound:
+			unknown(w, r)
+		case refusal.code == http.StatusMethodNotAllowed && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+			w.Header().Set("Allow", refusal.header.Get("Allow"))
+			unread(w, r)
+		default:
+			h.mux.ServeHTTP(w, r)
+		}
 	})
 }
 
-// isUnknown reports whether nothing of ours has the address of a request, whatever the method.
-func (h *Handler) isUnknown(r *http.Request) bool {
-	answer, pattern := h.mux.Handler(r)
-	if pattern != "" {
-		return false
+// refusal is how the mux would answer a request for which nothing of ours is there; the zero value if something is.
+func (h *Handler) refusal(r *http.Request) onlyHead {
+	var head onlyHead
+	if answer, pattern := h.mux.Handler(r); pattern == "" {
+		answer.ServeHTTP(&head, r)
 	}
-	var status onlyStatus
-	answer.ServeHTTP(&status, r)
-	return status.code == http.StatusNotFound
+	return head
 }
 
-// onlyStatus is a ResponseWriter that keeps the status alone.
-type onlyStatus struct {
+// onlyHead is a ResponseWriter that keeps no body.
+type onlyHead struct {
 	header http.Header
 	code   int
 }
 
-func (s *onlyStatus) Header() http.Header {
+func (s *onlyHead) Header() http.Header {
 	if s.header == nil {
 		s.header = http.Header{}
 	}
 	return s.header
 }
 
-func (s *onlyStatus) Write(b []byte) (int, error) { return len(b), nil }
+func (s *onlyHead) Write(b []byte) (int, error) { return len(b), nil }
 
-func (s *onlyStatus) WriteHeader(code int) { s.code = code }
+func (s *onlyHead) WriteHeader(code int) { s.code = code }
 
 func (h *Handler) now() time.Time {
 	if h.Now != nil {

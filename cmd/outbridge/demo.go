@@ -108,6 +108,7 @@ func demoConfig(dir, listen, outlook string) (*config, error) {
 	c.Database, c.KeyFile = filepath.Join(dir, "outbridge.db"), filepath.Join(dir, "outbridge.key")
 	c.Microsoft = microsoftConfig{Cloud: "custom", LoginURL: "http://" + outlook, GraphURL: "http://" + outlook, Tenant: "common", ClientID: "outbridge-demo"}
 	c.Sync.Interval, c.LogLevel = "5s", "warn"
+	c.given = map[string]bool{"sync.interval": true, "microsoft.cloud": true} // or else the pages have a say in them
 	c.Accounts = []accountConfig{{Name: demoUser, Access: "read-write", Invitations: string(bridge.InvitationsOutlook)}}
 	return &c, c.check()
 }

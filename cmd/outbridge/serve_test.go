@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	neturl "net/url"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"outbridge/bridge"
 	"outbridge/bridge/graph/graphsim"
 )
 
@@ -79,6 +81,20 @@ func TestDemoData(t *testing.T) {
 		if _, err := os.Stat(dir + "/kept/outbridge.db"); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestDemoPace: the demo asks as often as it means to, also after what was set on the pages is read, which is nothing.
+func TestDemoPace(t *testing.T) {
+	t.Parallel()
+	c, err := demoConfig(t.TempDir(), "127.0.0.1:8080", "127.0.0.1:8081")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{conf: c, log: slog.New(slog.DiscardHandler)}
+	p.adoptOptions(bridge.Options{})
+	if p.conf.interval != 5*time.Second {
+		t.Errorf("the demo asks every %s", p.conf.interval)
 	}
 }
 
