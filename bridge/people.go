@@ -57,14 +57,16 @@ type PeopleStore interface {
 	AddPerson(ctx context.Context, p Person, hash string) (Person, error)
 	// SetPersonPassword sets the hash and ends all sessions of the person.
 	SetPersonPassword(ctx context.Context, id PersonID, hash string) error
-	// RemovePerson removes a person and ends their sessions. Accounts stay, and belong to nobody.
+	// RemovePerson removes a person and ends their sessions. Accounts that were given to them stay, and belong to nobody. ErrExists: they
+	// have connected one, which has to go first.
 	RemovePerson(ctx context.Context, id PersonID) error
 
 	// OwnerOf is whom an account belongs to; the zero value where there is no such account. One row read.
 	OwnerOf(ctx context.Context, account string) (Owner, error)
 	// OwnedBy lists the names of the accounts of a person.
 	OwnedBy(ctx context.Context, id PersonID) ([]string, error)
-	// SetOwner gives an account that belongs to nobody to a person. ErrExists: it belongs to somebody; ErrNotFound: there is none.
+	// SetOwner gives an account that belongs to nobody to a person. ErrExists: it belongs to somebody; ErrNotFound: there is no
+	// such account or person.
 	SetOwner(ctx context.Context, account string, id PersonID, given bool) error
 
 	// AddInvitation makes an invitation and returns its secret, the only time that it is seen.

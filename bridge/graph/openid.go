@@ -1,10 +1,14 @@
 package graph
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -164,6 +168,10 @@ func (o *OpenID) verify(ctx context.Context, service *loginService, raw, nonce s
 	if !strings.EqualFold(token.Issuer, strings.ReplaceAll(service.issuer, "{tenantid}", who.Tenant)) || !strings.Contains(strings.ToLower(token.Issuer), "/"+who.Tenant+"/") {
 		return SignedIn{}, &IdentityError{Reason: IdentityOtherIssuer}
 	}
+	// Some keys are of one tenant alone, such as that of personal accounts.
+	if of := service.keys.tenantOf(raw); of != "" && of != "{tenantid}" && of != who.Tenant {
+		return SignedIn{}, &IdentityError{Reason: IdentityOtherIssuer}
+	}
 	if len(o.Tenants) > 0 && !slices.Contains(o.Tenants, who.Tenant) {
 		return SignedIn{}, &IdentityError{Reason: IdentityOtherTenant, Tenant: who.Tenant}
 	}
@@ -234,18 +242,65 @@ func (o *OpenID) ask(ctx context.Context, a *Authority) (*loginService, error) {
 type keyClient struct {
 	base   http.RoundTripper
 	failed atomic.Int64
+
+	mu      sync.Mutex
+	tenants map[string]string // of keys, by their ids, where the login service tells
 }
 
 func (k *keyClient) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := k.base.RoundTrip(r)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		k.failed.Add(1)
+		return resp, err
 	}
-	if err == nil {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, 1<<20), resp.Body}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	resp.Body.Close()
+	if err != nil {
+		k.failed.Add(1)
+		return nil, err
 	}
-	return resp, err
+	k.note(body)
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// note keeps of which tenants the keys are: "issuer" of a key is that of the tokens that it may sign.
+func (k *keyClient) note(body []byte) {
+	var set struct {
+		Keys []struct {
+			ID     string `json:"kid"`
+			Issuer string `json:"issuer"`
+		} `json:"keys"`
+	}
+	if json.Unmarshal(body, &set) != nil {
+		return // go-oidc says so
+	}
+	tenants := map[string]string{}
+	for _, key := range set.Keys {
+		if u, err := url.Parse(key.Issuer); err == nil && key.Issuer != "" {
+			tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+			tenants[key.ID] = strings.ToLower(tenant)
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tenants = tenants
+}
+
+// tenantOf is the tenant of the key that a token says it is signed with; "": none is told.
+func (k *keyClient) tenantOf(token string) string {
+	head, _, _ := strings.Cut(token, ".")
+	var header struct {
+		KeyID string `json:"kid"`
+	}
+	text, err := base64.RawURLEncoding.DecodeString(head)
+	if err != nil || json.Unmarshal(text, &header) != nil {
+		return "" // it was verified, so that this is not so
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if header.KeyID == "" && len(k.tenants) > 0 {
+		return "unknown" // any of the keys may have been it
+	}
+	return k.tenants[header.KeyID]
 }

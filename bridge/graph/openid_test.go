@@ -3,6 +3,7 @@ package graph_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -271,4 +272,44 @@ func TestNoTenants(t *testing.T) {
 	if _, err := newFront(t, "no such tenant").signIn(false, nil); graph.IsUnavailable(err) || err == nil {
 		t.Errorf("a tenant that there is not: %v", err)
 	}
+}
+
+// TestKeyOfAnotherTenant: a key that the login service says is of one tenant signs for no other.
+func TestKeyOfAnotherTenant(t *testing.T) {
+	t.Parallel()
+	for issuer, good := range map[string]bool{
+		"https://login.microsoftonline.com/{tenantid}/v2.0": true, "https://login.microsoftonline.com/" + strings.ToUpper(graphsim.TenantID()) + "/v2.0": true,
+		"https://login.microsoftonline.com/" + graph.PersonalTenant + "/v2.0": false,
+	} {
+		f := newFront(t, "common", graphsim.TenantID(), graph.PersonalTenant)
+		f.at.HTTP = &http.Client{Transport: issuerOfKeys{f.sim.Client().Transport, issuer}}
+		_, err := f.signIn(false, nil)
+		var refused *graph.IdentityError
+		if good && err != nil || !good && (!errors.As(err, &refused) || refused.Reason != graph.IdentityOtherIssuer) {
+			t.Errorf("%s: %v", issuer, err)
+		}
+		f.sim.IDToken = func(token *graphsim.IDToken) { delete(token.Header, "kid") }
+		if _, err := f.signIn(false, nil); err == nil {
+			t.Errorf("%s: a token that does not name its key is taken", issuer)
+		}
+	}
+}
+
+// issuerOfKeys has the login service say whose its keys are.
+type issuerOfKeys struct {
+	base   http.RoundTripper
+	issuer string
+}
+
+func (k issuerOfKeys) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := k.base.RoundTrip(r)
+	if err != nil || !strings.HasSuffix(r.URL.Path, "/keys") {
+		return resp, err
+	}
+	b, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	resp.Body = io.NopCloser(strings.NewReader(strings.Replace(string(b), `"kty":`, `"issuer":"`+k.issuer+`","kty":`, 1)))
+	resp.ContentLength = -1
+	resp.Header.Del("Content-Length")
+	return resp, err
 }

@@ -94,11 +94,30 @@ func (s *Store) SetPersonPassword(ctx context.Context, id bridge.PersonID, hash 
 }
 
 func (s *Store) RemovePerson(ctx context.Context, id bridge.PersonID) error {
-	err := s.write.row(ctx, `DELETE FROM person WHERE id = ? RETURNING id`, id).Scan(&id)
+	err := s.write.transact(ctx, func(t tx) error {
+		if err := holdPerson(ctx, t, id); err != nil {
+			return err
+		}
+		var own int
+		err := t.row(ctx, `SELECT count(*) FROM account_owner o JOIN account a ON a.id = o.account_id WHERE o.person_id = ? AND o.given = 0 AND a.object_id = ''`, id).Scan(&own)
+		if err == nil && own > 0 {
+			return bridge.ErrExists
+		}
+		if err == nil {
+			_, err = t.exec(ctx, `DELETE FROM person WHERE id = ?`, id)
+		}
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("remove person: %w", notFound(err))
+		return fmt.Errorf("remove person: %w", err)
 	}
 	return nil
+}
+
+// holdPerson keeps the row of a person until the transaction ends, so that nobody is removed while an account becomes theirs: it would be
+// nobody's then, and the administrator's to read.
+func holdPerson(ctx context.Context, t tx, id bridge.PersonID) error {
+	return notFound(t.row(ctx, `UPDATE person SET invited = invited WHERE id = ? RETURNING id`, id).Scan(&id))
 }
 
 func (s *Store) OwnerOf(ctx context.Context, account string) (o bridge.Owner, err error) {
@@ -141,6 +160,9 @@ func setOwner(ctx context.Context, t tx, account string, id bridge.PersonID, giv
 	}
 	if theirs {
 		return bridge.ErrExists
+	}
+	if err := holdPerson(ctx, t, id); err != nil {
+		return err
 	}
 	err := t.row(ctx, `INSERT INTO account_owner (account_id, person_id, given) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING account_id`,
 		row, id, oneIf(given)).Scan(&row)

@@ -82,8 +82,23 @@ func TestPeople(t *testing.T) {
 			t.Fatal(err)
 		}
 		must(s.SessionBySecret(ctx, secret, now))(t)
+		// What somebody has connected themselves is never left to others.
+		must(s.AddAccount(ctx, "connected", ""))(t)
+		if err := s.SetOwner(ctx, "connected", pat.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RemovePerson(ctx, pat.ID); !errors.Is(err, bridge.ErrExists) {
+			t.Errorf("a person who has connected a mailbox was removed: %v", err)
+		}
+		if err := s.RemoveAccount(ctx, "connected"); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.RemovePerson(ctx, pat.ID); err != nil {
 			t.Fatal(err)
+		}
+		must(s.AddAccount(ctx, "late", ""))(t)
+		if err := s.SetOwner(ctx, "late", pat.ID, false); !errors.Is(err, bridge.ErrNotFound) {
+			t.Errorf("a mailbox of somebody who was removed: %v", err)
 		}
 		if _, err := s.SessionBySecret(ctx, secret, now); !errors.Is(err, bridge.ErrNotFound) {
 			t.Errorf("the session of somebody who was removed: %v", err)

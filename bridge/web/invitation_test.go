@@ -1,11 +1,16 @@
 package web_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"outbridge/bridge"
 )
 
 // TestInvitation: a link makes a person once, within its time, unless it has ended.
@@ -109,4 +114,51 @@ func TestRemovedPerson(t *testing.T) {
 	if got := admin.get("/calendars/bob"); got.StatusCode != 200 {
 		t.Errorf("what was given to him has not come back: %s", got.Status)
 	}
+}
+
+// TestRemovedWhileConnecting: what a person connects while they are removed goes with them, and a sign-in that waits for its code in an
+// account that was given to them ends.
+func TestRemovedWhileConnecting(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t)
+	bob, admin := f.as(asOwner), f.as(asAdministrator)
+	if got := bob.post("/accounts/bob/sign-in", "other", "yes"); got.StatusCode != 303 {
+		t.Fatalf("%s\n%s", got.Status, got.body)
+	}
+	if _, err := f.store.Brief(t.Context(), "device-sign-in", "bob", f.now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.store.AddAccount(t.Context(), "own", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.store.SetOwner(t.Context(), "own", f.carol.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	f.handler.Store = connecting{f.store, sync.OnceFunc(func() {
+		for _, err := range []error{second(f.store.AddAccount(t.Context(), "late", "")), f.store.SetOwner(t.Context(), "late", f.bob.ID, false)} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})}
+	if at, got := admin.follow(fmt.Sprintf("/people/%d/remove", f.bob.ID)); !strings.HasPrefix(at, "/people?done=person") || got.StatusCode != 200 {
+		t.Fatalf("%s %s\n%s", at, got.Status, got.body)
+	}
+	if got := admin.get("/accounts/late"); got.StatusCode != 404 {
+		t.Errorf("what he has connected meanwhile is left: %s", got.Status)
+	}
+	if _, err := f.store.Brief(t.Context(), "device-sign-in", "bob", f.now()); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("his sign-in goes on: %v", err)
+	}
+}
+
+// connecting is a store in which a person connects a mailbox just before they are removed.
+type connecting struct {
+	*countingStore
+	connect func()
+}
+
+func (c connecting) RemovePerson(ctx context.Context, id bridge.PersonID) error {
+	c.connect()
+	return c.countingStore.RemovePerson(ctx, id)
 }

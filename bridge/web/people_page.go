@@ -269,16 +269,38 @@ func removePerson(v *visit) error {
 	if err != nil {
 		return err
 	}
+	for {
+		if err := v.removeConnected(p, own); err != nil {
+			return err
+		}
+		err = v.h.Store.RemovePerson(v.r.Context(), p.ID)
+		if !errors.Is(err, bridge.ErrExists) {
+			break
+		}
+		if own, err = v.h.Store.OwnedBy(v.r.Context(), p.ID); err != nil { // they have just connected a mailbox
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	v.record(bridge.ActPersonRemoved, p.Name, "")
+	return v.redirect("/people?done=person")
+}
+
+// removeConnected removes those of a person's accounts that they have connected. No sign-in of theirs goes on, in what was given to them
+// either: it would bring their mailbox to who has the account next.
+func (v *visit) removeConnected(p bridge.Person, own []string) error {
 	for _, name := range own {
 		owner, err := v.h.Store.OwnerOf(v.r.Context(), name)
 		if err != nil {
 			return err
 		}
-		if owner.Given {
-			continue
-		}
 		if err := v.h.endDevice(v.r.Context(), name); err != nil {
 			return err
+		}
+		if owner.Given {
+			continue
 		}
 		if err := v.h.Accounts.Remove(v.r.Context(), name); err != nil {
 			return err
@@ -286,9 +308,5 @@ func removePerson(v *visit) error {
 		v.record(bridge.ActAccountRemoved, name, "with "+p.Name)
 	}
 	v.h.sweepFeeds(v.r.Context())
-	if err := v.h.Store.RemovePerson(v.r.Context(), p.ID); err != nil {
-		return err
-	}
-	v.record(bridge.ActPersonRemoved, p.Name, "")
-	return v.redirect("/people?done=person")
+	return nil
 }

@@ -474,8 +474,19 @@ func (a *webAccounts) Exchange(ctx context.Context, account string, back url.Val
 
 // keep stores the token of a sign-in and starts a round with it. err is that of the sign-in.
 func (a *webAccounts) keep(ctx context.Context, account string, token *oauth2.Token, other bool, err error) error {
+	if err != nil {
+		return err
+	}
+	who, err := a.p.whose(ctx, token)
+	if err != nil {
+		return err
+	}
+	if !a.served(account) { // it was removed while Microsoft was asked, and is not made again
+		return bridge.ErrNotFound
+	}
+	row, err := a.p.store.EnsureAccount(ctx, account)
 	if err == nil {
-		_, err = a.p.keepSignIn(ctx, account, token, other)
+		err = a.p.keepAs(ctx, row, who, token, other)
 	}
 	if err != nil {
 		return err

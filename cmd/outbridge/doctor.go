@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -267,7 +268,7 @@ func (d *doctor) keyAndDatabase(usable bool) {
 	d.began = !noDatabase
 	switch {
 	case noKey && noDatabase:
-		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s and %s do not exist yet: nothing has run here", d.c.KeyFile, d.c.Database)
+		d.broken("key", d.first(), "%s and %s do not exist yet: nothing has run here", d.c.KeyFile, d.c.Database)
 		return
 	case noKey:
 		d.broken("key", "Put the key back from your copy, with mode 0600. If it is lost, create a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
@@ -346,6 +347,15 @@ func (d *doctor) openStore(detail string) {
 		detail = "opened"
 	}
 	d.ok("database", "%s", detail)
+}
+
+// first is what to run where nothing has run yet: nobody signs in for mailboxes that the app reads in its own name.
+func (d *doctor) first() string {
+	signedIn := func(a accountConfig) bool { return a.Mailbox == "" }
+	if d.c.Organization.enabled() && !slices.ContainsFunc(d.p.accounts, signedIn) {
+		return "Run `outbridge serve`."
+	}
+	return "Run `outbridge login " + d.firstAccount() + "`, then `outbridge serve`."
 }
 
 func (d *doctor) firstAccount() string {

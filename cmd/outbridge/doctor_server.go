@@ -25,7 +25,7 @@ func (d *doctor) server(noKey bool) {
 	d.began = !state.Empty
 	switch {
 	case noKey && state.Empty:
-		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s does not exist yet, and %s is empty: nothing has run here", d.c.KeyFile, d.c.Database)
+		d.broken("key", d.first(), "%s does not exist yet, and %s is empty: nothing has run here", d.c.KeyFile, d.c.Database)
 		return
 	case noKey:
 		d.broken("key", "Put the key back from your copy, with mode 0600: every machine has the same one. If it is lost, create a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)

@@ -193,7 +193,14 @@ func (m *webMicrosoft) connect(ctx context.Context, in graph.SignedIn, id bridge
 		err = &web.Problem{Sentence: "Microsoft says of your calendars that they are somebody else's.", Action: "Sign in again, as yourself."}
 	}
 	if err == nil {
-		_, err = a.p.keepSignIn(ctx, name, in.Token, false)
+		// They may have been removed while Microsoft was asked, and the account with them: it is not made again.
+		var row bridge.Account
+		if row, err = a.p.store.Account(ctx, name); err == nil {
+			err = a.p.keepAs(ctx, row, who, in.Token, false)
+		}
+	}
+	if errors.Is(err, bridge.ErrNotFound) {
+		return "", err
 	}
 	if err == nil {
 		err = a.begin(ctx, name)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/sqlstore"
 )
 
 // employee is a browser that signs in at the simulated Microsoft as whom it is told.
@@ -235,5 +237,54 @@ func TestAdministratorsOfOneTenant(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestRemovedWhileConnecting: a person is removed while Microsoft is asked whose the mailbox is that they connect. Nothing of it is kept.
+func TestRemovedWhileConnecting(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID}
+	sim.AddMailbox("kim@contoso.example", "Kim", "UTC")
+	remove := make(chan func(), 1)
+	sim.Fault = func(r *http.Request) *graphsim.Fault {
+		if r.URL.Path == "/v1.0/me" {
+			select {
+			case now := <-remove:
+				now()
+			default:
+			}
+		}
+		return nil
+	}
+	o := newOutlook(t, sim, nil)
+	dir := pagesConfigFor(t, o, "[pages]\nmicrosoft = true\nconnect = true\n")
+	p := start(t, dir, "serve")
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
+	admin, kim := newEmployee(t, found[0], ""), newEmployee(t, found[0], "kim@contoso.example")
+	post := func(path string, form url.Values) {
+		resp, err := admin.client.PostForm(admin.at+path, form)
+		if err != nil || resp.StatusCode != 303 {
+			t.Errorf("%s: %v %v", path, resp, err)
+			return
+		}
+		resp.Body.Close()
+	}
+	post("/setup", url.Values{"code": {found[1]}, "password": {"correct horse battery"}, "repeat": {"correct horse battery"}})
+	kim.expect("/sign-in/microsoft", 200, "Connect my calendar")
+	remove <- func() { post("/people/1/remove", nil) }
+	kim.expect("/connect/microsoft", 404)
+	admin.expect("/people", 200, "!kim@contoso.example")
+	p.kill()
+	key, err := sqlstore.ReadKey(filepath.Join(dir, "outbridge.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlstore.Open(t.Context(), filepath.Join(dir, "outbridge.db"), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if row, err := store.Account(t.Context(), "kim"); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("the account is left: %+v %v", row, err)
 	}
 }

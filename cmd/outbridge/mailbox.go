@@ -221,13 +221,18 @@ func (p *program) keepSignIn(ctx context.Context, account string, token *oauth2.
 	if err != nil {
 		return who, err
 	}
+	return who, p.keepAs(ctx, row, who, token, other)
+}
+
+// keepAs is keepSignIn for a token of which it is known whose it is.
+func (p *program) keepAs(ctx context.Context, row bridge.Account, who bridge.Identity, token *oauth2.Token, other bool) error {
 	if err := p.refuseOthers(ctx, row, who); err != nil {
-		return who, err
+		return err
 	}
 	if err := bridge.SignIn(ctx, p.store, row, who, token, other); err != nil {
-		return who, err
+		return err
 	}
-	return who, p.store.SetSignedIn(ctx, row.ID, time.Now())
+	return p.store.SetSignedIn(ctx, row.ID, time.Now())
 }
 
 // refuseOthers refuses the mailbox of somebody else in an account of which it is known whose it is at Microsoft.

@@ -73,7 +73,7 @@ func TestOrganization(t *testing.T) {
 		}
 	}
 	// Without the permissions nothing is served, and it is said which are missing.
-	says(failing(t, dir, "doctor"), "User.Read.All", "GroupMember.Read.All", "API permissions")
+	says(failing(t, dir, "doctor"), "User.Read.All", "GroupMember.Read.All", "API permissions", "→ Run `outbridge serve`.")
 	says(failing(t, dir, "members", "sync"), "GroupMember.Read.All")
 	sim.AppPermissions = []string{graph.PermissionMembers}
 	says(failing(t, dir, "members", "sync"), "User.Read.All")
