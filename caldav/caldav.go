@@ -32,7 +32,7 @@ var (
 	ErrForbidden    = errors.New("not allowed")             // 403 DAV:need-privileges
 	ErrTokenGone    = errors.New("sync token is not valid") // 403 DAV:valid-sync-token (RFC 6578 §3.2)
 	ErrPrecondition = errors.New("precondition failed")     // 412
-	ErrUnavailable  = errors.New("temporarily unavailable") // 503 with Retry-After
+	ErrUnavailable  = errors.New("temporarily unavailable") // 503 with Retry-After, as is an error with a method Temporary() bool that returns true
 	ErrFull         = errors.New("no room left")            // 507 DAV:quota-not-exceeded (RFC 4331 §6)
 )
 

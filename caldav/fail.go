@@ -139,13 +139,19 @@ func (x *exchange) answerTo(err error) *statusError {
 		return forbidden(pushNotAvailable)
 	case errors.Is(err, ErrPrecondition):
 		return &statusError{status: http.StatusPreconditionFailed, sentence: "the resource is in another state"}
-	case errors.Is(err, ErrUnavailable):
+	case errors.Is(err, ErrUnavailable), passes(err):
 		// Not 429: it disables the calendar in Thunderbird and is a hard error in DAVx5.
 		return &statusError{status: http.StatusServiceUnavailable, sentence: "temporarily unavailable"}
 	case errors.Is(err, ErrFull):
 		return &statusError{status: http.StatusInsufficientStorage, condition: QuotaNotExceeded}
 	}
 	return &statusError{status: http.StatusInternalServerError, sentence: "internal error"}
+}
+
+// passes reports that an error of a backend says of itself that it passes, as where a database is away for a while.
+func passes(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
 }
 
 // answerToRefused is what a client is told of a write that the backend does not do: the answer to its Err, with what it says

@@ -63,6 +63,9 @@ func (e *ServerError) Is(target error) bool {
 	return target == bridge.ErrBusy && (e.Trouble == ServerUnreachable || e.Trouble == ServerBusy)
 }
 
+// Temporary reports the same to who does not know ErrBusy.
+func (e *ServerError) Temporary() bool { return errors.Is(e, bridge.ErrBusy) }
+
 // explain makes a ServerError of what the server or the network answers.
 func (s *server) explain(err error) error {
 	if err == nil || errors.As(err, new(*ServerError)) {

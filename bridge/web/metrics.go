@@ -58,13 +58,14 @@ type Metrics struct {
 
 	mu    sync.Mutex
 	known map[string]map[string]bool // account → path segments of its calendars
+	last  map[string]time.Time       // account → end of its last round here
 }
 
 var stateCodes = []string{bridge.StateNew, bridge.StateOK, bridge.StateSignIn, bridge.StateDenied, bridge.StateConfiguration, bridge.StateUnavailable, bridge.StateError}
 
 // NewMetrics makes empty metrics for a program of that version, and includes those of the process and the Go runtime.
 func NewMetrics(version string) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), known: map[string]map[string]bool{}}
+	m := &Metrics{registry: prometheus.NewRegistry(), known: map[string]map[string]bool{}, last: map[string]time.Time{}}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "outbridge", Name: name, Help: help}, labels)
 		m.registry.MustRegister(v)
@@ -196,6 +197,9 @@ func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
 	if report.Err != nil {
 		result = "failed"
 	}
+	m.mu.Lock()
+	m.last[report.Account] = time.Now()
+	m.mu.Unlock()
 	m.rounds.WithLabelValues(report.Account, result).Inc()
 	m.roundSeconds.WithLabelValues(report.Account).Observe(report.Seconds)
 	for _, code := range stateCodes {
@@ -268,8 +272,28 @@ func (m *Metrics) Forget(account string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.known, account)
+	delete(m.last, account)
 	for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.incomplete, m.objects, m.losses, m.writesWait} {
 		v.DeletePartialMatch(prometheus.Labels{"account": account})
+	}
+}
+
+// Elsewhere drops the gauges of how an account is where another machine has synced it well since this one has: what was wrong here would
+// be told for as long as no round of it comes back. good is the end of an account's last good round on any machine.
+func (m *Metrics) Elsewhere(good func(account string) time.Time) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for account, last := range m.last {
+		if !good(account).After(last) {
+			continue
+		}
+		delete(m.last, account)
+		for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.incomplete, m.writesWait} {
+			v.DeletePartialMatch(prometheus.Labels{"account": account})
+		}
 	}
 }
 

@@ -148,6 +148,32 @@ func TestMetricsForgetCalendars(t *testing.T) {
 	}
 }
 
+// TestMetricsElsewhere: what a machine says of an account ends when another one has synced it since, so that nobody is alerted by what was
+// wrong when it last looked.
+func TestMetricsElsewhere(t *testing.T) {
+	t.Parallel()
+	w := roundtest.New(t)
+	m := web.NewMetrics("test")
+	measure(w, m)
+	w.Round()
+	const state, success = `outbridge_account_state{account="alice",state="ok"}`, `outbridge_calendar_last_success_timestamp_seconds{account="alice",calendar="calendar"}`
+	last := time.Now()
+	tell := func(at time.Time) { m.Elsewhere(func(string) time.Time { return at }) }
+	tell(last.Add(-time.Hour))
+	tell(time.Time{})
+	if v := scrape(t, m); v[state] != "1" || v[success] == "" {
+		t.Fatalf("it is not told here: %q, %q", v[state], v[success])
+	}
+	tell(last.Add(time.Second))
+	if v := scrape(t, m); v[state] != "" || v[success] != "" {
+		t.Errorf("it is told still: %q, %q", v[state], v[success])
+	}
+	w.Round()
+	if v := scrape(t, m); v[state] != "1" || v[success] == "" {
+		t.Errorf("it is not told again: %q, %q", v[state], v[success])
+	}
+}
+
 // TestMetricsThrottledPart: a throttled request inside a batch counts as throttled, but not as an HTTP request.
 func TestMetricsThrottledPart(t *testing.T) {
 	t.Parallel()

@@ -109,7 +109,12 @@ func (h *Handler) anybody(serve func(*visit) error) http.HandlerFunc {
 			v.fail(http.StatusRequestEntityTooLarge, &Problem{"The form is too large.", ""})
 		} else {
 			v.trouble(err)
-			v.fail(http.StatusInternalServerError, &Problem{"Something went wrong.", "Try again. The log has the details."})
+			status := http.StatusInternalServerError
+			if errors.Is(err, bridge.ErrBusy) { // the database is away for a while
+				status = http.StatusServiceUnavailable
+				v.w.Header().Set("Retry-After", "10")
+			}
+			v.fail(status, &Problem{"Something went wrong.", "Try again. The log has the details."})
 		}
 	}
 }

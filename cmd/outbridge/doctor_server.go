@@ -88,6 +88,7 @@ func (d *doctor) machines() {
 		d.warn(check, "Run `outbridge serve`.", "no server uses the database now")
 		return
 	}
+	d.serving = true
 	d.ok(check, "%s", strings.Join(there, ", "))
 }
 

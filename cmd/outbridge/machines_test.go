@@ -42,7 +42,12 @@ type machines struct {
 // newMachines starts n servers for the accounts, which an app reads in its own name.
 func newMachines(t *testing.T, n int, accounts ...string) *machines {
 	t.Helper()
-	m := &machines{T: t, Server: &graphsim.Server{ClientID: testClientID, ClientSecret: "right"}, database: pgtest.URL(t),
+	return newMachinesOn(t, pgtest.URL(t), n, accounts...)
+}
+
+func newMachinesOn(t *testing.T, database string, n int, accounts ...string) *machines {
+	t.Helper()
+	m := &machines{T: t, Server: &graphsim.Server{ClientID: testClientID, ClientSecret: "right"}, database: database,
 		boxes: map[string]*graphsim.Mailbox{}, password: map[string]string{}, polls: map[string]int{}, waits: make(chan string, 1000)}
 	outlook := httptest.NewServer(http.HandlerFunc(m.serve))
 	t.Cleanup(outlook.Close)

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -98,6 +99,12 @@ func TestMigrate(t *testing.T) {
 	again.Dir = s.dir
 	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), "servers that use the database: 1") {
 		t.Errorf("the calendars begin again while they are served: %v %s", err, out)
+	}
+	// The doctor knows that a server runs, and sends nobody to start it where its address is wrong.
+	doctor := exec.Command("outbridge", "doctor")
+	doctor.Dir, doctor.Env = s.dir, append(os.Environ(), "OUTBRIDGE_PUBLIC_URL=http://127.0.0.1:1")
+	if out, err := doctor.CombinedOutput(); err == nil || !strings.Contains(string(out), "127.0.0.1:1") || strings.Contains(string(out), "Start the bridge") {
+		t.Errorf("the doctor of a server that runs: %v %s", err, out)
 	}
 	if exists(filepath.Join(s.dir, "outbridge.db")) {
 		t.Error("there is a file again")

@@ -23,6 +23,7 @@ type pulseFile struct {
 	path    string
 	store   *sqlstore.Store // of a PostgreSQL server; nil: it is a file
 	machine string
+	took    func(good func(account string) time.Time) // is called after it; nil: nobody wants to know
 	log     *slog.Logger
 
 	news chan struct{}
@@ -159,8 +160,12 @@ func (p *pulseFile) tell() {
 // Run writes the file whenever there is news, until ctx ends.
 func (p *pulseFile) Run(ctx context.Context) error {
 	gap := pulseGap
+	var idle <-chan time.Time // for what others write while nothing is done here
 	if p.store != nil {
 		gap = pulseRowGap
+		every := time.NewTicker(gap)
+		defer every.Stop()
+		idle = every.C
 	}
 	for {
 		select {
@@ -169,6 +174,8 @@ func (p *pulseFile) Run(ctx context.Context) error {
 			return nil
 		case <-p.news:
 			p.write()
+		case <-idle:
+			p.takeIn()
 		}
 		select {
 		case <-ctx.Done():
@@ -185,12 +192,18 @@ func (p *pulseFile) writeRow(b []byte) {
 		p.log.Debug("the times of the last good syncs cannot be written", "err", err)
 		return
 	}
+	p.takeIn()
+}
+
+// takeIn takes in what the other machines have written.
+func (p *pulseFile) takeIn() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	p.mu.Lock()
 	all := maps.Clone(p.good)
 	p.mu.Unlock()
 	all.takeIn(ctx, p.store)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for account, times := range all {
 		for id, at := range p.good[account] { // of rounds since
 			if at.After(times[id]) {
@@ -198,6 +211,17 @@ func (p *pulseFile) writeRow(b []byte) {
 			}
 		}
 		p.good[account] = times
+	}
+	p.mu.Unlock()
+	if p.took != nil {
+		p.took(func(account string) (latest time.Time) {
+			for _, at := range all[account] {
+				if at.After(latest) {
+					latest = at
+				}
+			}
+			return latest
+		})
 	}
 }
 

@@ -152,6 +152,7 @@ func (c *config) nowAt(list []net.Listener) {
 // the web pages.
 func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners []net.Listener, setupCode string) error {
 	p.pulse = newPulseFile(ctx, p)
+	p.pulse.took = p.metrics.Elsewhere
 	live := new(web.Live)
 	watcher, err := p.watcher(ctx)
 	if err != nil {
