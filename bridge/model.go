@@ -312,9 +312,14 @@ const (
 	HistoryEvents = 20
 )
 
+// Shown is what clients are shown of a series.
+type Shown struct {
+	Object  *Object  // nil: none
+	Removed []Object // those that are not there any more, by name: Name and UID
+}
+
 // Past is what clients were shown before.
 type Past struct {
-	Removed  []Object  // objects of the series that are not there any more: Name and UID
 	Sequence int       // the highest of any object of the account with one of the UIDs; -1: there was none
 	Stamp    time.Time // the latest of theirs
 }

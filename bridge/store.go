@@ -85,6 +85,8 @@ type MirrorStore interface {
 	Rows(ctx context.Context, id CalendarID, ids []graph.EventID) (map[graph.EventID]Row, error)
 	// SeriesRows lists the rows of one series, ordered by id.
 	SeriesRows(ctx context.Context, id CalendarID, series graph.EventID) ([]Row, error)
+	// RowsOf lists those of many series, each ordered by id. A series that has none is absent.
+	RowsOf(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID][]Row, error)
 	// RowsIn lists up to limit rows without Raw, masters left out, that touch span, ordered by id, beginning after the id
 	// given ("" from the start).
 	RowsIn(ctx context.Context, id CalendarID, span convert.Span, after graph.EventID, limit int) ([]Row, error)
@@ -96,6 +98,9 @@ type MirrorStore interface {
 	Marked(ctx context.Context, id CalendarID, stage int, after graph.EventID, limit int) ([]Mark, error)
 	// MarksOf finds the marks of some series, clean ones included; those that the mirror does not have are absent.
 	MarksOf(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Mark, error)
+	// Waits reports whether anything of a calendar waits for the next round: a series that is marked, an object that is staged, or an
+	// attachment to be asked for.
+	Waits(ctx context.Context, id CalendarID) (bool, error)
 	// CountMarked counts the series of a stage.
 	CountMarked(ctx context.Context, id CalendarID, stage int) (int, error)
 	// Unread lists up to limit clean series, other than single events, that are Unread, ordered by id, beginning after the id
@@ -125,9 +130,10 @@ type StagingStore interface {
 	MarkAll(ctx context.Context, id CalendarID, rendering string) error
 	// SeriesObject is the object of a series as the next Publish would leave it, or ErrNotFound.
 	SeriesObject(ctx context.Context, id CalendarID, series graph.EventID) (Object, error)
-	// Past is what is known of earlier objects of a series, and of those of the account, removed calendars included, that had
-	// one of the UIDs.
-	Past(ctx context.Context, id CalendarID, series graph.EventID, uids ...string) (Past, error)
+	// Shown is what clients are shown of many series, and were, as the next Publish would leave it. A series of which nothing was is absent.
+	Shown(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Shown, error)
+	// Past is what is known of earlier objects of the account, removed calendars included, that had one of the UIDs.
+	Past(ctx context.Context, id CalendarID, uids ...string) (Past, error)
 	// UIDTaken reports whether another series of the calendar has an object of that UID, staged or published.
 	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
 	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.

@@ -4,7 +4,7 @@
 // Invariants:
 //   - After a good look whose answer is believed, exactly the members that the rules admit have an account that has not left.
 //   - An answer that fails, or that cannot be read to its end, changes nothing. One that would end most accounts, or all, is doubted:
-//     everybody goes on being served, and who is new is let in.
+//     everybody goes on being served, and who is new is let in. Whom Rules deny is ended in any case, whatever the directory says.
 //   - A person is known by tenant and object id. Their account keeps its name for life, whatever their address becomes.
 //   - Who comes back within the grace time finds everything as it was.
 //   - An idle look is a request or two, and writes nothing.
@@ -73,6 +73,7 @@ type Syncer struct {
 	groups   watched
 	told     *bridge.DirectoryStatus // as it was kept last; nil: not known
 	doubted  bool                    // by the last look
+	denied   bool                    // whom Rules deny has been ended
 }
 
 // watched are groups, and the link that tells of changes in who is in them; "": none does.
@@ -103,6 +104,9 @@ func (s *Syncer) look(ctx context.Context) error {
 		}
 		s.told = &d
 	}
+	if err := s.deny(ctx); err != nil {
+		return err
+	}
 	due := s.again || s.listed.IsZero() || bridge.Elapsed(s.now(), s.listed) >= listEvery
 	if !due {
 		changed, err := s.changed(ctx)
@@ -124,6 +128,43 @@ func (s *Syncer) look(ctx context.Context) error {
 		return nil
 	}
 	return s.forget(ctx)
+}
+
+// deny ends whom the rules deny, as far as the store knows who that is. It asks the directory for nothing: somebody is to be shut out
+// at once, also where the directory cannot be read or is not believed.
+func (s *Syncer) deny(ctx context.Context) error {
+	if s.denied || len(s.Rules.Deny) == 0 {
+		return nil
+	}
+	members, err := s.Store.Members(ctx)
+	if err != nil {
+		return err
+	}
+	var c bridge.MemberChanges
+	for _, m := range members {
+		if m.Left.IsZero() && s.Rules.denies(m) {
+			m.Left = s.now().Truncate(time.Second)
+			c.Change = append(c.Change, m)
+		}
+	}
+	for part := range parts(c) {
+		if err := s.Store.ChangeMembers(ctx, part); err != nil {
+			return err
+		}
+	}
+	if len(c.Change) > 0 {
+		s.log().InfoContext(ctx, "members of the organization were denied", "left", len(c.Change))
+		if s.Changed != nil {
+			if err := s.Changed(ctx); err != nil {
+				return err
+			}
+		}
+		if err := s.tell(ctx, func(d *bridge.DirectoryStatus) { d.Members = max(0, d.Members-len(c.Change)) }); err != nil {
+			return err
+		}
+	}
+	s.denied = true
+	return nil
 }
 
 // changed reports whether anything has changed since the last look, as far as the directory tells. Where it does not, it has.
@@ -320,6 +361,12 @@ func (s *Syncer) compare(everybody map[string]graph.DirectoryUser, members []bri
 		}
 		has[m.ObjectID] = true
 		u, in := admitted(m.ObjectID)
+		if m.Left.IsZero() && reasons[m.ObjectID] == bridge.LeftOutDenied { // by a person, so that there is nothing to doubt
+			m.Left = s.now().Truncate(time.Second)
+			c.Change = append(c.Change, m)
+			c.left++
+			continue
+		}
 		if m.Left.IsZero() {
 			c.present++
 		}
@@ -383,7 +430,7 @@ func (s *Syncer) believe(ctx context.Context, c *changes) (*bridge.Doubt, error)
 		m.Left = s.now().Truncate(time.Second)
 		c.Change = append(c.Change, m)
 	}
-	c.left = len(c.leaving)
+	c.left += len(c.leaving)
 	return nil, nil
 }
 

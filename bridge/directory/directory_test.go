@@ -316,6 +316,52 @@ func TestDoubt(t *testing.T) {
 	})
 }
 
+// TestDenied: who is named in deny is out at once, whether the directory can be read or not, and is believed or not.
+func TestDenied(t *testing.T) {
+	within(t, func(w *world) {
+		w.sim.SetGroup(team, w.person("a"), w.person("b"), w.person("c"), w.person("d"), w.person("e"))
+		w.look()
+		w.sim.AppPermissions = []string{}
+		w.conf.Rules.Deny = []string{"a", "B@contoso.com"}
+		w.restart()
+		if err := w.sync.Sync(w.Context()); err == nil {
+			w.Error("the directory can be read")
+		}
+		w.expect("c", "d", "e")
+		if d := w.status(); d.Members != 3 {
+			w.Errorf("members: %d", d.Members)
+		}
+		w.sim.AppPermissions = nil
+		w.look()
+		w.expect("c", "d", "e")
+
+		w.sim.SetGroup(team)
+		w.look()
+		w.expect("c", "d", "e") // that nobody is left is not believed
+		w.conf.Rules.Deny = append(w.conf.Rules.Deny, "c")
+		w.restart()
+		w.look()
+		w.expect("d", "e")
+		if d := w.status(); d.Doubt == nil || d.Doubt.Gone != 2 {
+			w.Errorf("doubt: %+v", d.Doubt)
+		}
+
+		// An address that only the directory knows: a person has said so, and nothing is doubted.
+		w.sim.SetGroup(team, "d", "e")
+		w.look()
+		for _, id := range []string{"d", "e"} {
+			w.sim.SetUser(graphsim.DirectoryUser{ID: id, Name: id, UPN: id + "@contoso.com", Mail: id + "@contoso.com", Aliases: []string{id + "@alias.example"}})
+		}
+		w.conf.Rules.Deny = append(w.conf.Rules.Deny, "*@alias.example")
+		w.restart()
+		w.look()
+		w.expect()
+		if d := w.status(); d.Doubt != nil || d.Members != 0 {
+			w.Errorf("status: %+v", d)
+		}
+	})
+}
+
 // TestOutage: what cannot be read, or only in part, changes nothing.
 func TestOutage(t *testing.T) {
 	within(t, func(w *world) {

@@ -49,6 +49,11 @@ func (r Rules) leavesOut(u graph.DirectoryUser, elsewhere map[string]bool) bridg
 	return ""
 }
 
+// denies reports whether a member is denied, as far as is known without asking the directory: by their object id and their address.
+func (r Rules) denies(m bridge.Member) bool {
+	return matches(r.Deny, graph.DirectoryUser{ID: m.ObjectID, Mail: m.Mailbox})
+}
+
 // matches reports whether an entry is about somebody, under any of their addresses.
 func matches(entries []string, u graph.DirectoryUser) bool {
 	if len(entries) == 0 {

@@ -52,8 +52,8 @@ const (
 	shared    = 2                    // slots that are leases
 	roundOwns = concurrency - shared // slots of a round
 
-	slotLife   = time.Minute
-	slotRenew  = 25 * time.Second
+	slotLife   = 18 * time.Second // less than clients wait for a change that they make: a process may die with a slot
+	slotRenew  = 9 * time.Second
 	slotIdle   = time.Second            // what is not used for that long is given back
 	slotLook   = 500 * time.Millisecond // for others that want one
 	slotPause  = time.Second            // after it was given to others

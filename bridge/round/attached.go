@@ -66,14 +66,14 @@ func (a attachments) step(ctx context.Context, series []graph.EventID, always ma
 	if err != nil {
 		return err
 	}
+	rows, err := a.deriver.store.RowsOf(ctx, a.cal.ID, series)
+	if err != nil {
+		return err
+	}
 	want := make([]map[graph.EventID]string, len(series))
 	var ask []graph.EventID
 	for i, id := range series {
-		rows, err := a.deriver.store.SeriesRows(ctx, a.cal.ID, id)
-		if err != nil {
-			return err
-		}
-		s, ok, err := a.deriver.series(rows, bridge.Mark{Series: id, Unread: true})
+		s, ok, err := a.deriver.series(rows[id], bridge.Mark{Series: id, Unread: true})
 		if err != nil || !ok {
 			continue // as it is derived it is told
 		}

@@ -122,6 +122,13 @@ func (r *calendarRound) setWay(ctx context.Context, way string) error {
 // round; everything else is published all the same.
 func (r *calendarRound) settle(ctx context.Context) error {
 	r.resolver.refused = nil
+	if !r.resolver.readsAgain() {
+		if waits, err := r.mirror.store.Waits(ctx, r.cal.ID); err != nil {
+			return err
+		} else if !waits { // as nearly always
+			return r.good(ctx, false)
+		}
+	}
 	unread := r.resolver.resolve(ctx)
 	if errors.Is(unread, bridge.ErrConflict) || ctx.Err() != nil {
 		return unread

@@ -36,7 +36,7 @@ type Deriver struct {
 }
 
 type deriveStore interface {
-	SeriesRows(ctx context.Context, id bridge.CalendarID, series graph.EventID) ([]bridge.Row, error)
+	RowsOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID][]bridge.Row, error)
 	Marked(ctx context.Context, id bridge.CalendarID, stage int, after graph.EventID, limit int) ([]bridge.Mark, error)
 	CountMarked(ctx context.Context, id bridge.CalendarID, stage int) (int, error)
 	MarksOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Mark, error)
@@ -137,8 +137,16 @@ func (d *Deriver) stage(ctx context.Context, marks []bridge.Mark, unsettled bool
 
 // drafts makes the objects of some series, converting on all cores.
 func (d *Deriver) drafts(ctx context.Context, marks []bridge.Mark) ([]draft, error) {
-	drafts := make([]draft, len(marks))
-	kept, err := d.kept(ctx, seriesOf(marks))
+	drafts, all := make([]draft, len(marks)), seriesOf(marks)
+	kept, err := d.kept(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := d.store.Shown(ctx, d.cal.ID, all)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := d.store.RowsOf(ctx, d.cal.ID, all)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +154,7 @@ func (d *Deriver) drafts(ctx context.Context, marks []bridge.Mark) ([]draft, err
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, m := range marks {
 		g.Go(func() (err error) {
-			drafts[i], err = d.draft(ctx, m, kept.of(m.Series))
+			drafts[i], err = d.draft(ctx, m, rows[m.Series], shown[m.Series], kept.of(m.Series))
 			return err
 		})
 	}
@@ -199,7 +207,7 @@ func (d *Deriver) distinct(ctx context.Context, one *draft, have taken) error {
 		o.Name = one.have.Name
 		return one.rename(one.have.UID)
 	}
-	for _, was := range one.past.Removed {
+	for _, was := range one.removed {
 		if uidTaken, err := isTaken(was.UID); err != nil {
 			return err
 		} else if !uidTaken {
@@ -214,7 +222,7 @@ func (d *Deriver) distinct(ctx context.Context, one *draft, have taken) error {
 	if err != nil {
 		return err
 	}
-	held := slices.ContainsFunc(one.past.Removed, func(was bridge.Object) bool { return was.Name == o.Name })
+	held := slices.ContainsFunc(one.removed, func(was bridge.Object) bool { return was.Name == o.Name })
 	if !held && d.cal.Written { // a client may have made another event where this one was
 		held, err = d.isHeld(ctx, one, o.Name, have)
 	}

@@ -23,9 +23,9 @@ import (
 type draft struct {
 	bridge.Derived
 	have    bridge.Object // the series' object as it is
-	past    bridge.Past   // what there was before
 	exists  bool
-	failed  bool // it stays as it is
+	removed []bridge.Object // that it had
+	failed  bool            // it stays as it is
 	object  *bridge.Object
 	left    *bridge.Object // the tombstone of the name that it had
 	name    bridge.Name    // what a client has called it; Object "": no client has made it
@@ -33,16 +33,10 @@ type draft struct {
 }
 
 // draft makes the object of one series.
-func (d *Deriver) draft(ctx context.Context, m bridge.Mark, k keptOf) (one draft, err error) {
-	one.Series, one.name = m.Series, k.name
-	one.have, err = d.store.SeriesObject(ctx, d.cal.ID, m.Series)
-	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
-		return one, err
-	}
-	one.exists = err == nil
-	rows, err := d.store.SeriesRows(ctx, d.cal.ID, m.Series)
-	if err != nil {
-		return one, err
+func (d *Deriver) draft(ctx context.Context, m bridge.Mark, rows []bridge.Row, shown bridge.Shown, k keptOf) (one draft, err error) {
+	one.Series, one.name, one.removed = m.Series, k.name, shown.Removed
+	if shown.Object != nil {
+		one.have, one.exists = *shown.Object, true
 	}
 	if m.Unread {
 		defer func() {
@@ -57,7 +51,7 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark, k keptOf) (one draft
 	k.into(&s)
 	one.Unattached = d.attach(&s, k.attached)
 	past := func(uid string) (bridge.Past, error) {
-		return d.store.Past(ctx, d.cal.ID, m.Series, uid, ownUID(uid, m.Series))
+		return d.store.Past(ctx, d.cal.ID, uid, ownUID(uid, m.Series))
 	}
 	if err := one.render(d.cal, s, d.keepPast, past); err != nil {
 		// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
@@ -76,12 +70,13 @@ func (one *draft) render(c bridge.Calendar, s convert.Series, keepPast bool, pas
 	}
 	cal, losses, err := toICS(s)
 	if err == nil {
-		if one.past, err = past(uidOf(cal, s)); err != nil {
-			return err
+		before, pastErr := past(uidOf(cal, s))
+		if pastErr != nil {
+			return pastErr
 		}
-		if one.past.Sequence >= s.Sequence {
-			s.Sequence = one.past.Sequence + 1
-			if after := one.past.Stamp.Add(time.Second); after.After(s.Modified) {
+		if before.Sequence >= s.Sequence {
+			s.Sequence = before.Sequence + 1
+			if after := before.Stamp.Add(time.Second); after.After(s.Modified) {
 				s.Modified = after
 			}
 			cal, losses, err = toICS(s)

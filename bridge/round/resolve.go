@@ -37,10 +37,12 @@ func (r *resolver) resolve(ctx context.Context) error {
 // rereadEvery is how often a master that Graph lists and does not show is asked for.
 const rereadEvery = time.Hour
 
+func (r *resolver) readsAgain() bool { return bridge.Elapsed(r.now(), r.memory.reread) >= rereadEvery }
+
 // readAgain marks for reading the masters that Graph has not shown so far, now and then.
 func (r *resolver) readAgain(ctx context.Context) error {
 	now := r.now()
-	if bridge.Elapsed(now, r.memory.reread) < rereadEvery {
+	if !r.readsAgain() {
 		return nil
 	}
 	after := graph.EventID("")
@@ -259,12 +261,12 @@ func (r *resolver) read(ctx context.Context, marks []bridge.Mark, a *answers) er
 	if err != nil {
 		return err
 	}
-	rows := map[graph.EventID][]bridge.Row{}
+	rows, err := r.store.RowsOf(ctx, r.cal.ID, ids)
+	if err != nil {
+		return err
+	}
 	var refs []graph.MasterRef
 	for _, id := range ids {
-		if rows[id], err = r.store.SeriesRows(ctx, r.cal.ID, id); err != nil {
-			return err
-		}
 		refs = append(refs, graph.MasterRef{ID: id, Zone: zoneOfRows(rows[id])})
 	}
 	results := r.masters(ctx, refs)

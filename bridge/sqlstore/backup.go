@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
@@ -119,16 +120,62 @@ func CheckKey(ctx context.Context, path string, key Key) error {
 	return err
 }
 
-// CheckKey is the function of that name for a store that is open.
-func (s *Store) CheckKey(ctx context.Context) error { return checkKey(ctx, s.read.DB, s.key) }
+// metaKey is where a database has the proof of its key: passwords and feeds are told by their hashes under it, which look the same
+// under any.
+const metaKey = "key"
+
+func (k Key) proof() []byte { return k.digest(metaKey, "") }
+
+// CheckKey is the function of that name for a store that is open. From then on the database knows its key. Of several that are the first
+// at once, one wins.
+func (s *Store) CheckKey(ctx context.Context) error {
+	if err := checkKey(ctx, s.read.DB, s.key); err != nil {
+		return err
+	}
+	if _, err := s.write.exec(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`, metaKey, s.key.proof()); err != nil {
+		return fmt.Errorf("the proof of the key: %w", err)
+	}
+	if err := checkKey(ctx, s.read.DB, s.key); err != nil {
+		return err
+	}
+	// Somebody may have signed in with a new one, since the former was lost.
+	if _, err := s.write.exec(ctx, `UPDATE meta SET value = ?2 WHERE key = ?1 AND value <> ?2`, metaKey, s.key.proof()); err != nil {
+		return fmt.Errorf("the proof of the key: %w", err)
+	}
+	return nil
+}
+
+// TakeKey has the database take this key for its own, though it was made with another one, which is lost.
+func (s *Store) TakeKey(ctx context.Context) error {
+	if err := s.setMeta(ctx, metaKey, s.key.proof()); err != nil {
+		return fmt.Errorf("take the key: %w", err)
+	}
+	return nil
+}
 
 func checkKey(ctx context.Context, db *sql.DB, key Key) error {
+	var proof []byte
+	switch err := db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = '`+metaKey+`'`).Scan(&proof); {
+	case err == nil && hmac.Equal(proof, key.proof()):
+		return nil
+	case err == nil: // unless somebody has signed in with this one
+	default: // it is of an older version: what is sealed tells
+		var box []byte
+		if err := db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = '`+vapidKey+`'`).Scan(&box); err == nil {
+			if _, err := key.open(box, vapidKey); err != nil {
+				proof = box
+			}
+		}
+	}
 	rows, err := db.QueryContext(ctx, `SELECT id, token FROM account WHERE token IS NOT NULL`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	var other error
+	if proof != nil {
+		other = bridge.ErrWrongKey
+	}
 	for rows.Next() {
 		var id bridge.AccountID
 		var box []byte

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strings"
 	"sync"
 )
 
@@ -38,11 +39,21 @@ type serverRow struct {
 	db     *db
 	text   string
 	values []any
+	writes bool
 }
 
 func (r serverRow) Scan(into ...any) error {
-	return r.db.server.retry(r.ctx, func() error { return r.db.QueryRowContext(r.ctx, r.text, r.values...).Scan(into...) })
+	return r.db.server.retry(r.ctx, func() error {
+		err := r.db.QueryRowContext(r.ctx, r.text, r.values...).Scan(into...)
+		if r.writes && lost(err) {
+			return doubt(err)
+		}
+		return err
+	})
 }
+
+// returns reports that a query for rows writes.
+func returns(text string) bool { return strings.Contains(text, " RETURNING ") }
 
 // forSQLite makes lists what SQLite takes.
 func sqliteValues(args []any) []any {
@@ -88,7 +99,9 @@ func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 		}
 		var rows *sql.Rows
 		err = d.server.retry(ctx, func() (err error) {
-			rows, err = d.QueryContext(ctx, text, values...)
+			if rows, err = d.QueryContext(ctx, text, values...); err != nil && returns(text) {
+				return doubt(err)
+			}
 			return err
 		})
 		return rows, err
@@ -100,14 +113,14 @@ func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	return s.QueryContext(ctx, sqliteValues(args)...)
 }
 
-// row asks for one row. A query that writes, by RETURNING, may have been done where it fails in PostgreSQL for want of a connection.
+// row asks for one row, and may write, by RETURNING.
 func (d *db) row(ctx context.Context, query string, args ...any) scanner {
 	if d.server != nil {
 		text, values, err := d.translated(query, args)
 		if err != nil {
 			return failed{err}
 		}
-		return serverRow{ctx, d, text, values}
+		return serverRow{ctx, d, text, values, returns(text)}
 	}
 	s, err := d.prepared(ctx, query)
 	if err != nil {

@@ -139,6 +139,19 @@ func (s *Store) SeriesRows(ctx context.Context, id bridge.CalendarID, series gra
 	return list, nil
 }
 
+func (s *Store) RowsOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID][]bridge.Row, error) {
+	rows, err := s.read.query(ctx, `SELECT `+rowColumns+` FROM event INDEXED BY event_series WHERE calendar_id = ? AND series IN list(?) ORDER BY series, id`, id, listOf(series))
+	list, err := collect(rows, err, scanRow)
+	if err != nil {
+		return nil, fmt.Errorf("list rows of series: %w", err)
+	}
+	found := make(map[graph.EventID][]bridge.Row, len(series))
+	for _, r := range list {
+		found[r.Series] = append(found[r.Series], r)
+	}
+	return found, nil
+}
+
 func (s *Store) Marked(ctx context.Context, id bridge.CalendarID, stage int, after graph.EventID, limit int) ([]bridge.Mark, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT id, stage, listed, unread FROM series INDEXED BY series_stage
@@ -168,6 +181,17 @@ func (s *Store) MarksOf(ctx context.Context, id bridge.CalendarID, series []grap
 		all[m.Series] = m
 	}
 	return all, nil
+}
+
+func (s *Store) Waits(ctx context.Context, id bridge.CalendarID) (waits bool, err error) {
+	err = s.read.row(ctx, `
+		SELECT EXISTS (SELECT 1 FROM series INDEXED BY series_stage WHERE calendar_id = ?1 AND stage > 0)
+			OR EXISTS (SELECT 1 FROM staged WHERE calendar_id = ?1)
+			OR EXISTS (SELECT 1 FROM attached INDEXED BY attached_open WHERE calendar_id = ?1 AND state = '')`, id).Scan(&waits)
+	if err != nil {
+		return false, fmt.Errorf("look for what waits: %w", err)
+	}
+	return waits, nil
 }
 
 func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int) (int, error) {

@@ -1,10 +1,12 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"outbridge/bridge"
@@ -29,20 +31,46 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 	return o, nil
 }
 
-func (s *Store) Past(ctx context.Context, id bridge.CalendarID, series graph.EventID, uids ...string) (bridge.Past, error) {
-	p := bridge.Past{Sequence: -1}
-	// By name, SQLite would walk all objects of the calendar to spare itself the sorting.
+func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Shown, error) {
+	const columns = `series, deleted, name, uid, etag, sequence, stamp, first_start, last_end, size, data`
 	rows, err := s.read.query(ctx, `
-		SELECT name, uid FROM object INDEXED BY object_series WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1
-		UNION SELECT name, uid FROM staged INDEXED BY staged_series WHERE calendar_id = ?1 AND series = ?2 AND deleted = 1 ORDER BY name`, id, series)
-	p.Removed, err = collect(rows, err, func(r *sql.Rows) (o bridge.Object, err error) {
-		err = r.Scan(&o.Name, &o.UID)
+		SELECT 0 AS place, `+columns+` FROM staged INDEXED BY staged_series WHERE calendar_id = ?1 AND series IN list(?2)
+		UNION ALL SELECT 1, `+columns+` FROM object INDEXED BY object_series WHERE calendar_id = ?1 AND series IN list(?2)
+		ORDER BY series, place, deleted, name`, id, listOf(series))
+	type one struct {
+		bridge.Object
+		published bool
+	}
+	list, err := collect(rows, err, func(r *sql.Rows) (o one, err error) {
+		o.Calendar = id
+		err = r.Scan(&o.published, &o.Series, &o.Deleted, &o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data)
 		return o, err
 	})
 	if err != nil {
-		return p, fmt.Errorf("find removed objects: %w", err)
+		return nil, fmt.Errorf("find objects of series: %w", err)
 	}
-	err = s.read.row(ctx, `
+	found := map[graph.EventID]bridge.Shown{}
+	for _, o := range list {
+		shown, later := found[o.Series]
+		switch {
+		case o.Deleted:
+			shown.Removed = append(shown.Removed, bridge.Object{Name: o.Name, UID: o.UID})
+		case !later: // what is staged counts before what is published, and an object before a tombstone
+			shown.Object = &o.Object
+		}
+		found[o.Series] = shown
+	}
+	for id, shown := range found {
+		slices.SortFunc(shown.Removed, func(a, b bridge.Object) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID)) })
+		shown.Removed = slices.CompactFunc(shown.Removed, func(a, b bridge.Object) bool { return a.Name == b.Name && a.UID == b.UID })
+		found[id] = shown
+	}
+	return found, nil
+}
+
+func (s *Store) Past(ctx context.Context, id bridge.CalendarID, uids ...string) (bridge.Past, error) {
+	p := bridge.Past{Sequence: -1}
+	err := s.read.row(ctx, `
 		WITH own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
 		SELECT coalesce(max(sequence), -1), max(stamp) FROM (
 			SELECT sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)

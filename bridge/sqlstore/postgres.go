@@ -168,9 +168,14 @@ type doubtful struct{ error }
 
 func (d doubtful) Unwrap() error { return d.error }
 
-// doubt marks an error of what may have been done in spite of it: the server has not answered.
+// doubt marks an error of what may have been done in spite of it: the server has not answered, or a pooler has answered that it has lost
+// the server.
 func doubt(err error) error {
-	if err == nil || errors.As(err, new(*pgconn.PgError)) || errors.As(err, new(*pgconn.ConnectError)) || pgconn.SafeToRetry(err) {
+	var answer *pgconn.PgError
+	switch {
+	case err == nil, errors.As(err, new(*pgconn.ConnectError)), pgconn.SafeToRetry(err):
+		return err
+	case errors.As(err, &answer) && !strings.HasPrefix(answer.Code, "08"):
 		return err
 	}
 	return doubtful{err}

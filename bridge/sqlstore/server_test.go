@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"database/sql"
 	"errors"
 	"strings"
 	"sync"
@@ -123,6 +124,15 @@ func TestServerErrors(t *testing.T) {
 	_, err = Open(t.Context(), strings.Replace(database, "host=", "host=%2Fnowhere", 1), key)
 	if got := trouble(err); got != ServerUnreachable {
 		t.Errorf("no server: %d", got)
+	}
+	taken := pgtest.URL(t)
+	other := must(sql.Open("pgx", taken))(t)
+	defer other.Close()
+	must(other.Exec(`CREATE TABLE account (x INTEGER)`))(t)
+	_, err = Open(t.Context(), taken, key)
+	var e *ServerError
+	if !errors.As(err, &e) || e.Trouble != ServerTaken {
+		t.Errorf("tables of another program: %v", err)
 	}
 	state, err := InspectServer(t.Context(), database)
 	if err != nil || state.Number < OldestServer || !state.MayCreate || !state.Owner || !state.Local || state.Durable || state.ReadOnly || state.Empty ||

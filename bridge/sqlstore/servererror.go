@@ -23,6 +23,7 @@ const (
 	ServerForbids                              // the user may not do that
 	ServerFull                                 // the disk, or another limit of the server
 	ServerReadOnly                             // a standby
+	ServerTaken                                // tables of another program
 )
 
 // ServerError is why a PostgreSQL server did not do what it was asked. It names the host and the database and never the password. Of
@@ -42,13 +43,15 @@ func (e *ServerError) Error() string {
 	case ServerBusy:
 		return fmt.Sprintf("the database %s is busy: nothing was changed (%s)", e.Server, said)
 	case ServerRefuses:
-		return fmt.Sprintf("the database %s lets nobody in: check user, password, database and TLS in its URL, and pg_hba.conf of the server (%s)", e.Server, said)
+		return fmt.Sprintf("the database %s lets nobody in (%s)", e.Server, said)
 	case ServerForbids:
-		return fmt.Sprintf("the database %s does not allow it: make the user owner of the database, or grant it CREATE on its schema (%s)", e.Server, said)
+		return fmt.Sprintf("the database %s does not allow it (%s)", e.Server, said)
 	case ServerFull:
 		return fmt.Sprintf("the server of the database %s has no room: what was there is kept (%s)", e.Server, said)
 	case ServerReadOnly:
-		return fmt.Sprintf("the database %s is read-only, as on a standby: give the primary's address (%s)", e.Server, said)
+		return fmt.Sprintf("the database %s is read-only, as on a standby (%s)", e.Server, said)
+	case ServerTaken:
+		return fmt.Sprintf("the database %s has tables of another program (%s)", e.Server, said)
 	}
 	return said
 }
@@ -98,6 +101,8 @@ func serverTrouble(err error) ServerTrouble {
 			return ServerForbids
 		case pg.Code == "25006":
 			return ServerReadOnly
+		case pg.Code == "42P07": // duplicate_table, which only a migration creates
+			return ServerTaken
 		case pg.Code == "53300", // too_many_connections
 			strings.HasPrefix(pg.Code, "40"), pg.Code == "55P03", pg.Code == "57014", // turned back, lock_timeout, statement_timeout
 			strings.HasPrefix(pg.Code, "57P0"), pg.Code == "25P03": // shutdown, start-up, idle for too long in a transaction

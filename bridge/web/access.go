@@ -96,6 +96,17 @@ func (v *visit) belongs(a *Account) (bool, error) {
 	return false, nil
 }
 
+// stillConcerned reports whether a visitor who has had a page of an account for a while would get it now: they are signed in, and the
+// account is there and concerns them.
+func (v *visit) stillConcerned(a Account) bool {
+	s, _, _, err := v.findSession(v.h.now())
+	if err != nil || s.ID != v.session.ID || s.Role != v.session.Role || v.h.Served != nil && !v.h.Served(a.Name) {
+		return false
+	}
+	theirs, err := v.belongs(&a)
+	return err == nil && theirs
+}
+
 // look records that an administrator reads somebody's events. What cannot be recorded is not shown.
 func (v *visit) look(a Account) error {
 	if !a.Looked {

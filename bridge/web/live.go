@@ -231,7 +231,7 @@ func accountProgress(v *visit, a Account) error {
 	defer end.Stop()
 	for last := ""; ; {
 		row, err := v.h.Store.Account(v.r.Context(), a.Name)
-		if err != nil {
+		if err != nil || last != "" && !v.stillConcerned(a) {
 			return nil // the browser asks again
 		}
 		now, changed, closed := v.h.progress(v.r.Context(), row)

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -544,5 +546,50 @@ func TestRefusalsDoNotFloodTheRecord(t *testing.T) {
 		if r.What != bridge.ActSignInRefused || strings.Contains(r.Detail, "guess") {
 			t.Errorf("%+v", r)
 		}
+	}
+}
+
+// TestWatchingEnds: who watches a page of an account is told nothing more once they may not have it.
+func TestWatchingEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(f *family, bob *person){
+		"signed out":     func(f *family, bob *person) { bob.post("/settings/sign-out") },
+		"session over":   func(f *family, bob *person) { f.later(91 * 24 * time.Hour) },
+		"person removed": func(f *family, bob *person) { f.as(asAdministrator).post(fmt.Sprintf("/people/%d/remove", f.bob.ID)) },
+		"account gone":   func(f *family, bob *person) { f.must(f.store.RemoveAccount(f.Context(), "bob")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFamily(t)
+			live := new(web.Live)
+			f.handler.Live = live
+			bob := f.as(asOwner)
+			req, err := http.NewRequestWithContext(t.Context(), "GET", bob.url+"/accounts/bob/progress", nil)
+			f.must(err)
+			resp, err := bob.client.Do(req)
+			f.must(err)
+			defer resp.Body.Close()
+			lines := bufio.NewScanner(resp.Body)
+			if !lines.Scan() || !strings.HasPrefix(lines.Text(), "data: ") {
+				t.Fatalf("%s %q", resp.Status, lines.Text())
+			}
+			end(f, bob)
+			live.Tell(bridge.Progress{Account: "bob", Calendar: "Work", Phase: bridge.ProgressDownload, Events: 1})
+			for lines.Scan() {
+				if strings.Contains(lines.Text(), "Work") {
+					t.Fatalf("told: %s", lines.Text())
+				}
+			}
+			if lines.Err() != nil {
+				t.Error(lines.Err())
+			}
+		})
+	}
+}
+
+func (f *family) must(err error) {
+	f.Helper()
+	if err != nil {
+		f.Fatal(err)
 	}
 }

@@ -98,43 +98,51 @@ func (v *visit) setCookie(name, value string, life time.Duration) {
 	http.SetCookie(v.w, c)
 }
 
-// readSession finds the session of the request; the zero Session if nobody is signed in.
+// readSession finds the session of the request, and prolongs it; the zero Session if nobody is signed in.
 func (v *visit) readSession() error {
-	c, err := v.r.Cookie(v.cookieName(sessionCookie))
-	if err != nil || c.Value == "" {
-		return nil
-	}
 	now := v.h.now()
-	s, err := v.h.Store.SessionBySecret(v.r.Context(), c.Value, now)
-	if errors.Is(err, bridge.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	s, p, end, err := v.findSession(now)
+	if err != nil || s.ID == 0 {
 		return err
 	}
-	if s.Person != 0 {
-		if v.person, err = v.h.Store.Person(v.r.Context(), s.Person); errors.Is(err, bridge.ErrNotFound) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-	life := sessionLife
-	if v.person.ObjectID != "" {
-		life = microsoftLife
-	}
-	if !now.Before(s.Created.Add(life)) {
-		return nil
-	}
-	if v.session = s; now.Sub(s.Seen) < sessionTouch {
+	v.session, v.person = s, p
+	if now.Sub(s.Seen) < sessionTouch {
 		return nil
 	}
 	expires := now.Add(sessionIdle)
-	if end := s.Created.Add(life); end.Before(expires) {
+	if end.Before(expires) {
 		expires = end
 	}
-	v.setCookie(sessionCookie, c.Value, expires.Sub(now))
+	if c, err := v.r.Cookie(v.cookieName(sessionCookie)); err == nil {
+		v.setCookie(sessionCookie, c.Value, expires.Sub(now))
+	}
 	return v.h.Store.ProlongSession(v.r.Context(), s.ID, now, expires)
+}
+
+// findSession is the session of the request as the store has it now, who has it, and when it ends at the latest.
+func (v *visit) findSession(now time.Time) (s bridge.Session, p bridge.Person, end time.Time, err error) {
+	c, err := v.r.Cookie(v.cookieName(sessionCookie))
+	if err != nil || c.Value == "" {
+		return s, p, end, nil
+	}
+	found, err := v.h.Store.SessionBySecret(v.r.Context(), c.Value, now)
+	if err == nil && found.Person != 0 {
+		p, err = v.h.Store.Person(v.r.Context(), found.Person)
+	}
+	if errors.Is(err, bridge.ErrNotFound) {
+		return s, bridge.Person{}, end, nil
+	}
+	if err != nil {
+		return s, bridge.Person{}, end, err
+	}
+	life := sessionLife
+	if p.ObjectID != "" {
+		life = microsoftLife
+	}
+	if end = found.Created.Add(life); !now.Before(end) {
+		return s, bridge.Person{}, end, nil
+	}
+	return found, p, end, nil
 }
 
 // beginSession signs the browser in, as the administrator by password where p is nobody. The session that it had ends, and its secret

@@ -1,10 +1,12 @@
 package work_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"outbridge/bridge/graph"
@@ -76,6 +78,45 @@ func TestMailboxLimitOfAll(t *testing.T) {
 		t.Errorf("never more than %d at once", n)
 	}
 }
+
+// A process dies with the slots that rounds have none of. Another asks before a client's patience of 20 seconds is over.
+func TestSlotsOfTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.Store.Close()
+		defer w.Sim.Close()
+		lost := &cut{JobStore: w.Store}
+		hang := make(chan struct{})
+		dead := &graph.Client{BaseURL: w.Client.BaseURL, Tokens: w.Client.Tokens, Gate: &graph.Gate{Among: &graph.Among{Store: lost, Process: "dead", Mailbox: "alice"}},
+			HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				<-hang
+				return nil, errCut
+			})}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() { _, _ = dead.Calendars(ctx) })
+		}
+		time.Sleep(time.Minute) // which it goes on with for as long as it lives
+		lost.off.Store(true)
+		other := &graph.Client{BaseURL: w.Client.BaseURL, HTTP: w.Client.HTTP, Tokens: w.Client.Tokens,
+			Gate: &graph.Gate{Among: &graph.Among{Store: w.Store, Process: "other", Mailbox: "alice"}}}
+		patient, stop := context.WithTimeout(t.Context(), 20*time.Second)
+		if _, err := other.Calendars(patient); err != nil {
+			t.Error(err)
+		}
+		stop()
+		cancel()
+		close(hang)
+		all.Wait()
+		lost.off.Store(false)
+		time.Sleep(time.Minute) // leases are given back
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // What one process is told to wait, the others wait too.
 func TestRetryAfterOfAll(t *testing.T) {

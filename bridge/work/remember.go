@@ -52,6 +52,9 @@ func (w *worker) remember(machine string) (k kept, err error) {
 
 // untilNext is how long a job is put off.
 func (w *worker) untilNext(ctx context.Context, wait time.Duration) time.Duration {
+	if !w.failed {
+		return wait
+	}
 	if waits, err := w.waitsForPerson(ctx); err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		w.log.Error("account state", "err", err)
 	} else if waits {

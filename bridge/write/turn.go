@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	turnLife  = time.Minute
-	turnRenew = 15 * time.Second
-	turnSpare = 10 * time.Second // before its end nothing more is done in a turn that cannot be renewed
+	// turnLife is less than defaultBudget: whoever saves again what a machine that died was saving gets the turn, and the answer, in one
+	// request.
+	turnLife  = 15 * time.Second
+	turnRenew = 4 * time.Second
+	turnSpare = 5 * time.Second // before its end nothing more is done in a turn that cannot be renewed
 	turnTry   = 200 * time.Millisecond
 	turnStore = 5 * time.Second // patience with the store
 )

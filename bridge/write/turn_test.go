@@ -1,6 +1,7 @@
 package write
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -75,5 +76,17 @@ func TestTurns(t *testing.T) {
 			t.Errorf("the lease is %q's, %v", owner, err)
 		}
 		third.end()
+
+		// A process has died in its turn: a request that comes again then gets it, with time left for what it wants.
+		if taken, err := store.TakeLease(t.Context(), writeLease("1\x00series"), "dead", turnLife); err != nil || !taken {
+			t.Fatal(taken, err)
+		}
+		request, cancel := context.WithTimeout(t.Context(), defaultBudget-4*time.Second)
+		defer cancel()
+		fourth, err := one.lock(request, "1\x00series")
+		if err != nil {
+			t.Fatalf("who has died is waited for too long: %v", err)
+		}
+		fourth.end()
 	})
 }

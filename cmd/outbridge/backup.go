@@ -136,6 +136,9 @@ func (r *restoreCmd) beginAgain(e *env) error {
 		return err
 	}
 	defer p.store.Close()
+	if err := p.nobodyServes(e.ctx); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
 	n, err := p.store.BeginAgain(e.ctx)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"outbridge/bridge/sqlstore"
 )
@@ -43,6 +44,8 @@ func (c *config) checkDatabase() error {
 		if err := sqlstore.CheckURL(c.Database); err != nil {
 			return fmt.Errorf("database = %q: %w", sqlstore.WithoutPassword(c.Database), err)
 		}
+	case !c.onServer() && strings.Contains(c.Database, "://"):
+		return fmt.Errorf("database = %q is neither a file nor a URL of PostgreSQL: write it like postgres://user@host/database", sqlstore.WithoutPassword(c.Database))
 	case !c.onServer() && c.DatabasePasswordFile != "":
 		return errors.New("database_password_file is for a database on a PostgreSQL server: leave it empty with a file")
 	}
@@ -79,7 +82,7 @@ func (c *config) refuseNewKey(ctx context.Context) error {
 	if has, err := c.hasDatabase(ctx); err != nil || !has {
 		return err
 	}
-	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; if it is lost, make a new one with `outbridge init --key-only` and sign in again with `outbridge login`", c.KeyFile, c.Database)
+	return fmt.Errorf("the key %s is missing, and the database %s was made with one: put it back from your copy, with mode 0600; if it is lost, make a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login`", c.KeyFile, c.Database)
 }
 
 func (c *config) errNoDatabase() error {

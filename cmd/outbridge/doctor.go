@@ -270,7 +270,7 @@ func (d *doctor) keyAndDatabase(usable bool) {
 		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s and %s do not exist yet: nothing has run here", d.c.KeyFile, d.c.Database)
 		return
 	case noKey:
-		d.broken("key", "Put the key back from your copy, with mode 0600. If it is lost, create a new one with `outbridge init --key-only` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
+		d.broken("key", "Put the key back from your copy, with mode 0600. If it is lost, create a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
 		return
 	}
 	key, err := sqlstore.ReadKey(d.c.KeyFile)

@@ -28,7 +28,7 @@ func (d *doctor) server(noKey bool) {
 		d.broken("key", "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`.", "%s does not exist yet, and %s is empty: nothing has run here", d.c.KeyFile, d.c.Database)
 		return
 	case noKey:
-		d.broken("key", "Put the key back from your copy, with mode 0600: every machine has the same one. If it is lost, create a new one with `outbridge init --key-only` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
+		d.broken("key", "Put the key back from your copy, with mode 0600: every machine has the same one. If it is lost, create a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
 		return
 	}
 	key, err := sqlstore.ReadKey(d.c.KeyFile)
@@ -138,7 +138,13 @@ func serverFix(err error) string {
 	case sqlstore.ServerUnreachable:
 		return "Check the address in database, that the server runs, and what is between: pg_isready tells."
 	case sqlstore.ServerRefuses:
-		return "Check user, password, database and TLS: psql with the same URL tells. pg_hba.conf of the server says who gets in."
+		return "Check user, password, database and TLS in its URL: psql with the same URL tells. pg_hba.conf of the server says who gets in."
+	case sqlstore.ServerForbids:
+		return "Make the user owner of the database, or grant it CREATE on its schema."
+	case sqlstore.ServerReadOnly:
+		return "Give the address of the primary."
+	case sqlstore.ServerTaken:
+		return "Name an empty database, or a schema of its own with search_path= in the URL."
 	case sqlstore.ServerBusy:
 		return "Look at pg_stat_activity of the server, and at its log."
 	case sqlstore.ServerFull:

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,5 +43,26 @@ func TestServerProblems(t *testing.T) {
 	s.Encrypted, s.Local = false, true
 	if list := d.serverProblems(s); len(list) != 0 {
 		t.Errorf("a socket: %+v", list)
+	}
+}
+
+// TestServerWords: each trouble with a server is worded once, with what to do.
+func TestServerWords(t *testing.T) {
+	t.Parallel()
+	for trouble := sqlstore.ServerUnreachable; trouble <= sqlstore.ServerTaken; trouble++ {
+		err := fmt.Errorf("migrate: %w", &sqlstore.ServerError{Trouble: trouble, Server: "calendar on db.example:5432", Err: errors.New("as the server says it")})
+		fix := serverFix(err)
+		if fix == seeMessage {
+			t.Errorf("%v: nothing says what to do", err)
+		}
+		text := worded(err, "").Error()
+		for _, part := range []string{"calendar on db.example:5432", "(as the server says it)", strings.TrimSuffix(fix[1:], ".")} {
+			if strings.Count(text, part) != 1 {
+				t.Errorf("%q is not in it once: %s", part, text)
+			}
+		}
+		if strings.Count(text, "check user") > 1 {
+			t.Errorf("said twice: %s", text)
+		}
 	}
 }

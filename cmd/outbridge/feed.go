@@ -111,6 +111,9 @@ func (f *feedAddCmd) Run(e *env) error {
 	if err := errors.Join(f.set(&feed), f.choose(e, p, &feed)); err != nil {
 		return err
 	}
+	if err := p.store.CheckKey(e.ctx); err != nil { // no server would know the address
+		return worded(err, feed.User)
+	}
 	feed, secret, err := p.store.AddFeed(e.ctx, feed)
 	if err != nil {
 		return err

@@ -86,6 +86,15 @@ func (c *config) homeTenant(r bridge.Registration) string {
 	return ""
 }
 
+// administratorTenant is the one of administrators: the object ids of administrators and of their group are of it, so that nobody of another tenant who may sign in
+// counts by the same id. "": people of one tenant alone may sign in.
+func (c *config) administratorTenant(r bridge.Registration) string {
+	if home := c.homeTenant(r); home != "" || len(c.Pages.Tenants) == 0 {
+		return home
+	}
+	return c.Pages.tenants()[0]
+}
+
 // tenants are the ids in lower case, personal accounts having one too.
 func (p *pagesConfig) tenants() (ids []string) {
 	for _, id := range p.Tenants {
@@ -206,6 +215,9 @@ func sameObject(id, objectID string) bool {
 // administrator reports whether somebody is one, by the list, by the groups in the token or, where these are not all, by the directory.
 func (m *webMicrosoft) administrator(ctx context.Context, in graph.SignedIn) (bool, error) {
 	p := m.accounts.p
+	if of := p.conf.administratorTenant(p.registration); of != "" && of != in.Tenant {
+		return false, nil
+	}
 	same := func(id string) bool { return strings.EqualFold(id, in.ObjectID) }
 	if slices.ContainsFunc(p.conf.Pages.Administrators, same) {
 		return true, nil

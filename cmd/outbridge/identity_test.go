@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 )
@@ -210,6 +211,29 @@ func TestPagesConfig(t *testing.T) {
 		err := parseConfig([]byte(c.text), &conf)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s\n%v, not %q", c.text, err, c.want)
+		}
+	}
+}
+
+// TestAdministratorsOfOneTenant: an object id is one person of one tenant, and the same id in another that may sign in is nobody.
+func TestAdministratorsOfOneTenant(t *testing.T) {
+	t.Parallel()
+	const ours, theirs, boss, group = "aaaaaaaa-0000-0000-0000-000000000001", "bbbbbbbb-0000-0000-0000-000000000002", "cccccccc-0000-0000-0000-000000000003", "dddddddd-0000-0000-0000-000000000004"
+	for name, c := range map[string]struct {
+		tenant  string
+		tenants []string
+	}{
+		"the tenant of the app": {strings.ToUpper(ours), []string{theirs, ours}}, "the only one": {"organizations", []string{strings.ToUpper(ours)}},
+		"the first": {"organizations", []string{strings.ToUpper(ours), theirs}},
+	} {
+		m := &webMicrosoft{accounts: &webAccounts{p: &program{registration: bridge.Registration{Tenant: c.tenant}, conf: &config{
+			Pages: pagesConfig{Tenants: c.tenants, Administrators: []string{boss}, AdministratorGroup: group}}}}}
+		for _, in := range []graph.SignedIn{{ObjectID: boss}, {ObjectID: ours, Groups: []string{group}}} {
+			for _, in.Tenant = range []string{ours, theirs} {
+				if is, err := m.administrator(t.Context(), in); err != nil || is != (in.Tenant == ours) {
+					t.Errorf("%s: %+v: %v, %v", name, in, is, err)
+				}
+			}
 		}
 	}
 }

@@ -27,11 +27,15 @@ type initCmd struct {
 	Listen    string `help:"Address to serve at. Default: 127.0.0.1:8080." default:"127.0.0.1:8080" placeholder:"ADDR"`
 	Proxy     string `help:"Address of the reverse proxy, if it is on another machine or in another container; true to trust every peer." name:"trusted-proxy" placeholder:"ADDR"`
 	KeyOnly   bool   `help:"Only create the key that the configuration names, if it is missing." name:"key-only"`
+	Lost      bool   `help:"With --key-only: have the database take this key, since the one that it was made with is lost. App passwords and feeds have to be created again." name:"lost"`
 }
 
 // Run asks for what no flag gives, and writes the configuration and the key. It never overwrites anything. Who does not answer, as
 // where there is no terminal, gets the defaults.
 func (i *initCmd) Run(e *env) error {
+	if i.Lost && !i.KeyOnly {
+		return errors.New("init: --lost goes with --key-only")
+	}
 	if i.KeyOnly {
 		return i.makeKey(e)
 	}
@@ -90,6 +94,37 @@ func (i *initCmd) makeKey(e *env) error {
 	if made {
 		fmt.Fprintf(e.stdout, "Wrote %s. Keep a copy of it.\n", c.KeyFile)
 	}
+	if i.Lost {
+		return takeKey(e, c)
+	}
+	return nil
+}
+
+// takeKey has the database take a new key. Nobody may serve it meanwhile, with the key that is said to be lost.
+func takeKey(e *env, c *config) error {
+	switch has, err := c.hasDatabase(e.ctx); {
+	case err != nil:
+		return worded(fmt.Errorf("init: %w", err), "")
+	case !has:
+		return nil
+	}
+	unlock, err := c.lockDatabase()
+	if err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	defer unlock()
+	p := newProgram(c, e)
+	if err := p.openStore(e.ctx); err != nil {
+		return err
+	}
+	defer p.store.Close()
+	if err := p.nobodyServes(e.ctx); err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	if err := p.store.TakeKey(e.ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s has taken the key. Sign in again with `outbridge login` where people have signed in, and create app passwords and feeds again.\n", sqlstore.WithoutPassword(c.Database))
 	return nil
 }
 

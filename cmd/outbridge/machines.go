@@ -64,6 +64,20 @@ func (m *machine) count(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// nobodyServes is an error where machines use the database. Those of a file are kept away by its lock.
+func (p *program) nobodyServes(ctx context.Context) error {
+	if p.store.Pool() == nil {
+		return nil
+	}
+	switch n, err := (&machine{store: p.store}).count(ctx); {
+	case err != nil:
+		return err
+	case n > 0:
+		return fmt.Errorf("servers that use the database: %d. Stop them first; one that has died is forgotten after %v", n, bridge.MachineLife)
+	}
+	return nil
+}
+
 // ahead is how far this machine's clock is ahead of the database's.
 func (m *machine) ahead() time.Duration { return time.Duration(m.offset.Load()) }
 

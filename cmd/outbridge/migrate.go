@@ -26,7 +26,7 @@ func (m *migrateCmd) Run(e *env) error {
 		return fmt.Errorf("migrate: the database is %s already: PostgreSQL's own tools move it to another server", c.Database)
 	}
 	if !sqlstore.IsServer(m.To) {
-		return fmt.Errorf("migrate: --to %q is no URL of PostgreSQL: write it like postgres://outbridge@db.example.com/outbridge", m.To)
+		return fmt.Errorf("migrate: --to %q is no URL of PostgreSQL: write it like postgres://outbridge@db.example.com/outbridge", sqlstore.WithoutPassword(m.To))
 	}
 	to := *c
 	to.Database, to.DatabasePasswordFile, to.database = m.To, m.PasswordFile, ""

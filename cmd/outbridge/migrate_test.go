@@ -94,6 +94,11 @@ func TestMigrate(t *testing.T) {
 	if _, now := fetch(t, "PROPFIND", s.url+"/dav/calendars/alice/calendar/", s.user, s.password); now != list {
 		t.Errorf("the calendar is another: %s", now)
 	}
+	again := exec.Command("outbridge", "restore", "--begin-again")
+	again.Dir = s.dir
+	if out, err := again.CombinedOutput(); err == nil || !strings.Contains(string(out), "servers that use the database: 1") {
+		t.Errorf("the calendars begin again while they are served: %v %s", err, out)
+	}
 	if exists(filepath.Join(s.dir, "outbridge.db")) {
 		t.Error("there is a file again")
 	}

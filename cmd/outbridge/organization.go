@@ -153,7 +153,8 @@ type members struct {
 
 	mu     sync.Mutex // guards what follows
 	syncer *directory.Syncer
-	news   chan struct{} // the configuration has changed
+	stop   context.CancelFunc // ends the look that is under way; nil: none has begun
+	news   chan struct{}      // the configuration has changed
 }
 
 func newMembers(a *webAccounts) *members {
@@ -331,10 +332,17 @@ const directoryRounds = 5
 func (m *members) Run(ctx context.Context) error {
 	trouble := ""
 	for {
-		err := m.look(ctx)
+		look, stop := context.WithCancel(ctx)
+		m.mu.Lock()
+		m.stop = stop
+		m.mu.Unlock()
+		err := m.look(look)
+		stopped := look.Err() != nil
+		stop()
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case stopped: // there is news, whose look tells how it is
 		case err == nil && trouble != "":
 			trouble = ""
 			m.a.p.log.InfoContext(ctx, "the organization's directory can be read again")
@@ -364,6 +372,9 @@ func (a *webAccounts) reloadOrganization(ctx context.Context, next *config) erro
 	if a.members != nil {
 		a.members.mu.Lock()
 		a.members.syncer = nil // of the section before
+		if a.members.stop != nil {
+			a.members.stop() // a throttled look may wait for long, and who is denied now is not to
+		}
 		a.members.mu.Unlock()
 		select {
 		case a.members.news <- struct{}{}:

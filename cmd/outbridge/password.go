@@ -39,6 +39,9 @@ func (cmd *passwordAddCmd) Run(e *env) error {
 	if _, err := p.account(cmd.User); err != nil {
 		return err
 	}
+	if err := p.store.CheckKey(e.ctx); err != nil { // no server would know the password
+		return worded(err, cmd.User)
+	}
 	row, secret, err := p.store.AddPassword(e.ctx, cmd.User, cmd.Label, time.Now().UTC())
 	if err != nil {
 		return err

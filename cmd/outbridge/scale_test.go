@@ -37,7 +37,7 @@ func TestScale(t *testing.T) {
 		freeAddress(t), outlook.URL, outlook.URL)
 	for i := range *scaleMailboxes {
 		name := fmt.Sprintf("user%d", i)
-		fillScale(sim.AddMailbox(name+"@contoso.example", name, "W. Europe Standard Time").Calendar(), i)
+		fill(sim.AddMailbox(name+"@contoso.example", name, "W. Europe Standard Time").Calendar(), scaleEvents, i)
 		fmt.Fprintf(&conf, "[[account]]\nname = %q\nmailbox = %q\n", name, name+"@contoso.example")
 	}
 	file := filepath.Join(dir, "outbridge.toml")
@@ -94,9 +94,10 @@ func TestScale(t *testing.T) {
 	}
 }
 
-func fillScale(cal *graphsim.Calendar, seed int) {
+// fill makes events over 400 days, a tenth of them series of every fourth week without an end.
+func fill(cal *graphsim.Calendar, events, seed int) {
 	today := time.Now().UTC().Truncate(24 * time.Hour)
-	for i := range scaleEvents {
+	for i := range events {
 		begin := today.AddDate(0, 0, (i*7+seed)%400-100).Add(time.Duration(7+i%10) * time.Hour)
 		e := graphsim.Event{Subject: fmt.Sprintf("Meeting %d", i), Body: "Agenda", Start: begin, End: begin.Add(time.Hour)}
 		if i%10 == 0 {

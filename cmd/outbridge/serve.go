@@ -250,7 +250,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 func (p *program) scheduler(mailboxes []work.Mailbox, live *web.Live, watcher *notice.Watcher) *work.Scheduler {
 	c := p.conf
 	rounds := p.rounds()
-	rounds.CheckpointAfter, rounds.Progress = checkpointAfter, progressTo(live, p.log)
+	rounds.CheckpointAfter, rounds.Progress = max(checkpointAfter, listRounds*c.interval), progressTo(live, p.log)
 	rounds.ListEvery, rounds.AuditEvery = listRounds*c.interval, c.audit
 	s := &work.Scheduler{Rounds: rounds, Store: p.store, Mailboxes: mailboxes, Interval: c.interval, Log: p.log}
 	rounds.Done = func(ctx context.Context, report bridge.Report) {

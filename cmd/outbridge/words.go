@@ -98,14 +98,18 @@ func worded(err error, account string) error {
 		return err
 	case errors.As(err, &server):
 		fix := serverFix(err)
-		return &wordedError{server.Error() + ": " + strings.ToLower(fix[:1]) + strings.TrimSuffix(fix[1:], "."), err}
+		text := server.Error()
+		if fix != seeMessage {
+			text += ": " + strings.ToLower(fix[:1]) + strings.TrimSuffix(fix[1:], ".")
+		}
+		return &wordedError{text, err}
 	case errors.As(err, &refused):
 		sentence, action := inWords(bridge.FaultOf(err), account)
 		return &wordedError{refusal(refused, sentence, action), err}
 	case errors.As(err, &other):
 		return &wordedError{fmt.Sprintf("%v: sign in as %s, or run `%s --switch` to replace all of its calendars with those of %s", err, other.Before.Address, login, other.Now.Address), err}
 	case errors.Is(err, bridge.ErrWrongKey):
-		return &wordedError{fmt.Sprintf("%v: put the right one back, or sign in again with `%s`", err, login), err}
+		return &wordedError{fmt.Sprintf("%v: put the right one back; if it is lost, run `outbridge init --key-only --lost`, and sign in again with `%s`", err, login), err}
 	}
 	if o := obstacleOf(err); o != nil {
 		return &wordedError{strings.TrimSuffix(withObstacle(err, o), "."), err}
@@ -137,6 +141,10 @@ func logWithFix(_ []string, a slog.Attr) slog.Attr {
 	}
 	if o := obstacleOf(err); o != nil {
 		a.Value = slog.StringValue(withObstacle(err, o))
+		return a
+	}
+	if errors.As(err, new(*sqlstore.ServerError)) {
+		a.Value = slog.StringValue(err.Error() + ". " + serverFix(err))
 		return a
 	}
 	switch f := bridge.FaultOf(err); f.Action {

@@ -61,8 +61,6 @@ type entry struct {
 	turn    bool // begins a new page
 }
 
-const maxTokens = 20000
-
 // ForgetDeltaTokens makes the service lose its sync states: all tokens so far are answered 410 SyncStateNotFound.
 func (s *Server) ForgetDeltaTokens() {
 	s.mu.Lock()
@@ -99,7 +97,7 @@ func (s *Server) issue(t *syncToken) string {
 	text += checkSum(text) + "="
 	y.tokens[text] = t
 	y.order = append(y.order, text)
-	if len(y.order) > maxTokens {
+	if len(y.order) > cmp.Or(s.Tokens, 20000) {
 		delete(y.tokens, y.order[0])
 		y.order = y.order[1:]
 	}

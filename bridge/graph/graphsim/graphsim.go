@@ -64,6 +64,8 @@ type Server struct {
 	Concurrency   int // more requests at once for a mailbox are answered 429 ApplicationThrottled; 0: any number is served
 	BatchParts    int // so many parts of a $batch are served, and the others answered 429 ApplicationThrottled; 0: all are served
 
+	Tokens int // of deltas that are remembered, the latest; 0: 20,000
+
 	EmptyPages  bool  // a first round of a delta begins with an empty page that has a nextLink
 	ReplayLast  bool  // a delta round repeats what the round before said
 	Duplicate   bool  // a delta round says some entries twice, on different pages

@@ -96,6 +96,13 @@ func (s *Server) AddMailbox(address, displayName, zoneName string) *Mailbox {
 	return m
 }
 
+// AddAddress makes the mailbox known by one more address. Paths with it show the same as those with the first.
+func (m *Mailbox) AddAddress(address string) {
+	m.server.mu.Lock()
+	defer m.server.mu.Unlock()
+	m.server.byUser[strings.ToLower(address)] = m
+}
+
 // rename gives a mailbox another address. Its ids stay.
 func (s *Server) rename(m *Mailbox, address string) {
 	delete(s.byUser, strings.ToLower(m.address))

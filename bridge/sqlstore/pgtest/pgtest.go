@@ -22,7 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-var shared = sync.OnceValues(start)
+var shared = sync.OnceValues(func() (*Server, error) { return start() })
 
 // errMissing is that PostgreSQL is not installed.
 var errMissing = errors.New("PostgreSQL is not installed: run make setup, or apt-get install postgresql")
@@ -126,26 +126,30 @@ func exists(path string) bool {
 const guard = `
 run() {
 	"$postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c unix_socket_permissions=0700 \
-		-c fsync=off -c full_page_writes=off -c autovacuum=off -c jit=off -c max_connections=400 -c shared_buffers=32MB >>"$dir/log" 2>&1 &
+		-c fsync=off -c full_page_writes=off -c autovacuum=off -c jit=off -c max_connections=400 -c shared_buffers=32MB "$@" >>"$dir/log" 2>&1 &
 	server=$!
 }
 postgres=$1 dir=$2
-run
+shift 2
+run "$@"
 while read -r signal; do
 	kill -"$signal" $server
 	wait $server
-	run
+	run "$@"
 done
 kill -QUIT $server
 wait $server
 rm -rf "$dir"
 `
 
-// Start is a server of the test's own, which is gone after it.
-func Start(t testing.TB) *Server {
+// Start is a server of the test's own, which is gone after it. Settings like "fsync=on" are in place of what pgtest chooses, which is to be
+// quick.
+func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	Shared(t) // skips or fails where there can be none
-	s, err := start()
+	if !Available() {
+		t.Skip(errMissing)
+	}
+	s, err := start(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +166,22 @@ func (s *Server) Restart(t testing.TB, signal string) {
 	}
 }
 
-func start() (*Server, error) {
+// PID is the process of the server, whose children serve its connections.
+func (s *Server) PID(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func start(settings ...string) (*Server, error) {
 	postgres, err := Program("postgres")
 	if err != nil {
 		return nil, err
@@ -189,7 +208,11 @@ func start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	server := exec.Command("/bin/sh", "-c", guard, "sh", postgres, dir)
+	args := []string{"-c", guard, "sh", postgres, dir}
+	for _, s := range settings {
+		args = append(args, "-c", s)
+	}
+	server := exec.Command("/bin/sh", args...)
 	server.Dir, server.Stdin, server.SysProcAttr = dir, in, user
 	if err := server.Start(); err != nil {
 		return nil, err
