@@ -131,7 +131,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 func (j *Jobs) run(ctx context.Context, s *Scheduler) error {
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	j.s, j.ctx, j.news = s, work, make(chan struct{}, 1)
+	j.s, j.ctx = s, work
 	if j.pace == (pace{}) {
 		j.pace = usual
 	}

@@ -23,20 +23,32 @@ func (j *Jobs) nudge(account string, why bridge.Nudge) {
 		j.nudges = map[string]bridge.Nudge{}
 	}
 	j.nudges[account] |= why
+	news := j.newsLocked()
 	j.mu.Unlock()
 	select {
-	case j.news <- struct{}{}:
+	case news <- struct{}{}:
 	default:
 	}
 }
 
+// newsLocked is where nudges say that they are there, those of before the first round too. It is called with the lock held.
+func (j *Jobs) newsLocked() chan struct{} {
+	if j.news == nil {
+		j.news = make(chan struct{}, 1)
+	}
+	return j.news
+}
+
 // nudgeAll passes nudges on until ctx ends, and then those that are left.
 func (j *Jobs) nudgeAll(ctx context.Context) {
+	j.mu.Lock()
+	news := j.newsLocked()
+	j.mu.Unlock()
 	var again <-chan time.Time
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-j.news:
+		case <-news:
 		case <-again:
 		}
 		pass, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
@@ -250,9 +262,6 @@ type readPulse struct {
 
 // pulse is what the rounds of an account are at, on whichever machine.
 func (j *Jobs) pulse(account string) bridge.Pulse {
-	if j.s == nil || j.s.worker(account) == nil {
-		return bridge.Pulse{}
-	}
 	if last, ok := j.pulses.Load(account); ok && time.Since(last.(readPulse).at) < pulseAge {
 		return last.(readPulse).Pulse
 	}

@@ -117,12 +117,15 @@ func (s *Scheduler) Add(m Mailbox) {
 // removed.
 func (s *Scheduler) Remove(name string) {
 	s.drop(name)
-	s.mu.Lock()
-	runs := s.ctx != nil
-	s.mu.Unlock()
-	if runs && s.Jobs != nil {
+	if s.Jobs != nil && s.runs() {
 		s.Jobs.end(name)
 	}
+}
+
+func (s *Scheduler) runs() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ctx != nil
 }
 
 // drop ends what this process does for a mailbox.
@@ -245,20 +248,23 @@ func (s *Scheduler) Nudge(account string) {
 
 // Pulse tells what the worker of the account is at.
 func (s *Scheduler) Pulse(account string) bridge.Pulse {
-	if s.Jobs != nil {
+	w := s.worker(account)
+	switch {
+	case w == nil:
+		return bridge.Pulse{}
+	case s.Jobs != nil:
 		return s.Jobs.pulse(account)
 	}
-	if w := s.worker(account); w != nil {
-		return w.at()
-	}
-	return bridge.Pulse{}
+	return w.at()
 }
 
 // Notify takes notifications of Graph: the accounts whose subscriptions they prove to come from begin a round at once. Others
 // are ignored. It never blocks.
 func (s *Scheduler) Notify(list []bridge.Notification) {
 	if s.Jobs != nil {
-		s.Jobs.hear(list)
+		if s.runs() {
+			s.Jobs.hear(list)
+		}
 		return
 	}
 	s.mu.Lock()

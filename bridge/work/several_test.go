@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,10 +87,10 @@ func TestNoMailbox(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		missing := true
+		var found atomic.Bool
 		w := makeWorld(t, t.Context(), dir, nil, func(s *graphsim.Server) {
 			s.Fault = func(r *http.Request) *graphsim.Fault {
-				if missing && strings.HasPrefix(r.URL.Path, "/v1.0/") {
+				if !found.Load() && strings.HasPrefix(r.URL.Path, "/v1.0/") {
 					return &graphsim.Fault{Status: 404, Code: "MailboxNotEnabledForRESTAPI"}
 				}
 				return nil
@@ -105,7 +106,7 @@ func TestNoMailbox(t *testing.T) {
 		if n := len(w.Sim.Requests()); n == 0 || n > 3 {
 			t.Errorf("%d requests in an hour", n)
 		}
-		missing = false
+		found.Store(true)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if a, err := w.Store.Account(t.Context(), "alice"); err != nil || a.State.Code != bridge.StateOK {
