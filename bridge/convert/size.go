@@ -31,9 +31,8 @@ func (c *conversion) shrink() {
 		html = html || comp.Props.Get("X-ALT-DESC") != nil
 		c.components[i].Props.Del("X-ALT-DESC")
 	}
-	const why = "the event would be larger than 1 MiB"
 	if html {
-		c.note("body", "The HTML of the body is left out, only its text is carried over: "+why+".")
+		c.note("body", "The HTML of the body is left out, only its text is carried over: the event would be larger than 1 MiB.")
 	}
 	description, attendees, most := maxDescription, 0, 0
 	for _, comp := range c.components {
@@ -60,10 +59,10 @@ func (c *conversion) shrink() {
 		}
 	}
 	if description < maxDescription {
-		c.note("body", fmt.Sprintf("The description is cut after %d characters: %s.", description, why))
+		c.note("body", fmt.Sprintf("The description is cut after %d characters: the event would be larger than 1 MiB.", description))
 	}
 	if attendees < most {
-		c.note("attendees", fmt.Sprintf("Only %d of the %d attendees are carried over: %s.", attendees, most, why))
+		c.note("attendees", fmt.Sprintf("Only %d of the %d attendees are carried over: the event would be larger than 1 MiB.", attendees, most))
 	}
 }
 

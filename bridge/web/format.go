@@ -63,7 +63,7 @@ func ago(now, t time.Time) Text {
 }
 
 func until(now, t time.Time) Text {
-	if t.IsZero() || !t.After(now) {
+	if t.IsZero() || t.Sub(now) < time.Second {
 		return "any moment now"
 	}
 	switch n, unit := rough(t.Sub(now)); unit {

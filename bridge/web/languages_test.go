@@ -74,11 +74,12 @@ func TestTextsEscape(t *testing.T) {
 		}
 	}
 	for english, want := range map[string]string{
-		`The status "workingElsewhere" is shown as busy.`:                               "Der Status „workingElsewhere“ wird als beschäftigt angezeigt.",
-		"Only 300 of the 500 attendees are carried over: the object is large.":          "Nur 300 der 500 Teilnehmer werden übernommen: the object is large.",
-		"A sentence that nobody knows.":                                                 "A sentence that nobody knows.",
-		`The time zone "A" is not known; the times are written in Europe/Berlin.`:       "Die Zeitzone „A“ ist nicht bekannt; die Zeiten stehen in Europe/Berlin.",
-		"The HTML of the body is left out, only its text is carried over: of its size.": "Das HTML der Beschreibung wird weggelassen, nur der Text wird übernommen: of its size.",
+		`The status "workingElsewhere" is shown as busy.`:                                       "Der Status „workingElsewhere“ wird als beschäftigt angezeigt.",
+		"Only 300 of the 500 attendees are carried over: the event would be larger than 1 MiB.": "Nur 300 der 500 Teilnehmer werden übernommen: Der Termin wäre sonst größer als 1 MiB.",
+		`Outlook would send mail to 15 people because of this change, and invitations = "never" does not allow that; set invitations = "outlook" for this account, or change the meeting in Outlook.`: `Outlook würde wegen dieser Änderung E-Mails an 15 Personen senden, und invitations = "never" erlaubt das nicht; setzen Sie für dieses Konto invitations = "outlook", oder ändern Sie die Besprechung in Outlook.`,
+		"A sentence that nobody knows.":                                                                          "A sentence that nobody knows.",
+		`The time zone "A" is not known; the times are written in Europe/Berlin.`:                                "Die Zeitzone „A“ ist nicht bekannt; die Zeiten stehen in Europe/Berlin.",
+		"The HTML of the body is left out, only its text is carried over: the event would be larger than 1 MiB.": "Das HTML der Beschreibung wird weggelassen, nur der Text wird übernommen: Der Termin wäre sonst größer als 1 MiB.",
 	} {
 		if got := german.Known(english); got != want {
 			t.Errorf("%s", got)

@@ -73,3 +73,38 @@ func TestNoRawText(t *testing.T) {
 		}
 	}
 }
+
+// TestHistoryOfFailures: a time without a good sync is told in the words for its fault and in the language of the page, with its end.
+func TestHistoryOfFailures(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.meeting("Review")
+	d.round()
+	p := d.admin()
+	a, err := d.store.Account(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cals, err := d.store.Calendars(t.Context(), a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	denied := bridge.Fault{Reason: bridge.ReasonDenied, Action: bridge.ActionAsk, Detail: "read changes: Microsoft Graph denies access (HTTP 403, ErrorAccessDenied, request-id 1): Access is denied"}
+	for _, f := range []bridge.Fault{denied, {}} {
+		if err := d.store.SetFault(t.Context(), cals[0].ID, f, d.now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.meeting("Retrospective")
+	d.round()
+	p.header.Set("Accept-Language", "de")
+	got := p.get("/accounts/alice/history/" + cals[0].Name)
+	for _, said := range []string{`bis <time datetime="`, "</time> gelang keine Synchronisierung: Microsoft Graph verweigert den Zugriff auf einen Kalender."} {
+		if !strings.Contains(got.body, said) {
+			t.Errorf("the history does not say %q", said)
+		}
+	}
+	if strings.Contains(got.body, "&lt;time") || strings.Contains(got.body, "HTTP 403") {
+		t.Errorf("what is not for people:\n%s", got.body)
+	}
+}

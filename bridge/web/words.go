@@ -190,7 +190,8 @@ func (w wording) action(f bridge.Fault) Text {
 
 // faultText is a fault on one line.
 func (l *Language) faultText(f bridge.Fault) string {
-	return strings.TrimSpace(l.Text(faultSentence(f)) + " " + l.Text(wordingFor(f).action(f)))
+	w := wordingFor(f)
+	return strings.TrimSpace(l.Text(w.Sentence) + " " + l.Text(w.action(f)))
 }
 
 // often says how often something is that comes after a whole number of days, hours or minutes; "" for any other duration.

@@ -57,22 +57,16 @@ func mayMail(m Mailbox, c bridge.Calendar, plan convert.Plan) error {
 		setting = bridge.InvitationsNever
 	}
 	switch {
-	case others > 0 && setting != bridge.InvitationsOutlook:
-		return refuse(convert.RefusedOrganizer, `Outlook would send mail to %s because of this change, and invitations = %q does not allow that; set invitations = "outlook" for this account, or change the meeting in Outlook.`,
-			people(others), setting)
+	case others == 1 && setting != bridge.InvitationsOutlook:
+		return refuse(convert.RefusedOrganizer, `Outlook would send mail to one person because of this change, and invitations = %q does not allow that; set invitations = "outlook" for this account, or change the meeting in Outlook.`, setting)
+	case others > 1 && setting != bridge.InvitationsOutlook:
+		return refuse(convert.RefusedOrganizer, `Outlook would send mail to %d people because of this change, and invitations = %q does not allow that; set invitations = "outlook" for this account, or change the meeting in Outlook.`, others, setting)
 	case replies > 0 && setting == bridge.InvitationsReplies && c.IsForeign(m.Addresses):
 		return refuse(convert.RefusedAttendee, "Outlook would send an answer in the name of the owner of this calendar; let the owner answer.")
 	case replies > 0 && setting == bridge.InvitationsNever:
 		return refuse(convert.RefusedAttendee, `Outlook would send your answer to the organizer, and invitations = "never" does not allow that; set invitations = "replies" for this account, or answer in Outlook.`)
 	}
 	return nil
-}
-
-func people(n int) string {
-	if n == 1 {
-		return "one person"
-	}
-	return fmt.Sprintf("%d people", n)
 }
 
 // recipients counts whom a step mails.

@@ -58,7 +58,11 @@ func parsePlace(text string) (place, error) {
 	if name, ok := strings.CutPrefix(text, "systemd"); ok && (name == "" || name[0] == ':') {
 		return place{"systemd", strings.TrimPrefix(name, ":")}, nil
 	}
-	if _, _, err := net.SplitHostPort(text); err != nil {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
 		return place{}, fmt.Errorf("listen = %q is not an address: write it like 127.0.0.1:8080, unix:/run/outbridge/outbridge.sock or systemd", text)
 	}
 	return place{"tcp", text}, nil

@@ -265,3 +265,18 @@ func (p *process) waitOrEnded(text string) {
 		return strings.Contains(out, text)
 	})
 }
+
+// TestPortOfListen: what no port can be is found by the check of the configuration, not first by the system.
+func TestPortOfListen(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"127.0.0.1:99999", "127.0.0.1:-1", "127.0.0.1:no-such-service", "127.0.0.1:"} {
+		if _, err := parsePlace(text); err == nil || !strings.Contains(err.Error(), "is not an address: write it like 127.0.0.1:8080") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{"127.0.0.1:0", "127.0.0.1:65535", ":8080", "[::1]:http"} {
+		if _, err := parsePlace(text); err != nil {
+			t.Error(err)
+		}
+	}
+}
