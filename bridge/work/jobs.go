@@ -245,7 +245,11 @@ func (j *Jobs) work(ctx context.Context, job *river.Job[roundArgs]) error {
 	ended := make(chan time.Duration, 1)
 	j.rounds.Go(func() {
 		defer t.end()
-		ended <- w.among(t.ctx, j, turn.Nudge)
+		wait := w.among(t.ctx, j, turn.Nudge)
+		if t.ctx.Err() != nil {
+			wait = 0 // its time was over before it had ended
+		}
+		ended <- wait
 	})
 	select {
 	case wait := <-ended:
