@@ -23,6 +23,8 @@ const (
 	concerned
 	// reading: who may read the events of the account: whom it belongs to, and others only as Handler.SeeEvents says.
 	reading
+	// owning: whom the account belongs to alone, since it gives out what reads the events from then on.
+	owning
 )
 
 // route is a page of the bridge, or one of an account, and who may have it.
@@ -45,7 +47,7 @@ func (r route) serve(v *visit) error {
 		return v.refuse("Nobody may open this page.")
 	case r.who == administrators && v.session.Role != bridge.RoleAdministrator:
 		return v.refuse("This page is for administrators.")
-	case r.of == nil && (r.who == concerned || r.who == reading):
+	case r.of == nil && (r.who == concerned || r.who == reading || r.who == owning):
 		return fmt.Errorf("%s is no page of an account", v.r.Pattern)
 	case r.of == nil:
 		return r.page(v)
@@ -54,7 +56,7 @@ func (r route) serve(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if r.who == reading && !a.Readable {
+	if r.who == reading && !a.Readable || r.who == owning && !a.Own() {
 		return v.refuse("Only the person to whom this account belongs sees its events, and what leads to them.")
 	}
 	if r.who == reading {

@@ -72,6 +72,9 @@ type Account struct {
 	Twice []ReadTwice
 }
 
+// Own reports whether the account is the visitor's.
+func (a Account) Own() bool { return a.Readable && !a.Looked }
+
 // ReadTwice is a mailbox that an account reads and that is read already.
 type ReadTwice struct {
 	Address   string

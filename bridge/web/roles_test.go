@@ -126,14 +126,14 @@ var walks = []struct {
 	{"GET /calendars/{user}/{calendar}/{object}", "/calendars/bob/calendar/OBJECT", nil, [asked]int{303, 404, 200, 403, 200}},
 	{"GET /calendars/{user}/{calendar}/{object}/file", "/calendars/bob/calendar/OBJECT/file", nil, [asked]int{303, 404, 200, 403, 200}},
 	{"GET /calendars/{user}/{calendar}/{object}/origin", "/calendars/bob/calendar/OBJECT/origin", nil, [asked]int{303, 404, 200, 403, 200}},
-	{"POST /accounts/{user}/passwords", "/accounts/bob/passwords", []string{"label", "x"}, [asked]int{303, 404, 303, 403, 303}},
-	{"POST /accounts/{user}/feeds", "/accounts/bob/feeds", []string{"detail", "full", "kept", "on"}, [asked]int{303, 404, 303, 403, 303}},
-	{"GET /accounts/{user}/feeds/{id}", "/accounts/bob/feeds/1", nil, [asked]int{303, 404, 200, 403, 200}},
-	{"POST /accounts/{user}/feeds/{id}", "/accounts/bob/feeds/1", []string{"detail", "full"}, [asked]int{303, 404, 303, 403, 303}},
-	{"POST /accounts/{user}/feeds/{id}/show", "/accounts/bob/feeds/1/show", nil, [asked]int{303, 404, 303, 403, 303}},
-	{"GET /accounts/{user}/feeds/{id}/rotate", "/accounts/bob/feeds/1/rotate", nil, [asked]int{303, 404, 200, 403, 200}},
-	{"POST /accounts/{user}/feeds/{id}/rotate", "/accounts/bob/feeds/1/rotate", nil, [asked]int{303, 404, 303, 403, 303}},
-	{"POST /accounts/{user}/profile", "/accounts/bob/profile", nil, [asked]int{303, 404, 303, 403, 303}},
+	{"POST /accounts/{user}/passwords", "/accounts/bob/passwords", []string{"label", "x"}, [asked]int{303, 404, 303, 403, 403}},
+	{"POST /accounts/{user}/feeds", "/accounts/bob/feeds", []string{"detail", "full", "kept", "on"}, [asked]int{303, 404, 303, 403, 403}},
+	{"GET /accounts/{user}/feeds/{id}", "/accounts/bob/feeds/1", nil, [asked]int{303, 404, 200, 403, 403}},
+	{"POST /accounts/{user}/feeds/{id}", "/accounts/bob/feeds/1", []string{"detail", "full"}, [asked]int{303, 404, 303, 403, 403}},
+	{"POST /accounts/{user}/feeds/{id}/show", "/accounts/bob/feeds/1/show", nil, [asked]int{303, 404, 303, 403, 403}},
+	{"GET /accounts/{user}/feeds/{id}/rotate", "/accounts/bob/feeds/1/rotate", nil, [asked]int{303, 404, 200, 403, 403}},
+	{"POST /accounts/{user}/feeds/{id}/rotate", "/accounts/bob/feeds/1/rotate", nil, [asked]int{303, 404, 303, 403, 403}},
+	{"POST /accounts/{user}/profile", "/accounts/bob/profile", nil, [asked]int{303, 404, 303, 403, 403}},
 
 	{"POST /accounts/{user}/passwords/{id}/revoke", "/accounts/bob/passwords/1/revoke", nil, [asked]int{303, 404, 303, 303, 303}},
 	{"POST /accounts/{user}/feeds/{id}/remove", "/accounts/bob/feeds/1/remove", nil, [asked]int{303, 404, 303, 303, 303}},
@@ -292,7 +292,7 @@ func TestEveryPageAsEveryRole(t *testing.T) {
 				}
 			}
 			looks := f.looks()
-			if want := role == asSeeing; (len(looks) > 10) != want {
+			if want := role == asSeeing; (len(looks) >= 10) != want {
 				t.Errorf("%d looks at events are recorded as %s: %v", len(looks), roleNames[role], looks)
 			}
 		})
