@@ -290,6 +290,7 @@ func (a *webAccounts) takeAccounts(ctx context.Context, rows []bridge.Account, a
 		now[row.Name] = row
 	}
 	before := a.rows
+	var failed []error
 	for _, old := range append([]accountConfig(nil), a.p.accounts...) {
 		row, there := now[old.Name]
 		if a.p.added[old.Name] && (!there || !row.Added) {
@@ -330,10 +331,12 @@ func (a *webAccounts) takeAccounts(ctx context.Context, rows []bridge.Account, a
 		}
 		m, err := a.p.mailbox(ctx, next)
 		if err != nil {
-			return fmt.Errorf("account %s: %w", row.Name, err)
+			failed = append(failed, fmt.Errorf("account %s: %w", row.Name, err))
+			delete(now, row.Name) // it is taken up again, and holds up no other
+			continue
 		}
 		a.work.Add(m)
 	}
 	a.rows = now
-	return nil
+	return errors.Join(failed...)
 }
