@@ -55,7 +55,7 @@ func TestFromEnvironment(t *testing.T) {
 		t.Errorf("unknown: %q, %v", unknown, err)
 	}
 	want := []accountConfig{{Name: "alice"}, {Name: "bob", Mailbox: "bob@contoso.com"}, {Name: "carol", Include: []string{"Work", "Family life"}}}
-	if diff := cmp.Diff(want, c.Accounts); diff != "" {
+	if diff := cmp.Diff(want, c.Accounts, cmp.AllowUnexported(accountConfig{})); diff != "" {
 		t.Error(diff)
 	}
 	if err := c.check(); err != nil {

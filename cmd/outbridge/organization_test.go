@@ -75,9 +75,9 @@ func TestOrganization(t *testing.T) {
 	// Without the permissions nothing is served, and it is said which are missing.
 	says(failing(t, dir, "doctor"), "User.Read.All", "GroupMember.Read.All", "API permissions", "→ Run `outbridge serve`.")
 	says(failing(t, dir, "members", "sync"), "GroupMember.Read.All")
-	sim.AppPermissions = []string{graph.PermissionMembers}
+	sim.Permit(graph.PermissionMembers)
 	says(failing(t, dir, "members", "sync"), "User.Read.All")
-	sim.AppPermissions = []string{graph.PermissionMembers, graph.PermissionUsers}
+	sim.Permit(graph.PermissionMembers, graph.PermissionUsers)
 	says(outbridge(t, dir, "members", "sync"), "3 members", "1 (a guest")
 
 	s := &served{dir: dir}

@@ -47,7 +47,7 @@ func TestErrorsInWords(t *testing.T) {
 			"account alice belongs to alice@contoso.example, and this sign-in is of boss@contoso.example: sign in as alice@contoso.example, or run `outbridge login alice --switch` to replace all of its calendars with those of boss@contoso.example"},
 		{"no calendars", bridge.ErrNoCalendars, "no calendar of the account is included; tick at least one on the Options page of the account, or correct include and exclude in the configuration"},
 		{"busy", fmt.Errorf("%w (waited 10s)", bridge.ErrBusy), "the database is held by another program; nothing was changed (waited 10s); end that program, or wait"},
-		{"another key", bridge.ErrWrongKey, "the key file is not the one that this database was made with: put the right one back, or sign in again with `outbridge login alice`"},
+		{"another key", bridge.ErrWrongKey, "the key file is not the one that this database was made with: put the right one back; if it is lost, run `outbridge init --key-only --lost`, and sign in again with `outbridge login alice`"},
 		{"anything else", errors.New("disk on fire"), "disk on fire"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -92,6 +92,13 @@ func (s *Server) RemoveUser(id string) {
 	}
 }
 
+// Permit sets AppPermissions while the server runs.
+func (s *Server) Permit(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.AppPermissions = names
+}
+
 // SetGroup makes a group with these users and groups as its members, or gives one others.
 func (s *Server) SetGroup(id string, members ...string) {
 	s.mu.Lock()
