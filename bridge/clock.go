@@ -12,3 +12,19 @@ func Elapsed(now, then time.Time) time.Duration {
 	}
 	return now.Sub(then)
 }
+
+// UnixSeconds is an instant as it is kept in JSON: in seconds, 0 for the zero time.
+func UnixSeconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// AtUnixSeconds is the instant that UnixSeconds was made of, to the second, in UTC.
+func AtUnixSeconds(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}

@@ -2,7 +2,8 @@ package round
 
 import (
 	"encoding/json"
-	"time"
+
+	"outbridge/bridge"
 )
 
 // remembered is what the next round of an account wants to know of those before, wherever it runs.
@@ -22,26 +23,12 @@ type rememberedCalendar struct {
 	Reread int64 `json:"reread,omitempty"`
 }
 
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-func instant(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
-}
-
 // Remember is what is remembered of an account's rounds, for another process to Recall. The cursor of an idle calendar is not in
 // it: the one that is stored is a few minutes old, and Graph repeats what has happened since.
 func (r *Runner) Remember(account string) (json.RawMessage, error) {
 	a := r.memory.account(account)
 	a.mu.Lock()
-	out := remembered{Settings: seconds(a.settings), Calendars: seconds(a.calendars), Groups: seconds(a.groups), Of: map[string]rememberedCalendar{}}
+	out := remembered{Settings: bridge.UnixSeconds(a.settings), Calendars: bridge.UnixSeconds(a.calendars), Groups: bridge.UnixSeconds(a.groups), Of: map[string]rememberedCalendar{}}
 	of := make(map[string]*calendarMemory, len(a.of))
 	for epoch, m := range a.of {
 		of[epoch] = m
@@ -49,7 +36,7 @@ func (r *Runner) Remember(account string) (json.RawMessage, error) {
 	a.mu.Unlock()
 	for epoch, m := range of {
 		m.round.Lock()
-		out.Of[epoch] = rememberedCalendar{Stuck: m.stuck, Viewed: seconds(m.viewed), Good: seconds(m.good), Looked: seconds(m.looked), Looks: m.looks, Reread: seconds(m.reread)}
+		out.Of[epoch] = rememberedCalendar{Stuck: m.stuck, Viewed: bridge.UnixSeconds(m.viewed), Good: bridge.UnixSeconds(m.good), Looked: bridge.UnixSeconds(m.looked), Looks: m.looks, Reread: bridge.UnixSeconds(m.reread)}
 		m.round.Unlock()
 	}
 	return json.Marshal(out)
@@ -65,7 +52,7 @@ func (r *Runner) Recall(account string, text json.RawMessage) error {
 	}
 	a := r.memory.account(account)
 	a.mu.Lock()
-	a.settings, a.calendars, a.groups = instant(in.Settings), instant(in.Calendars), instant(in.Groups)
+	a.settings, a.calendars, a.groups = bridge.AtUnixSeconds(in.Settings), bridge.AtUnixSeconds(in.Calendars), bridge.AtUnixSeconds(in.Groups)
 	for epoch := range in.Of {
 		if a.of[epoch] == nil {
 			a.of[epoch] = new(calendarMemory)
@@ -80,8 +67,8 @@ func (r *Runner) Recall(account string, text json.RawMessage) error {
 		kept := in.Of[epoch]
 		m.round.Lock()
 		m.idle = idleCursor{}
-		m.stuck, m.viewed, m.good = kept.Stuck, instant(kept.Viewed), instant(kept.Good)
-		m.looked, m.looks, m.reread = instant(kept.Looked), kept.Looks, instant(kept.Reread)
+		m.stuck, m.viewed, m.good = kept.Stuck, bridge.AtUnixSeconds(kept.Viewed), bridge.AtUnixSeconds(kept.Good)
+		m.looked, m.looks, m.reread = bridge.AtUnixSeconds(kept.Looked), kept.Looks, bridge.AtUnixSeconds(kept.Reread)
 		m.round.Unlock()
 	}
 	return nil

@@ -55,7 +55,7 @@ func (r serverRow) Scan(into ...any) error {
 // returns reports that a query for rows writes.
 func returns(text string) bool { return strings.Contains(text, " RETURNING ") }
 
-// forSQLite makes lists what SQLite takes.
+// sqliteValues makes of lists what SQLite takes.
 func sqliteValues(args []any) []any {
 	for i, a := range args {
 		if l, ok := a.(list); ok {

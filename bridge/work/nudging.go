@@ -285,14 +285,14 @@ func (j *Jobs) readPulse(ctx context.Context, account string) (p bridge.Pulse, e
 		return p, err
 	}
 	k := keptOf(row.Metadata)
-	p.Busy, p.Good = row.State == rivertype.JobStateRunning || turn.Owner != "", instant(k.Good)
+	p.Busy, p.Good = row.State == rivertype.JobStateRunning || turn.Owner != "", bridge.AtUnixSeconds(k.Good)
 	if !p.Busy && row.FinalizedAt == nil {
 		p.Next = row.ScheduledAt.UTC()
 	}
 	if k.Calendars != nil {
 		p.Calendars = map[bridge.CalendarID]time.Time{}
 		for id, good := range k.Calendars {
-			p.Calendars[id] = instant(good)
+			p.Calendars[id] = bridge.AtUnixSeconds(good)
 		}
 	}
 	return p, nil

@@ -15,16 +15,16 @@ func (w *worker) recall(k kept, why bridge.Nudge, here bool) {
 			w.log.Warn("what was remembered of the last round cannot be read", "err", err)
 		}
 		w.note(func(p *bridge.Pulse) {
-			p.Good = instant(k.Good)
+			p.Good = bridge.AtUnixSeconds(k.Good)
 			p.Calendars = map[bridge.CalendarID]time.Time{}
 			for id, good := range k.Calendars {
-				p.Calendars[id] = instant(good)
+				p.Calendars[id] = bridge.AtUnixSeconds(good)
 			}
 		})
 	}
-	w.tried, w.failed = instant(k.Tried), k.Failed
+	w.tried, w.failed = bridge.AtUnixSeconds(k.Tried), k.Failed
 	l := w.listener
-	l.loaded, l.tried = false, instant(k.Refused)
+	l.loaded, l.tried = false, bridge.AtUnixSeconds(k.Refused)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current, l.missed = k.Current, k.Missed && why&bridge.NudgeNotified == 0
@@ -34,15 +34,15 @@ func (w *worker) recall(k kept, why bridge.Nudge, here bool) {
 
 // remember is what the next round is to know, on whichever machine.
 func (w *worker) remember(machine string) (k kept, err error) {
-	k = kept{Machine: machine, Tried: seconds(w.tried), Failed: w.failed, Refused: seconds(w.listener.tried)}
+	k = kept{Machine: machine, Tried: bridge.UnixSeconds(w.tried), Failed: w.failed, Refused: bridge.UnixSeconds(w.listener.tried)}
 	k.Rounds, err = w.s.Rounds.Remember(w.mailbox.Name)
 	pulse := w.at()
-	k.Good = seconds(pulse.Good)
+	k.Good = bridge.UnixSeconds(pulse.Good)
 	if len(pulse.Calendars) > 0 {
 		k.Calendars = map[bridge.CalendarID]int64{}
 	}
 	for id, good := range pulse.Calendars {
-		k.Calendars[id] = seconds(good)
+		k.Calendars[id] = bridge.UnixSeconds(good)
 	}
 	w.listener.mu.Lock()
 	defer w.listener.mu.Unlock()
@@ -61,18 +61,4 @@ func (w *worker) untilNext(ctx context.Context, wait time.Duration) time.Duratio
 		wait = max(wait, hopelessRetry)
 	}
 	return wait
-}
-
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-func instant(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
 }

@@ -1,7 +1,6 @@
 package work_test
 
 import (
-	"context"
 	"reflect"
 	"testing"
 	"testing/synctest"
@@ -19,9 +18,7 @@ func TestAddAndRemove(t *testing.T) {
 		defer w.Store.Close()
 		w.realTime()
 		w.s.Mailboxes, w.s.Interval = nil, time.Minute
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- w.s.Run(ctx) }()
+		stop := w.run()
 		synctest.Wait()
 
 		requests := func() int {
@@ -37,7 +34,7 @@ func TestAddAndRemove(t *testing.T) {
 		if requests() == 0 {
 			t.Fatal("a new mailbox is not polled at once")
 		}
-		a, err := w.Store.Account(ctx, "alice")
+		a, err := w.Store.Account(t.Context(), "alice")
 		if err != nil || a.State.Code != bridge.StateOK {
 			t.Fatalf("%+v, %v", a.State, err)
 		}
@@ -68,9 +65,6 @@ func TestAddAndRemove(t *testing.T) {
 		}
 		w.s.Add(w.mailbox())
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
 		requests()
 		w.s.Add(w.mailbox()) // too late
 		if n := requests(); n != 0 {

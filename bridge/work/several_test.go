@@ -1,7 +1,6 @@
 package work_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -26,15 +25,13 @@ func TestChange(t *testing.T) {
 		w.s.Mailboxes, w.s.Interval = nil, time.Hour
 		var removed []string
 		w.s.Removed = func(account string) { removed = append(removed, account) }
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- w.s.Run(ctx) }()
+		stop := w.run()
 		synctest.Wait()
 		var many []work.Mailbox
 		for i := range 50 {
 			m := w.mailbox()
 			m.Name = fmt.Sprintf("user%d", i)
-			if _, err := w.Store.EnsureAccount(ctx, m.Name); err != nil {
+			if _, err := w.Store.EnsureAccount(t.Context(), m.Name); err != nil {
 				t.Fatal(err)
 			}
 			many = append(many, m)
@@ -76,9 +73,6 @@ func TestChange(t *testing.T) {
 			t.Errorf("%d requests for 47 mailboxes", n)
 		}
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
 	})
 }
 
