@@ -3,10 +3,6 @@
 package main
 
 import (
-	"fmt"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"regexp"
 	"syscall"
 	"testing"
@@ -25,16 +21,7 @@ func TestPagesInGerman(t *testing.T) {
 	t.Parallel()
 	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
 	box := sim.DemoMailbox()
-	outlook := httptest.NewServer(sim)
-	t.Cleanup(outlook.Close)
-	dir := t.TempDir()
-	config := fmt.Sprintf("listen = \"127.0.0.1:0\"\n[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\n[sync]\ninterval = \"5s\"\n", outlook.URL, outlook.URL)
-	if err := os.WriteFile(filepath.Join(dir, "outbridge.toml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
-	url, code := found[0], found[1]
+	p, url, code := emptyBridge(t, sim)
 	b := newBrowser(t, chromedp.Flag("accept-lang", "de-DE,de,en"))
 	look := func(name string) {
 		t.Helper()

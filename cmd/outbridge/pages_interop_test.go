@@ -17,6 +17,21 @@ import (
 	"outbridge/bridge/graph/graphsim"
 )
 
+// emptyBridge serves, with neither client_id nor accounts: these are of the pages. It returns the address of the pages and the set-up code.
+func emptyBridge(t *testing.T, sim *graphsim.Server) (p *process, url, code string) {
+	t.Helper()
+	outlook := httptest.NewServer(sim)
+	t.Cleanup(outlook.Close)
+	dir := t.TempDir()
+	config := fmt.Sprintf("listen = \"127.0.0.1:0\"\n[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\n[sync]\ninterval = \"5s\"\n", outlook.URL, outlook.URL)
+	if err := os.WriteFile(filepath.Join(dir, "outbridge.toml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, dir, "serve")
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
+	return p, found[0], found[1]
+}
+
 // TestPages goes through the pages in a real browser, from the first visit of an empty bridge to signing out.
 func TestPages(t *testing.T) {
 	t.Parallel()
@@ -24,17 +39,7 @@ func TestPages(t *testing.T) {
 	box := sim.DemoMailbox()
 	kim := sim.AddMailbox("kim@contoso.example", "Kim", "Tokyo Standard Time")
 	kim.Calendar().Create(graphsim.Event{Subject: "Review", Start: time.Now().Add(time.Hour), End: time.Now().Add(2 * time.Hour)})
-	outlook := httptest.NewServer(sim)
-	t.Cleanup(outlook.Close)
-	dir := t.TempDir()
-	// Without client_id and accounts: these are of the pages.
-	config := fmt.Sprintf("listen = \"127.0.0.1:0\"\n[microsoft]\ncloud = \"custom\"\nlogin_url = %q\ngraph_url = %q\n[sync]\ninterval = \"5s\"\n", outlook.URL, outlook.URL)
-	if err := os.WriteFile(filepath.Join(dir, "outbridge.toml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
-	url, code := found[0], found[1]
+	p, url, code := emptyBridge(t, sim)
 	b := newBrowser(t)
 
 	// First visit.
@@ -242,14 +247,14 @@ func TestPages(t *testing.T) {
 
 	// What the pages have made is there for the command line, and after a restart.
 	var report struct{ Accounts []struct{ Account string } }
-	if err := json.Unmarshal([]byte(outbridge(t, dir, "status", "--json")), &report); err != nil || len(report.Accounts) != 1 || report.Accounts[0].Account != "robin" {
+	if err := json.Unmarshal([]byte(outbridge(t, p.cmd.Dir, "status", "--json")), &report); err != nil || len(report.Accounts) != 1 || report.Accounts[0].Account != "robin" {
 		t.Errorf("status: %+v, %v", report, err)
 	}
 	p.end(syscall.SIGTERM)
 	if text, _ := p.out.read(); strings.Contains(text, password) || strings.Contains(text, path.Base(feed)) || strings.Contains(text, "horse battery") {
 		t.Error("a secret is in the log")
 	}
-	p = start(t, dir, "serve")
+	p = start(t, p.cmd.Dir, "serve")
 	url = p.waitFor(`msg=serving listen=(\S+)`)[0]
 	if text, _ := p.out.read(); strings.Contains(text, "/setup") {
 		t.Error("it asks for its setup again")
