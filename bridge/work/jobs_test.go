@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round"
 	"outbridge/bridge/sqlstore"
@@ -259,19 +260,32 @@ func TestMigrateAgain(t *testing.T) {
 func TestJobsAlone(t *testing.T) {
 	f := newFleet(t, 2, func(m *machine) { m.Interval = time.Millisecond })
 	var looks atomic.Int64
+	m := f.mailbox()
+	m.Graph = &graph.Client{BaseURL: f.Client.BaseURL, Mailbox: f.Client.Mailbox, Tokens: f.Client.Tokens, HTTP: &http.Client{Transport: each{f.Sim.Client().Transport, func() {
+		looks.Add(1)
+		if n := f.active.Load(); n > 0 {
+			t.Errorf("%d rounds run beside that of a command", n)
+		}
+	}}}}
 	for i := range 3 {
 		<-f.rounds
 		f.Box.Calendar().Create(meeting(fmt.Sprint("Alone ", i), i, 9)) // so that there is something to do
-		_, err := work.Alone(f.Ctx, f.Store.Pool(), f.Store, "command", &round.Runner{Store: f.Store, Log: f.Log, Progress: func(round.Progress) {
-			looks.Add(1)
-			if n := f.active.Load(); n > 0 {
-				t.Errorf("%d rounds run beside that of a command", n)
-			}
-		}}, f.mailbox())
+		_, err := work.Alone(f.Ctx, f.Store.Pool(), f.Store, "command", &round.Runner{Store: f.Store, Log: f.Log}, m)
 		f.Must(err)
 	}
 	if looks.Load() == 0 {
 		t.Error("nobody has looked")
 	}
 	f.end()
+}
+
+// each calls a function before each request.
+type each struct {
+	http.RoundTripper
+	f func()
+}
+
+func (e each) RoundTrip(r *http.Request) (*http.Response, error) {
+	e.f()
+	return e.RoundTripper.RoundTrip(r)
 }
