@@ -113,21 +113,33 @@ func (n *node) trimmed() string {
 }
 
 // readXML reads a request body whatever its Content-Type says: Android clients send text/plain. An empty body is
-// a nil node. A large one waits for its turn.
+// a nil node. A large one waits for its turn. The document is not to be changed.
 func (x *exchange) readXML() (*node, error) {
+	if length := x.req.ContentLength; 0 <= length && length <= smallDocument {
+		n, err := x.h.documents.read(x.req.Body, length)
+		return n, refusedBody(err)
+	}
 	body := &xmlBody{r: http.MaxBytesReader(x.rw, x.req.Body, maxXMLBody), large: func() error { return x.takeTurn(x.h.largeTurns) }}
 	n, err := readXML(body)
+	if body.refused != nil {
+		return nil, body.refused
+	}
+	return n, refusedBody(err)
+}
+
+// refusedBody is the answer to a body that cannot be read.
+func refusedBody(err error) error {
 	var se *statusError
 	tooBig := (*http.MaxBytesError)(nil)
 	switch {
-	case body.refused != nil:
-		return nil, body.refused
+	case err == nil:
+		return nil
 	case errors.As(err, &tooBig):
-		return nil, &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
-	case err != nil && !errors.As(err, &se):
-		return nil, badRequest("cannot read the request body")
+		return &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
+	case !errors.As(err, &se):
+		return badRequest("cannot read the request body")
 	}
-	return n, err
+	return err
 }
 
 // xmlBody is a request body that asks for a turn once it turns out to be large.
