@@ -49,11 +49,14 @@ func calendarHref(user, calendar string) string {
 // escapeSegment percent-encodes all but the unreserved characters of RFC 3986: Apple's clients do not find a
 // resource again whose '@' was left bare.
 func escapeSegment(s string) string {
+	if !strings.ContainsFunc(s, isReserved) {
+		return s
+	}
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
+		if !isReserved(rune(c)) {
 			b.WriteByte(c)
 		} else {
 			b.WriteByte('%')
@@ -62,6 +65,10 @@ func escapeSegment(s string) string {
 		}
 	}
 	return b.String()
+}
+
+func isReserved(r rune) bool {
+	return ('a' > r || r > 'z') && ('A' > r || r > 'Z') && ('0' > r || r > '9') && r != '-' && r != '.' && r != '_' && r != '~'
 }
 
 var errMalformedPath = badRequest("malformed path")
