@@ -105,8 +105,8 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	r.SetMaxOpenConns(readers + 1) // one is the cache's
-	r.SetMaxIdleConns(readers + 1)
+	r.SetMaxOpenConns(readers)
+	r.SetMaxIdleConns(readers)
 	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
 	s.uses = &uses{write: s.write}
 	files, err := fs.Sub(migrations, "migrations/sqlite")
@@ -117,7 +117,7 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
 	}
-	if s.cache, err = newCache(ctx, r); err != nil {
+	if s.cache, err = newCache(r.Driver(), dsn(abs, true)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
