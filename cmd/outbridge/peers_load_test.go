@@ -196,6 +196,7 @@ sasl_mech_list: PLAIN
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
 sasl_sasldb_path: DIR/sasldb
+skiplist_unsafe: 1
 autocreate_quota: 0
 `)),
 		"cyrus.conf": []byte(strings.NewReplacer("BIN", bin, "CONF", dir+"/imapd.conf", "WEB", web, "MAIL", mail, "CLIENTS", fmt.Sprint(loadClients)).Replace(`START {

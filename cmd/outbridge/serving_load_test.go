@@ -105,6 +105,7 @@ var servedRows = []servedRow{
 //
 //	go test -tags load -count 1 -run TestServing -v ./cmd/outbridge
 //
+// SERVING_BEFORE=COMMIT measures that commit's program in the same rounds.
 // It fails where an answer is wrong, or where a figure is past the gate of a goal.
 func TestServing(t *testing.T) {
 	ours := startOurs(t, "outbridge", "")
@@ -297,7 +298,7 @@ func (s *served) object(i int) string {
 }
 
 // fillServed makes events such as people have over sixteen months: a third of them series, most of them every week and
-// without an end, some every working day, with fifty rows of Graph for each event on average.
+// without an end, some every working day, with some thirty rows of Graph for each event on average.
 func fillServed(cal *graphsim.Calendar, events int) {
 	today := time.Now().UTC().Truncate(24 * time.Hour)
 	body := "<p>Agenda</p><ul>" + strings.Repeat("<li>A point to talk about</li>", 10) + "</ul>"

@@ -203,7 +203,7 @@ type sample struct {
 func (s sample) each() time.Duration { return s.cpu / time.Duration(max(1, s.n)) }
 
 // sampled sends the requests over and over, from so many connections, for about so long. Each connection begins at
-// another one. With a time of 0 each request is sent once.
+// another one, and sends one at least. With a time of 0 each request is sent once.
 func sampled(t *testing.T, s *served, requests [][]byte, connections int, long time.Duration) sample {
 	t.Helper()
 	var mu sync.Mutex
@@ -219,7 +219,7 @@ func sampled(t *testing.T, s *served, requests [][]byte, connections int, long t
 			defer a.close()
 			var n int
 			var octets int64
-			for at := c * len(requests) / connections; long == 0 && n < len(requests) || long > 0 && time.Since(begin) < long; at++ {
+			for at := c * len(requests) / connections; n == 0 || long == 0 && n < len(requests) || long > 0 && time.Since(begin) < long; at++ {
 				res, err := a.ask(requests[at%len(requests)], false)
 				if err != nil || res.status != 200 && res.status != 207 {
 					t.Errorf("%s: status %d, %v: %.300s", s.name, res.status, err, requests[at%len(requests)])
