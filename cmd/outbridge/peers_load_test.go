@@ -120,14 +120,14 @@ func startPlain(t *testing.T, ours *served, _ map[string][]byte) *served {
 	return &s
 }
 
-// servedBy is the calendar of a server that a client knows.
+// servedBy is the calendar of a server that a client knows, and that takes a hundred times our time for some requests.
 func servedBy(t *testing.T, name string, c *caldavClient) *served {
 	t.Helper()
 	u, err := url.Parse(c.calendar)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{t: t, name: name, pid: c.pid, address: u.Host, user: c.user, password: c.password, calendar: u.Path}
+	s := &served{t: t, name: name, pid: c.pid, address: u.Host, user: c.user, password: c.password, calendar: u.Path, once: true}
 	s.read()
 	return s
 }

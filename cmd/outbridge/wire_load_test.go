@@ -244,6 +244,7 @@ func sampled(t *testing.T, s *served, requests [][]byte, connections int, long t
 func treeTime(t *testing.T, root int) time.Duration {
 	t.Helper()
 	children := map[int][]int{}
+	own := map[int]time.Duration{}   // in hundredths of a second, with threads that have ended
 	ended := map[int]time.Duration{} // what children that were waited for have used
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
@@ -256,21 +257,22 @@ func treeTime(t *testing.T, root int) time.Duration {
 		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from the third on, "state"
 		fmt.Sscan(fields[1], &parent)
 		children[parent] = append(children[parent], pid)
-		var user, system int64
-		fmt.Sscan(fields[13], &user)
-		fmt.Sscan(fields[14], &system)
-		ended[pid] = time.Duration(user+system) * 10 * time.Millisecond
+		ticks := func(i int) time.Duration {
+			n, _ := strconv.ParseInt(fields[i], 10, 64)
+			return time.Duration(n) * 10 * time.Millisecond
+		}
+		own[pid], ended[pid] = ticks(11)+ticks(12), ticks(13)+ticks(14)
 	}
 	var sum time.Duration
 	for list := []int{root}; len(list) > 0; {
 		pid := list[0]
 		list = append(list[1:], children[pid]...)
-		sum += processTime(pid) + ended[pid]
+		sum += max(own[pid], processTime(pid)) + ended[pid]
 	}
 	return sum
 }
 
-// processTime is what the threads of a process have used so far, by the scheduler's clock, which is finer than that of
+// processTime is what the threads that a process has have used so far, by the scheduler's clock, which is finer than that of
 // /proc/PID/stat.
 func processTime(pid int) time.Duration {
 	var sum time.Duration
