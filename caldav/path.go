@@ -49,14 +49,13 @@ func calendarHref(user, calendar string) string {
 // escapeSegment percent-encodes all but the unreserved characters of RFC 3986: Apple's clients do not find a
 // resource again whose '@' was left bare.
 func escapeSegment(s string) string {
-	if !strings.ContainsFunc(s, isReserved) {
+	if isUnreserved(s) { // as the names are that are made here
 		return s
 	}
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
-		c := s[i]
-		if !isReserved(rune(c)) {
+		if c := s[i]; unreserved[c] {
 			b.WriteByte(c)
 		} else {
 			b.WriteByte('%')
@@ -67,8 +66,21 @@ func escapeSegment(s string) string {
 	return b.String()
 }
 
-func isReserved(r rune) bool {
-	return ('a' > r || r > 'z') && ('A' > r || r > 'Z') && ('0' > r || r > '9') && r != '-' && r != '.' && r != '_' && r != '~'
+// unreserved are the characters that mean themselves in a URL (RFC 3986 §2.3).
+var unreserved = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") {
+		t[c] = true
+	}
+	return
+}()
+
+func isUnreserved(s string) bool {
+	for i := range len(s) {
+		if !unreserved[s[i]] {
+			return false
+		}
+	}
+	return true
 }
 
 var errMalformedPath = badRequest("malformed path")

@@ -80,6 +80,7 @@ var _ interface {
 	bridge.TurnStore
 	bridge.MachineStore
 	bridge.AttemptStore
+	bridge.FigureStore
 } = (*Store)(nil)
 
 // Open opens the database, a file or the URL of one on a server, making it or bringing its schema up to date. A schema newer than this
