@@ -32,17 +32,19 @@ const (
 )
 
 // namespace is one that answers write with a prefix, which the root element declares.
-type namespace struct{ prefix, name string }
+type namespace struct{ start, declaration string }
 
-var namespaces = []namespace{{"D", nsDAV}, {"C", nsCalDAV}, {"CS", nsCS}, {"A", nsApple}}
+var namespaces = []namespace{newNamespace("D", nsDAV), newNamespace("C", nsCalDAV), newNamespace("CS", nsCS), newNamespace("A", nsApple)}
 
-func (n namespace) declaration() string { return " xmlns:" + n.prefix + `="` + n.name + `"` }
+func newNamespace(prefix, name string) namespace {
+	return namespace{start: "<" + prefix + ":", declaration: " xmlns:" + prefix + `="` + name + `"`}
+}
 
 // rootNamespaces declares every prefix, and DAV: for names without one.
 var rootNamespaces = func() string {
 	s := ` xmlns="` + nsDAV + `"`
 	for _, n := range namespaces {
-		s += n.declaration()
+		s += n.declaration
 	}
 	return s
 }()
@@ -115,21 +117,34 @@ func (n *node) trimmed() string {
 }
 
 // readXML reads a request body whatever its Content-Type says: Android clients send text/plain. An empty body is
-// a nil node. A large one waits for its turn.
+// a nil node. A large one waits for its turn. The document is not to be changed.
 func (x *exchange) readXML() (*node, error) {
+	if length := x.req.ContentLength; 0 <= length && length <= smallDocument {
+		n, err := x.h.documents.read(x.req.Body, length)
+		return n, refusedBody(err)
+	}
 	body := &xmlBody{r: http.MaxBytesReader(x.rw, x.req.Body, maxXMLBody), large: func() error { return x.takeTurn(x.h.largeTurns) }}
 	n, err := readXML(body)
+	if body.refused != nil {
+		return nil, body.refused
+	}
+	return n, refusedBody(err)
+}
+
+// refusedBody is the answer to a body that cannot be read.
+func refusedBody(err error) error {
+	if err == nil {
+		return nil
+	}
 	var se *statusError
 	tooBig := (*http.MaxBytesError)(nil)
 	switch {
-	case body.refused != nil:
-		return nil, body.refused
 	case errors.As(err, &tooBig):
-		return nil, &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
-	case err != nil && !errors.As(err, &se):
-		return nil, badRequest("cannot read the request body")
+		return &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
+	case !errors.As(err, &se):
+		return badRequest("cannot read the request body")
 	}
-	return n, err
+	return err
 }
 
 // xmlBody is a request body that asks for a turn once it turns out to be large.
