@@ -32,7 +32,7 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 }
 
 func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Shown, error) {
-	const columns = `series, deleted, name, uid, etag, sequence, stamp, first_start, last_end, size, data`
+	const columns = `series, deleted, name, uid, etag, sequence, stamp, first_start, last_end, size, data, timetable`
 	rows, err := s.read.query(ctx, `
 		SELECT 0 AS place, `+columns+` FROM staged INDEXED BY staged_series WHERE calendar_id = ?1 AND series IN list(?2)
 		UNION ALL SELECT 1, `+columns+` FROM object INDEXED BY object_series WHERE calendar_id = ?1 AND series IN list(?2)
@@ -43,7 +43,8 @@ func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.
 	}
 	list, err := collect(rows, err, func(r *sql.Rows) (o one, err error) {
 		o.Calendar = id
-		err = r.Scan(&o.published, &o.Series, &o.Deleted, &o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data)
+		err = r.Scan(&o.published, &o.Series, &o.Deleted, &o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data, &o.Timetable)
+		o.Timetable = timetableOf(o.Timetable, o.ETag)
 		return o, err
 	})
 	if err != nil {
@@ -148,7 +149,7 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 			for _, o := range []*bridge.Object{d.Left, d.Object} {
 				if o != nil {
 					staged = append(staged, []any{id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted,
-						len(o.Data), notNil(o.Data), o.Title})
+						len(o.Data), notNil(o.Data), o.Title, keptTimetable(o)})
 				}
 			}
 		}
@@ -159,15 +160,19 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 			{`UPDATE series SET stage = CASE WHEN ? = 1 THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`, series},
 			{`INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, '', 0)
 				ON CONFLICT (calendar_id, event) DO UPDATE SET state = ''`, attached},
-			{`INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			{`INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title, timetable)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag,
 					sequence = excluded.sequence, stamp = excluded.stamp, first_start = excluded.first_start, last_end = excluded.last_end,
-					deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title`, staged},
+					deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title,
+					timetable = excluded.timetable`, staged},
 		} {
 			if _, err := t.execMany(ctx, do.query, do.args); err != nil {
 				return err
 			}
+		}
+		if err := setTimetables(ctx, t, id, list); err != nil {
+			return err
 		}
 		// A series without rows has nothing left to say.
 		_, err := t.exec(ctx, `
@@ -255,14 +260,16 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 				}
 			}
 			_, err = t.exec(ctx, `
-				INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
+				INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data,
+					timetable)
 				SELECT calendar_id, name, series, uid, etag,
 				       (SELECT rev FROM calendar WHERE id = ?1) + ?6 + row_number() OVER (ORDER BY name),
-				       sequence, stamp, ?3, first_start, last_end, deleted, size, data
+				       sequence, stamp, ?3, first_start, last_end, deleted, size, data, timetable
 				FROM staged WHERE `+which+` AND name > ?4 AND name <= ?5
 				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag, rev = excluded.rev,
 					sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
-					last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data`,
+					last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data,
+					timetable = excluded.timetable`,
 				id, listOf(series), at.Unix(), after, upTo, done)
 			if err != nil {
 				return err
