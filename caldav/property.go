@@ -40,6 +40,8 @@ type resource struct {
 
 // property is one row of the property table: a live property, and on which kinds it may be.
 type property struct {
+	open, end string // its tags
+
 	kinds    kind
 	all      bool // part of an allprop answer (RFC 4918 §14.2): cheap, and of use to whoever names nothing
 	settable kind // kinds on which PROPPATCH keeps a value
@@ -66,7 +68,7 @@ func compareNames(a, b xml.Name) int {
 
 func propertyTable() map[xml.Name]*property {
 	self := func(x *exchange, _ *resource) string { return principalHref(x.principal.Name) }
-	return map[xml.Name]*property{
+	table := map[xml.Name]*property{
 		dav("resourcetype"):               {kinds: kindAny, all: true, value: resourceType},
 		dav("displayname"):                {kinds: kindCollections, all: true, settable: kindCalendar, value: displayName},
 		dav("current-user-principal"):     {kinds: kindAny, href: self},
@@ -85,7 +87,13 @@ func propertyTable() map[xml.Name]*property {
 		dav("sync-token"):       {kinds: kindHome | kindCalendar | kindInbox, value: syncToken},
 		dav("group-membership"): {kinds: kindPrincipal, value: empty},
 		dav("getetag"): {kinds: kindCalendar | kindObject, all: true, value: func(x *exchange, r *resource) (bool, error) {
-			x.text(entityTag(r))
+			if r.kind == kindObject {
+				x.raw(`"`)
+				x.text(r.obj.ETag)
+				x.raw(`"`)
+			} else {
+				x.text(entityTag(r))
+			}
 			return true, nil
 		}},
 		dav("getcontenttype"):   {kinds: kindObject, all: true, value: constant(objectType)},
@@ -167,6 +175,10 @@ func propertyTable() map[xml.Name]*property {
 			return strconv.Itoa(r.cal.Order)
 		})},
 	}
+	for name, p := range table {
+		p.open, p.end = startTag(name)
+	}
+	return table
 }
 
 func empty(*exchange, *resource) (bool, error) { return true, nil }

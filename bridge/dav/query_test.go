@@ -17,19 +17,19 @@ import (
 	"outbridge/caldav"
 )
 
-// reading counts how often objects are read by name.
-type reading struct {
+// counted tells how often objects are read by name.
+type counted struct {
 	dav.Store
 	untold bool // there are no timetables
 	reads  int
 }
 
-func (s *reading) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
+func (s *counted) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
 	s.reads++
 	return s.Store.Objects(ctx, id, q)
 }
 
-func (s *reading) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) ([]bridge.Object, bool, error) {
+func (s *counted) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) ([]bridge.Object, bool, error) {
 	list, all, err := s.Store.ObjectsWithin(ctx, id, start, end, limit)
 	if s.untold {
 		for i := range list {
@@ -61,7 +61,7 @@ func TestQueryOfTime(t *testing.T) {
 	_, password, err := w.Store.AddPassword(w.Ctx, "alice", "", time.Now())
 	w.Must(err)
 	href := regexp.MustCompile(`calendar/[^<]+\.ics`)
-	ask := func(s *reading, from, to time.Time, zone string) []string {
+	ask := func(s *counted, from, to time.Time, zone string) []string {
 		const body = `<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="%s" end="%s"/></C:comp-filter></C:comp-filter></C:filter><C:timezone-id>%s</C:timezone-id></C:calendar-query>`
 		const utc = "20060102T150405Z"
 		r := httptest.NewRequestWithContext(w.Ctx, "REPORT", calendarPath, strings.NewReader(fmt.Sprintf(body, from.Format(utc), to.Format(utc), zone)))
@@ -75,7 +75,7 @@ func TestQueryOfTime(t *testing.T) {
 		slices.Sort(l)
 		return l
 	}
-	told, untold := &reading{Store: w.Store}, &reading{Store: w.Store, untold: true}
+	told, untold := &counted{Store: w.Store}, &counted{Store: w.Store, untold: true}
 	answers := map[int]int{}
 	for _, zone := range []string{"UTC", "Pacific/Auckland", "America/Los_Angeles"} {
 		for _, length := range []time.Duration{time.Hour, 24 * time.Hour, 31 * 24 * time.Hour} {

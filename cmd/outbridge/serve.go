@@ -203,6 +203,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	if p.machine != nil {
 		g.Go(func() error { return p.machine.Run(ctx) })
 		g.Go(func() error { return accounts.follow(ctx) })
+		g.Go(func() error { return p.machine.alone(ctx, "figures", accounts.tellFigures) })
 	}
 	g.Go(func() error { return accounts.members.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })
@@ -290,7 +291,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	backend := &dav.Writing{Writer: s.writer, Backend: dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
+	backend := &dav.Writing{Writer: s.writer, Backend: dav.Backend{Store: p.store, Cache: new(dav.Cache), Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
 	if s.pusher != nil {
 		backend.Push = s.pusher
 	}
