@@ -258,15 +258,29 @@ func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
 	return o, row.Scan(into...)
 }
 
-const listColumns = `name, etag, rev, modified, first_start, last_end, deleted, size`
+// listed reads objects of a list, one after the other.
+type listed struct {
+	columns string
+	o       bridge.Object
+	into    []any
+}
 
-func scanObject(row scanner, withData bool) (bridge.Object, error) {
-	var o bridge.Object
-	into := []any{&o.Name, &o.ETag, &o.Rev, unixTime{&o.Modified}, unixTime{&o.First}, unixTime{&o.Last}, &o.Deleted, &o.Size}
-	if withData {
-		into = append(into, &o.Data)
+func newListed(withData bool) *listed {
+	l := &listed{columns: `name, etag, rev, modified, first_start, last_end, deleted`}
+	l.into = []any{&l.o.Name, &l.o.ETag, &l.o.Rev, unixTime{&l.o.Modified}, unixTime{&l.o.First}, unixTime{&l.o.Last}, &l.o.Deleted}
+	if withData { // which tells its size
+		l.columns, l.into = l.columns+`, data`, append(l.into, &l.o.Data)
+	} else {
+		l.columns, l.into = l.columns+`, size`, append(l.into, &l.o.Size)
 	}
-	return o, row.Scan(into...)
+	return l
+}
+
+func (l *listed) scan(row scanner) (bridge.Object, error) {
+	l.o = bridge.Object{}
+	err := row.Scan(l.into...)
+	l.o.Size = max(l.o.Size, len(l.o.Data))
+	return l.o, err
 }
 
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
@@ -279,10 +293,7 @@ func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (
 }
 
 func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
-	columns := listColumns
-	if q.WithData {
-		columns += `, data`
-	}
+	list := newListed(q.WithData)
 	where, args := ` WHERE calendar_id = ? AND deleted = 0 AND name > ?`, []any{id, q.After}
 	if q.Names != nil {
 		where = ` WHERE calendar_id = ? AND deleted = 0 AND name || '' > ? AND name IN list(?)` // the names are what to look up by
@@ -296,32 +307,33 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		where += ` AND first_start <= ?`
 		args = append(args, q.End.Unix())
 	}
-	rows, err := s.read.query(ctx, `SELECT `+columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
+	rows, err := s.read.query(ctx, `SELECT `+list.columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
 	defer rows.Close()
-	var list []bridge.Object
+	var all []bridge.Object
 	for octets := 0; octets < bridge.PageOctets && rows.Next(); {
-		o, err := scanObject(rows, q.WithData)
+		o, err := list.scan(rows)
 		if err != nil {
 			return nil, fmt.Errorf("list objects: %w", err)
 		}
 		octets += len(o.Data)
-		list = append(list, o)
+		all = append(all, o)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
-	return list, nil
+	return all, nil
 }
 
 func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
+	list := newListed(false)
 	rows, err := s.read.query(ctx, `
-		SELECT `+listColumns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
-	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanObject(r, false) })
+		SELECT `+list.columns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
+	all, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return list.scan(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}
-	return list, nil
+	return all, nil
 }
