@@ -241,6 +241,11 @@ type MirrorPage struct {
 	Gone     []graph.EventID
 	Marks    []Mark
 	Cursor   *Cursor // nil: the cursor stays
+	// Unpublished: nothing of the calendar is published, nor written by clients; ErrConflict otherwise. What is staged of the series of
+	// the page is then void, and made anew.
+	Unpublished bool
+	// Derived is what became of series of an Unpublished page that have no Mark: they are clean, and staged with it.
+	Derived []Derived
 	// Asks are series that have turned up here while other calendars of the mailbox mirror them: each is marked with StageAsk
 	// there, which counts as a write to that mirror.
 	Asks map[CalendarID][]graph.EventID
@@ -320,7 +325,7 @@ type Shown struct {
 
 // Past is what clients were shown before.
 type Past struct {
-	Sequence int       // the highest of any object of the account with one of the UIDs; -1: there was none
+	Sequence int       // the highest of any object of the account with the UID
 	Stamp    time.Time // the latest of theirs
 }
 

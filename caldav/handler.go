@@ -87,7 +87,7 @@ type exchange struct {
 	ics       ics.Reader          // of all that the request has to read
 	zone      floating            // that the request names
 	floating  map[string]floating // by calendar, once it has been asked for
-	turnsHeld []func()
+	turnsHeld []turn
 	boxes     *Scheduling // once it has been asked for
 	missed    int         // octets of names that were answered as not there
 	expanded  int         // octets that were made of recurrences
@@ -229,16 +229,16 @@ func (h *Handler) hugeTurns() *turns {
 
 // takeTurn waits for a turn, which the request keeps to its end.
 func (x *exchange) takeTurn(of func() *turns) error {
-	back, err := of().take(x.ctx, x.principal.Name)
+	t, err := of().take(x.ctx, x.principal.Name)
 	if err == nil {
-		x.turnsHeld = append(x.turnsHeld, back)
+		x.turnsHeld = append(x.turnsHeld, t)
 	}
 	return err
 }
 
 func (x *exchange) giveBack() {
-	for _, back := range x.turnsHeld {
-		back()
+	for _, t := range x.turnsHeld {
+		t.giveBack()
 	}
 }
 

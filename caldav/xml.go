@@ -32,17 +32,19 @@ const (
 )
 
 // namespace is one that answers write with a prefix, which the root element declares.
-type namespace struct{ prefix, name string }
+type namespace struct{ start, declaration string }
 
-var namespaces = []namespace{{"D", nsDAV}, {"C", nsCalDAV}, {"CS", nsCS}, {"A", nsApple}}
+var namespaces = []namespace{newNamespace("D", nsDAV), newNamespace("C", nsCalDAV), newNamespace("CS", nsCS), newNamespace("A", nsApple)}
 
-func (n namespace) declaration() string { return " xmlns:" + n.prefix + `="` + n.name + `"` }
+func newNamespace(prefix, name string) namespace {
+	return namespace{start: "<" + prefix + ":", declaration: " xmlns:" + prefix + `="` + name + `"`}
+}
 
 // rootNamespaces declares every prefix, and DAV: for names without one.
 var rootNamespaces = func() string {
 	s := ` xmlns="` + nsDAV + `"`
 	for _, n := range namespaces {
-		s += n.declaration()
+		s += n.declaration
 	}
 	return s
 }()
@@ -131,11 +133,12 @@ func (x *exchange) readXML() (*node, error) {
 
 // refusedBody is the answer to a body that cannot be read.
 func refusedBody(err error) error {
+	if err == nil {
+		return nil
+	}
 	var se *statusError
 	tooBig := (*http.MaxBytesError)(nil)
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &tooBig):
 		return &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
 	case !errors.As(err, &se):

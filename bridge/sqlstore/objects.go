@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -68,20 +67,62 @@ func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.
 	return found, nil
 }
 
-func (s *Store) Past(ctx context.Context, id bridge.CalendarID, uids ...string) (bridge.Past, error) {
-	p := bridge.Past{Sequence: -1}
-	err := s.read.row(ctx, `
-		WITH own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
-		SELECT coalesce(max(sequence), -1), max(stamp) FROM (
-			SELECT sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
-			UNION ALL SELECT sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
-			UNION ALL SELECT sequence, stamp FROM past
-				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)) AS earlier`, id, listOf(uids)).
-		Scan(&p.Sequence, unixTime{&p.Stamp})
-	if err != nil {
-		return p, fmt.Errorf("find earlier objects: %w", err)
+func (s *Store) Past(ctx context.Context, id bridge.CalendarID, uids []string) (map[string]bridge.Past, error) {
+	if len(uids) == 0 {
+		return nil, nil
 	}
-	return p, nil
+	rows, err := s.read.query(ctx, `
+		WITH own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
+		SELECT uid, max(sequence), max(stamp) FROM (
+			SELECT uid, sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
+			UNION ALL SELECT uid, sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
+			UNION ALL SELECT uid, sequence, stamp FROM past
+				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)) AS earlier
+		GROUP BY uid`, id, listOf(uids))
+	list, err := collect(rows, err, scanPast)
+	if err != nil {
+		return nil, fmt.Errorf("find earlier objects: %w", err)
+	}
+	return pastByUID(list), nil
+}
+
+// uidPast is what is known of earlier objects with a UID.
+type uidPast struct {
+	uid string
+	bridge.Past
+}
+
+func scanPast(r *sql.Rows) (p uidPast, err error) {
+	err = r.Scan(&p.uid, &p.Sequence, unixTime{&p.Stamp})
+	return p, err
+}
+
+func pastByUID(list []uidPast) map[string]bridge.Past {
+	m := make(map[string]bridge.Past, len(list))
+	for _, p := range list {
+		m[p.uid] = p.Past
+	}
+	return m
+}
+
+func (s *Store) PastElsewhere(ctx context.Context, id bridge.CalendarID, uids []string) (map[string]bool, error) {
+	rows, err := s.read.query(ctx, `
+		WITH others AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND id <> ?1)
+		SELECT uid FROM object WHERE calendar_id IN (SELECT id FROM others) AND uid IN list(?2)
+		UNION SELECT uid FROM staged WHERE calendar_id IN (SELECT id FROM others) AND uid IN list(?2)
+		UNION SELECT uid FROM past WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)`, id, listOf(uids))
+	list, err := collect(rows, err, func(r *sql.Rows) (uid string, err error) {
+		err = r.Scan(&uid)
+		return uid, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find objects of other calendars: %w", err)
+	}
+	m := make(map[string]bool, len(list))
+	for _, uid := range list {
+		m[uid] = true
+	}
+	return m, nil
 }
 
 func (s *Store) Copied(ctx context.Context, id bridge.AccountID) (map[string]bridge.Past, error) {
@@ -95,22 +136,11 @@ func (s *Store) Copied(ctx context.Context, id bridge.AccountID) (map[string]bri
 			SELECT o.uid, o.sequence, o.stamp FROM copied CROSS JOIN own CROSS JOIN object o WHERE o.calendar_id = own.id AND o.uid = copied.uid
 			UNION ALL SELECT past.uid, sequence, stamp FROM copied CROSS JOIN past WHERE account_id = ?1 AND past.uid = copied.uid) AS each_copy
 		GROUP BY uid`, id)
-	type one struct {
-		uid string
-		bridge.Past
-	}
-	list, err := collect(rows, err, func(r *sql.Rows) (o one, err error) {
-		err = r.Scan(&o.uid, &o.Sequence, unixTime{&o.Stamp})
-		return o, err
-	})
+	list, err := collect(rows, err, scanPast)
 	if err != nil {
 		return nil, fmt.Errorf("find copies: %w", err)
 	}
-	all := make(map[string]bridge.Past, len(list))
-	for _, o := range list {
-		all[o.uid] = o.Past
-	}
-	return all, nil
+	return pastByUID(list), nil
 }
 
 func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph.EventID, uid string) (bool, error) {
@@ -124,77 +154,6 @@ func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph
 		return false, fmt.Errorf("find uid: %w", err)
 	}
 	return taken, nil
-}
-
-func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list []bridge.Derived) error {
-	err := s.write.relaxed(ctx, func(t tx) error {
-		if err := checkSeq(ctx, t, id, seq); err != nil {
-			return err
-		}
-		var series, attached, staged [][]any
-		for _, d := range list {
-			losses := ""
-			if len(d.Losses) > 0 {
-				b, err := json.Marshal(d.Losses)
-				if err != nil {
-					return err
-				}
-				losses = string(b)
-			}
-			series = append(series, []any{d.Unsettled, losses, len(d.Losses), id, d.Series})
-			if d.Unattached {
-				attached = append(attached, []any{id, d.Series, d.Series})
-			}
-			for _, o := range []*bridge.Object{d.Left, d.Object} {
-				if o != nil {
-					staged = append(staged, []any{id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted,
-						len(o.Data), notNil(o.Data), o.Title})
-				}
-			}
-		}
-		for _, do := range []struct {
-			query string
-			args  [][]any
-		}{
-			{`UPDATE series SET stage = CASE WHEN ? = 1 THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`, series},
-			{`INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, '', 0)
-				ON CONFLICT (calendar_id, event) DO UPDATE SET state = ''`, attached},
-			{`INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag,
-					sequence = excluded.sequence, stamp = excluded.stamp, first_start = excluded.first_start, last_end = excluded.last_end,
-					deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title`, staged},
-		} {
-			if _, err := t.execMany(ctx, do.query, do.args); err != nil {
-				return err
-			}
-		}
-		// A series without rows has nothing left to say.
-		_, err := t.exec(ctx, `
-			DELETE FROM series WHERE calendar_id = ? AND stage = 0 AND loss_count = 0 AND id IN list(?)
-			  AND NOT EXISTS (SELECT 1 FROM event WHERE event.calendar_id = series.calendar_id AND event.series = series.id)`,
-			id, listOf(seriesOf(list)))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("stage objects: %w", err)
-	}
-	return nil
-}
-
-func seriesOf(list []bridge.Derived) []graph.EventID {
-	all := make([]graph.EventID, len(list))
-	for i, d := range list {
-		all[i] = d.Series
-	}
-	return all
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }
 
 // publishStep is how many objects one statement publishes.

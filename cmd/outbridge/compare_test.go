@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -92,7 +93,9 @@ func TestCompare(t *testing.T) {
 		t.Logf("%+v", *r)
 		results = append(results, r)
 	}
-	plain := startNginx(t, objects, bodies)
+	files := maps.Clone(objects)
+	files["all"] = bytes.Join(bodies, nil)
+	plain, _ := startNginx(t, files)
 	file := newCalDAVClient(t, 0, plain, "", "")
 	got := &result{name: "nginx, plain files"}
 	file.fetch(file.request("GET", plain+"all", "", ""), 200)
@@ -282,25 +285,26 @@ func (c *caldavClient) rate(request func() *http.Request, status int) rate {
 // other runs another program's server until the end of the test.
 func other(t *testing.T, name string, args ...string) (pid int) {
 	t.Helper()
-	return otherWith(t, nil, name, args...)
+	return otherOf(t, exec.Command(name, args...))
 }
 
-// otherWith does so with more in its environment.
-func otherWith(t *testing.T, env []string, name string, args ...string) (pid int) {
+// otherOf does so with a command.
+func otherOf(t *testing.T, cmd *exec.Cmd) (pid int) {
 	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("%s: %v: .ci/packages radicale xandikos nginx-light git", name, err)
+		t.Fatalf("%s: %v: .ci/packages radicale xandikos nginx-light git cyrus-caldav", cmd.Path, err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("%s: %.2000s", name, out.String())
+			t.Logf("%s: %.2000s", cmd.Path, out.String())
 		}
 	})
 	return cmd.Process.Pid
@@ -350,12 +354,11 @@ func startXandikos(t *testing.T, objects map[string][]byte) *caldavClient {
 	return newCalDAVClient(t, pid, "http://"+address+"/alice/calendars/calendar/", "alice", "secret")
 }
 
-// startNginx serves each object as a file, and the octets of a first sync as one.
-func startNginx(t *testing.T, objects map[string][]byte, bodies [][]byte) string {
+// startNginx serves files. To who takes gzip it sends the file with .gz after its name, if there is one.
+func startNginx(t *testing.T, files map[string][]byte) (origin string, pid int) {
 	dir, address := t.TempDir(), freeAddress(t)
 	root := filepath.Join(dir, "root")
-	writeFiles(t, root, objects)
-	writeFiles(t, root, map[string][]byte{"all": bytes.Join(bodies, nil)})
+	writeFiles(t, root, files)
 	writeFiles(t, dir, map[string][]byte{"nginx.conf": []byte(fmt.Sprintf(`daemon off;
 worker_processes 2;
 pid %[1]s/pid;
@@ -364,6 +367,7 @@ events { worker_connections 256; }
 http {
 	access_log off;
 	sendfile on;
+	gzip_static on;
 	keepalive_requests 1000000;
 	client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
 	server { listen %[2]s; root %[1]s/root; default_type text/calendar; }
@@ -379,9 +383,9 @@ http {
 	if _, err := exec.LookPath(name); err != nil {
 		name = "/usr/sbin/nginx"
 	}
-	other(t, name, "-c", filepath.Join(dir, "nginx.conf"), "-p", dir)
+	pid = other(t, name, "-c", filepath.Join(dir, "nginx.conf"), "-p", dir)
 	awaitHTTP(t, "http://"+address+"/")
-	return "http://" + address + "/"
+	return "http://" + address + "/", pid
 }
 
 // A program's requests for a calendar, by the objects that are asked for at a time.

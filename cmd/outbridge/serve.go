@@ -291,7 +291,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	backend := &dav.Writing{Writer: s.writer, Backend: dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
+	backend := &dav.Writing{Writer: s.writer, Backend: dav.Backend{Store: p.store, Cache: new(dav.Cache), Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
 	if s.pusher != nil {
 		backend.Push = s.pusher
 	}

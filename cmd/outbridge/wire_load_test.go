@@ -84,6 +84,7 @@ func (a *asker) read(whole bool) (res answer, last bool, err error) {
 			if len(line) < len("HTTP/1.1 200") {
 				return res, true, fmt.Errorf("answer begins with %q", line)
 			}
+			last = line[len("HTTP/1.")] == '0'
 			if res.status, err = strconv.Atoi(string(line[9:12])); err != nil {
 				return res, true, err
 			}
@@ -104,7 +105,7 @@ func (a *asker) read(whole bool) (res answer, last bool, err error) {
 		case is(name, "content-encoding"):
 			res.gzip = is(value, "gzip")
 		case is(name, "connection"):
-			last = is(value, "close")
+			last = last || is(value, "close")
 		}
 	}
 	if !chunked {

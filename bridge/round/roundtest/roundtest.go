@@ -11,9 +11,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -66,6 +68,8 @@ type World struct {
 
 	seen map[string]map[string]caldav.Object // calendar, name: what a syncing client holds
 	tok  map[string]caldav.Token
+
+	cache dav.Cache // of all that is served from the beginning
 }
 
 // Start is when a World begins.
@@ -227,7 +231,7 @@ func (w *World) Changes(want int) bridge.Report {
 // Check verifies every invariant: clients see what Outlook shows, in well-formed objects.
 func (w *World) Check() {
 	w.Helper()
-	back := dav.Backend{Store: w.Store}
+	back := dav.Backend{Store: w.Store, Cache: &w.cache}
 	cals, err := back.Calendars(w.Ctx, caldav.Principal{Name: "alice"})
 	w.Must(err)
 	if want := len(w.Box.Calendars()) + len(w.Others) - w.Left; len(cals) != want {
@@ -289,6 +293,7 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 			got = append(got, shown{i.Start.Format(time.RFC3339), i.End.Format(time.RFC3339), i.AllDay(), i.Cancelled(), i.Summary()})
 		}
 	}
+	w.checkNames(back, c, objects)
 	var want []shown
 	for _, sc := range slices.Concat(w.Box.Calendars(), w.Others) {
 		if sc.ID() != row.GraphID {
@@ -352,6 +357,22 @@ func (w *World) checkSync(back dav.Backend, c caldav.Calendar, objects map[strin
 		w.Fatalf("a syncing client holds %d objects, there are %d", len(held), len(objects))
 	}
 	w.seen[c.Name], w.tok[c.Name] = held, c.Token
+}
+
+// checkNames verifies that whoever asks for objects by their names gets what is listed, also where they were asked for before.
+func (w *World) checkNames(back dav.Backend, c caldav.Calendar, listed map[string]caldav.Object) {
+	w.Helper()
+	names := slices.AppendSeq(slices.Collect(maps.Keys(listed)), maps.Keys(w.seen[c.Name]))
+	found := 0
+	for o, err := range back.Objects(w.Ctx, c, caldav.Query{Names: names, WithData: true}) {
+		w.Must(err)
+		if found++; !reflect.DeepEqual(o, listed[o.Name]) {
+			w.Fatalf("%s by its name is another than in the list", o.Name)
+		}
+	}
+	if found != len(listed) {
+		w.Fatalf("%d objects by their names, %d in the list", found, len(listed))
+	}
 }
 
 // Object is the text of the one object whose octets hold all of the words.
