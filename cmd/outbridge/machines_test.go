@@ -327,10 +327,10 @@ func TestMachinesFigures(t *testing.T) {
 	others := rest(m.of, first)
 	second := alone(others...)
 	want := m.shared(second)
-	for _, name := range []string{"alice", "bob"} {
+	for name, objects := range map[string]string{"alice": "1", "bob": "2"} {
 		for series, value := range map[string]string{
 			`outbridge_account_state{account="` + name + `",state="ok"}`:                                    "1",
-			`outbridge_calendar_objects{account="` + name + `",calendar="calendar"}`:                        "1",
+			`outbridge_calendar_objects{account="` + name + `",calendar="calendar"}`:                        objects,
 			`outbridge_calendar_losses{account="` + name + `",calendar="calendar"}`:                         "0",
 			`outbridge_calendar_failed{account="` + name + `",calendar="calendar"}`:                         "0",
 			`outbridge_calendar_incomplete{account="` + name + `",calendar="calendar"}`:                     "0",
