@@ -164,6 +164,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	}
 	if p.machine != nil {
 		live.Others = p.store
+		defer p.machine.giveBack(ctx) // when everything has ended that had something
 	}
 	pusher := p.pusher(ctx)
 	if pusher != nil {
