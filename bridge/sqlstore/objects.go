@@ -257,13 +257,25 @@ func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
 
 const listColumns = `name, etag, rev, modified, first_start, last_end, deleted, size`
 
-func scanObject(row scanner, withData bool) (bridge.Object, error) {
-	var o bridge.Object
-	into := []any{&o.Name, &o.ETag, &o.Rev, unixTime{&o.Modified}, unixTime{&o.First}, unixTime{&o.Last}, &o.Deleted, &o.Size}
+// objectRow reads objects from rows of listColumns, and data, one after another: what a row is read into is made once.
+type objectRow struct {
+	object bridge.Object
+	into   []any
+}
+
+func newObjectRow(withData bool) *objectRow {
+	r := &objectRow{}
+	o := &r.object
+	r.into = []any{&o.Name, &o.ETag, &o.Rev, unixTime{&o.Modified}, unixTime{&o.First}, unixTime{&o.Last}, &o.Deleted, &o.Size}
 	if withData {
-		into = append(into, &o.Data)
+		r.into = append(r.into, &o.Data)
 	}
-	return o, row.Scan(into...)
+	return r
+}
+
+func (r *objectRow) scan(rows *sql.Rows) (bridge.Object, error) {
+	err := rows.Scan(r.into...)
+	return r.object, err
 }
 
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
@@ -299,8 +311,9 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 	}
 	defer rows.Close()
 	var list []bridge.Object
+	row := newObjectRow(q.WithData)
 	for octets := 0; octets < bridge.PageOctets && rows.Next(); {
-		o, err := scanObject(rows, q.WithData)
+		o, err := row.scan(rows)
 		if err != nil {
 			return nil, fmt.Errorf("list objects: %w", err)
 		}
@@ -316,7 +329,7 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT `+listColumns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
-	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanObject(r, false) })
+	list, err := collect(rows, err, newObjectRow(false).scan)
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}
