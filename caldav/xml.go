@@ -225,6 +225,7 @@ func readXML(r io.Reader) (*node, error) {
 	dec.CharsetReader = charsetReader
 	var root *node
 	var open []*node
+	var spare []byte // for the text of the next element
 	elements, names := 0, 0
 	declared := map[string]bool{"": true} // namespaces met so far
 	for {
@@ -232,10 +233,10 @@ func readXML(r io.Reader) (*node, error) {
 		if err == io.EOF {
 			break
 		}
-		if syntax := (*xml.SyntaxError)(nil); errors.As(err, &syntax) {
-			return nil, badRequest("malformed XML in the request body")
-		}
 		if err != nil {
+			if syntax := (*xml.SyntaxError)(nil); errors.As(err, &syntax) {
+				return nil, badRequest("malformed XML in the request body")
+			}
 			return nil, err
 		}
 		switch t := tok.(type) {
@@ -252,7 +253,8 @@ func readXML(r io.Reader) (*node, error) {
 			if names += nameSize(t); names > maxXMLNames {
 				return nil, badRequest("the XML names in the request body are too long")
 			}
-			n := &node{name: t.Name, attrs: t.Attr}
+			n := &node{name: t.Name, attrs: t.Attr, data: spare}
+			spare = nil
 			switch {
 			case len(open) > 0:
 				parent := open[len(open)-1]
@@ -268,7 +270,7 @@ func readXML(r io.Reader) (*node, error) {
 			open = append(open, n)
 		case xml.EndElement:
 			n := open[len(open)-1]
-			n.text, n.data = string(n.data), nil
+			n.text, n.data, spare = string(n.data), nil, n.data[:0]
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) > 0 {
