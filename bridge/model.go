@@ -266,8 +266,10 @@ type Derived struct {
 	Series graph.EventID
 	Object *Object // what clients are to see in place of the series' object, a tombstone perhaps; nil: no change
 	// Left is the tombstone of the name that the series' object had, where Object has another; nil: it has not.
-	Left   *Object
-	Losses []convert.Loss
+	Left *Object
+	// Retimed is the object that stays as it is, with another Timetable; nil: that is the same too.
+	Retimed *Object
+	Losses  []convert.Loss
 	// Unattached: it is not known yet what is attached to it, so Graph is to be asked.
 	Unattached bool
 	// Unsettled: the series keeps its stage, since Graph has not said all of it.
@@ -290,7 +292,9 @@ type Object struct {
 	Data     []byte
 	Size     int
 	Deleted  bool
-	Title    string // of the event, when it is staged; a tombstone has that of what was there
+	// Timetable says when its instances are, as ics.Timetable does; "": not known, or not asked for.
+	Timetable string
+	Title     string // of the event, when it is staged; a tombstone has that of what was there
 }
 
 // History is what clients were shown change at one time, or that rounds failed from then on.

@@ -67,6 +67,9 @@ const (
 	allowWrite = allowRead + ", PUT, DELETE, COPY, MOVE"
 )
 
+// davHeader is "DAV" as net/http keeps it.
+const davHeader = "Dav"
+
 const xmlType = "application/xml; charset=utf-8"
 
 // maxDrain is how much of an unread body is read before the answer, so that the connection lives on: Apple's
@@ -103,7 +106,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	defer x.giveBack()
 	x.deadline(answerTime)
 	if r.Method != "REPORT" { // nobody looks for it there
-		rw.Header().Set("DAV", davTokens)
+		rw.Header()[davHeader] = []string{davTokens}
 	}
 	rw.Header().Set("Vary", "Accept-Encoding")
 	err := x.serve()
@@ -329,8 +332,8 @@ func (x *exchange) announceMore(schedules, attachments bool) {
 }
 
 func (x *exchange) addToken(token string) {
-	if h := x.rw.Header(); h.Get("DAV") != "" && !strings.Contains(h.Get("DAV"), token) {
-		h.Set("DAV", h.Get("DAV")+", "+token)
+	if v := x.rw.Header()[davHeader]; len(v) > 0 && !strings.Contains(v[0], token) {
+		v[0] += ", " + token
 	}
 }
 

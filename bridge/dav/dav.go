@@ -14,8 +14,12 @@ import (
 	"outbridge/caldav"
 )
 
-// listPage is how many objects are listed at a time.
-const listPage = 500
+const (
+	// listPage is how many objects are listed at a time.
+	listPage = 500
+	// mostWithin is how many are listed by time, at once: that is 5 MB.
+	mostWithin = 10_000
+)
 
 // Backend serves the published calendars to caldav.Handler.
 type Backend struct {
@@ -163,7 +167,7 @@ func (b Backend) Object(ctx context.Context, c caldav.Calendar, name string) (ca
 func davObject(o bridge.Object) caldav.Object {
 	return caldav.Object{
 		Name: o.Name, ETag: o.ETag, Rev: o.Rev, Modified: o.Modified, Size: o.Size, Data: o.Data, Deleted: o.Deleted,
-		First: o.First, Last: o.Last,
+		First: o.First, Last: o.Last, Timetable: o.Timetable,
 	}
 }
 
@@ -172,8 +176,23 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 		return b.Cache.objects(ctx, b.Store, c, q.Names)
 	}
 	return func(yield func(caldav.Object, error) bool) {
-		all := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
-		for o, err := range bridge.Objects(ctx, b.Store, c.Key.(bridge.CalendarID), all) {
+		if q.Names == nil && !q.WithData && !q.Start.IsZero() && !q.End.IsZero() {
+			list, all, err := b.Store.ObjectsWithin(ctx, c.Key.(bridge.CalendarID), q.Start, q.End, mostWithin)
+			if err != nil {
+				yield(caldav.Object{}, err)
+				return
+			}
+			for _, o := range list {
+				if !yield(davObject(o), nil) {
+					return
+				}
+			}
+			if all {
+				return
+			}
+		}
+		every := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
+		for o, err := range bridge.Objects(ctx, b.Store, c.Key.(bridge.CalendarID), every) {
 			if !yield(davObject(o), err) {
 				return
 			}

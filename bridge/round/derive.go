@@ -362,7 +362,7 @@ func (d *Deriver) rendering() string {
 	if err != nil {
 		panic(err) // strings always marshal
 	}
-	text := fmt.Sprintf("%v html=%t settings=%s", convert.Version, d.html, shortHash(string(b), 16))
+	text := fmt.Sprintf("%v timetables html=%t settings=%s", convert.Version, d.html, shortHash(string(b), 16))
 	if d.policy.Write {
 		text += " invitations=" + string(d.policy.Invitations)
 	}

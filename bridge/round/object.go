@@ -112,7 +112,8 @@ func (one *draft) render(c bridge.Calendar, keepPast bool) error {
 	case err != nil:
 		return err
 	}
-	first, last := (&ics.Reader{Resolve: convert.Zone}).Bounds(cal)
+	reader := &ics.Reader{Resolve: convert.Zone}
+	first, last := reader.Bounds(cal)
 	if !keepPast && isPast(last, c.Window) && !(one.exists && isPast(one.have.Last, c.Window)) {
 		one.Losses = nil
 		return nil
@@ -121,6 +122,7 @@ func (one *draft) render(c bridge.Calendar, keepPast bool) error {
 	one.object = &bridge.Object{
 		Calendar: c.ID, Series: series, Name: shortHash(string(c.GraphID)+"\x00"+string(series), 32) + ".ics", UID: uidOf(cal, s),
 		Sequence: s.Sequence, Stamp: stampOf(cal), First: first, Last: last,
+		Timetable: string(reader.Timetable(cal, first, last, timetableWindow(c.Window))),
 	}
 	return one.encode()
 }
@@ -199,6 +201,10 @@ func (one *draft) outcome() bridge.Derived {
 	case one.object != nil && (one.left != nil || !one.exists || !sameButStamps(one.have.Data, one.object.Data)):
 		one.object.Title = titleOf(one.object.Data)
 		one.Object, one.Left = one.object, one.left
+	case one.object != nil && one.object.Timetable != one.have.Timetable:
+		retimed := one.have
+		retimed.Timetable = one.object.Timetable
+		one.Retimed = &retimed
 	}
 	return one.Derived
 }

@@ -31,7 +31,7 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 }
 
 func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Shown, error) {
-	const columns = `series, deleted, name, uid, etag, sequence, stamp, first_start, last_end, size, data`
+	const columns = `series, deleted, name, uid, etag, sequence, stamp, first_start, last_end, size, data, timetable`
 	rows, err := s.read.query(ctx, `
 		SELECT 0 AS place, `+columns+` FROM staged INDEXED BY staged_series WHERE calendar_id = ?1 AND series IN list(?2)
 		UNION ALL SELECT 1, `+columns+` FROM object INDEXED BY object_series WHERE calendar_id = ?1 AND series IN list(?2)
@@ -42,7 +42,8 @@ func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.
 	}
 	list, err := collect(rows, err, func(r *sql.Rows) (o one, err error) {
 		o.Calendar = id
-		err = r.Scan(&o.published, &o.Series, &o.Deleted, &o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data)
+		err = r.Scan(&o.published, &o.Series, &o.Deleted, &o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data, &o.Timetable)
+		o.Timetable = timetableOf(o.Timetable, o.ETag)
 		return o, err
 	})
 	if err != nil {
@@ -214,14 +215,16 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 				}
 			}
 			_, err = t.exec(ctx, `
-				INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
+				INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data,
+					timetable)
 				SELECT calendar_id, name, series, uid, etag,
 				       (SELECT rev FROM calendar WHERE id = ?1) + ?6 + row_number() OVER (ORDER BY name),
-				       sequence, stamp, ?3, first_start, last_end, deleted, size, data
+				       sequence, stamp, ?3, first_start, last_end, deleted, size, data, timetable
 				FROM staged WHERE `+which+` AND name > ?4 AND name <= ?5
 				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag, rev = excluded.rev,
 					sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
-					last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data`,
+					last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data,
+					timetable = excluded.timetable`,
 				id, listOf(series), at.Unix(), after, upTo, done)
 			if err != nil {
 				return err

@@ -96,17 +96,21 @@ func stageObjects(ctx context.Context, t tx, id bridge.CalendarID, list []bridge
 		for _, o := range []*bridge.Object{d.Left, d.Object} {
 			if o != nil {
 				staged = append(staged, []any{id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted,
-					len(o.Data), notNil(o.Data), o.Title})
+					len(o.Data), notNil(o.Data), o.Title, keptTimetable(o)})
 			}
 		}
 	}
 	_, err := t.execMany(ctx, `
-		INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title, timetable)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag,
 			sequence = excluded.sequence, stamp = excluded.stamp, first_start = excluded.first_start, last_end = excluded.last_end,
-			deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title`, staged)
-	return err
+			deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title,
+			timetable = excluded.timetable`, staged)
+	if err != nil {
+		return err
+	}
+	return setTimetables(ctx, t, id, list)
 }
 
 func (s *Store) TakeBack(ctx context.Context, id bridge.CalendarID) error {

@@ -4,20 +4,16 @@ package main_test
 
 import (
 	"bytes"
-	"compress/gzip"
-	"context"
 	"fmt"
 	"html"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -386,147 +382,4 @@ http {
 	pid = other(t, name, "-c", filepath.Join(dir, "nginx.conf"), "-p", dir)
 	awaitHTTP(t, "http://"+address+"/")
 	return "http://" + address + "/", pid
-}
-
-// A program's requests for a calendar, by the objects that are asked for at a time.
-type program struct {
-	name    string
-	list    string // body of what lists the objects
-	depth   string
-	idle    string // body of the poll of an idle calendar; %s is the token, or the present CTag's PROPFIND
-	props   string // of a multiget
-	at      int    // hrefs in one; 0: all in one
-	codings []string
-}
-
-const (
-	davNames = `xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"`
-	vevents  = `<C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"%s</C:comp-filter></C:comp-filter></C:filter>`
-	byQuery  = `<C:calendar-query ` + davNames + `><prop><getetag/></prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="20000101T000000Z"/></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`
-	byList   = `<propfind xmlns="DAV:"><prop><getcontenttype/><resourcetype/><getetag/></prop></propfind>`
-	bySync   = `<sync-collection xmlns="DAV:"><sync-token/><sync-level>1</sync-level><prop><getcontenttype/><getetag/></prop></sync-collection>`
-	idleSync = `<sync-collection xmlns="DAV:"><sync-token>%s</sync-token><sync-level>1</sync-level><prop><getcontenttype/><getetag/></prop></sync-collection>`
-	idleTag  = `<propfind xmlns="DAV:" xmlns:CS="http://calendarserver.org/ns/"><prop><CS:getctag/><sync-token/></prop></propfind>`
-)
-
-// TestCompareOctets lets the same programs read the same objects from outbridge and from Radicale, and counts what comes over
-// the connection, headers and all. It fails where a program costs more with outbridge.
-func TestCompareOctets(t *testing.T) {
-	const objects = 1000
-	w := newLoadWorld(t, func(cal *graphsim.Calendar) { fillMailbox(cal, objects*19/20, objects/20) })
-	var report struct{ Events int }
-	w.json(&report, "sync")
-	var pass struct{ Password string }
-	w.json(&pass, "password", "add", "alice")
-	w.start()
-	ours := newCalDAVClient(t, w.serve.Process.Pid, "http://"+w.address+"/dav/calendars/alice/calendar/", "alice", pass.Password)
-	radicale := startRadicale(t, ours.objects())
-	fmt.Printf("\n%d objects; octets of the answers, headers and all, and of them with Radicale\n\n| program, its coding | idle poll | first sync | requests |\n| --- | --- | --- | --- |\n", objects)
-	coded, plain := "gzip, deflate", ""
-	for _, p := range []program{
-		{name: "Thunderbird", list: bySync, depth: "1", idle: idleSync, props: "<getetag/><C:calendar-data/>", at: 100, codings: []string{"gzip, deflate, br, zstd", plain}},
-		{name: "DAVx⁵", list: byQuery, depth: "1", idle: idleTag, props: `<getcontenttype/><getetag/><C:schedule-tag/><C:calendar-data content-type="text/calendar" version="2.0"/>`, at: 30, codings: []string{"gzip", plain}},
-		{name: "Apple", list: byList, depth: "1", idle: idleSync, props: "<getetag/><C:calendar-data/><C:schedule-tag/>", at: 50, codings: []string{coded, plain}},
-		{name: "Evolution", list: byQuery, depth: "1", idle: idleTag, props: "<getetag/><C:calendar-data/>", at: 100, codings: []string{coded, plain}},
-		{name: "KDE", list: `<C:calendar-query ` + davNames + `><prop><getetag/><resourcetype/></prop>` + fmt.Sprintf(vevents, ">") + `</C:calendar-query>`, depth: "1", idle: idleTag, props: "<displayname/><getetag/><C:calendar-data/>", at: 100, codings: []string{coded, plain}},
-		{name: "vdirsyncer", list: byList, depth: "1", idle: byList, props: "<getetag/><C:calendar-data/>", codings: []string{coded, plain}},
-		{name: "CalDav Synchronizer", list: byQuery, depth: "1", idle: byQuery, props: "<getetag/><displayname/><C:calendar-data/>", at: 100, codings: []string{coded, plain}},
-		{name: "one at a time", list: byList, depth: "1", idle: idleSync, props: "<getetag/><C:calendar-data/>", at: 1, codings: []string{coded, plain}},
-	} {
-		for _, coding := range p.codings {
-			var cell [2]struct{ idle, first, requests int64 }
-			for i, c := range []*caldavClient{ours, radicale} {
-				cell[i].idle, cell[i].first, cell[i].requests = c.costs(p, coding)
-			}
-			us, them := cell[0], cell[1]
-			if coding == plain {
-				coding = "none"
-			}
-			fmt.Printf("| %s, %s | %d, %d | %d, %d: %+.1f %% | %d, %d |\n", p.name, coding, us.idle, them.idle, us.first, them.first,
-				100*(float64(us.first)/float64(them.first)-1), us.requests, them.requests)
-			if us.idle > them.idle || us.first > them.first || us.requests > them.requests {
-				t.Errorf("%s, %s: %+v, with Radicale %+v", p.name, coding, us, them)
-			}
-		}
-	}
-}
-
-// costs is what a program's idle poll, and its first sync with how many requests, take in octets of answers.
-func (c *caldavClient) costs(p program, coding string) (idle, first, requests int64) {
-	var octets atomic.Int64
-	tr := &http.Transport{DisableCompression: true, MaxConnsPerHost: 1, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		return countedConn{conn, &octets}, err
-	}}
-	defer tr.CloseIdleConnections()
-	one := *c
-	one.http = &http.Client{Transport: tr}
-	ask := func(method, depth, body string) []byte {
-		r := one.request(method, c.calendar, depth, body)
-		if coding != "" {
-			r.Header.Set("Accept-Encoding", coding)
-		}
-		requests++
-		res, err := one.http.Do(r)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		defer res.Body.Close()
-		in := io.Reader(res.Body)
-		if res.Header.Get("Content-Encoding") == "gzip" {
-			if in, err = gzip.NewReader(res.Body); err != nil {
-				c.t.Fatal(err)
-			}
-		}
-		b, err := io.ReadAll(in)
-		if err != nil || res.StatusCode != 207 {
-			c.t.Fatalf("%s: %s, %v: %.300s", c.calendar, res.Status, err, b)
-		}
-		return b
-	}
-	method := func(body string) string {
-		if strings.HasPrefix(body, "<propfind") {
-			return "PROPFIND"
-		}
-		return "REPORT"
-	}
-	var hrefs []string
-	for _, m := range hrefOf.FindAllSubmatch(ask(method(p.list), p.depth, p.list), -1) {
-		hrefs = append(hrefs, string(m[1]))
-	}
-	at := p.at
-	if at == 0 {
-		at = len(hrefs)
-	}
-	for chunk := range slices.Chunk(hrefs, at) {
-		b := ask("REPORT", "1", `<C:calendar-multiget `+davNames+`><prop>`+p.props+`</prop><href>`+strings.Join(chunk, "</href><href>")+`</href></C:calendar-multiget>`)
-		if n := bytes.Count(b, []byte("BEGIN:VCALENDAR")); n != len(chunk) {
-			c.t.Fatalf("%d objects of %d", n, len(chunk))
-		}
-	}
-	first = octets.Load()
-	body := p.idle
-	if strings.Contains(body, "%s") {
-		body = fmt.Sprintf(body, html.EscapeString(one.token()))
-	}
-	total := requests
-	before := octets.Load()
-	depth := "0"
-	if p.idle == p.list {
-		depth = "1"
-	}
-	ask(method(body), depth, body)
-	return octets.Load() - before, first, total
-}
-
-// countedConn counts what is read.
-type countedConn struct {
-	net.Conn
-	octets *atomic.Int64
-}
-
-func (c countedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.octets.Add(int64(n))
-	return n, err
 }

@@ -207,7 +207,11 @@ SERVICES {
 }
 `)),
 	})
-	password := exec.Command("saslpasswd2", "-p", "-c", "-f", filepath.Join(dir, "sasldb"), "-u", "localhost", "alice")
+	saslpasswd := "saslpasswd2"
+	if _, err := exec.LookPath(saslpasswd); err != nil {
+		saslpasswd = "/usr/sbin/saslpasswd2"
+	}
+	password := exec.Command(saslpasswd, "-p", "-c", "-f", filepath.Join(dir, "sasldb"), "-u", "localhost", "alice")
 	password.Stdin = strings.NewReader("secret")
 	if out, err := password.CombinedOutput(); err != nil {
 		t.Fatalf("saslpasswd2: %v: %s: .ci/packages sasl2-bin", err, out)

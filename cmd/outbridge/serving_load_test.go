@@ -269,7 +269,7 @@ func said(b []byte) []byte {
 	for d := xml.NewDecoder(bytes.NewReader(b)); ; {
 		token, err := d.RawToken()
 		if err == io.EOF {
-			responses := bytes.Split(out, []byte("<{ response}"))
+			responses := bytes.Split(bytes.TrimSuffix(bytes.TrimSpace(out), []byte("</>")), []byte("<{ response}"))
 			slices.SortFunc(responses, bytes.Compare)
 			return bytes.Join(responses, nil)
 		}

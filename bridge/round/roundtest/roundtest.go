@@ -263,6 +263,7 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 	objects := map[string]caldav.Object{}
 	uids := map[string]string{}
 	revs := map[int64]string{}
+	instances := map[string][]ics.Instance{}
 	var got []shown
 	for o, err := range back.Objects(w.Ctx, c, caldav.Query{WithData: true}) {
 		w.Must(err)
@@ -286,6 +287,7 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 		}
 		list, err := (&ics.Reader{Resolve: convert.Zone}).Expand(cal, ics.Span(window))
 		w.Must(err)
+		instances[o.Name] = list
 		for _, i := range list {
 			if i.Start.Before(o.First) || !o.Last.IsZero() && i.End.After(o.Last) {
 				w.Fatalf("%s: instance at %s is outside its bounds %s – %s", o.Name, i.Start, o.First, o.Last)
@@ -321,7 +323,32 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 	if d := gocmp.Diff(want, got); d != "" {
 		w.Fatalf("calendar %q does not show what Outlook shows (-want +got):\n%s", c.DisplayName, d)
 	}
+	w.checkTimetables(back, c, window.Start, instances)
 	w.checkSync(back, c, objects)
+}
+
+// checkTimetables lists some months, and requires what has instances there, which its timetable must not tell otherwise.
+func (w *World) checkTimetables(back dav.Backend, c caldav.Calendar, start time.Time, instances map[string][]ics.Instance) {
+	w.Helper()
+	reader := &ics.Reader{Resolve: convert.Zone}
+	for _, months := range []int{0, 4, 12, 30} {
+		month := ics.Span{Start: start.AddDate(0, months, 0), End: start.AddDate(0, months+1, 0)}
+		inMonth := func(i ics.Instance) bool { return month.Overlaps(i.Start, i.End) }
+		listed := map[string]bool{}
+		for o, err := range back.Objects(w.Ctx, c, caldav.Query{Start: month.Start, End: month.End}) {
+			w.Must(err)
+			listed[o.Name] = true
+			want := slices.ContainsFunc(instances[o.Name], inMonth)
+			if in, known := ics.Timetable(o.Timetable).Overlaps(reader, month); known && in != want {
+				w.Fatalf("%s in the month from %s: its timetable %q says %v", o.Name, month.Start, o.Timetable, in)
+			}
+		}
+		for name, list := range instances {
+			if !listed[name] && slices.ContainsFunc(list, inMonth) {
+				w.Fatalf("%s is not listed in the month from %s", name, month.Start)
+			}
+		}
+	}
 }
 
 // checkSync follows the calendar as a client does by its token, and requires that it then holds what is there.
