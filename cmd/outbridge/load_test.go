@@ -46,7 +46,8 @@ func TestLoad(t *testing.T) {
 		t.Fatalf("synced %d events", report.Events)
 	}
 	row("first sync, 10,000 events", fmt.Sprintf("%.0f events/s", float64(report.Events)/took.Seconds()),
-		fmt.Sprintf("%.1f s, %.1f times the download alone, peak memory %d MiB", took.Seconds(), took.Seconds()/download.Seconds(), peak(first)))
+		fmt.Sprintf("%.1f s, %.1f s of CPU, %.1f times the download alone, peak memory %d MiB", took.Seconds(), (first.UserTime()+first.SystemTime()).Seconds(),
+			took.Seconds()/download.Seconds(), peak(first)))
 	idle := timed(func() { w.tool("sync", "--json") })
 	row("idle sync, whole process", fmt.Sprintf("%.0f ms", idle.Seconds()*1000), "")
 
