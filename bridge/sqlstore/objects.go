@@ -258,31 +258,6 @@ func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
 	return o, row.Scan(into...)
 }
 
-// listed reads objects of a list, one after the other.
-type listed struct {
-	columns string
-	o       bridge.Object
-	into    []any
-}
-
-func newListed(withData bool) *listed {
-	l := &listed{columns: `name, etag, rev, modified, first_start, last_end, deleted`}
-	l.into = []any{&l.o.Name, &l.o.ETag, &l.o.Rev, unixTime{&l.o.Modified}, unixTime{&l.o.First}, unixTime{&l.o.Last}, &l.o.Deleted}
-	if withData { // which tells its size
-		l.columns, l.into = l.columns+`, data`, append(l.into, &l.o.Data)
-	} else {
-		l.columns, l.into = l.columns+`, size`, append(l.into, &l.o.Size)
-	}
-	return l
-}
-
-func (l *listed) scan(row scanner) (bridge.Object, error) {
-	l.o = bridge.Object{}
-	err := row.Scan(l.into...)
-	l.o.Size = max(l.o.Size, len(l.o.Data))
-	return l.o, err
-}
-
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
 	o, err := scanWhole(s.read.row(ctx, `
 		SELECT `+objectColumns+`, data FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`, id, name), true)
@@ -293,7 +268,10 @@ func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (
 }
 
 func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
-	list := newListed(q.WithData)
+	what := objectLine
+	if q.WithData {
+		what += `, data`
+	}
 	where, args := ` WHERE calendar_id = ? AND deleted = 0 AND name > ?`, []any{id, q.After}
 	if q.Names != nil {
 		where = ` WHERE calendar_id = ? AND deleted = 0 AND name || '' > ? AND name IN list(?)` // the names are what to look up by
@@ -307,17 +285,29 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		where += ` AND first_start <= ?`
 		args = append(args, q.End.Unix())
 	}
-	rows, err := s.read.query(ctx, `SELECT `+list.columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
+	rows, err := s.read.query(ctx, `SELECT `+what+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
 	defer rows.Close()
 	var all []bridge.Object
+	var row struct {
+		line string
+		data []byte
+	}
+	into := []any{&row.line, &row.data}
+	if !q.WithData {
+		into = into[:1]
+	}
 	for octets := 0; octets < bridge.PageOctets && rows.Next(); {
-		o, err := list.scan(rows)
+		if err := rows.Scan(into...); err != nil {
+			return nil, fmt.Errorf("list objects: %w", err)
+		}
+		o, err := readLine(row.line)
 		if err != nil {
 			return nil, fmt.Errorf("list objects: %w", err)
 		}
+		o.Data = row.data
 		octets += len(o.Data)
 		all = append(all, o)
 	}
@@ -328,10 +318,16 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 }
 
 func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
-	list := newListed(false)
 	rows, err := s.read.query(ctx, `
-		SELECT `+list.columns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
-	all, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return list.scan(r) })
+		SELECT `+objectLine+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
+	var line string
+	into := []any{&line}
+	all, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) {
+		if err := r.Scan(into...); err != nil {
+			return bridge.Object{}, err
+		}
+		return readLine(line)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}
