@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"slices"
 	"time"
@@ -259,10 +260,17 @@ func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
 }
 
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
-	o, err := scanWhole(s.read.row(ctx, `
-		SELECT `+objectColumns+`, data FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`, id, name), true)
-	if err != nil {
-		return o, fmt.Errorf("object %s: %w", name, notFound(err))
+	var o bridge.Object
+	err := bridge.ErrNotFound
+	query := `SELECT ` + objectLine + `, data, series, uid, sequence, stamp FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`
+	wrong := s.read.each(ctx, query, []any{id, name}, func(row []driver.Value) (more bool, _ error) {
+		o, err = readLine(row[0].(string))
+		o.Calendar, o.Data, o.Series, o.UID = id, row[1].([]byte), graph.EventID(row[2].(string)), row[3].(string)
+		o.Sequence, o.Stamp = int(row[4].(int64)), time.Unix(row[5].(int64), 0).UTC()
+		return false, nil
+	})
+	if err = cmp.Or(wrong, err); err != nil {
+		return o, fmt.Errorf("object %s: %w", name, err)
 	}
 	return o, nil
 }
@@ -285,48 +293,30 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		where += ` AND first_start <= ?`
 		args = append(args, q.End.Unix())
 	}
-	rows, err := s.read.query(ctx, `SELECT `+what+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
-	if err != nil {
-		return nil, fmt.Errorf("list objects: %w", err)
-	}
-	defer rows.Close()
 	var all []bridge.Object
-	var row struct {
-		line string
-		data []byte
-	}
-	into := []any{&row.line, &row.data}
-	if !q.WithData {
-		into = into[:1]
-	}
-	for octets := 0; octets < bridge.PageOctets && rows.Next(); {
-		if err := rows.Scan(into...); err != nil {
-			return nil, fmt.Errorf("list objects: %w", err)
+	octets := 0
+	err := s.read.each(ctx, `SELECT `+what+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit), func(row []driver.Value) (bool, error) {
+		o, err := readLine(row[0].(string))
+		if q.WithData {
+			o.Data = row[1].([]byte)
 		}
-		o, err := readLine(row.line)
-		if err != nil {
-			return nil, fmt.Errorf("list objects: %w", err)
-		}
-		o.Data = row.data
 		octets += len(o.Data)
 		all = append(all, o)
-	}
-	if err := rows.Err(); err != nil {
+		return octets < bridge.PageOctets, err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
 	return all, nil
 }
 
 func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
-	rows, err := s.read.query(ctx, `
-		SELECT `+objectLine+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
-	var line string
-	into := []any{&line}
-	all, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) {
-		if err := r.Scan(into...); err != nil {
-			return bridge.Object{}, err
-		}
-		return readLine(line)
+	var all []bridge.Object
+	err := s.read.each(ctx, `
+		SELECT `+objectLine+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, []any{id, since, limit}, func(row []driver.Value) (bool, error) {
+		o, err := readLine(row[0].(string))
+		all = append(all, o)
+		return true, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)

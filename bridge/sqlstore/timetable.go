@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"strconv"
 	"strings"
@@ -69,7 +70,11 @@ const withinQuery = `
 func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) (list []bridge.Object, all bool, err error) {
 	var n int
 	var text string
-	err = s.read.row(ctx, withinQuery, id, start.Unix()-604800, start.Unix(), end.Unix(), limit+1).Scan(&n, &text)
+	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
+	err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
+		n, text = int(row[0].(int64)), row[1].(string)
+		return true, nil
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("list objects by time: %w", err)
 	}
