@@ -17,7 +17,7 @@ import (
 
 // migrateServer brings the schema up to date. One process at a time does: a lock that ends with its transaction keeps the others away, also
 // behind a pooler that gives each transaction another connection.
-func (s *Store) migrateServer(ctx context.Context) error {
+func (s *Store) migrateServer(ctx context.Context, tell func(Packing)) error {
 	files, err := fs.Sub(migrations, "migrations/postgres")
 	if err != nil {
 		return err
@@ -42,7 +42,11 @@ func (s *Store) migrateServer(ctx context.Context) error {
 		if _, err = p.Up(ctx); err != nil {
 			return err
 		}
-		return s.settle(ctx)
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+		_, err = s.packOld(ctx, tell)
+		return err
 	})
 }
 
@@ -79,6 +83,12 @@ func (s *Store) isCurrent(ctx context.Context) (bool, error) {
 	_, known, err := s.place(ctx)
 	if errors.Is(err, bridge.ErrNotFound) {
 		err = nil
+	}
+	if err == nil && known {
+		_, unpacked := s.meta(ctx, metaUnpacked)
+		if known = errors.Is(unpacked, bridge.ErrNotFound); !known {
+			err = unpacked
+		}
 	}
 	return known, err
 }

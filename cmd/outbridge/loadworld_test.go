@@ -33,6 +33,7 @@ type loadWorld struct {
 	address string
 	serve   *exec.Cmd
 	delay   atomic.Int64 // of each answer of Graph, in nanoseconds
+	long    atomic.Bool  // Graph's ids are the longer ones, which change when an event is moved
 }
 
 // newLoadWorld builds the binary and signs it in to a mailbox that fill has filled. The keys are further ones of the account.
@@ -45,6 +46,11 @@ func newLoadWorld(t *testing.T, fill func(*graphsim.Calendar), keys ...string) *
 	outlook := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if d := time.Duration(w.delay.Load()); d > 0 && strings.HasPrefix(r.URL.Path, "/v1.0/") {
 			<-time.After(d)
+		}
+		if w.long.Load() {
+			for i, prefer := range r.Header["Prefer"] {
+				r.Header["Prefer"][i] = strings.ReplaceAll(prefer, `IdType="ImmutableId"`, `odata.track-changes`)
+			}
 		}
 		w.sim.ServeHTTP(rw, r)
 	}))
