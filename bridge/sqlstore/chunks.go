@@ -17,7 +17,7 @@ import (
 // tens of one series in a row of the table chunk, packed. A change rewrites a chunk and not the series. The table occurrence tells which
 // chunk an id is in, by a hash of the id; what the chunk has decides.
 const (
-	chunkRows   = 64
+	chunkRows   = 32
 	chunkOctets = 64 << 10 // of a chunk, unpacked, unless one occurrence alone has more
 )
 
