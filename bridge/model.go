@@ -387,10 +387,15 @@ var ownColors = []string{"#0078d4", "#d83b01", "#107c10", "#8764b8", "#c19c00", 
 // Lacks is the end of the window where Graph could not list what begins after it, so that the calendar may lack that; zero
 // where it lacks nothing.
 func (c Calendar) Lacks() time.Time {
-	if c.Pending == PendingSweepFirst || c.Pending == PendingBeyond {
+	if c.Incomplete() {
 		return c.Window.End
 	}
 	return time.Time{}
+}
+
+// Incomplete reports whether it may lack something.
+func (c Calendar) Incomplete() bool {
+	return c.Pending == PendingSweepFirst || c.Pending == PendingBeyond
 }
 
 // ShownColor is the colour ("#rrggbb") that a calendar has wherever it is shown: Outlook's or, where that is left to the

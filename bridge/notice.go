@@ -109,9 +109,22 @@ type NoticeStore interface {
 	NoticeDeliveries(ctx context.Context) (map[string]NoticeDelivery, error)
 	SetNoticeDelivery(ctx context.Context, id string, d NoticeDelivery) error
 
-	// SignInLife is when somebody last signed in to an account, and how long the organization lets that last, as far as it is
-	// known. SetSignedIn and SetSignInLife set one of the two.
-	SignInLife(ctx context.Context, id AccountID) (signedIn time.Time, life time.Duration, err error)
+	// Surveyed are up to limit accounts with what tells whether they are in trouble, by id, beginning after an id.
+	Surveyed(ctx context.Context, after AccountID, limit int) ([]Surveyed, error)
+	// TroubledIntents lists up to limit intents of all accounts, the latest first, without what was written: those that are open, and those that have
+	// changed since a time, did not end well, and that no later one is of the same object.
+	TroubledIntents(ctx context.Context, since time.Time, limit int) ([]Intent, error)
+
+	// SetSignedIn sets when somebody last signed in to an account, and SetSignInLife how long the organization lets that last.
 	SetSignedIn(ctx context.Context, id AccountID, at time.Time) error
 	SetSignInLife(ctx context.Context, id AccountID, life time.Duration) error
+}
+
+// Surveyed is an account with what tells whether it is in trouble.
+type Surveyed struct {
+	Account
+	SignedIn   time.Time // and how long the organization lets that last, as far as it is known
+	SignInLife time.Duration
+	Held       time.Time // since when its writes wait; zero: they do not
+	Calendars  []Calendar
 }

@@ -65,6 +65,8 @@ type PeopleStore interface {
 	OwnerOf(ctx context.Context, account string) (Owner, error)
 	// OwnedBy lists the names of the accounts of a person.
 	OwnedBy(ctx context.Context, id PersonID) ([]string, error)
+	// Owned lists those of all people.
+	Owned(ctx context.Context) (map[PersonID][]string, error)
 	// SetOwner gives an account that belongs to nobody to a person. ErrExists: it belongs to somebody; ErrNotFound: there is no
 	// such account or person.
 	SetOwner(ctx context.Context, account string, id PersonID, given bool) error

@@ -188,10 +188,7 @@ func calendarData(x *exchange, r *resource) (bool, error) {
 // references to their CRs would be a twelfth of the answer, and a reader gets the lines with LF alone, as it does from servers
 // that write CRLF: an XML parser makes LF of that (XML 1.0 §2.11).
 func (x *exchange) object(lines []byte) {
-	if !x.compresses() {
-		lines = bytes.ReplaceAll(lines, []byte("\r\n"), []byte{'\n'})
-	}
-	x.buf = appendData(x.buf, lines)
+	x.buf = appendData(x.buf, lines, !x.compresses())
 }
 
 // instances lists the instances of an object within a range by their start. ics.ErrTooMany where they, or what would be made

@@ -40,6 +40,7 @@ func concatenated(w io.Writer, objects func() iter.Seq2[[]byte, error]) error {
 
 func TestGetCalendar(t *testing.T) {
 	m := fixture()
+	m.publish("work", "long.ics", event("UID:long\nDTSTAMP:20260101T000000Z\nDTSTART:20260901T100000Z\nDESCRIPTION:"+strings.Repeat("x", 8<<10)))
 	s := serveHandler(t, &caldav.Handler{Backend: m, Log: testLog(t), Export: concatenated})
 	const path = "/dav/calendars/alice/work/"
 	a := s.do("GET", path, "", "Accept: text/html,*/*;q=0.8", "Accept-Encoding: gzip")

@@ -50,12 +50,13 @@ type Handler struct {
 	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
 	RetryAfter time.Duration
 
-	spans   spanCache
-	once    sync.Once // makes those below
-	turns   *turns
-	large   *turns
-	huge    *turns
-	exports *turns
+	spans     spanCache
+	documents documents
+	once      sync.Once // makes those below
+	turns     *turns
+	large     *turns
+	huge      *turns
+	exports   *turns
 }
 
 // davTokens is the DAV header of every answer (RFC 4918 §10.1). Thunderbird throws the first token away.

@@ -49,11 +49,13 @@ func calendarHref(user, calendar string) string {
 // escapeSegment percent-encodes all but the unreserved characters of RFC 3986: Apple's clients do not find a
 // resource again whose '@' was left bare.
 func escapeSegment(s string) string {
+	if isUnreserved(s) { // as the names are that are made here
+		return s
+	}
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
+		if c := s[i]; unreserved[c] {
 			b.WriteByte(c)
 		} else {
 			b.WriteByte('%')
@@ -62,6 +64,23 @@ func escapeSegment(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// unreserved are the characters that mean themselves in a URL (RFC 3986 §2.3).
+var unreserved = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") {
+		t[c] = true
+	}
+	return
+}()
+
+func isUnreserved(s string) bool {
+	for i := range len(s) {
+		if !unreserved[s[i]] {
+			return false
+		}
+	}
+	return true
 }
 
 var errMalformedPath = badRequest("malformed path")

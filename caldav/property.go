@@ -85,7 +85,13 @@ func propertyTable() map[xml.Name]*property {
 		dav("sync-token"):       {kinds: kindHome | kindCalendar | kindInbox, value: syncToken},
 		dav("group-membership"): {kinds: kindPrincipal, value: empty},
 		dav("getetag"): {kinds: kindCalendar | kindObject, all: true, value: func(x *exchange, r *resource) (bool, error) {
-			x.text(entityTag(r))
+			if r.kind == kindObject {
+				x.raw(`"`)
+				x.text(r.obj.ETag)
+				x.raw(`"`)
+			} else {
+				x.text(entityTag(r))
+			}
 			return true, nil
 		}},
 		dav("getcontenttype"):   {kinds: kindObject, all: true, value: constant(objectType)},

@@ -353,5 +353,10 @@ func (x *exchange) calendarResource(c Calendar) *resource {
 
 // objectResource makes the resource of an object in calendar r.
 func objectResource(r *resource, o Object) *resource {
-	return &resource{kind: kindObject, href: r.href + escapeSegment(o.Name), cal: r.cal, obj: o}
+	one := objectOf(r, o)
+	return &one
+}
+
+func objectOf(r *resource, o Object) resource {
+	return resource{kind: kindObject, href: r.href + escapeSegment(o.Name), cal: r.cal, obj: o}
 }

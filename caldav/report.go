@@ -2,6 +2,7 @@ package caldav
 
 import (
 	"encoding/xml"
+	"strings"
 
 	"outbridge/caldav/ics"
 )
@@ -88,9 +89,10 @@ func (x *exchange) multiget(n *node, r *resource) error {
 		}
 	}
 	x.beginMultistatus()
-	var from *resource // the calendar that names are of
+	var from *resource            // the calendar that names are of
+	whole := r.kind != kindObject // else it is that object alone
 	names := make([]string, 0, chunkSize)
-	seen := map[string]bool{}
+	seen := make(map[string]bool, len(n.children))
 	for _, c := range n.children {
 		if c.name != dav("href") {
 			continue
@@ -100,6 +102,10 @@ func (x *exchange) multiget(n *node, r *resource) error {
 			continue
 		}
 		seen[href] = true
+		if name, ok := x.member(from, href); ok && whole && len(names) < chunkSize {
+			names = append(names, name)
+			continue
+		}
 		t, err := x.parseHref(href)
 		cal := in[t.calendar]
 		if err != nil || t.kind != kindObject || t.user != x.target.user || cal == nil || r.kind == kindObject && t.href != r.href {
@@ -129,6 +135,15 @@ func (x *exchange) multiget(n *node, r *resource) error {
 	return nil
 }
 
+// member is parseHref for what nearly all hrefs are: written as they were told, and of the same calendar, nil for none, as the one before.
+func (x *exchange) member(calendar *resource, href string) (name string, ok bool) {
+	if calendar == nil || x.h.Prefix != "" { // with a prefix, an href has two forms
+		return "", false
+	}
+	name, ok = strings.CutPrefix(href, calendar.href)
+	return name, ok && strings.HasSuffix(name, ".ics") && len(name) <= maxSegment && isUnreserved(name)
+}
+
 // namedRows answers for objects by name, at most a chunk of them. Absent ones are a 404 or, where they have only
 // just gone, nothing. Keep, if it is not nil, looks at an object with its data before it is answered for.
 func (x *exchange) namedRows(r *resource, names []string, q *propRequest, report404 bool, keep func(Object) bool) error {
@@ -140,6 +155,7 @@ func (x *exchange) namedRows(r *resource, names []string, q *propRequest, report
 		absent[name] = true
 	}
 	want := Query{Names: names, WithData: x.data != nil || keep != nil}
+	one := new(resource)
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, want) {
 		if err != nil {
 			return err
@@ -149,7 +165,8 @@ func (x *exchange) namedRows(r *resource, names []string, q *propRequest, report
 		}
 		delete(absent, o.Name)
 		if keep == nil || keep(o) {
-			if err := x.row(objectResource(r, o), q); err != nil {
+			*one = objectOf(r, o)
+			if err := x.row(one, q); err != nil {
 				return err
 			}
 		}

@@ -257,7 +257,7 @@ func (x *exchange) busyResponse(r *busyRequest, attendee ical.Prop, b Busy) erro
 		if err != nil {
 			return err
 		}
-		x.buf = appendData(x.buf, text)
+		x.buf = appendData(x.buf, text, false)
 		x.raw("</C:calendar-data>")
 	}
 	x.raw("</C:response>")

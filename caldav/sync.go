@@ -104,11 +104,13 @@ func (x *exchange) syncCalendar(n *node, r *resource) error {
 
 // syncAll lists a calendar for a first synchronization.
 func (x *exchange) syncAll(r *resource, s *syncRequest) error {
+	one := new(resource)
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, Query{WithData: x.data != nil}) {
 		if err != nil {
 			return err
 		}
-		if err := x.row(objectResource(r, o), s.props); err != nil {
+		*one = objectOf(r, o)
+		if err := x.row(one, s.props); err != nil {
 			return err
 		}
 	}

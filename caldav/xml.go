@@ -3,10 +3,12 @@ package caldav
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"net/http"
 	"strings"
 	"unicode"
@@ -113,21 +115,33 @@ func (n *node) trimmed() string {
 }
 
 // readXML reads a request body whatever its Content-Type says: Android clients send text/plain. An empty body is
-// a nil node. A large one waits for its turn.
+// a nil node. A large one waits for its turn. The document is not to be changed.
 func (x *exchange) readXML() (*node, error) {
+	if length := x.req.ContentLength; 0 <= length && length <= smallDocument {
+		n, err := x.h.documents.read(x.req.Body, length)
+		return n, refusedBody(err)
+	}
 	body := &xmlBody{r: http.MaxBytesReader(x.rw, x.req.Body, maxXMLBody), large: func() error { return x.takeTurn(x.h.largeTurns) }}
 	n, err := readXML(body)
+	if body.refused != nil {
+		return nil, body.refused
+	}
+	return n, refusedBody(err)
+}
+
+// refusedBody is the answer to a body that cannot be read.
+func refusedBody(err error) error {
 	var se *statusError
 	tooBig := (*http.MaxBytesError)(nil)
 	switch {
-	case body.refused != nil:
-		return nil, body.refused
+	case err == nil:
+		return nil
 	case errors.As(err, &tooBig):
-		return nil, &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
-	case err != nil && !errors.As(err, &se):
-		return nil, badRequest("cannot read the request body")
+		return &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
+	case !errors.As(err, &se):
+		return badRequest("cannot read the request body")
 	}
-	return n, err
+	return err
 }
 
 // xmlBody is a request body that asks for a turn once it turns out to be large.
@@ -354,19 +368,6 @@ func startTag(name xml.Name) (open, end string) {
 	return "<" + prefix + name.Local + ">", "</" + prefix + name.Local + ">"
 }
 
-// needsEscape marks the octets that appendText does not copy as they are. 0xEF begins U+FFFE and U+FFFF, which
-// XML 1.0 forbids (and much that it allows).
-var needsEscape = func() (t [256]bool) {
-	for c := range 0x20 {
-		t[c] = c != '\t' && c != '\n'
-	}
-	for _, c := range []byte("<>&") {
-		t[c] = true
-	}
-	t[0xEF] = true
-	return
-}()
-
 var quotes = strings.NewReplacer(`"`, "&quot;", "'", "&apos;", "\t", "&#9;", "\n", "&#10;")
 
 // attributeValue escapes s for an attribute in quotes of either kind, where a parser makes spaces of bare tabs and lines.
@@ -374,41 +375,41 @@ func attributeValue(s string) string { return quotes.Replace(string(appendText(n
 
 // appendText appends s as XML character data.
 func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if needsEscape[s[i]] || s[i] >= utf8.RuneSelf {
-			return appendData(b, []byte(s))
-		}
-	}
-	return append(b, s...)
+	return appendData(b, []byte(s), false) // which is not copied, since it is not changed
 }
 
 // appendData appends s as XML character data. CR becomes a character reference, because a parser would drop a
-// bare one and the octets of an object are to arrive as stored; what XML 1.0 cannot carry becomes U+FFFD, since
-// one such character makes the whole multistatus unreadable.
-func appendData(b, s []byte) []byte {
-	valid := utf8.Valid(s)
+// bare one and the octets of an object are to arrive as stored, unless it is wanted that lines end as a parser sees them; what XML 1.0 cannot
+// carry becomes U+FFFD, since one such character makes the whole multistatus unreadable.
+func appendData(b, s []byte, lines bool) []byte {
 	last := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if !needsEscape[c] && (valid || c < utf8.RuneSelf) {
+	for i := plain(s); i < len(s); i += plain(s[i:]) {
+		size, esc := 1, "\uFFFD"
+		switch c := s[i]; {
+		case c == '\t' || c == '\n':
 			i++
 			continue
-		}
-		size, esc := 1, "\uFFFD"
-		switch {
+		case c == '\r':
+			esc = "&#13;"
+			if lines && i+1 < len(s) && s[i+1] == '\n' {
+				size, esc = 2, "\n"
+			}
 		case c == '<':
 			esc = "&lt;"
 		case c == '>':
 			esc = "&gt;"
 		case c == '&':
 			esc = "&amp;"
-		case c == '\r':
-			esc = "&#13;"
 		case c >= utf8.RuneSelf:
 			var r rune
-			r, size = utf8.DecodeRune(s[i:])
-			if r != 0xFFFE && r != 0xFFFF && (r != utf8.RuneError || size > 1) {
-				i += size
+			for ok := true; ok && i < len(s) && s[i] >= utf8.RuneSelf; {
+				r, size = utf8.DecodeRune(s[i:])
+				// U+FFFE and U+FFFF are all that valid UTF-8 has beyond ASCII and XML has not.
+				if ok = r != 0xFFFE && r != 0xFFFF && (r != utf8.RuneError || size > 1); ok {
+					i, size = i+size, 0
+				}
+			}
+			if size == 0 {
 				continue
 			}
 		}
@@ -417,4 +418,24 @@ func appendData(b, s []byte) []byte {
 		last = i
 	}
 	return append(b, s[last:]...)
+}
+
+// plain is how many octets s begins with that are ASCII, no controls, and mean nothing in XML. It looks at eight at a time: x-0x01.. &^ x has
+// the top bit of the lowest octet of x that is zero, and perhaps that of some above it.
+func plain(s []byte) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		x := binary.LittleEndian.Uint64(s[i:])
+		amp, angle := x^'&'*ones, (x|2*ones)^'>'*ones // '<' and '>' are a bit apart
+		if found := (x | (x-0x20*ones)&^x | (amp-ones)&^amp | (angle-ones)&^angle) & tops; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '&' || c == '<' || c == '>' {
+			break
+		}
+	}
+	return i
 }

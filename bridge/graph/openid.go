@@ -148,6 +148,7 @@ func (o *OpenID) verify(ctx context.Context, service *loginService, raw, nonce s
 		return SignedIn{}, &IdentityError{Reason: IdentityReplayed}
 	}
 	var claims struct {
+		Party     string         `json:"azp"`
 		Tenant    string         `json:"tid"`
 		ObjectID  string         `json:"oid"`
 		Name      string         `json:"name"`
@@ -157,6 +158,9 @@ func (o *OpenID) verify(ctx context.Context, service *loginService, raw, nonce s
 		Elsewhere map[string]any `json:"_claim_names"`
 	}
 	if err := token.Claims(&claims); err != nil {
+		return SignedIn{}, &IdentityError{Reason: IdentityInvalid}
+	}
+	if claims.Party != "" && claims.Party != token.Audience[0] { // OpenID Connect Core §3.1.3.7
 		return SignedIn{}, &IdentityError{Reason: IdentityInvalid}
 	}
 	who := SignedIn{Tenant: strings.ToLower(claims.Tenant), ObjectID: strings.ToLower(claims.ObjectID), Name: oneLine(claims.Name), Address: oneLine(claims.Address),

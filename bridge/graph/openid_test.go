@@ -117,6 +117,7 @@ var forgeries = map[string]struct {
 	"object id that is a number": {graph.IdentityInvalid, func(t *graphsim.IDToken) { t.Claims["oid"] = 7 }},
 	"wrong audience":             {graph.IdentityInvalid, func(t *graphsim.IDToken) { t.Claims["aud"] = "another app" }},
 	"audience of several":        {graph.IdentityInvalid, func(t *graphsim.IDToken) { t.Claims["aud"] = []string{"client", "another app"} }},
+	"issued to another app":      {graph.IdentityInvalid, func(t *graphsim.IDToken) { t.Claims["azp"] = "another app" }},
 	"no audience":                {graph.IdentityInvalid, func(t *graphsim.IDToken) { delete(t.Claims, "aud") }},
 	"wrong nonce":                {graph.IdentityReplayed, func(t *graphsim.IDToken) { t.Claims["nonce"] = "of another sign-in" }},
 	"no nonce":                   {graph.IdentityReplayed, func(t *graphsim.IDToken) { delete(t.Claims, "nonce") }},
@@ -170,6 +171,7 @@ func TestHonestIDTokens(t *testing.T) {
 		"just too early": func(t *graphsim.IDToken) { t.Claims["nbf"] = time.Now().Add(time.Minute).Unix() },
 		"renamed":        func(t *graphsim.IDToken) { t.Claims["preferred_username"] = "boss@contoso.example" },
 		"in capitals":    func(t *graphsim.IDToken) { t.Claims["oid"] = strings.ToUpper(t.Claims["oid"].(string)) },
+		"issued to us":   func(t *graphsim.IDToken) { t.Claims["azp"] = "client" },
 		"one audience":   func(t *graphsim.IDToken) { t.Claims["aud"] = []string{"client"} },
 		"groups":         func(t *graphsim.IDToken) { t.Claims["groups"] = []string{"a", "b"} },
 		"many groups": func(t *graphsim.IDToken) {

@@ -3,7 +3,6 @@ package notice
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,7 +14,8 @@ const (
 	waitingAge  = 10 * time.Minute    // from which on one that is open is told of
 	expiresSoon = 30 * 24 * time.Hour // for what somebody has to renew
 	renewedSoon = 7 * 24 * time.Hour  // for what should have been renewed by itself by then
-	maxIntents  = 500                 // of the latest are looked at
+	maxIntents  = 10_000              // of the latest that are in trouble are looked at
+	atOnce      = 100                 // accounts are read
 	leastLife   = 12 * time.Hour      // of a sign-in, for its end to be told of before
 )
 
@@ -40,10 +40,6 @@ type Surveyor struct {
 // SurveyStore is what a Surveyor reads.
 type SurveyStore interface {
 	bridge.NoticeStore
-	Account(ctx context.Context, name string) (bridge.Account, error)
-	Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error)
-	Intents(ctx context.Context, id bridge.AccountID, limit int) ([]bridge.Intent, error)
-	WriteHold(ctx context.Context, id bridge.AccountID) (bridge.WriteHold, error)
 	DirectoryStatus(ctx context.Context) (bridge.DirectoryStatus, error)
 }
 
@@ -53,22 +49,14 @@ type survey struct {
 	Findings
 	now     time.Time
 	members map[bridge.Reason]*bridge.Notice // of those that are not synced
+	intents map[bridge.AccountID][]bridge.Intent
 }
 
 // Survey finds out what is wrong now.
 func (s *Surveyor) Survey(ctx context.Context, now time.Time) (Findings, error) {
-	v := survey{Surveyor: s, Findings: Findings{Unsure: map[string]bool{}}, now: now, members: map[bridge.Reason]*bridge.Notice{}}
-	for _, name := range s.Accounts() {
-		a, err := s.Store.Account(ctx, name)
-		if errors.Is(err, bridge.ErrNotFound) {
-			continue
-		}
-		if err == nil {
-			err = v.account(ctx, a)
-		}
-		if err != nil {
-			return v.Findings, err
-		}
+	v := survey{Surveyor: s, Findings: Findings{Unsure: map[string]bool{}}, now: now, members: map[bridge.Reason]*bridge.Notice{}, intents: map[bridge.AccountID][]bridge.Intent{}}
+	if err := v.accounts(ctx); err != nil {
+		return v.Findings, err
 	}
 	if err := v.organization(ctx); err != nil {
 		return v.Findings, err
@@ -76,6 +64,42 @@ func (s *Surveyor) Survey(ctx context.Context, now time.Time) (Findings, error) 
 	v.expiring()
 	v.disk()
 	return v.Findings, nil
+}
+
+// accounts looks at many accounts with one read: there may be ten thousand.
+func (v *survey) accounts(ctx context.Context) error {
+	served := map[string]bool{}
+	for _, name := range v.Accounts() {
+		served[name] = true
+	}
+	if len(served) == 0 {
+		return nil
+	}
+	list, err := v.Store.TroubledIntents(ctx, v.now.Add(-passingAge), maxIntents)
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		v.intents[i.Account] = append(v.intents[i.Account], i)
+	}
+	for after := bridge.AccountID(0); ; {
+		list, err := v.Store.Surveyed(ctx, after, atOnce)
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			after = a.ID
+			if !served[a.Name] {
+				continue
+			}
+			if err := v.account(ctx, a); err != nil {
+				return err
+			}
+		}
+		if len(list) < atOnce {
+			return nil
+		}
+	}
 }
 
 // organization tells of the directory, and of members once for all that have the same trouble: where the app's secret has expired,
@@ -114,41 +138,25 @@ func (v *survey) member(f bridge.Fault) {
 	}
 }
 
-func (v *survey) account(ctx context.Context, a bridge.Account) error {
+func (v *survey) account(ctx context.Context, a bridge.Surveyed) error {
 	waits, err := v.signIn(ctx, a)
 	if err != nil {
 		return err
 	}
-	cals, err := v.Store.Calendars(ctx, a.ID)
-	if err != nil {
-		return err
-	}
 	pulse := v.Pulse(a.Name)
-	for _, c := range cals {
-		v.calendar(a, c, pulse, waits)
+	for _, c := range a.Calendars {
+		v.calendar(a.Account, c, pulse, waits)
 	}
-	hold, err := v.Store.WriteHold(ctx, a.ID)
-	if err != nil {
-		return err
+	if !a.Held.IsZero() {
+		v.add(bridge.Notice{Key: "held/" + a.Name, Kind: bridge.NoticeHeld, Account: a.Name, At: a.Held})
 	}
-	if !hold.Since.IsZero() {
-		v.add(bridge.Notice{Key: "held/" + a.Name, Kind: bridge.NoticeHeld, Account: a.Name, At: hold.Since})
-	}
-	list, err := v.Store.Intents(ctx, a.ID, maxIntents)
-	if err != nil {
-		return err
-	}
-	v.writes(a, cals, list)
+	v.writes(a, v.intents[a.ID])
 	return nil
 }
 
 // signIn reports whether the account waits for a person, who is told so.
-func (v *survey) signIn(ctx context.Context, a bridge.Account) (waits bool, err error) {
-	signedIn, life, err := v.Store.SignInLife(ctx, a.ID)
-	if err != nil {
-		return false, err
-	}
-	state := a.State
+func (v *survey) signIn(ctx context.Context, a bridge.Surveyed) (waits bool, err error) {
+	signedIn, life, state := a.SignedIn, a.SignInLife, a.State
 	if lasts := state.Duration; state.Reason == "sign-in-frequency" && lasts > 0 && lasts != life {
 		if err := v.Store.SetSignInLife(ctx, a.ID, lasts); err != nil {
 			return false, err
@@ -197,25 +205,22 @@ func (v *survey) calendar(a bridge.Account, c bridge.Calendar, pulse bridge.Puls
 	}
 }
 
-// writes looks at changes of clients, the latest first.
-func (v *survey) writes(a bridge.Account, cals []bridge.Calendar, list []bridge.Intent) {
+// writes looks at changes of clients that are in trouble, the latest first.
+func (v *survey) writes(a bridge.Surveyed, list []bridge.Intent) {
 	names := map[bridge.CalendarID]string{}
-	for _, c := range cals {
+	for _, c := range a.Calendars {
 		names[c.ID] = c.DisplayName
 	}
-	later := map[string]bool{} // objects that a later change is of
 	waiting := bridge.Notice{Key: "waiting/" + a.Name, Kind: bridge.NoticeWaiting, Account: a.Name}
 	kinds := map[string]bridge.NoticeKind{bridge.IntentRefused: bridge.NoticeRefused, bridge.IntentFailed: bridge.NoticeFailed, bridge.IntentUnknown: bridge.NoticeUnknown}
 	for _, i := range list {
 		object := fmt.Sprint(i.In, "/", i.Name)
-		seen := later[object]
-		later[object] = true
 		if i.State == bridge.IntentOpen && v.now.Sub(i.Created) >= waitingAge {
 			waiting.Count++
 			waiting.At = i.Created
 		}
 		kind, told := kinds[i.State]
-		if !told || seen || v.now.Sub(i.Changed) >= passingAge {
+		if !told || v.now.Sub(i.Changed) >= passingAge {
 			continue
 		}
 		v.add(bridge.Notice{Key: fmt.Sprintf("write/%s/%s/%s", a.Name, i.State, object), Kind: kind, Account: a.Name,

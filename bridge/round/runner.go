@@ -113,14 +113,19 @@ type Progress = bridge.Progress
 // Round brings all calendars of one mailbox up to date. The report is filled in as far as the round came; the
 // error joins those of its calendars. Rounds of one calendar run one after another.
 func (r *Runner) Round(ctx context.Context, m Mailbox) (bridge.Report, error) {
+	a, err := r.Store.EnsureAccount(ctx, m.Name)
+	if err != nil {
+		return bridge.Report{Account: m.Name}, err
+	}
+	return r.RoundOf(ctx, m, a)
+}
+
+// RoundOf is Round for who has just read the account.
+func (r *Runner) RoundOf(ctx context.Context, m Mailbox, a bridge.Account) (bridge.Report, error) {
 	begin := r.now()
 	report := bridge.Report{Account: m.Name, Round: r.number.Add(1)}
 	ctx = bridge.WithLogAttrs(ctx, slog.Int64("round", report.Round))
-	a, err := r.Store.EnsureAccount(ctx, m.Name)
-	if err != nil {
-		return report, err
-	}
-	err = r.all(ctx, m, a, &report)
+	err := r.all(ctx, m, a, &report)
 	report.Seconds = r.now().Sub(begin).Seconds()
 	if ctx.Err() != nil {
 		return report, ctx.Err()
@@ -236,8 +241,11 @@ func (r *Runner) Deriver(ctx context.Context, m Mailbox, c bridge.Calendar, own 
 // Forget drops what is remembered of an account that is no longer read.
 func (r *Runner) Forget(account string) { r.memory.forget(account) }
 
-// setState records how the account fares after a round, when that is news.
+// setState records how the account fares after a round, when that is news. Rounds alone set it, and one at a time.
 func (r *Runner) setState(ctx context.Context, a bridge.Account, s bridge.State) error {
+	if s.Code == bridge.StateOK && a.State.Code == s.Code && a.State.Fault == s.Fault && !a.State.Final && a.State.Claims == s.Claims {
+		return nil
+	}
 	fresh, loadErr := r.Store.Account(ctx, a.Name)
 	if loadErr != nil {
 		return loadErr

@@ -2,7 +2,8 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"sync"
 	"sync/atomic"
 )
@@ -12,39 +13,43 @@ const maxCached = 10_000
 
 // cache keeps what single rows of an SQLite file were read as, for as long as nothing is committed to the database, by this process or
 // another. An idle client's poll then costs the question whether that is so, and no row. SQLite answers it by PRAGMA
-// data_version, which changes on a connection of its own whenever another one has committed. A store on a server has none: a machine
+// data_version, which changes on a connection of its own whenever another one has committed. That connection is the driver's, since
+// database/sql would cost as much again for each request. A store on a server has none: a machine
 // that remembers an older state than another has shown would have clients sync anew.
 type cache struct {
-	conn    *sql.Conn
-	version *sql.Stmt
-
-	mu   sync.Mutex
-	at   int64 // the data_version that kept was read at
-	kept map[any]any
+	mu      sync.Mutex // held while the connection is used
+	conn    driver.Conn
+	version driver.StmtQueryContext
+	answer  [1]driver.Value
+	at      int64 // the data_version that kept was read at
+	kept    map[any]any
 }
 
-func newCache(ctx context.Context, d *sql.DB) (*cache, error) {
-	conn, err := d.Conn(ctx)
+func newCache(d driver.Driver, dsn string) (*cache, error) {
+	conn, err := d.Open(dsn)
 	if err != nil {
 		return nil, err
 	}
-	version, err := conn.PrepareContext(ctx, `PRAGMA data_version`)
+	version, err := conn.Prepare(`PRAGMA data_version`)
 	if err != nil {
-		conn.Close()
-		return nil, err
+		return nil, errors.Join(err, conn.Close())
 	}
-	return &cache{conn: conn, version: version, kept: map[any]any{}}, nil
+	return &cache{conn: conn, version: version.(driver.StmtQueryContext), kept: map[any]any{}}, nil
 }
 
 // now reads the data_version, and forgets what was kept at another.
 func (c *cache) now() (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var v int64
 	// A context that can end costs a goroutine; the answer is there in microseconds.
-	if err := c.version.QueryRowContext(context.Background()).Scan(&v); err != nil {
+	rows, err := c.version.QueryContext(context.Background(), nil)
+	if err != nil {
 		return 0, err
 	}
+	if err := errors.Join(rows.Next(c.answer[:]), rows.Close()); err != nil {
+		return 0, err
+	}
+	v := c.answer[0].(int64)
 	if v != c.at {
 		c.at = v
 		clear(c.kept)
@@ -106,6 +111,7 @@ func (c *cache) close() error {
 	if c == nil {
 		return nil
 	}
-	c.version.Close()
-	return c.conn.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return errors.Join(c.version.(driver.Stmt).Close(), c.conn.Close())
 }

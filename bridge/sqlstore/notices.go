@@ -175,15 +175,6 @@ func (s *Store) SetNoticeDelivery(ctx context.Context, id string, d bridge.Notic
 	return nil
 }
 
-func (s *Store) SignInLife(ctx context.Context, id bridge.AccountID) (signedIn time.Time, life time.Duration, err error) {
-	var seconds int64
-	err = s.read.row(ctx, `SELECT signed_in, sign_in_life FROM account WHERE id = ?`, id).Scan(unixTime{&signedIn}, &seconds)
-	if err != nil {
-		return signedIn, 0, fmt.Errorf("life of a sign-in: %w", notFound(err))
-	}
-	return signedIn, time.Duration(seconds) * time.Second, nil
-}
-
 func (s *Store) SetSignedIn(ctx context.Context, id bridge.AccountID, at time.Time) error {
 	if _, err := s.write.exec(ctx, `UPDATE account SET signed_in = ? WHERE id = ?`, unix(at), id); err != nil {
 		return fmt.Errorf("set time of a sign-in: %w", err)

@@ -144,6 +144,25 @@ func (s *Store) OwnedBy(ctx context.Context, id bridge.PersonID) ([]string, erro
 	return list, nil
 }
 
+func (s *Store) Owned(ctx context.Context) (map[bridge.PersonID][]string, error) {
+	rows, err := s.read.query(ctx, `SELECT o.person_id AS person, a.name AS name FROM account_owner o JOIN account a ON a.id = o.account_id WHERE a.object_id = ''
+		UNION SELECT p.id, a.name FROM person p JOIN account a ON a.tenant = p.tenant AND a.object_id = p.object_id
+		WHERE a.object_id <> '' AND a.departed IS NULL ORDER BY name`)
+	all := map[bridge.PersonID][]string{}
+	_, err = collect(rows, err, func(r *sql.Rows) (none struct{}, err error) {
+		var id bridge.PersonID
+		var name string
+		if err = r.Scan(&id, &name); err == nil {
+			all[id] = append(all[id], name)
+		}
+		return none, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("accounts of all people: %w", err)
+	}
+	return all, nil
+}
+
 func (s *Store) SetOwner(ctx context.Context, account string, id bridge.PersonID, given bool) error {
 	err := s.write.transact(ctx, func(t tx) error { return setOwner(ctx, t, account, id, given) })
 	if err != nil {

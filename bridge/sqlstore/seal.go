@@ -10,9 +10,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 
 	"outbridge/bridge"
 )
@@ -20,8 +22,8 @@ import (
 // Key is what the key file holds. Tokens are sealed with it (AES-256-GCM), and app passwords and feed secrets are
 // hashed with it (HMAC-SHA-256): these are random with at least 128 bits, so a fast keyed hash is enough.
 type Key struct {
-	seal cipher.AEAD
-	hash []byte
+	seal   cipher.AEAD
+	hashes *sync.Pool // of hash.Hash
 }
 
 const keySize = 32
@@ -114,7 +116,7 @@ func newKey(secret []byte) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	return Key{seal: aead, hash: hashing}, nil
+	return Key{seal: aead, hashes: &sync.Pool{New: func() any { return hmac.New(sha256.New, hashing) }}}, nil
 }
 
 // sealed encrypts plain, bound to the row that it belongs to.
@@ -132,7 +134,9 @@ func (k Key) open(box []byte, row string) ([]byte, error) {
 
 // digest is the keyed hash of a secret; kind keeps passwords and feed secrets apart.
 func (k Key) digest(kind, secret string) []byte {
-	m := hmac.New(sha256.New, k.hash)
+	m := k.hashes.Get().(hash.Hash)
+	defer k.hashes.Put(m)
+	m.Reset()
 	m.Write([]byte(kind + "\x00" + secret))
 	return m.Sum(nil)
 }

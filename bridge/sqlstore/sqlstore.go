@@ -80,6 +80,7 @@ var _ interface {
 	bridge.TurnStore
 	bridge.MachineStore
 	bridge.AttemptStore
+	bridge.FigureStore
 } = (*Store)(nil)
 
 // Open opens the database, a file or the URL of one on a server, making it or bringing its schema up to date. A schema newer than this
@@ -110,8 +111,8 @@ func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	r.SetMaxOpenConns(readers + 1) // one is the cache's
-	r.SetMaxIdleConns(readers + 1)
+	r.SetMaxOpenConns(readers)
+	r.SetMaxIdleConns(readers)
 	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
 	s.uses = &uses{write: s.write}
 	files, err := fs.Sub(migrations, "migrations/sqlite")
@@ -122,7 +123,7 @@ func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
 	}
-	if s.cache, err = newCache(ctx, r); err != nil {
+	if s.cache, err = newCache(r.Driver(), dsn(abs, true)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}

@@ -27,6 +27,8 @@ type Metrics struct {
 		Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts, error)
 	}
 	Log *slog.Logger
+	// Shared: how accounts and their calendars are is what Tell has told, since rounds are done on other machines too.
+	Shared bool
 
 	registry *prometheus.Registry
 
@@ -59,6 +61,7 @@ type Metrics struct {
 	mu    sync.Mutex
 	known map[string]map[string]bool // account → path segments of its calendars
 	last  map[string]time.Time       // account → end of its last round here
+	told  map[string]bool            // accounts that Tell has told of
 }
 
 var stateCodes = []string{bridge.StateNew, bridge.StateOK, bridge.StateSignIn, bridge.StateDenied, bridge.StateConfiguration, bridge.StateUnavailable, bridge.StateError}
@@ -183,12 +186,12 @@ func (m *Metrics) Wrote(i bridge.Intent) {
 
 // WritesWait sets how many of an account's writes have not ended.
 func (m *Metrics) WritesWait(account string, n int) {
-	if m != nil {
+	if m != nil && !m.Shared {
 		m.writesWait.WithLabelValues(account).Set(float64(n))
 	}
 }
 
-// Round counts a round that has ended. How many objects and losses there are now is read from Store.
+// Round counts a round that has ended. How many objects and losses there are now is read from Store, unless that is told for all machines.
 func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
 	if m == nil {
 		return
@@ -197,103 +200,37 @@ func (m *Metrics) Round(ctx context.Context, report bridge.Report) {
 	if report.Err != nil {
 		result = "failed"
 	}
+	m.rounds.WithLabelValues(report.Account, result).Inc()
+	m.roundSeconds.WithLabelValues(report.Account).Observe(report.Seconds)
+	for _, c := range report.Calendars {
+		m.changed.WithLabelValues(report.Account, c.Name).Add(float64(c.Changed))
+		m.removed.WithLabelValues(report.Account, c.Name).Add(float64(c.Removed))
+	}
 	m.mu.Lock()
 	m.last[report.Account] = time.Now()
 	m.mu.Unlock()
-	m.rounds.WithLabelValues(report.Account, result).Inc()
-	m.roundSeconds.WithLabelValues(report.Account).Observe(report.Seconds)
-	for _, code := range stateCodes {
-		value := 0.0
-		if code == report.State.Code {
-			value = 1
-		}
-		m.state.WithLabelValues(report.Account, code).Set(value)
-	}
 	if !report.TokenExpires.IsZero() {
 		m.tokenExpires.WithLabelValues(report.Account).Set(float64(report.TokenExpires.Unix()))
 	}
-	fresh := m.calendars(report.Account, report.Calendars)
+	if m.Shared {
+		return
+	}
+	m.setState(report.Account, report.State)
+	var names []string
 	for _, c := range report.Calendars {
-		labels := []string{report.Account, c.Name}
-		m.changed.WithLabelValues(labels...).Add(float64(c.Changed))
-		m.removed.WithLabelValues(labels...).Add(float64(c.Removed))
-		m.failed.WithLabelValues(labels...).Set(0)
-		if c.Fault != (bridge.Fault{}) {
-			m.failed.WithLabelValues(labels...).Set(1)
-		}
-		m.incomplete.WithLabelValues(labels...).Set(0)
-		if c.Incomplete {
-			m.incomplete.WithLabelValues(labels...).Set(1)
-		}
-		if !c.Good.IsZero() {
-			m.lastSuccess.WithLabelValues(labels...).Set(float64(c.Good.Unix()))
-		}
-		if c.Changed == 0 && !fresh[c.Name] {
-			continue
-		}
-		if counts, err := m.Store.Counts(ctx, c.ID); err != nil {
-			m.Log.ErrorContext(ctx, "count objects for the metrics", "account", report.Account, "calendar", c.Calendar, "err", err)
-		} else {
-			m.objects.WithLabelValues(labels...).Set(float64(counts.Objects))
-			m.losses.WithLabelValues(labels...).Set(float64(counts.Losses))
-		}
+		names = append(names, c.Name)
 	}
-}
-
-// calendars drops the gauges of an account's removed calendars, and reports which calendars are new. A round that failed
-// before it knew its calendars drops none.
-func (m *Metrics) calendars(account string, list []bridge.CalendarReport) (fresh map[string]bool) {
-	if len(list) == 0 {
-		return nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	fresh, now := map[string]bool{}, map[string]bool{}
-	for _, c := range list {
-		now[c.Name] = true
-		fresh[c.Name] = !m.known[account][c.Name]
-	}
-	for name := range m.known[account] {
-		if !now[name] {
-			for _, v := range []*prometheus.GaugeVec{m.lastSuccess, m.failed, m.incomplete, m.objects, m.losses} {
-				v.DeleteLabelValues(account, name)
+	fresh := m.calendars(report.Account, names)
+	for _, c := range report.Calendars {
+		f := bridge.CalendarFigures{ID: c.ID, Name: c.Name, Good: c.Good, Failed: c.Fault != (bridge.Fault{}), Incomplete: c.Incomplete}
+		if c.Changed > 0 || fresh[c.Name] {
+			if counts, err := m.Store.Counts(ctx, c.ID); err != nil {
+				m.Log.ErrorContext(ctx, "count objects for the metrics", "account", report.Account, "calendar", c.Calendar, "err", err)
+			} else {
+				f.Counts = &bridge.ShownCounts{Objects: counts.Objects, Losses: counts.Losses}
 			}
 		}
-	}
-	m.known[account] = now
-	return fresh
-}
-
-// Forget drops the gauges of an account that has been removed.
-func (m *Metrics) Forget(account string) {
-	if m == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.known, account)
-	delete(m.last, account)
-	for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.incomplete, m.objects, m.losses, m.writesWait} {
-		v.DeletePartialMatch(prometheus.Labels{"account": account})
-	}
-}
-
-// Elsewhere drops the gauges of how an account is where another machine has synced it well since this one has: what was wrong here would
-// be told for as long as no round of it comes back. good is the end of an account's last good round on any machine.
-func (m *Metrics) Elsewhere(good func(account string) time.Time) {
-	if m == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for account, last := range m.last {
-		if !good(account).After(last) {
-			continue
-		}
-		delete(m.last, account)
-		for _, v := range []*prometheus.GaugeVec{m.state, m.tokenExpires, m.lastSuccess, m.failed, m.incomplete, m.writesWait} {
-			v.DeletePartialMatch(prometheus.Labels{"account": account})
-		}
+		m.setCalendar(report.Account, f)
 	}
 }
 

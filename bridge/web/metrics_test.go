@@ -148,29 +148,93 @@ func TestMetricsForgetCalendars(t *testing.T) {
 	}
 }
 
-// TestMetricsElsewhere: what a machine says of an account ends when another one has synced it since, so that nobody is alerted by what was
-// wrong when it last looked.
+// TestMetricsElsewhere: what a machine says of an account's access token ends when another one has synced it since, so that nobody is
+// alerted by one that is not used any more.
 func TestMetricsElsewhere(t *testing.T) {
 	t.Parallel()
 	w := roundtest.New(t)
 	m := web.NewMetrics("test")
 	measure(w, m)
 	w.Round()
-	const state, success = `outbridge_account_state{account="alice",state="ok"}`, `outbridge_calendar_last_success_timestamp_seconds{account="alice",calendar="calendar"}`
+	const expiry = `outbridge_access_token_expiry_timestamp_seconds{account="alice"}`
 	last := time.Now()
 	tell := func(at time.Time) { m.Elsewhere(func(string) time.Time { return at }) }
 	tell(last.Add(-time.Hour))
 	tell(time.Time{})
-	if v := scrape(t, m); v[state] != "1" || v[success] == "" {
-		t.Fatalf("it is not told here: %q, %q", v[state], v[success])
+	if scrape(t, m)[expiry] == "" {
+		t.Fatal("it is not told here")
 	}
 	tell(last.Add(time.Second))
-	if v := scrape(t, m); v[state] != "" || v[success] != "" {
-		t.Errorf("it is told still: %q, %q", v[state], v[success])
+	if v := scrape(t, m)[expiry]; v != "" {
+		t.Errorf("it is told still: %q", v)
 	}
 	w.Round()
-	if v := scrape(t, m); v[state] != "1" || v[success] == "" {
-		t.Errorf("it is not told again: %q, %q", v[state], v[success])
+	if scrape(t, m)[expiry] == "" {
+		t.Error("it is not told again")
+	}
+}
+
+// TestMetricsShared: of several machines the one that is told how accounts are tells it, and no round does.
+func TestMetricsShared(t *testing.T) {
+	t.Parallel()
+	w := roundtest.New(t)
+	m := web.NewMetrics("test")
+	m.Shared = true
+	measure(w, m)
+	w.Box.Calendar().Create(roundtest.Meeting("Review", 1, 10))
+	w.Round()
+	m.WritesWait("alice", 3)
+	shared := func() map[string]string {
+		found := map[string]string{}
+		for series, value := range scrape(t, m) {
+			for _, name := range []string{"account_state", "calendar_", "writes_waiting"} {
+				if strings.HasPrefix(series, "outbridge_"+name) {
+					found[series] = value
+				}
+			}
+		}
+		return found
+	}
+	if list := shared(); len(list) != 0 {
+		t.Fatalf("a round tells what is shared: %v", list)
+	}
+	if v := scrape(t, m); v[`outbridge_rounds_total{account="alice",result="good"}`] != "1" || v[`outbridge_changed_objects_total{account="alice",calendar="calendar"}`] != "1" {
+		t.Error("a round is not counted where it was done")
+	}
+	if _, err := w.Store.CountFigures(t.Context(), w.Now(), 10); err != nil {
+		t.Fatal(err)
+	}
+	list, err := w.Store.Figures(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Tell(append(list, bridge.AccountFigures{Account: "bob", State: bridge.State{Code: bridge.StateSignIn}, Waiting: 2, Calendars: []bridge.CalendarFigures{
+		{Name: "family", Failed: true}, {Name: "work", Incomplete: true}}}))
+	got := shared()
+	for series, value := range map[string]string{
+		`outbridge_account_state{account="alice",state="ok"}`:                                    "1",
+		`outbridge_account_state{account="bob",state="ok"}`:                                      "0",
+		`outbridge_account_state{account="bob",state="sign-in"}`:                                 "1",
+		`outbridge_writes_waiting{account="bob"}`:                                                "2",
+		`outbridge_calendar_objects{account="alice",calendar="calendar"}`:                        "1",
+		`outbridge_calendar_losses{account="alice",calendar="calendar"}`:                         "0",
+		`outbridge_calendar_objects{account="bob",calendar="family"}`:                            "",
+		`outbridge_calendar_failed{account="bob",calendar="family"}`:                             "1",
+		`outbridge_calendar_incomplete{account="bob",calendar="work"}`:                           "1",
+		`outbridge_calendar_last_success_timestamp_seconds{account="alice",calendar="calendar"}`: fmt.Sprintf("%g", float64(w.Now().Unix())),
+	} {
+		if got[series] != value {
+			t.Errorf("%s is %q, want %q", series, got[series], value)
+		}
+	}
+	m.Tell([]bridge.AccountFigures{{Account: "bob", Calendars: []bridge.CalendarFigures{{Name: "work"}}}})
+	for series := range shared() {
+		if strings.Contains(series, `"alice"`) || strings.Contains(series, `"family"`) {
+			t.Errorf("%s is told of what is gone", series)
+		}
+	}
+	if m.Silence(); len(shared()) != 0 {
+		t.Errorf("it is told still: %v", shared())
 	}
 }
 

@@ -29,13 +29,13 @@ func (v *visit) peoplePage(trouble *Problem) error {
 		Accounts []string
 		This     bool
 	}
+	owned, err := v.h.Store.Owned(ctx)
+	if err != nil {
+		return err
+	}
 	var rows []row
 	for _, p := range list {
-		own, err := v.h.Store.OwnedBy(ctx, p.ID)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, row{p, own, p.ID == v.session.Person})
+		rows = append(rows, row{p, owned[p.ID], p.ID == v.session.Person})
 	}
 	invitations, err := v.h.Store.Invitations(ctx, v.h.now())
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
 	"outbridge/bridge/round"
@@ -55,7 +56,7 @@ func newFleet(t *testing.T, n int, set func(*machine), sim ...func(*graphsim.Ser
 		rounds := &round.Runner{Store: store, Log: f.Log.With("machine", i), ListEvery: time.Hour, CheckpointAfter: 5 * time.Minute}
 		m := &machine{store: store, Scheduler: &work.Scheduler{Rounds: rounds, Store: store, Mailboxes: []work.Mailbox{f.mailbox()}, Interval: time.Hour, Log: rounds.Log,
 			Jobs: &work.Jobs{Pool: store.Pool(), Store: store, Machine: fmt.Sprint(i), Log: rounds.Log}}}
-		m.Before = func(context.Context, string) error {
+		m.Before = func(context.Context, bridge.Account) error {
 			now := f.active.Add(1)
 			for most := f.most.Load(); now > most && !f.most.CompareAndSwap(most, now); most = f.most.Load() {
 			}

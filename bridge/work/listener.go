@@ -81,8 +81,8 @@ func (l *listener) roundDone(relied, nudged, changed bool, err error) {
 
 // keep keeps the subscription alive: made when it is missing, renewed when half its life is over, and ended where
 // notifications are switched off.
-func (l *listener) keep(ctx context.Context) {
-	if err := l.load(ctx); err != nil {
+func (l *listener) keep(ctx context.Context, id bridge.AccountID) {
+	if err := l.load(ctx, id); err != nil {
 		l.log.Error("subscription", "err", err)
 		return
 	}
@@ -126,19 +126,15 @@ func (l *listener) keep(ctx context.Context) {
 }
 
 // load reads the stored subscription once.
-func (l *listener) load(ctx context.Context) error {
+func (l *listener) load(ctx context.Context, id bridge.AccountID) error {
 	if l.loaded {
 		return nil
 	}
-	a, err := l.store.EnsureAccount(ctx, l.mailbox.Name)
-	if err != nil {
-		return err
-	}
-	sub, err := l.store.Subscription(ctx, a.ID)
+	sub, err := l.store.Subscription(ctx, id)
 	if err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		return err
 	}
-	sub.Account = a.ID
+	sub.Account = id
 	l.mu.Lock()
 	l.sub = sub
 	l.mu.Unlock()

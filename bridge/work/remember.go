@@ -55,9 +55,9 @@ func (w *worker) untilNext(ctx context.Context, wait time.Duration) time.Duratio
 	if !w.failed {
 		return wait
 	}
-	if waits, err := w.waitsForPerson(ctx); err != nil && !errors.Is(err, bridge.ErrNotFound) {
+	if a, err := w.s.Store.Account(ctx, w.mailbox.Name); err != nil && !errors.Is(err, bridge.ErrNotFound) {
 		w.log.Error("account state", "err", err)
-	} else if waits {
+	} else if err == nil && waitsForPerson(a) {
 		wait = max(wait, hopelessRetry)
 	}
 	return wait

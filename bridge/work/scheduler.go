@@ -19,7 +19,6 @@ const startGap = 20 * time.Millisecond
 
 // Store is what a Scheduler keeps of accounts.
 type Store interface {
-	EnsureAccount(ctx context.Context, name string) (bridge.Account, error)
 	Account(ctx context.Context, name string) (bridge.Account, error)
 	bridge.SubscriptionStore
 }
@@ -55,7 +54,7 @@ type Scheduler struct {
 	SafetyNet time.Duration
 
 	// Before is called before each round of an account, for what is to be done first. Nil: nothing is.
-	Before func(ctx context.Context, account string) error
+	Before func(ctx context.Context, a bridge.Account) error
 	// After is called after each round, also one that was cut short. Nil: it is not.
 	After func(account string)
 	// Removed is called when a mailbox is no longer polled. Nil: not called.

@@ -69,10 +69,11 @@ func (w *worker) run(ctx context.Context) {
 
 // turn does a round, if one is to be done, and tells when the next is due.
 func (w *worker) turn(ctx context.Context, why bridge.Nudge) (wait time.Duration) {
-	if waits, err := w.waitsForPerson(ctx); err != nil {
+	// What goes before a round and the round itself go by this one read.
+	if a, err := w.s.Store.Account(ctx, w.mailbox.Name); err != nil {
 		w.log.Error("account state", "err", err)
-	} else if why&bridge.NudgeAsked != 0 || !waits || bridge.Elapsed(w.s.now(), w.tried) >= hopelessRetry {
-		w.round(ctx, why != 0)
+	} else if why&bridge.NudgeAsked != 0 || !waitsForPerson(a) || bridge.Elapsed(w.s.now(), w.tried) >= hopelessRetry {
+		w.round(ctx, a, why != 0)
 	}
 	wait = cmp.Or(max(w.s.interval(), 0), time.Minute)
 	// After a notification one more round follows soon: the delta may lag behind what was notified.
@@ -85,7 +86,7 @@ func (w *worker) turn(ctx context.Context, why bridge.Nudge) (wait time.Duration
 // expect notes when the next round begins.
 func (w *worker) expect(ctx context.Context, wait time.Duration) {
 	next := w.s.now().Add(wait)
-	if waits, err := w.waitsForPerson(ctx); err == nil && waits {
+	if a, err := w.s.Store.Account(ctx, w.mailbox.Name); err == nil && waitsForPerson(a) {
 		next = later(next, w.tried.Add(hopelessRetry))
 	}
 	w.note(func(p *bridge.Pulse) { p.Next = next })
@@ -99,19 +100,19 @@ func later(a, b time.Time) time.Time {
 }
 
 // round does one round, and notes how it went.
-func (w *worker) round(ctx context.Context, nudged bool) {
+func (w *worker) round(ctx context.Context, a bridge.Account, nudged bool) {
 	w.tried = w.s.now()
-	w.listener.keep(ctx)
+	w.listener.keep(ctx, a.ID)
 	w.note(func(p *bridge.Pulse) { p.Busy = true })
 	if w.s.After != nil {
 		defer w.s.After(w.mailbox.Name)
 	}
 	if w.s.Before != nil {
-		if err := w.s.Before(ctx, w.mailbox.Name); err != nil && ctx.Err() == nil {
+		if err := w.s.Before(ctx, a); err != nil && ctx.Err() == nil {
 			w.log.Warn("what goes before a round failed", "err", err)
 		}
 	}
-	report, err := w.s.Rounds.Round(ctx, w.mailbox.Mailbox)
+	report, err := w.s.Rounds.RoundOf(ctx, w.mailbox.Mailbox, a)
 	w.note(func(p *bridge.Pulse) {
 		if p.Busy = false; err == nil {
 			p.Good = w.s.now()
@@ -154,16 +155,12 @@ func (w *worker) tell(report bridge.Report, err error) {
 }
 
 // waitsForPerson reports whether only a person can help the account on. A new sign-in ends it.
-func (w *worker) waitsForPerson(ctx context.Context) (bool, error) {
-	a, err := w.s.Store.Account(ctx, w.mailbox.Name)
-	if err != nil {
-		return false, err
-	}
+func waitsForPerson(a bridge.Account) bool {
 	if a.State.Reason == bridge.ReasonMailboxMissing && a.LastGood.IsZero() {
 		// A member of an organization who has none: nobody is to be asked for it every minute. A mailbox that was there is.
-		return true, nil
+		return true
 	}
-	return a.State.Final && a.State.TokenVersion == a.TokenVersion, nil
+	return a.State.Final && a.State.TokenVersion == a.TokenVersion
 }
 
 // reliesOnNotifications reports whether polling may be slow. Of the calendars of other people nobody tells.

@@ -13,13 +13,9 @@ import (
 
 // Recover goes on with what an account's clients have asked for and a crash or an outage has left undone, oldest first. It is
 // called at the start and in each round, and tells how many are left.
-func (w *Writer) Recover(ctx context.Context, account string) (left int, err error) {
+func (w *Writer) Recover(ctx context.Context, account bridge.AccountID) (left int, err error) {
 	w.setUp()
-	a, err := w.Store.Account(ctx, account)
-	if err != nil {
-		return 0, ignoreNotFound(err)
-	}
-	list, err := w.Store.OpenIntents(ctx, a.ID)
+	list, err := w.Store.OpenIntents(ctx, account)
 	if err != nil || len(list) == 0 {
 		return 0, err
 	}
@@ -43,7 +39,7 @@ func (w *Writer) Recover(ctx context.Context, account string) (left int, err err
 			errs = append(errs, fmt.Errorf("intent %d: %w", i.ID, err))
 		}
 	}
-	list, err = w.Store.OpenIntents(ctx, a.ID)
+	list, err = w.Store.OpenIntents(ctx, account)
 	return len(list), errors.Join(append(errs, err)...)
 }
 

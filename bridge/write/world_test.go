@@ -176,7 +176,9 @@ func (w *world) intents() []bridge.Intent {
 
 func (w *world) recover() {
 	w.Helper()
-	_, err := w.writer.Recover(w.Ctx, "alice")
+	a, err := w.Store.Account(w.Ctx, "alice")
+	w.Must(err)
+	_, err = w.writer.Recover(w.Ctx, a.ID)
 	w.Must(err)
 	for _, i := range w.intents() {
 		if i.State == bridge.IntentOpen {

@@ -282,7 +282,14 @@ func (c *caldavClient) rate(request func() *http.Request, status int) rate {
 // other runs another program's server until the end of the test.
 func other(t *testing.T, name string, args ...string) (pid int) {
 	t.Helper()
+	return otherWith(t, nil, name, args...)
+}
+
+// otherWith does so with more in its environment.
+func otherWith(t *testing.T, env []string, name string, args ...string) (pid int) {
+	t.Helper()
 	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -32,6 +32,7 @@ type loadWorld struct {
 	conf    string
 	address string
 	serve   *exec.Cmd
+	env     []string     // of serve, beside that of the test
 	delay   atomic.Int64 // of each answer of Graph, in nanoseconds
 	long    atomic.Bool  // Graph's ids are the longer ones, which change when an event is moved
 }
@@ -39,8 +40,14 @@ type loadWorld struct {
 // newLoadWorld builds the binary and signs it in to a mailbox that fill has filled. The keys are further ones of the account.
 func newLoadWorld(t *testing.T, fill func(*graphsim.Calendar), keys ...string) *loadWorld {
 	t.Helper()
+	return newLoadWorldOf(t, func(dir string) string { return buildBinary(t, dir) }, fill, keys...)
+}
+
+// newLoadWorldOf does so with the binary that build makes in a folder.
+func newLoadWorldOf(t *testing.T, build func(dir string) string, fill func(*graphsim.Calendar), keys ...string) *loadWorld {
+	t.Helper()
 	w := &loadWorld{t: t, dir: t.TempDir()}
-	w.binary, w.conf = buildBinary(t, w.dir), filepath.Join(w.dir, "outbridge.toml")
+	w.binary, w.conf = build(w.dir), filepath.Join(w.dir, "outbridge.toml")
 	w.sim = &graphsim.Server{AutoApprove: true, DeviceInterval: time.Second, MaxPage: 200}
 	fill(w.sim.AddMailbox("alice@contoso.example", "Alice", "W. Europe Standard Time").Calendar())
 	outlook := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -112,6 +119,7 @@ func (w *loadWorld) json(v any, args ...string) {
 func (w *loadWorld) start() {
 	w.t.Helper()
 	w.serve = exec.Command(w.binary, "serve", "--config", w.conf)
+	w.serve.Env = append(os.Environ(), w.env...)
 	w.serve.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := w.serve.Start(); err != nil {
 		w.t.Fatal(err)

@@ -187,7 +187,7 @@ func (p *program) share(ctx context.Context, s *work.Scheduler) error {
 	if err != nil {
 		return err
 	}
-	p.machine = m
+	p.machine, p.metrics.Shared = m, true
 	s.Jobs = &work.Jobs{Pool: pool, Store: p.store, Machine: m.ID, Offset: m.ahead, Log: p.log}
 	p.log.Info("other machines may share the work", "machine", m.ID)
 	return nil

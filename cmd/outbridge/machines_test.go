@@ -276,3 +276,72 @@ func TestMachines(t *testing.T) {
 	phase("after an end")
 	m.check()
 }
+
+// shared are the series of a machine's metrics that tell how accounts are, whichever machine does their rounds, with their values.
+func (m *machines) shared(s *served) map[string]string {
+	m.Helper()
+	found := map[string]string{}
+	for _, line := range regexp.MustCompile(`(?m)^(outbridge_(?:account_state|writes_waiting|calendar_[a-z_]+)\{.*\}) (\S+)$`).FindAllStringSubmatch(s.body(m.T, s.url+"/metrics"), -1) {
+		found[line[1]] = line[2]
+	}
+	return found
+}
+
+// TestMachinesFigures: how accounts and calendars are is in the metrics of one machine, so that a sum over all is right, and in those of
+// another when that one has ended, or has died and its lease is over.
+func TestMachinesFigures(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t, 3, "alice", "bob")
+	m.seen("alice", "Event 1 of alice", m.of...)
+	m.seen("bob", "Event 2 of bob", m.of...)
+	alone := func(of ...*served) (told *served) {
+		t.Helper()
+		eventually(t, "no machine tells how accounts are, or several do", func() bool {
+			told = nil
+			n := 0
+			for _, s := range of {
+				if len(m.shared(s)) > 0 {
+					n++
+					told = s
+				}
+			}
+			return n == 1
+		})
+		return told
+	}
+	rest := func(of []*served, without *served) (list []*served) {
+		for _, s := range of {
+			if s != without {
+				list = append(list, s)
+			}
+		}
+		return list
+	}
+	first := alone(m.of...)
+	first.end(syscall.SIGTERM)
+	others := rest(m.of, first)
+	second := alone(others...)
+	want := m.shared(second)
+	for _, name := range []string{"alice", "bob"} {
+		for series, value := range map[string]string{
+			`outbridge_account_state{account="` + name + `",state="ok"}`:                                    "1",
+			`outbridge_calendar_objects{account="` + name + `",calendar="calendar"}`:                        "1",
+			`outbridge_calendar_losses{account="` + name + `",calendar="calendar"}`:                         "0",
+			`outbridge_calendar_failed{account="` + name + `",calendar="calendar"}`:                         "0",
+			`outbridge_calendar_incomplete{account="` + name + `",calendar="calendar"}`:                     "0",
+			`outbridge_writes_waiting{account="` + name + `"}`:                                              "0",
+			`outbridge_calendar_last_success_timestamp_seconds{account="` + name + `",calendar="calendar"}`: want[`outbridge_calendar_last_success_timestamp_seconds{account="`+name+`",calendar="calendar"}`],
+		} {
+			if want[series] != value || value == "" {
+				t.Errorf("%s is %q, want %q", series, want[series], value)
+			}
+		}
+	}
+	last := rest(others, second)
+	second.kill()
+	m.query(`UPDATE lease SET until = 0 WHERE name = 'figures'`)
+	if third := alone(last...); len(m.shared(third)) != len(want) {
+		t.Errorf("the last machine tells %v\nthe first told %v", m.shared(third), want)
+	}
+	m.check()
+}

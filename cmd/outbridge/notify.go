@@ -109,7 +109,7 @@ func (p *program) staleAfter() time.Duration {
 
 // surveyor finds out what is wrong with a server whose accounts these are.
 func (p *program) surveyor(accounts *webAccounts) *notice.Surveyor {
-	return &notice.Surveyor{Store: p.store, Accounts: accounts.names, Pulse: accounts.Pulse, StaleAfter: p.staleAfter,
+	return &notice.Surveyor{Store: p.store, Accounts: accounts.names, Pulse: p.pulse.pulse, StaleAfter: p.staleAfter,
 		Expiring: p.conf.expiring, Organization: accounts.members.enabled,
 		Disk: func() (free uint64, low, full, known bool) {
 			d, err := p.conf.databaseDisk()

@@ -203,6 +203,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	if p.machine != nil {
 		g.Go(func() error { return p.machine.Run(ctx) })
 		g.Go(func() error { return accounts.follow(ctx) })
+		g.Go(func() error { return p.machine.alone(ctx, "figures", accounts.tellFigures) })
 	}
 	g.Go(func() error { return accounts.members.Run(ctx) })
 	g.Go(func() error { return p.warnOfCredential(ctx) })

@@ -42,15 +42,15 @@ func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
 		return p.writable(ctx, m, row)
 	}
 	every := throttle(time.Hour)
-	scheduler.Before = func(ctx context.Context, account string) error {
+	scheduler.Before = func(ctx context.Context, a bridge.Account) error {
 		if every() {
 			if err := p.store.ForgetIntents(ctx, time.Now().Add(-keepOctets), time.Now().Add(-keepWrites)); err != nil {
 				return err
 			}
 		}
-		left, err := w.Recover(ctx, account)
+		left, err := w.Recover(ctx, a.ID)
 		if err == nil || left > 0 { // else it is not known
-			p.metrics.WritesWait(account, left)
+			p.metrics.WritesWait(a.Name, left)
 		}
 		return err
 	}
