@@ -47,7 +47,7 @@ lint: check
 bench:
 	@.ci/packages radicale xandikos nginx-light git
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test -tags load -count 1 -timeout 90m -run 'TestLoad|TestWriteCosts|TestCompare|TestServeMemory|TestScale|TestManyMembers|TestManyMachines' -v ./cmd/outbridge
+	$(GO) test -tags load -count 1 -timeout 90m -run 'TestLoad|TestDatabaseSize|TestWriteCosts|TestCompare|TestServeMemory|TestScale|TestManyMembers|TestManyMachines' -v ./cmd/outbridge
 
 package: ## what is for this machine: a Debian package, an RPM, an archive and an image, in dist
 	@.ci/packages zip

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -17,29 +16,37 @@ import (
 // maxPacked bounds what is unpacked, so that a damaged database takes no memory.
 const maxPacked = 64 << 20
 
-var packer = sync.OnceValue(func() *zstd.Encoder {
+// One of each is for all stores, and may be used by several goroutines at once. They have channels, which belong to the synctest bubble
+// that makes them: these belong to none.
+var (
+	packer   = newPacker()
+	unpacker = newUnpacker()
+)
+
+func newPacker() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithLowerEncoderMem(true),
 		zstd.WithWindowSize(256<<10), zstd.WithEncoderCRC(false))
 	if err != nil {
 		panic(err) // options of the program
 	}
+	e.EncodeAll([]byte{0}, nil) // it makes the rest of itself now
 	return e
-})
+}
 
-var unpacker = sync.OnceValue(func() *zstd.Decoder {
+func newUnpacker() *zstd.Decoder {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxPacked))
 	if err != nil {
 		panic(err)
 	}
 	return d
-})
+}
 
 // packMagic is what zstd begins with, and no JSON.
 var packMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
 // pack is what Graph said of an event as it is kept: compressed, unless that saves nothing.
 func pack(said []byte) []byte {
-	packed := packer().EncodeAll(said, nil)
+	packed := packer.EncodeAll(said, nil)
 	if len(packed) >= len(said) && !bytes.HasPrefix(said, packMagic) {
 		return notNil(said)
 	}
@@ -50,7 +57,7 @@ func unpack(kept []byte) ([]byte, error) {
 	if !bytes.HasPrefix(kept, packMagic) {
 		return kept, nil
 	}
-	return unpacker().DecodeAll(kept, nil)
+	return unpacker.DecodeAll(kept, nil)
 }
 
 // packRows is occurrences of one series in one piece. Next to each other, little is left of what they have in common.
@@ -76,14 +83,14 @@ func packRows(rows []bridge.Row) []byte {
 		text([]byte(r.ICalUID))
 		text(r.Raw)
 	}
-	return packer().EncodeAll(b, nil)
+	return packer.EncodeAll(b, nil)
 }
 
 var errDamaged = errors.New("the packed occurrences are damaged")
 
 // unpackRows are the occurrences of a series that packRows has made one piece of.
 func unpackRows(packed []byte, series graph.EventID) (rows []bridge.Row, err error) {
-	b, err := unpacker().DecodeAll(packed, nil)
+	b, err := unpacker.DecodeAll(packed, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
