@@ -5,7 +5,7 @@ GO ?= go
 # Of what `make package` and `make dist` build.
 VERSION ?= $(shell git describe --tags --match 'v*' 2>/dev/null | sed 's/^v//' | grep . || echo 0.0.0)
 
-.PHONY: demo test setup check bench lint generate package dist release screenshots
+.PHONY: demo test setup check bench bench-serving lint generate package dist release screenshots
 
 demo: ## a simulated Outlook mailbox behind the real bridge; no account needed
 	$(GO) run ./cmd/outbridge demo
@@ -43,11 +43,17 @@ check:
 lint: check
 	$(GO) tool govulncheck ./...
 
-# Side by side with Radicale, Xandikos and nginx, from Debian's packages.
+# Side by side with Cyrus, Radicale, Xandikos and nginx, from Debian's packages. `make bench-serving` is the comparison alone, and with
+# BEFORE=COMMIT that commit's program is measured beside it.
 bench:
 	@.ci/packages radicale xandikos nginx-light git
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	$(GO) test -tags load -count 1 -timeout 90m -run 'TestLoad|TestDatabaseSize|TestWriteCosts|TestCompare|TestServeMemory|TestScale|TestManyMembers|TestManyMachines' -v ./cmd/outbridge
+	$(MAKE) bench-serving
+
+bench-serving:
+	@.ci/packages cyrus-caldav cyrus-imapd sasl2-bin radicale xandikos nginx-light git
+	SERVING_PEERS=all SERVING_BEFORE=$(BEFORE) $(GO) test -tags load -count 1 -timeout 40m -run 'TestServing$$' -v ./cmd/outbridge
 
 package: ## what is for this machine: a Debian package, an RPM, an archive and an image, in dist
 	@.ci/packages zip

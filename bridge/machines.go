@@ -14,8 +14,9 @@ type LeaseStore interface {
 	LeaseOwner(ctx context.Context, name string) (owner string, err error)
 	// LeaseLeft is how long the lease lasts; 0: nobody has it.
 	LeaseLeft(ctx context.Context, name string) (time.Duration, error)
-	// DropLease gives it back, if owner has it.
+	// DropLease gives it back, if owner has it. DropLeases gives back all that owner has.
 	DropLease(ctx context.Context, name, owner string) error
+	DropLeases(ctx context.Context, owner string) error
 }
 
 // Nudge is why a round of an account is to begin before its time. Several are joined by |.

@@ -241,6 +241,11 @@ type MirrorPage struct {
 	Gone     []graph.EventID
 	Marks    []Mark
 	Cursor   *Cursor // nil: the cursor stays
+	// Unpublished: nothing of the calendar is published, nor written by clients; ErrConflict otherwise. What is staged of the series of
+	// the page is then void, and made anew.
+	Unpublished bool
+	// Derived is what became of series of an Unpublished page that have no Mark: they are clean, and staged with it.
+	Derived []Derived
 	// Asks are series that have turned up here while other calendars of the mailbox mirror them: each is marked with StageAsk
 	// there, which counts as a write to that mirror.
 	Asks map[CalendarID][]graph.EventID
@@ -261,8 +266,10 @@ type Derived struct {
 	Series graph.EventID
 	Object *Object // what clients are to see in place of the series' object, a tombstone perhaps; nil: no change
 	// Left is the tombstone of the name that the series' object had, where Object has another; nil: it has not.
-	Left   *Object
-	Losses []convert.Loss
+	Left *Object
+	// Retimed is the object that stays as it is, with another Timetable; nil: that is the same too.
+	Retimed *Object
+	Losses  []convert.Loss
 	// Unattached: it is not known yet what is attached to it, so Graph is to be asked.
 	Unattached bool
 	// Unsettled: the series keeps its stage, since Graph has not said all of it.
@@ -285,7 +292,9 @@ type Object struct {
 	Data     []byte
 	Size     int
 	Deleted  bool
-	Title    string // of the event, when it is staged; a tombstone has that of what was there
+	// Timetable says when its instances are, as ics.Timetable does; "": not known, or not asked for.
+	Timetable string
+	Title     string // of the event, when it is staged; a tombstone has that of what was there
 }
 
 // History is what clients were shown change at one time, or that rounds failed from then on.
@@ -320,7 +329,7 @@ type Shown struct {
 
 // Past is what clients were shown before.
 type Past struct {
-	Sequence int       // the highest of any object of the account with one of the UIDs; -1: there was none
+	Sequence int       // the highest of any object of the account with the UID
 	Stamp    time.Time // the latest of theirs
 }
 

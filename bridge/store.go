@@ -132,8 +132,12 @@ type StagingStore interface {
 	SeriesObject(ctx context.Context, id CalendarID, series graph.EventID) (Object, error)
 	// Shown is what clients are shown of many series, and were, as the next Publish would leave it. A series of which nothing was is absent.
 	Shown(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Shown, error)
-	// Past is what is known of earlier objects of the account, removed calendars included, that had one of the UIDs.
-	Past(ctx context.Context, id CalendarID, uids ...string) (Past, error)
+	// Past is what is known of earlier objects of the account, removed calendars included, by their UIDs. Of which nothing is is absent.
+	Past(ctx context.Context, id CalendarID, uids []string) (map[string]Past, error)
+	// PastElsewhere tells which of some UIDs objects of other calendars of the account have or had.
+	PastElsewhere(ctx context.Context, id CalendarID, uids []string) (map[string]bool, error)
+	// TakeBack takes back what is staged of series that are to have the UID of another one's object, and has these derived again.
+	TakeBack(ctx context.Context, id CalendarID) error
 	// UIDTaken reports whether another series of the calendar has an object of that UID, staged or published.
 	UIDTaken(ctx context.Context, id CalendarID, series graph.EventID, uid string) (bool, error)
 	// Stage keeps what was derived from the mirror of state seq for the next Publish and marks its series clean.
@@ -190,6 +194,9 @@ type ObjectStore interface {
 	Object(ctx context.Context, id CalendarID, name string) (Object, error)
 	// Objects lists up to q.Limit objects by name, beginning after q.After; with data up to PageOctets.
 	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
+	// ObjectsWithin lists the objects that may have an instance from start to end, in any order, without data and with timetables.
+	// Where there are more than limit it lists none, and all is false.
+	ObjectsWithin(ctx context.Context, id CalendarID, start, end time.Time, limit int) (list []Object, all bool, err error)
 	// Changes lists up to limit objects and tombstones with a rev after since, in rev order, without data.
 	Changes(ctx context.Context, id CalendarID, since int64, limit int) ([]Object, error)
 }

@@ -110,6 +110,8 @@ type Object struct {
 
 	First time.Time // no instance starts before; zero: not known
 	Last  time.Time // no instance ends after; zero: unbounded, or not known
+	// Timetable is its ics.Timetable. It is looked at where objects are listed by time and without data; "": not known.
+	Timetable string
 }
 
 // Query selects objects. The zero value selects all of a calendar, without their data.
@@ -134,7 +136,7 @@ type Backend interface {
 	// Object finds one by its path segment, with its data, or ErrNotFound. One that was written under another name than it has
 	// is found by either; its Name is the one that it has.
 	Object(ctx context.Context, c Calendar, name string) (Object, error)
-	// Objects yields the objects that q selects in an order that is stable while nothing changes. It may yield
+	// Objects yields the objects that q selects, in an order that is stable while nothing changes unless both bounds are set. It may yield
 	// more than the time bounds of q select, never less. Of Names, an object has the name that it was asked for by.
 	Objects(ctx context.Context, c Calendar, q Query) iter.Seq2[Object, error]
 	// Changes yields objects (without data) and tombstones that changed after since, in rev order, each name once

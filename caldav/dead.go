@@ -86,7 +86,7 @@ func (x *exchange) deadProperties(r *resource, q *propRequest) error {
 		return err
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(r.stored), compareNames) {
-		if properties[name] != nil || q.included[name] {
+		if properties[name] != nil || q.has(name) {
 			continue
 		}
 		p := newRequestedProp(name)

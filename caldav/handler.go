@@ -67,6 +67,9 @@ const (
 	allowWrite = allowRead + ", PUT, DELETE, COPY, MOVE"
 )
 
+// davHeader is "DAV" as net/http keeps it.
+const davHeader = "Dav"
+
 const xmlType = "application/xml; charset=utf-8"
 
 // maxDrain is how much of an unread body is read before the answer, so that the connection lives on: Apple's
@@ -87,7 +90,7 @@ type exchange struct {
 	ics       ics.Reader          // of all that the request has to read
 	zone      floating            // that the request names
 	floating  map[string]floating // by calendar, once it has been asked for
-	turnsHeld []func()
+	turnsHeld []turn
 	boxes     *Scheduling // once it has been asked for
 	missed    int         // octets of names that were answered as not there
 	expanded  int         // octets that were made of recurrences
@@ -103,7 +106,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	defer x.giveBack()
 	x.deadline(answerTime)
 	if r.Method != "REPORT" { // nobody looks for it there
-		rw.Header().Set("DAV", davTokens)
+		rw.Header()[davHeader] = []string{davTokens}
 	}
 	rw.Header().Set("Vary", "Accept-Encoding")
 	err := x.serve()
@@ -229,16 +232,16 @@ func (h *Handler) hugeTurns() *turns {
 
 // takeTurn waits for a turn, which the request keeps to its end.
 func (x *exchange) takeTurn(of func() *turns) error {
-	back, err := of().take(x.ctx, x.principal.Name)
+	t, err := of().take(x.ctx, x.principal.Name)
 	if err == nil {
-		x.turnsHeld = append(x.turnsHeld, back)
+		x.turnsHeld = append(x.turnsHeld, t)
 	}
 	return err
 }
 
 func (x *exchange) giveBack() {
-	for _, back := range x.turnsHeld {
-		back()
+	for _, t := range x.turnsHeld {
+		t.giveBack()
 	}
 }
 
@@ -329,8 +332,8 @@ func (x *exchange) announceMore(schedules, attachments bool) {
 }
 
 func (x *exchange) addToken(token string) {
-	if h := x.rw.Header(); h.Get("DAV") != "" && !strings.Contains(h.Get("DAV"), token) {
-		h.Set("DAV", h.Get("DAV")+", "+token)
+	if v := x.rw.Header()[davHeader]; len(v) > 0 && !strings.Contains(v[0], token) {
+		v[0] += ", " + token
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	// maxWaiting and turnTime are how many of a user's requests wait, and for how long, before one is told to come again.
 	maxWaiting = 200
 	turnTime   = 30 * time.Second
+	idleQueues = 100 // of users without a request are kept
 	// answerTime ends an answer however it goes on; writeWindow is what ends one that does not.
 	answerTime = time.Hour
 )
@@ -34,14 +35,27 @@ type turns struct {
 	of    map[string]*userQueue
 }
 
-// userQueue is there while the user has a request.
+// userQueue is there while the user has a request, and longer where there are few.
 type userQueue struct {
 	taken    chan struct{}
 	requests int // with a turn and waiting
 }
 
-// take waits for a turn and returns what gives it back. The error wraps ErrUnavailable, or is that of ctx.
-func (t *turns) take(ctx context.Context, user string) (func(), error) {
+// turn is one that was taken.
+type turn struct {
+	of    *turns
+	queue *userQueue
+	user  string
+}
+
+func (t turn) giveBack() {
+	<-t.of.taken
+	<-t.queue.taken
+	t.of.leave(t.user, t.queue)
+}
+
+// take waits for a turn. The error wraps ErrUnavailable, or is that of ctx.
+func (t *turns) take(ctx context.Context, user string) (turn, error) {
 	t.mu.Lock()
 	if t.of == nil {
 		t.of, t.taken = map[string]*userQueue{}, make(chan struct{}, t.all)
@@ -57,18 +71,19 @@ func (t *turns) take(ctx context.Context, user string) (func(), error) {
 	}
 	t.mu.Unlock()
 	if full {
-		return nil, fmt.Errorf("%w: too many requests of one user", ErrUnavailable)
+		return turn{}, fmt.Errorf("%w: too many requests of one user", ErrUnavailable)
 	}
-	leave := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if q.requests--; q.requests == 0 {
-			delete(t.of, user)
+	var late *time.Timer
+	for i, taken := range [...]chan struct{}{q.taken, t.taken} {
+		select {
+		case taken <- struct{}{}:
+			continue
+		default:
 		}
-	}
-	late := time.NewTimer(turnTime)
-	defer late.Stop()
-	for i, taken := range []chan struct{}{q.taken, t.taken} {
+		if late == nil {
+			late = time.NewTimer(turnTime)
+			defer late.Stop()
+		}
 		var err error
 		select {
 		case taken <- struct{}{}:
@@ -81,12 +96,16 @@ func (t *turns) take(ctx context.Context, user string) (func(), error) {
 		if i > 0 {
 			<-q.taken
 		}
-		leave()
-		return nil, err
+		t.leave(user, q)
+		return turn{}, err
 	}
-	return func() {
-		<-t.taken
-		<-q.taken
-		leave()
-	}, nil
+	return turn{t, q, user}, nil
+}
+
+func (t *turns) leave(user string, q *userQueue) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if q.requests--; q.requests == 0 && len(t.of) > idleQueues {
+		delete(t.of, user)
+	}
 }

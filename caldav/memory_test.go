@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"outbridge/caldav"
+	"outbridge/caldav/ics"
 )
 
 // memory is a Backend with one user, alice, whose password is "secret". The zero value is ready.
@@ -67,6 +68,15 @@ func (m *memory) publishBounded(calendar, name, data string, first, last time.Ti
 		Size: len(data), Data: []byte(data), First: first, Last: last, ReadOnly: m.readOnly[name], ScheduleTag: scheduleTag(data)}
 	c.objects[name] = o
 	return o
+}
+
+// tell gives an object a timetable.
+func (m *memory) tell(calendar, name string, t ics.Timetable) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o := m.find(calendar).objects[name]
+	o.Timetable = string(t)
+	m.find(calendar).objects[name] = o
 }
 
 func (m *memory) remove(calendar, name string) {

@@ -40,6 +40,8 @@ type resource struct {
 
 // property is one row of the property table: a live property, and on which kinds it may be.
 type property struct {
+	open, end string // its tags
+
 	kinds    kind
 	all      bool // part of an allprop answer (RFC 4918 §14.2): cheap, and of use to whoever names nothing
 	settable kind // kinds on which PROPPATCH keeps a value
@@ -66,7 +68,7 @@ func compareNames(a, b xml.Name) int {
 
 func propertyTable() map[xml.Name]*property {
 	self := func(x *exchange, _ *resource) string { return principalHref(x.principal.Name) }
-	return map[xml.Name]*property{
+	table := map[xml.Name]*property{
 		dav("resourcetype"):               {kinds: kindAny, all: true, value: resourceType},
 		dav("displayname"):                {kinds: kindCollections, all: true, settable: kindCalendar, value: displayName},
 		dav("current-user-principal"):     {kinds: kindAny, href: self},
@@ -173,6 +175,10 @@ func propertyTable() map[xml.Name]*property {
 			return strconv.Itoa(r.cal.Order)
 		})},
 	}
+	for name, p := range table {
+		p.open, p.end = startTag(name)
+	}
+	return table
 }
 
 func empty(*exchange, *resource) (bool, error) { return true, nil }

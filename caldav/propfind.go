@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"outbridge/caldav/ics"
@@ -11,9 +12,12 @@ import (
 
 // propRequest says which properties a PROPFIND or a REPORT asks for.
 type propRequest struct {
-	mode     propMode
-	props    []requestedProp
-	included map[xml.Name]bool // of an allprop: those in props, which are not said again
+	mode  propMode
+	props []requestedProp
+}
+
+func (q *propRequest) has(name xml.Name) bool {
+	return slices.ContainsFunc(q.props, func(p requestedProp) bool { return p.name == name })
 }
 
 type propMode uint8
@@ -32,8 +36,11 @@ type requestedProp struct {
 }
 
 func newRequestedProp(name xml.Name) requestedProp {
+	if p := properties[name]; p != nil {
+		return requestedProp{name: name, open: p.open, end: p.end, known: p}
+	}
 	open, end := startTag(name)
-	return requestedProp{name: name, open: open, end: end, known: properties[name]}
+	return requestedProp{name: name, open: open, end: end}
 }
 
 // Limits of what is asked of every resource. Clients ask for some twenty properties.
@@ -46,62 +53,44 @@ const (
 
 var errTooManyProps = badRequest("the request names too many properties")
 
-// propList gathers properties, each once.
-type propList struct {
-	list  []requestedProp
-	seen  map[xml.Name]bool
-	names int // octets
-}
-
-func (l *propList) add(name xml.Name) error {
-	if l.seen[name] {
-		return nil
+// add adds properties that the request does not have yet.
+func (q *propRequest) add(names []*node) error {
+	octets := 0
+	for _, p := range q.props {
+		octets += len(p.open)
 	}
-	if l.seen == nil {
-		l.seen = map[xml.Name]bool{}
+	for _, n := range names {
+		if q.has(n.name) {
+			continue
+		}
+		p := newRequestedProp(n.name)
+		if octets += len(p.open); octets > maxPropNames || len(q.props) == maxProps {
+			return errTooManyProps
+		}
+		q.props = append(q.props, p)
 	}
-	l.seen[name] = true
-	p := newRequestedProp(name)
-	if l.names += len(p.open); l.names > maxPropNames || len(l.list) == maxProps {
-		return errTooManyProps
-	}
-	l.list = append(l.list, p)
 	return nil
 }
 
 // parsePropRequest reads the DAV:prop, DAV:allprop or DAV:propname inside n; none of them means allprop.
 func parsePropRequest(n *node) (*propRequest, error) {
 	q := &propRequest{mode: propAll}
-	var l propList
-	add := func(names []*node) error {
-		for _, c := range names {
-			if err := l.add(c.name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	var err error
 	if prop := n.child(dav("prop")); prop != nil {
 		q.mode = propNamed
-		err = add(prop.children)
-		q.props = l.list
-		return q, err
+		return q, q.add(prop.children)
 	}
 	if n.child(dav("propname")) != nil {
 		q.mode = propNames
 	}
 	for _, name := range propertyNames {
 		if q.mode == propNames || properties[name].all {
-			_ = l.add(name) // the table is not too long
+			q.props = append(q.props, newRequestedProp(name))
 		}
 	}
 	if include := n.child(dav("include")); include != nil && q.mode == propAll {
-		err = add(include.children)
-		q.included = l.seen
+		return q, q.add(include.children)
 	}
-	q.props = l.list
-	return q, err
+	return q, nil
 }
 
 // beginMultistatus begins a 207. endMultistatus finishes it.

@@ -88,7 +88,8 @@ func (w *reply) flush() error {
 // beginRoot appends the start tag of an answer's root element. DAV: is the namespace of what has no prefix; the others are
 // filled in when it is known which of them the answer has.
 func (w *reply) beginRoot(local string) {
-	w.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n<" + local)
+	w.raw(`<?xml version="1.0" encoding="utf-8"?>` + "\n<")
+	w.raw(local)
 	w.raw(` xmlns="` + nsDAV + `"`)
 	w.names = len(w.buf)
 	w.raw(">")
@@ -99,10 +100,11 @@ func (w *reply) declare(all bool) {
 	if w.names == 0 {
 		return
 	}
-	var declared []byte
+	var room [256]byte
+	declared := room[:0]
 	for _, n := range namespaces {
-		if all || bytes.Contains(w.buf, []byte("<"+n.prefix+":")) { // a '<' in a text is escaped
-			declared = append(declared, n.declaration()...)
+		if all || bytes.Contains(w.buf, []byte(n.start)) { // a '<' in a text is escaped
+			declared = append(declared, n.declaration...)
 		}
 	}
 	w.buf = slices.Insert(w.buf, w.names, declared...)
@@ -177,9 +179,17 @@ func (w *reply) send() error {
 		return nil
 	}
 	w.deadline(writeWindow)
+	err := w.write()
+	w.deadline(answerTime)
+	return err
+}
+
+func (w *reply) write() error {
+	if len(w.buf) == 0 {
+		return nil
+	}
 	_, err := w.out.Write(w.buf)
 	w.buf = w.buf[:0]
-	w.deadline(answerTime)
 	return err
 }
 
@@ -194,8 +204,8 @@ func (w *reply) finish() error {
 	if !w.started {
 		w.startWhole()
 	}
-	err := w.send()
-	w.deadline(writeWindow) // for what is still in buffers
+	w.deadline(writeWindow) // also for what is still in buffers
+	err := w.write()
 	if w.gz != nil {
 		err = cmp.Or(err, w.gz.Close())
 		err = cmp.Or(err, w.chunks.Flush())

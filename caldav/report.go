@@ -263,8 +263,8 @@ func (x *exchange) queryCalendar(r *resource, f *compFilter, p plan, q *propRequ
 	return nil
 }
 
-// queryRange answers the filter that most clients send, a time range over VEVENTs. It is settled by the bounds that
-// the backend keeps and by the spans of earlier queries; only what those leave open takes an object's text.
+// queryRange answers the filter that most clients send, a time range over VEVENTs. It is settled by the bounds and
+// timetables that the backend keeps and by the spans of earlier queries; only what those leave open takes an object's text.
 func (x *exchange) queryRange(r *resource, within ics.Span, reader *ics.Reader, q *propRequest) error {
 	closed := !within.Start.IsZero() && !within.End.IsZero()
 	zone := x.floating[r.cal.Name].id
@@ -296,6 +296,13 @@ func (x *exchange) queryRange(r *resource, within ics.Span, reader *ics.Reader, 
 			return err
 		}
 		v := judge(within, o)
+		if v == unsure {
+			if in, known := ics.Timetable(o.Timetable).Overlaps(reader, within); known {
+				if v = outside; in {
+					v = inside
+				}
+			}
+		}
 		if v == unsure && closed {
 			if s := x.h.spans.find(key(o), within); s != nil {
 				if v = outside; s.in(within) {

@@ -1,6 +1,7 @@
 package caldav
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +48,7 @@ func (c *spanCache) find(k spanKey, r ics.Span) *spans {
 	s := c.new[k]
 	if s == nil {
 		if s = c.old[k]; s != nil {
+			k.name, k.etag = strings.Clone(k.name), strings.Clone(k.etag) // which may be part of a whole listing
 			c.put(k, s)
 		}
 	}

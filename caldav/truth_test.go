@@ -270,6 +270,11 @@ func TestTimeRangeTruth(t *testing.T) {
 			}
 		}
 		m.publishBounded("work", "x.ics", e.ics(), first, last)
+		if cal, err := ics.Decode([]byte(e.ics())); err == nil && rapid.Bool().Draw(t, "timetable") {
+			made := &ics.Reader{}
+			from, to := made.Bounds(cal)
+			m.tell("work", "x.ics", made.Timetable(cal, from, to, ics.Span{Start: e.start.AddDate(0, 0, -20), End: e.start.AddDate(0, 0, 300)}))
+		}
 		h := &caldav.Handler{Backend: m, Log: slog.New(slog.DiscardHandler)}
 		ask := func(prop string, start, end time.Time, alarms ...bool) multistatus {
 			var s1, s2 string

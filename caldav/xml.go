@@ -32,17 +32,19 @@ const (
 )
 
 // namespace is one that answers write with a prefix, which the root element declares.
-type namespace struct{ prefix, name string }
+type namespace struct{ start, declaration string }
 
-var namespaces = []namespace{{"D", nsDAV}, {"C", nsCalDAV}, {"CS", nsCS}, {"A", nsApple}}
+var namespaces = []namespace{newNamespace("D", nsDAV), newNamespace("C", nsCalDAV), newNamespace("CS", nsCS), newNamespace("A", nsApple)}
 
-func (n namespace) declaration() string { return " xmlns:" + n.prefix + `="` + n.name + `"` }
+func newNamespace(prefix, name string) namespace {
+	return namespace{start: "<" + prefix + ":", declaration: " xmlns:" + prefix + `="` + name + `"`}
+}
 
 // rootNamespaces declares every prefix, and DAV: for names without one.
 var rootNamespaces = func() string {
 	s := ` xmlns="` + nsDAV + `"`
 	for _, n := range namespaces {
-		s += n.declaration()
+		s += n.declaration
 	}
 	return s
 }()
@@ -131,11 +133,12 @@ func (x *exchange) readXML() (*node, error) {
 
 // refusedBody is the answer to a body that cannot be read.
 func refusedBody(err error) error {
+	if err == nil {
+		return nil
+	}
 	var se *statusError
 	tooBig := (*http.MaxBytesError)(nil)
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &tooBig):
 		return &statusError{status: http.StatusRequestEntityTooLarge, sentence: "request body too large"}
 	case !errors.As(err, &se):
@@ -222,6 +225,7 @@ func readXML(r io.Reader) (*node, error) {
 	dec.CharsetReader = charsetReader
 	var root *node
 	var open []*node
+	var spare []byte // for the text of the next element
 	elements, names := 0, 0
 	declared := map[string]bool{"": true} // namespaces met so far
 	for {
@@ -229,10 +233,10 @@ func readXML(r io.Reader) (*node, error) {
 		if err == io.EOF {
 			break
 		}
-		if syntax := (*xml.SyntaxError)(nil); errors.As(err, &syntax) {
-			return nil, badRequest("malformed XML in the request body")
-		}
 		if err != nil {
+			if syntax := (*xml.SyntaxError)(nil); errors.As(err, &syntax) {
+				return nil, badRequest("malformed XML in the request body")
+			}
 			return nil, err
 		}
 		switch t := tok.(type) {
@@ -249,7 +253,8 @@ func readXML(r io.Reader) (*node, error) {
 			if names += nameSize(t); names > maxXMLNames {
 				return nil, badRequest("the XML names in the request body are too long")
 			}
-			n := &node{name: t.Name, attrs: t.Attr}
+			n := &node{name: t.Name, attrs: t.Attr, data: spare}
+			spare = nil
 			switch {
 			case len(open) > 0:
 				parent := open[len(open)-1]
@@ -265,7 +270,7 @@ func readXML(r io.Reader) (*node, error) {
 			open = append(open, n)
 		case xml.EndElement:
 			n := open[len(open)-1]
-			n.text, n.data = string(n.data), nil
+			n.text, n.data, spare = string(n.data), nil, n.data[:0]
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) > 0 {

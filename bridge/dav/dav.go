@@ -14,13 +14,18 @@ import (
 	"outbridge/caldav"
 )
 
-// listPage is how many objects are listed at a time.
-const listPage = 500
+const (
+	// listPage is how many objects are listed at a time.
+	listPage = 500
+	// mostWithin is how many are listed by time, at once: that is 5 MB.
+	mostWithin = 10_000
+)
 
 // Backend serves the published calendars to caldav.Handler.
 type Backend struct {
 	Store Store
-	Push  Push // nil: clients are offered no push
+	Cache *Cache // of objects; nil: each is read from the store
+	Push  Push   // nil: clients are offered no push
 	// Zone finds the time zone that a mailbox names, by an IANA name or one of Microsoft's. Nil: calendars have no zone.
 	Zone func(name string) (*time.Location, bool)
 	// Served reports whether the user's account is in the configuration, or was added on the pages; others are refused,
@@ -152,6 +157,9 @@ func (b Backend) policy(a bridge.Account) bridge.Policy {
 }
 
 func (b Backend) Object(ctx context.Context, c caldav.Calendar, name string) (caldav.Object, error) {
+	if b.Cache != nil {
+		return b.Cache.object(ctx, b.Store, c, name)
+	}
 	o, err := b.Store.Object(ctx, c.Key.(bridge.CalendarID), name)
 	return davObject(o), davError(err)
 }
@@ -159,14 +167,32 @@ func (b Backend) Object(ctx context.Context, c caldav.Calendar, name string) (ca
 func davObject(o bridge.Object) caldav.Object {
 	return caldav.Object{
 		Name: o.Name, ETag: o.ETag, Rev: o.Rev, Modified: o.Modified, Size: o.Size, Data: o.Data, Deleted: o.Deleted,
-		First: o.First, Last: o.Last,
+		First: o.First, Last: o.Last, Timetable: o.Timetable,
 	}
 }
 
 func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {
+	if b.Cache != nil && q.WithData && q.Names != nil && q.Start.IsZero() && q.End.IsZero() {
+		return b.Cache.objects(ctx, b.Store, c, q.Names)
+	}
 	return func(yield func(caldav.Object, error) bool) {
-		all := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
-		for o, err := range bridge.Objects(ctx, b.Store, c.Key.(bridge.CalendarID), all) {
+		if q.Names == nil && !q.WithData && !q.Start.IsZero() && !q.End.IsZero() {
+			list, all, err := b.Store.ObjectsWithin(ctx, c.Key.(bridge.CalendarID), q.Start, q.End, mostWithin)
+			if err != nil {
+				yield(caldav.Object{}, err)
+				return
+			}
+			for _, o := range list {
+				if !yield(davObject(o), nil) {
+					return
+				}
+			}
+			if all {
+				return
+			}
+		}
+		every := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
+		for o, err := range bridge.Objects(ctx, b.Store, c.Key.(bridge.CalendarID), every) {
 			if !yield(davObject(o), err) {
 				return
 			}

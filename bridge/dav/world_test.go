@@ -56,7 +56,7 @@ func (w *writing) start() {
 			m.Policy = w.policy
 			return write.Mailbox{Mailbox: m, Addresses: []string{address}}, nil
 		}}
-	back := &dav.Writing{Writer: w.writer, Backend: dav.Backend{Store: w.Store, Zone: convert.Zone, Policy: func(bridge.Account) bridge.Policy { return w.policy }}}
+	back := &dav.Writing{Writer: w.writer, Backend: dav.Backend{Store: w.Store, Cache: new(dav.Cache), Zone: convert.Zone, Policy: func(bridge.Account) bridge.Policy { return w.policy }}}
 	w.handler = &caldav.Handler{Backend: back, Log: w.Log, PublicURL: "https://calendar.example", Zone: convert.Zone}
 }
 

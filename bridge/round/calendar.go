@@ -63,6 +63,11 @@ func (r *calendarRound) do(ctx context.Context, part func(context.Context) error
 }
 
 func (r *calendarRound) run(ctx context.Context) error {
+	// Before pages are made objects of.
+	unready := r.restoreNames(ctx)
+	if unready == nil {
+		unready = r.deriver.rerender(ctx)
+	}
 	if err := r.catchUp(ctx); err != nil {
 		return err
 	}
@@ -70,10 +75,7 @@ func (r *calendarRound) run(ctx context.Context) error {
 	if errors.Is(err, bridge.ErrConflict) {
 		return err
 	}
-	if restoreErr := r.restoreNames(ctx); restoreErr != nil { // and what there is is shown; the next round looks for them
-		return errors.Join(err, restoreErr, r.settle(ctx))
-	}
-	if err := errors.Join(err, r.deriver.rerender(ctx), r.settle(ctx)); err != nil {
+	if err := errors.Join(err, unready, r.settle(ctx)); err != nil { // what there is is shown; the next round looks for the rest
 		return err
 	}
 	return r.auditIfDue(ctx)

@@ -62,6 +62,9 @@ type batch struct {
 }
 
 func (d *Deriver) deriveMarked(ctx context.Context) error {
+	if err := d.takeBack(ctx); err != nil {
+		return err
+	}
 	total, err := d.store.CountMarked(ctx, d.cal.ID, bridge.StageDerive)
 	if err != nil || total == 0 {
 		return err
@@ -154,8 +157,30 @@ func (d *Deriver) drafts(ctx context.Context, marks []bridge.Mark) ([]draft, err
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, m := range marks {
 		g.Go(func() (err error) {
-			drafts[i], err = d.draft(ctx, m, rows[m.Series], shown[m.Series], kept.of(m.Series))
+			drafts[i], err = d.draft(m, rows[m.Series], shown[m.Series], kept.of(m.Series))
 			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var uids []string
+	for i := range drafts {
+		uids = append(uids, drafts[i].uids()...)
+	}
+	past, err := d.store.Past(ctx, d.cal.ID, uids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range drafts {
+		g.Go(func() error {
+			for _, uid := range drafts[i].uids() {
+				if before, known := past[uid]; known {
+					drafts[i].follow(before)
+				}
+			}
+			d.finish(&drafts[i])
+			return nil
 		})
 	}
 	return drafts, g.Wait()
@@ -337,7 +362,7 @@ func (d *Deriver) rendering() string {
 	if err != nil {
 		panic(err) // strings always marshal
 	}
-	text := fmt.Sprintf("%v html=%t settings=%s", convert.Version, d.html, shortHash(string(b), 16))
+	text := fmt.Sprintf("%v timetables html=%t settings=%s", convert.Version, d.html, shortHash(string(b), 16))
 	if d.policy.Write {
 		text += " invitations=" + string(d.policy.Invitations)
 	}

@@ -15,28 +15,19 @@ const stuckRounds = 3
 // follower brings a mirror to the end of its delta.
 type follower struct {
 	*mirror
+	deriver *Deriver
 	memory  *calendarMemory
 	foreign bool // the calendar is somebody else's
 
 	reopen bool // the next page is the first of a window
 	opened bool // a window was opened because the cursor was of no more use
-	coming fetching
+	// download is what is read ahead; nil: nothing.
+	download *download
 	// first is the first page of a window while somebody else's write has kept it from being written. Asked for again, Graph
 	// would keep deletions to itself.
 	first *firstPage
 	// idle is the deltaLink that an empty round ended with, not yet written.
 	idle string
-}
-
-// fetching is a delta page that is read in the background.
-type fetching struct {
-	link string
-	page <-chan fetched
-}
-
-type fetched struct {
-	page graph.DeltaPage
-	err  error
 }
 
 type firstPage struct {
@@ -50,8 +41,7 @@ var errNoCursor = errors.New("no cursor may be followed")
 // follow reads delta pages until the mirror is at a deltaLink. Every page is written with its cursor. The error is errNoCursor
 // and the refusal where there is no way to follow.
 func (f *follower) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // of a page that nobody waits for any more
+	defer f.drop() // pages that nobody waits for any more
 	// A round that was cut short shows the calendar as it was when that began: what has happened since comes with the next one.
 	resumed := f.cal.Phase == bridge.PhaseFollow || f.cal.Phase == bridge.PhaseOpening
 	for {
@@ -71,7 +61,8 @@ func (f *follower) follow(ctx context.Context) error {
 func (f *follower) step(ctx context.Context) (end bool, err error) {
 	at := f.next()
 	link := at.Link
-	page, err := f.fetch(ctx, link)
+	got := f.fetch(ctx, at)
+	page, err := got.page, got.err
 	switch {
 	case (graph.IsSyncStateLost(err) || f.isStuck(err)) && !f.opened && f.cal.Phase != bridge.PhaseNew:
 		f.log.Info("the cursor is of no more use; the window is listed again and compared", "err", err)
@@ -98,10 +89,8 @@ func (f *follower) step(ctx context.Context) (end bool, err error) {
 		f.idle = page.Delta
 		return true, nil
 	}
-	if page.Next != "" {
-		f.prefetch(ctx, page.Next) // while this one is written
-	}
-	if err := f.record(ctx, page.Events, &at, f.first != nil); err != nil {
+	if err := f.record(ctx, got, &at, f.first != nil); err != nil {
+		f.drop() // it may be older than what somebody else has written
 		if was == bridge.PhaseOpening && at.Round != f.cal.Round {
 			f.first = &firstPage{link, page}
 		}
@@ -148,28 +137,23 @@ func (f *follower) deltaLink() string {
 	return f.cal.Cursor
 }
 
-// prefetch reads a delta page in the background.
-func (f *follower) prefetch(ctx context.Context, link string) {
-	c := make(chan fetched, 1)
-	f.coming = fetching{link, c}
-	go func() {
-		page, err := f.graph.Delta(ctx, link)
-		c <- fetched{page, err}
-	}()
+// fetch is the page at a cursor, which was read already where it follows the one before.
+func (f *follower) fetch(ctx context.Context, at bridge.Cursor) fetched {
+	if f.first != nil && f.first.link == at.Link {
+		return fetched{page: f.first.page}
+	}
+	f.first = nil
+	if f.download == nil || f.download.next != at.Link {
+		f.drop()
+		f.download = startDownload(ctx, f.graph, at.Link, newAhead(f.deriver, at))
+	}
+	return f.download.take(ctx)
 }
 
-// fetch is the page of a link, read now unless it is there or under way.
-func (f *follower) fetch(ctx context.Context, link string) (graph.DeltaPage, error) {
-	if f.first != nil && f.first.link == link {
-		return f.first.page, nil
-	}
-	coming := f.coming
-	f.first, f.coming = nil, fetching{}
-	if coming.link != link {
-		return f.graph.Delta(ctx, link)
-	}
-	got := <-coming.page
-	return got.page, got.err
+// drop ends what is read ahead.
+func (f *follower) drop() {
+	f.download.end()
+	f.download = nil
 }
 
 // isStuck counts the rounds that one cursor has answered with the same kind of failure, and reports whether it will
@@ -194,7 +178,8 @@ func (f *follower) isForbidden(err error) bool {
 
 // record writes one page of events and tombstones. overtaken: somebody else has written since Graph gave it, so what the mirror
 // knows is not replaced but asked for again.
-func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.Cursor, overtaken bool) error {
+func (f *follower) record(ctx context.Context, got fetched, at *bridge.Cursor, overtaken bool) error {
+	events := got.page.Events
 	rows, err := f.store.Rows(ctx, f.cal.ID, idsOf(events))
 	if err != nil {
 		return err
@@ -235,6 +220,9 @@ func (f *follower) record(ctx context.Context, events []graph.Event, at *bridge.
 		}
 	}
 	if err := f.arrive(ctx, p, fresh); err != nil {
+		return err
+	}
+	if err := f.deriver.stageWith(ctx, p, got.drafts); err != nil {
 		return err
 	}
 	return f.write(ctx, p)

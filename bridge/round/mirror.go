@@ -67,6 +67,7 @@ type mirrorStore interface {
 // write writes a page and takes over what it changed.
 func (m *mirror) write(ctx context.Context, p *mirrorPage) error {
 	page := p.build(m.cal.ID, m.cal.Seq)
+	page.Unpublished = m.cal.Rev == 0 && !m.cal.Written
 	if len(page.Rows) == 0 && len(page.Gone) == 0 && len(page.Marks) == 0 && len(page.Asks) == 0 && page.Cursor == nil {
 		return nil
 	}

@@ -15,6 +15,8 @@ type mirrorPage struct {
 	marks  map[graph.EventID]bridge.Mark
 	cursor *bridge.Cursor
 	asks   map[bridge.CalendarID][]graph.EventID
+	// derived are series that are clean with this page, in place of their marks.
+	derived []bridge.Derived
 }
 
 func newPage() *mirrorPage {
@@ -50,6 +52,12 @@ func (p *mirrorPage) take(r bridge.Row) {
 	} else {
 		p.marks[r.Series] = bridge.Mark{Series: r.Series, Stage: bridge.StageRead, Complete: true}
 	}
+}
+
+// derive puts what has become of a series whose object was made ahead.
+func (p *mirrorPage) derive(d bridge.Derived) {
+	delete(p.marks, d.Series)
+	p.derived = append(p.derived, d)
 }
 
 // asListed settles a series that Graph lists and does not show by its id: its rows are all that is known of it.
@@ -107,7 +115,7 @@ func (p *mirrorPage) drop(series graph.EventID, rows []bridge.Row) {
 }
 
 func (p *mirrorPage) build(id bridge.CalendarID, seq int64) bridge.MirrorPage {
-	m := bridge.MirrorPage{Calendar: id, Seq: seq, Cursor: p.cursor, Asks: p.asks}
+	m := bridge.MirrorPage{Calendar: id, Seq: seq, Cursor: p.cursor, Asks: p.asks, Derived: p.derived}
 	for _, r := range p.rows {
 		m.Rows = append(m.Rows, r)
 	}
@@ -120,6 +128,7 @@ func (p *mirrorPage) build(id bridge.CalendarID, seq int64) bridge.MirrorPage {
 	// In order of id, so that the same page is always the same writes.
 	slices.SortFunc(m.Rows, func(a, b bridge.Row) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	slices.Sort(m.Gone)
+	slices.SortFunc(m.Derived, func(a, b bridge.Derived) int { return strings.Compare(string(a.Series), string(b.Series)) })
 	slices.SortFunc(m.Marks, func(a, b bridge.Mark) int { return strings.Compare(string(a.Series), string(b.Series)) })
 	return m
 }

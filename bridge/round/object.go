@@ -2,7 +2,6 @@ package round
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,24 +24,23 @@ type draft struct {
 	have    bridge.Object // the series' object as it is
 	exists  bool
 	removed []bridge.Object // that it had
+	unread  bool            // Graph does not show the series by its id
 	failed  bool            // it stays as it is
 	object  *bridge.Object
 	left    *bridge.Object // the tombstone of the name that it had
 	name    bridge.Name    // what a client has called it; Object "": no client has made it
-	content *ical.Calendar // of object
+
+	from    *convert.Series // what it is made of; nil: nothing is left of the series
+	content *ical.Calendar  // that came of it
+	lost    []convert.Loss
+	err     error
 }
 
-// draft makes the object of one series.
-func (d *Deriver) draft(ctx context.Context, m bridge.Mark, rows []bridge.Row, shown bridge.Shown, k keptOf) (one draft, err error) {
-	one.Series, one.name, one.removed = m.Series, k.name, shown.Removed
+// draft converts one series.
+func (d *Deriver) draft(m bridge.Mark, rows []bridge.Row, shown bridge.Shown, k keptOf) (one draft, err error) {
+	one.Series, one.name, one.removed, one.unread = m.Series, k.name, shown.Removed, m.Unread
 	if shown.Object != nil {
 		one.have, one.exists = *shown.Object, true
-	}
-	if m.Unread {
-		defer func() {
-			one.Losses = append(one.Losses, convert.Loss{Event: m.Series, Field: "event",
-				Reason: "Outlook lists it and does not show it by itself; what its list does not tell is missing."})
-		}()
 	}
 	s, ok, err := d.series(rows, m)
 	if err != nil || !ok {
@@ -50,39 +48,60 @@ func (d *Deriver) draft(ctx context.Context, m bridge.Mark, rows []bridge.Row, s
 	}
 	k.into(&s)
 	one.Unattached = d.attach(&s, k.attached)
-	past := func(uid string) (bridge.Past, error) {
-		return d.store.Past(ctx, d.cal.ID, uid, ownUID(uid, m.Series))
-	}
-	if err := one.render(d.cal, s, d.keepPast, past); err != nil {
-		// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
-		d.log.Error("a series cannot be converted; its last good object is served", "series", m.Series, "err", err)
-		one.failed = true
-		one.Losses = append(one.Losses, convert.Loss{Event: m.Series, Field: "event", Reason: "It could not be converted: " + bridge.Sentence(err)})
-	}
-	return one, nil
-}
-
-// render makes the object of a series; none where clients are to see none. past tells of earlier objects with a UID: SEQUENCE
-// never falls for one, wherever it was seen before. keepPast: also where it lies before the window.
-func (one *draft) render(c bridge.Calendar, s convert.Series, keepPast bool, past func(uid string) (bridge.Past, error)) error {
 	if one.exists {
 		s.Sequence, s.Modified = one.have.Sequence+1, one.have.Stamp.Add(time.Second)
 	}
-	cal, losses, err := toICS(s)
-	if err == nil {
-		before, pastErr := past(uidOf(cal, s))
-		if pastErr != nil {
-			return pastErr
-		}
-		if before.Sequence >= s.Sequence {
-			s.Sequence = before.Sequence + 1
-			if after := before.Stamp.Add(time.Second); after.After(s.Modified) {
-				s.Modified = after
-			}
-			cal, losses, err = toICS(s)
+	one.convert(s)
+	return one, nil
+}
+
+func (one *draft) convert(s convert.Series) {
+	one.from = &s
+	one.content, one.lost, one.err = toICS(s)
+}
+
+// uids are those under which earlier objects of the series may be known: SEQUENCE never falls for one, wherever it was seen before.
+func (one *draft) uids() []string {
+	if one.from == nil || one.err != nil {
+		return nil
+	}
+	uid := uidOf(one.content, *one.from)
+	return []string{uid, ownUID(uid, one.Series)}
+}
+
+// follow makes the draft later than an earlier object.
+func (one *draft) follow(before bridge.Past) {
+	s := *one.from
+	if before.Sequence < s.Sequence {
+		return
+	}
+	s.Sequence = before.Sequence + 1
+	if after := before.Stamp.Add(time.Second); after.After(s.Modified) {
+		s.Modified = after
+	}
+	one.convert(s)
+}
+
+// finish makes the object of a draft.
+func (d *Deriver) finish(one *draft) {
+	if one.from != nil {
+		if err := one.render(d.cal, d.keepPast); err != nil {
+			// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
+			d.log.Error("a series cannot be converted; its last good object is served", "series", one.Series, "err", err)
+			one.failed = true
+			one.Losses = append(one.Losses, convert.Loss{Event: one.Series, Field: "event", Reason: "It could not be converted: " + bridge.Sentence(err)})
 		}
 	}
-	one.Losses = losses
+	if one.unread {
+		one.Losses = append(one.Losses, convert.Loss{Event: one.Series, Field: "event",
+			Reason: "Outlook lists it and does not show it by itself; what its list does not tell is missing."})
+	}
+}
+
+// render makes the object of what was converted; none where clients are to see none. keepPast: also where it lies before the window.
+func (one *draft) render(c bridge.Calendar, keepPast bool) error {
+	s, cal, err := *one.from, one.content, one.err
+	one.Losses = one.lost
 	switch {
 	case errors.Is(err, convert.ErrNoInstances):
 		return nil
@@ -93,16 +112,17 @@ func (one *draft) render(c bridge.Calendar, s convert.Series, keepPast bool, pas
 	case err != nil:
 		return err
 	}
-	first, last := (&ics.Reader{Resolve: convert.Zone}).Bounds(cal)
+	reader := &ics.Reader{Resolve: convert.Zone}
+	first, last := reader.Bounds(cal)
 	if !keepPast && isPast(last, c.Window) && !(one.exists && isPast(one.have.Last, c.Window)) {
 		one.Losses = nil
 		return nil
 	}
 	series := s.Event.ID
-	one.content = cal
 	one.object = &bridge.Object{
 		Calendar: c.ID, Series: series, Name: shortHash(string(c.GraphID)+"\x00"+string(series), 32) + ".ics", UID: uidOf(cal, s),
 		Sequence: s.Sequence, Stamp: stampOf(cal), First: first, Last: last,
+		Timetable: string(reader.Timetable(cal, first, last, timetableWindow(c.Window))),
 	}
 	return one.encode()
 }
@@ -181,6 +201,10 @@ func (one *draft) outcome() bridge.Derived {
 	case one.object != nil && (one.left != nil || !one.exists || !sameButStamps(one.have.Data, one.object.Data)):
 		one.object.Title = titleOf(one.object.Data)
 		one.Object, one.Left = one.object, one.left
+	case one.object != nil && one.object.Timetable != one.have.Timetable:
+		retimed := one.have
+		retimed.Timetable = one.object.Timetable
+		one.Retimed = &retimed
 	}
 	return one.Derived
 }

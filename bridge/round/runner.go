@@ -218,7 +218,7 @@ func (r *Runner) calendarRound(ctx context.Context, m Mailbox, c bridge.Calendar
 		current: one.deriver.current, store: r.Store, graph: m.graphOf(c), periods: r.periods(), now: r.now,
 		report: &one.report, tell: tell, asked: map[bridge.CalendarID]bool{},
 	}
-	one.follower = &follower{mirror: one.mirror, memory: one.memory, foreign: c.IsForeign(own)}
+	one.follower = &follower{mirror: one.mirror, deriver: one.deriver, memory: one.memory, foreign: c.IsForeign(own)}
 	one.siblings = &siblings{graph: one.graph, cal: c, served: all}
 	one.resolver = &resolver{mirror: one.mirror, deriver: one.deriver, siblings: one.siblings, memory: one.memory,
 		foreign: one.follower.foreign, missed: map[graph.EventID]bool{}}

@@ -5,6 +5,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/caldav/ics"
 )
 
 const (
@@ -39,6 +40,11 @@ func (p periods) outdated(have convert.Span, now time.Time) bool {
 	slack := max(want.End.Sub(now)/4, 48*time.Hour)
 	start, end := want.Start.Sub(have.Start), want.End.Sub(have.End)
 	return end > slack || end < -48*time.Hour || start < -48*time.Hour || start > slack+48*time.Hour
+}
+
+// timetableWindow is what timetables of objects tell of: beyond the window, since clients look there too.
+func timetableWindow(w convert.Span) ics.Span {
+	return ics.Span{Start: w.Start.AddDate(0, -6, 0), End: w.End.AddDate(1, 0, 0)}
 }
 
 // isPast reports whether something that ends then is history that the window does not reach; a zero end is none. What has

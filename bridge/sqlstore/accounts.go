@@ -29,6 +29,9 @@ type accountKey string
 
 func (s *Store) Account(ctx context.Context, name string) (bridge.Account, error) {
 	a, err := cached(ctx, s, accountKey(name), func() (bridge.Account, error) {
+		if a, ok := requestOf(ctx).account(name); ok {
+			return a, nil
+		}
 		return scanAccount(s.read.row(ctx, selectAccount+` WHERE name = ?`, name))
 	})
 	if err != nil {
@@ -51,29 +54,42 @@ const selectAccount = `
 		tenant, object_id, origin = 'directory', display_name, departed
 	FROM account`
 
-func scanAccount(row scanner) (a bridge.Account, err error) {
-	var state, settings, policy, options string
-	var version int64
-	var identity []byte
-	err = row.Scan(&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &a.Granted, &policy, &options, &state, &version, &settings, unixTime{&a.Grouped}, unixTime{&a.LastGood}, &identity,
-		&a.Tenant, &a.ObjectID, &a.Directory, &a.DisplayName, unixTime{&a.Left})
-	if err != nil {
-		return a, err
+func scanAccount(row scanner) (bridge.Account, error) {
+	var r accountRow
+	if err := row.Scan(r.columns()...); err != nil {
+		return r.Account, err
 	}
-	if identity != nil {
-		err = json.Unmarshal(identity, &a.Identity)
+	return r.account()
+}
+
+// accountRow is what the columns of selectAccount are read into.
+type accountRow struct {
+	bridge.Account
+	state, settings, policy, options string
+	version                          int64
+	identity                         []byte
+}
+
+func (a *accountRow) columns() []any {
+	return []any{&a.ID, &a.Name, &a.Added, &a.Mailbox, &a.TokenVersion, &a.Granted, &a.policy, &a.options, &a.state, &a.version, &a.settings,
+		unixTime{&a.Grouped}, unixTime{&a.LastGood}, &a.identity, &a.Tenant, &a.ObjectID, &a.Directory, &a.DisplayName, unixTime{&a.Left}}
+}
+
+func (a *accountRow) account() (_ bridge.Account, err error) {
+	if a.identity != nil {
+		err = json.Unmarshal(a.identity, &a.Identity)
 	}
-	if policy != "" {
+	if a.policy != "" {
 		a.Policy = new(bridge.Policy)
-		err = errors.Join(err, json.Unmarshal([]byte(policy), a.Policy))
+		err = errors.Join(err, json.Unmarshal([]byte(a.policy), a.Policy))
 	}
-	if options != "" {
-		err = errors.Join(err, json.Unmarshal([]byte(options), &a.Options))
+	if a.options != "" {
+		err = errors.Join(err, json.Unmarshal([]byte(a.options), &a.Options))
 	}
 	var stateErr error
-	a.State, stateErr = readState(state)
-	a.State.TokenVersion = version
-	return a, errors.Join(err, stateErr, json.Unmarshal([]byte(settings), &a.Settings))
+	a.State, stateErr = readState(a.state)
+	a.State.TokenVersion = a.version
+	return a.Account, errors.Join(err, stateErr, json.Unmarshal([]byte(a.settings), &a.Settings))
 }
 
 func (s *Store) SetSettings(ctx context.Context, id bridge.AccountID, set bridge.Settings) error {

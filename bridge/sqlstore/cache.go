@@ -57,11 +57,31 @@ func (c *cache) now() (int64, error) {
 	return v, nil
 }
 
-type onceKey struct{}
+// request is what one request knows of the database. It is forgotten as soon as the request asks for anything else, so that whoever
+// writes, or reads what belongs to it, has it as it is by then.
+type request struct {
+	version atomic.Int64 // of the SQLite file; 0: not known
+	poll    poll         // of a server
+}
 
-// Once returns a context for one request: it asks once whether the database has changed, and not for each row.
+type requestKey struct{}
+
+func requestOf(ctx context.Context) *request {
+	r, _ := ctx.Value(requestKey{}).(*request)
+	return r
+}
+
+func (r *request) forget() {
+	if r != nil {
+		r.version.Store(0)
+		r.poll.forget()
+	}
+}
+
+// Once returns a context for one request: what an idle poll needs of rows costs it one question whether the database has changed, and
+// on a server one statement, which is that of its sign-in.
 func (s *Store) Once(ctx context.Context) context.Context {
-	return context.WithValue(ctx, onceKey{}, new(atomic.Int64))
+	return context.WithValue(ctx, requestKey{}, new(request))
 }
 
 // cached returns what read returns, or has returned for key since the database last changed. What is returned is
@@ -71,10 +91,10 @@ func cached[T any](ctx context.Context, s *Store, key any, read func() (T, error
 	if c == nil {
 		return read()
 	}
-	asked, _ := ctx.Value(onceKey{}).(*atomic.Int64)
+	asked := requestOf(ctx)
 	var v int64
 	if asked != nil {
-		v = asked.Load()
+		v = asked.version.Load()
 	}
 	if v == 0 {
 		var err error
@@ -82,7 +102,7 @@ func cached[T any](ctx context.Context, s *Store, key any, read func() (T, error
 			return read()
 		}
 		if asked != nil {
-			asked.Store(v)
+			asked.version.Store(v)
 		}
 	}
 	c.mu.Lock()

@@ -20,14 +20,27 @@ const calendarColumns = `id, account_id, mailbox, graph_id, name, display_name, 
 	rendering, written, fenced, versioned, online_meetings, epoch, rev, modified`
 
 func scanCalendar(row scanner) (bridge.Calendar, error) {
-	var c bridge.Calendar
-	var graphID string
-	err := row.Scan(&c.ID, &c.Account, &c.Mailbox, &graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
+	var r calendarRow
+	err := row.Scan(r.columns()...)
+	return r.calendar(), err
+}
+
+// calendarRow is what calendarColumns are read into.
+type calendarRow struct {
+	bridge.Calendar
+	graphID string
+}
+
+func (c *calendarRow) columns() []any {
+	return []any{&c.ID, &c.Account, &c.Mailbox, &c.graphID, &c.Name, &c.DisplayName, &c.Color, &c.CanEdit, &c.Default, &c.Owner, &c.Order,
 		&c.Cursor, &c.Phase, &c.Pending, &c.Seq, &c.Round, &c.Opened, unixTime{&c.Window.Start}, unixTime{&c.Window.End}, unixTime{&c.Checked},
 		unixTime{&c.Good}, fault{&c.Fault}, &c.Way, unixTime{&c.Audit.At}, &c.Audit.Found, &c.Audit.Again, unixTime{&c.Audit.Due}, &c.Audit.Compared, &c.Rendering,
-		&c.Written, unixTime{&c.Fenced}, &c.Versioned, &c.OnlineMeetings, &c.Epoch, &c.Rev, unixTime{&c.Modified})
-	c.GraphID = graph.CalendarID(strings.TrimPrefix(graphID, graphPrefix(c)))
-	return c, err
+		&c.Written, unixTime{&c.Fenced}, &c.Versioned, &c.OnlineMeetings, &c.Epoch, &c.Rev, unixTime{&c.Modified}}
+}
+
+func (c *calendarRow) calendar() bridge.Calendar {
+	c.GraphID = graph.CalendarID(strings.TrimPrefix(c.graphID, graphPrefix(c.Calendar)))
+	return c.Calendar
 }
 
 // graphPrefix sets the ids of another mailbox's calendars apart from those of the account's own.
@@ -47,6 +60,9 @@ type place struct {
 func placeOf(c bridge.Calendar) place { return place{c.Mailbox, c.GraphID} }
 
 func (s *Store) Calendars(ctx context.Context, id bridge.AccountID) ([]bridge.Calendar, error) {
+	if list, ok := requestOf(ctx).calendars(id); ok {
+		return list, nil
+	}
 	rows, err := s.read.query(ctx, `SELECT `+calendarColumns+` FROM calendar WHERE account_id = ? ORDER BY position, id`, id)
 	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Calendar, error) { return scanCalendar(r) })
 	if err != nil {
@@ -67,6 +83,9 @@ type userCalendarKey struct{ account, name string }
 
 func (s *Store) UserCalendar(ctx context.Context, account, name string) (bridge.Calendar, error) {
 	c, err := cached(ctx, s, userCalendarKey{account, name}, func() (bridge.Calendar, error) {
+		if c, ok := requestOf(ctx).calendar(account, name); ok {
+			return c, nil
+		}
 		return scanCalendar(s.read.row(ctx, `
 			SELECT `+calendarColumns+` FROM calendar WHERE account_id = (SELECT id FROM account WHERE name = ?) AND name = ?`, account, name))
 	})

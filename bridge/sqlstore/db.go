@@ -92,6 +92,7 @@ func (d *db) translated(query string, args []any) (string, []any, error) {
 }
 
 func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	requestOf(ctx).forget()
 	if d.server != nil {
 		text, values, err := d.translated(query, args)
 		if err != nil {
@@ -115,6 +116,7 @@ func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 
 // row asks for one row, and may write, by RETURNING.
 func (d *db) row(ctx context.Context, query string, args ...any) scanner {
+	requestOf(ctx).forget()
 	if d.server != nil {
 		text, values, err := d.translated(query, args)
 		if err != nil {
@@ -130,6 +132,7 @@ func (d *db) row(ctx context.Context, query string, args ...any) scanner {
 }
 
 func (d *db) exec(ctx context.Context, query string, args ...any) (res sql.Result, err error) {
+	requestOf(ctx).forget()
 	if d.server != nil {
 		text, values, err := d.translated(query, args)
 		if err != nil {
@@ -151,6 +154,7 @@ func (d *db) exec(ctx context.Context, query string, args ...any) (res sql.Resul
 
 // transact runs f in one transaction. In PostgreSQL f may be run more than once: what it sets outside counts from the last time only.
 func (d *db) transact(ctx context.Context, f func(tx) error) error {
+	requestOf(ctx).forget()
 	if d.server != nil {
 		return d.server.retry(ctx, func() error { return d.serve(ctx, f) })
 	}
@@ -168,6 +172,7 @@ func (d *db) attempt(ctx context.Context, f func(tx) error) error {
 // crash leaves the programs that use it alive, and these would go on from what it has forgotten. There, waiting costs little, since
 // transactions that end at once wait together.
 func (d *db) relaxed(ctx context.Context, f func(tx) error) error {
+	requestOf(ctx).forget()
 	if d.server != nil {
 		return d.transact(ctx, f)
 	}

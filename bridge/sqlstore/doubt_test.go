@@ -80,7 +80,8 @@ func (f *forgetful) pass(client net.Conn, address string) {
 func TestAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	pooler := must((&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: "server conn crashed?"}).Encode(nil))(t)
-	for name, last := range map[string][]byte{"closed": nil, "told by a pooler": pooler} {
+	ending := must((&pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P01", Message: "shutting down"}).Encode(nil))(t)
+	for name, last := range map[string][]byte{"closed": nil, "told by a pooler": pooler, "told by a pooler that ends": ending} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := &forgetful{last: last}

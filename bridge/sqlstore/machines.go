@@ -62,6 +62,13 @@ func (s *Store) DropLease(ctx context.Context, name, owner string) error {
 	return nil
 }
 
+func (s *Store) DropLeases(ctx context.Context, owner string) error {
+	if _, err := s.write.exec(ctx, `DELETE FROM lease WHERE owner = ?`, owner); err != nil {
+		return fmt.Errorf("drop leases: %w", err)
+	}
+	return nil
+}
+
 func (s *Store) Turn(ctx context.Context, account string) (t bridge.Turn, err error) {
 	clock, now := s.clock("?1")
 	var at int64

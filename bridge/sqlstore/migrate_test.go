@@ -4,7 +4,9 @@ import (
 	"database/sql"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -173,6 +175,9 @@ func TestNewerServer(t *testing.T) {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
+	if _, err := s.write.Exec(`DELETE FROM meta WHERE key = '` + metaCompatible + `'`); err != nil {
+		t.Fatal(err)
+	}
 	refused("nothing is said of it")
 	for oldest, fine := range map[int64]bool{Schema() - 1: true, Schema(): true, Schema() + 1: false} {
 		if err := s.setMeta(t.Context(), metaCompatible, fmt.Append(nil, oldest)); err != nil {
@@ -182,6 +187,36 @@ func TestNewerServer(t *testing.T) {
 			refused("only newer programs go on with it")
 		} else if err := open(); err != nil {
 			t.Errorf("compatible with %d: %v", oldest, err)
+		}
+	}
+}
+
+// TestCompatible: a database says which older programs go on with it, and the migrations since have only added to it.
+func TestCompatible(t *testing.T) {
+	t.Parallel()
+	s := openDatabase(t, pgtest.URL(t), freshKey())
+	if said := must(s.meta(t.Context(), metaCompatible))(t); string(said) != fmt.Sprint(oldestCompatible) {
+		t.Errorf("it says %q", said)
+	}
+	more := regexp.MustCompile(`(?i)\b(?:DROP|RENAME|ALTER COLUMN|UPDATE|DELETE FROM|TRUNCATE|INSERT)\b`)
+	added := regexp.MustCompile(`(?i)ADD COLUMN [^;]*NOT NULL[^;]*;`)
+	files := must(fs.Glob(migrations, "migrations/postgres/*.sql"))(t)
+	for _, file := range files {
+		var number int64
+		if _, err := fmt.Sscanf(path.Base(file), "%d_", &number); err != nil {
+			t.Fatal(err)
+		}
+		if number <= oldestCompatible {
+			continue
+		}
+		text := string(must(fs.ReadFile(migrations, file))(t))
+		if found := more.FindString(text); found != "" {
+			t.Errorf("%s does more than add (%s), so oldestCompatible has to be %d", file, found, number)
+		}
+		for _, column := range added.FindAllString(text, -1) {
+			if !strings.Contains(strings.ToUpper(column), "DEFAULT") {
+				t.Errorf("%s: an older program does not fill in %s", file, column)
+			}
 		}
 	}
 }

@@ -73,6 +73,11 @@ func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) 
 		if _, err := t.execMany(ctx, mark, marks); err != nil {
 			return err
 		}
+		if p.Unpublished {
+			if err := stageWith(ctx, t, p); err != nil {
+				return err
+			}
+		}
 		for _, other := range slices.Sorted(maps.Keys(p.Asks)) {
 			var asks [][]any
 			for _, id := range p.Asks[other] {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -32,7 +31,7 @@ func (s *Store) SeriesObject(ctx context.Context, id bridge.CalendarID, series g
 }
 
 func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Shown, error) {
-	const columns = `series, deleted, name, uid, etag, sequence, stamp, first_start, last_end, size, data`
+	const columns = `series, deleted, name, uid, etag, sequence, stamp, first_start, last_end, size, data, timetable`
 	rows, err := s.read.query(ctx, `
 		SELECT 0 AS place, `+columns+` FROM staged INDEXED BY staged_series WHERE calendar_id = ?1 AND series IN list(?2)
 		UNION ALL SELECT 1, `+columns+` FROM object INDEXED BY object_series WHERE calendar_id = ?1 AND series IN list(?2)
@@ -43,7 +42,8 @@ func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.
 	}
 	list, err := collect(rows, err, func(r *sql.Rows) (o one, err error) {
 		o.Calendar = id
-		err = r.Scan(&o.published, &o.Series, &o.Deleted, &o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data)
+		err = r.Scan(&o.published, &o.Series, &o.Deleted, &o.Name, &o.UID, &o.ETag, &o.Sequence, unixTime{&o.Stamp}, unixTime{&o.First}, unixTime{&o.Last}, &o.Size, &o.Data, &o.Timetable)
+		o.Timetable = timetableOf(o.Timetable, o.ETag)
 		return o, err
 	})
 	if err != nil {
@@ -68,20 +68,62 @@ func (s *Store) Shown(ctx context.Context, id bridge.CalendarID, series []graph.
 	return found, nil
 }
 
-func (s *Store) Past(ctx context.Context, id bridge.CalendarID, uids ...string) (bridge.Past, error) {
-	p := bridge.Past{Sequence: -1}
-	err := s.read.row(ctx, `
-		WITH own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
-		SELECT coalesce(max(sequence), -1), max(stamp) FROM (
-			SELECT sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
-			UNION ALL SELECT sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
-			UNION ALL SELECT sequence, stamp FROM past
-				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)) AS earlier`, id, listOf(uids)).
-		Scan(&p.Sequence, unixTime{&p.Stamp})
-	if err != nil {
-		return p, fmt.Errorf("find earlier objects: %w", err)
+func (s *Store) Past(ctx context.Context, id bridge.CalendarID, uids []string) (map[string]bridge.Past, error) {
+	if len(uids) == 0 {
+		return nil, nil
 	}
-	return p, nil
+	rows, err := s.read.query(ctx, `
+		WITH own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
+		SELECT uid, max(sequence), max(stamp) FROM (
+			SELECT uid, sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
+			UNION ALL SELECT uid, sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
+			UNION ALL SELECT uid, sequence, stamp FROM past
+				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)) AS earlier
+		GROUP BY uid`, id, listOf(uids))
+	list, err := collect(rows, err, scanPast)
+	if err != nil {
+		return nil, fmt.Errorf("find earlier objects: %w", err)
+	}
+	return pastByUID(list), nil
+}
+
+// uidPast is what is known of earlier objects with a UID.
+type uidPast struct {
+	uid string
+	bridge.Past
+}
+
+func scanPast(r *sql.Rows) (p uidPast, err error) {
+	err = r.Scan(&p.uid, &p.Sequence, unixTime{&p.Stamp})
+	return p, err
+}
+
+func pastByUID(list []uidPast) map[string]bridge.Past {
+	m := make(map[string]bridge.Past, len(list))
+	for _, p := range list {
+		m[p.uid] = p.Past
+	}
+	return m
+}
+
+func (s *Store) PastElsewhere(ctx context.Context, id bridge.CalendarID, uids []string) (map[string]bool, error) {
+	rows, err := s.read.query(ctx, `
+		WITH others AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND id <> ?1)
+		SELECT uid FROM object WHERE calendar_id IN (SELECT id FROM others) AND uid IN list(?2)
+		UNION SELECT uid FROM staged WHERE calendar_id IN (SELECT id FROM others) AND uid IN list(?2)
+		UNION SELECT uid FROM past WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)`, id, listOf(uids))
+	list, err := collect(rows, err, func(r *sql.Rows) (uid string, err error) {
+		err = r.Scan(&uid)
+		return uid, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find objects of other calendars: %w", err)
+	}
+	m := make(map[string]bool, len(list))
+	for _, uid := range list {
+		m[uid] = true
+	}
+	return m, nil
 }
 
 func (s *Store) Copied(ctx context.Context, id bridge.AccountID) (map[string]bridge.Past, error) {
@@ -95,22 +137,11 @@ func (s *Store) Copied(ctx context.Context, id bridge.AccountID) (map[string]bri
 			SELECT o.uid, o.sequence, o.stamp FROM copied CROSS JOIN own CROSS JOIN object o WHERE o.calendar_id = own.id AND o.uid = copied.uid
 			UNION ALL SELECT past.uid, sequence, stamp FROM copied CROSS JOIN past WHERE account_id = ?1 AND past.uid = copied.uid) AS each_copy
 		GROUP BY uid`, id)
-	type one struct {
-		uid string
-		bridge.Past
-	}
-	list, err := collect(rows, err, func(r *sql.Rows) (o one, err error) {
-		err = r.Scan(&o.uid, &o.Sequence, unixTime{&o.Stamp})
-		return o, err
-	})
+	list, err := collect(rows, err, scanPast)
 	if err != nil {
 		return nil, fmt.Errorf("find copies: %w", err)
 	}
-	all := make(map[string]bridge.Past, len(list))
-	for _, o := range list {
-		all[o.uid] = o.Past
-	}
-	return all, nil
+	return pastByUID(list), nil
 }
 
 func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph.EventID, uid string) (bool, error) {
@@ -124,78 +155,6 @@ func (s *Store) UIDTaken(ctx context.Context, id bridge.CalendarID, series graph
 		return false, fmt.Errorf("find uid: %w", err)
 	}
 	return taken, nil
-}
-
-func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list []bridge.Derived) error {
-	err := s.write.relaxed(ctx, func(t tx) error {
-		if err := checkSeq(ctx, t, id, seq); err != nil {
-			return err
-		}
-		var series, attached, staged [][]any
-		for _, d := range list {
-			losses := ""
-			if len(d.Losses) > 0 {
-				b, err := json.Marshal(d.Losses)
-				if err != nil {
-					return err
-				}
-				losses = string(b)
-			}
-			series = append(series, []any{d.Unsettled, losses, len(d.Losses), id, d.Series})
-			if d.Unattached {
-				attached = append(attached, []any{id, d.Series, d.Series})
-			}
-			for _, o := range []*bridge.Object{d.Left, d.Object} {
-				if o != nil {
-					staged = append(staged, []any{id, o.Name, o.Series, o.UID, o.ETag, o.Sequence, o.Stamp.Unix(), o.First.Unix(), unix(o.Last), o.Deleted,
-						len(o.Data), notNil(o.Data), o.Title})
-				}
-			}
-		}
-		for _, do := range []struct {
-			query string
-			args  [][]any
-		}{
-			{`UPDATE series SET stage = CASE WHEN ? = 1 THEN stage ELSE 0 END, losses = ?, loss_count = ? WHERE calendar_id = ? AND id = ?`, series},
-			{`INSERT INTO attached (calendar_id, event, series, state, others) VALUES (?, ?, ?, '', 0)
-				ON CONFLICT (calendar_id, event) DO UPDATE SET state = ''`, attached},
-			{`INSERT INTO staged (calendar_id, name, series, uid, etag, sequence, stamp, first_start, last_end, deleted, size, data, title)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag,
-					sequence = excluded.sequence, stamp = excluded.stamp, first_start = excluded.first_start, last_end = excluded.last_end,
-					deleted = excluded.deleted, size = excluded.size, data = excluded.data, title = excluded.title`, staged},
-		} {
-			if _, err := t.execMany(ctx, do.query, do.args); err != nil {
-				return err
-			}
-		}
-		// A series without rows has nothing left to say.
-		_, err := t.exec(ctx, `
-			DELETE FROM series WHERE calendar_id = ? AND stage = 0 AND loss_count = 0 AND id IN list(?)
-			  AND NOT EXISTS (SELECT 1 FROM event WHERE event.calendar_id = series.calendar_id AND event.series = series.id)
-			  AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.calendar_id = series.calendar_id AND chunk.series = series.id)`,
-			id, listOf(seriesOf(list)))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("stage objects: %w", err)
-	}
-	return nil
-}
-
-func seriesOf(list []bridge.Derived) []graph.EventID {
-	all := make([]graph.EventID, len(list))
-	for i, d := range list {
-		all[i] = d.Series
-	}
-	return all
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }
 
 // publishStep is how many objects one statement publishes.
@@ -256,14 +215,16 @@ func (s *Store) Publish(ctx context.Context, id bridge.CalendarID, at time.Time,
 				}
 			}
 			_, err = t.exec(ctx, `
-				INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data)
+				INSERT INTO object (calendar_id, name, series, uid, etag, rev, sequence, stamp, modified, first_start, last_end, deleted, size, data,
+					timetable)
 				SELECT calendar_id, name, series, uid, etag,
 				       (SELECT rev FROM calendar WHERE id = ?1) + ?6 + row_number() OVER (ORDER BY name),
-				       sequence, stamp, ?3, first_start, last_end, deleted, size, data
+				       sequence, stamp, ?3, first_start, last_end, deleted, size, data, timetable
 				FROM staged WHERE `+which+` AND name > ?4 AND name <= ?5
 				ON CONFLICT (calendar_id, name) DO UPDATE SET series = excluded.series, uid = excluded.uid, etag = excluded.etag, rev = excluded.rev,
 					sequence = excluded.sequence, stamp = excluded.stamp, modified = excluded.modified, first_start = excluded.first_start,
-					last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data`,
+					last_end = excluded.last_end, deleted = excluded.deleted, size = excluded.size, data = excluded.data,
+					timetable = excluded.timetable`,
 				id, listOf(series), at.Unix(), after, upTo, done)
 			if err != nil {
 				return err
@@ -297,15 +258,29 @@ func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
 	return o, row.Scan(into...)
 }
 
-const listColumns = `name, etag, rev, modified, first_start, last_end, deleted, size`
+// listed reads objects of a list, one after the other.
+type listed struct {
+	columns string
+	o       bridge.Object
+	into    []any
+}
 
-func scanObject(row scanner, withData bool) (bridge.Object, error) {
-	var o bridge.Object
-	into := []any{&o.Name, &o.ETag, &o.Rev, unixTime{&o.Modified}, unixTime{&o.First}, unixTime{&o.Last}, &o.Deleted, &o.Size}
-	if withData {
-		into = append(into, &o.Data)
+func newListed(withData bool) *listed {
+	l := &listed{columns: `name, etag, rev, modified, first_start, last_end, deleted`}
+	l.into = []any{&l.o.Name, &l.o.ETag, &l.o.Rev, unixTime{&l.o.Modified}, unixTime{&l.o.First}, unixTime{&l.o.Last}, &l.o.Deleted}
+	if withData { // which tells its size
+		l.columns, l.into = l.columns+`, data`, append(l.into, &l.o.Data)
+	} else {
+		l.columns, l.into = l.columns+`, size`, append(l.into, &l.o.Size)
 	}
-	return o, row.Scan(into...)
+	return l
+}
+
+func (l *listed) scan(row scanner) (bridge.Object, error) {
+	l.o = bridge.Object{}
+	err := row.Scan(l.into...)
+	l.o.Size = max(l.o.Size, len(l.o.Data))
+	return l.o, err
 }
 
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
@@ -318,10 +293,7 @@ func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (
 }
 
 func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
-	columns := listColumns
-	if q.WithData {
-		columns += `, data`
-	}
+	list := newListed(q.WithData)
 	where, args := ` WHERE calendar_id = ? AND deleted = 0 AND name > ?`, []any{id, q.After}
 	if q.Names != nil {
 		where = ` WHERE calendar_id = ? AND deleted = 0 AND name || '' > ? AND name IN list(?)` // the names are what to look up by
@@ -335,32 +307,33 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		where += ` AND first_start <= ?`
 		args = append(args, q.End.Unix())
 	}
-	rows, err := s.read.query(ctx, `SELECT `+columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
+	rows, err := s.read.query(ctx, `SELECT `+list.columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
 	defer rows.Close()
-	var list []bridge.Object
+	var all []bridge.Object
 	for octets := 0; octets < bridge.PageOctets && rows.Next(); {
-		o, err := scanObject(rows, q.WithData)
+		o, err := list.scan(rows)
 		if err != nil {
 			return nil, fmt.Errorf("list objects: %w", err)
 		}
 		octets += len(o.Data)
-		list = append(list, o)
+		all = append(all, o)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
-	return list, nil
+	return all, nil
 }
 
 func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
+	list := newListed(false)
 	rows, err := s.read.query(ctx, `
-		SELECT `+listColumns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
-	list, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return scanObject(r, false) })
+		SELECT `+list.columns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
+	all, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return list.scan(r) })
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}
-	return list, nil
+	return all, nil
 }

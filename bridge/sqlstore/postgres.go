@@ -175,8 +175,8 @@ func doubt(err error) error {
 	switch {
 	case err == nil, errors.As(err, new(*pgconn.ConnectError)), pgconn.SafeToRetry(err):
 		return err
-	case errors.As(err, &answer) && !strings.HasPrefix(answer.Code, "08"):
-		return err
+	case errors.As(err, &answer) && !strings.HasPrefix(answer.Code, "08") && !(strings.HasPrefix(answer.Code, "57P0") && answer.Routine == ""):
+		return err // a server that is stopped says so of what it has not done; a pooler, which names no routine, does not know
 	}
 	return doubtful{err}
 }

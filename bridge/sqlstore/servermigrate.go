@@ -39,7 +39,15 @@ func (s *Store) migrateServer(ctx context.Context, tell func(Packing)) error {
 		if have > want {
 			return s.refuseNewer(ctx, have, want)
 		}
+		if have > 0 { // before, so that an older program that starts meanwhile is not refused
+			if err := s.setMeta(ctx, metaCompatible, strconv.AppendInt(nil, oldestCompatible, 10)); err != nil {
+				return err
+			}
+		}
 		if _, err = p.Up(ctx); err != nil {
+			return err
+		}
+		if err := s.setMeta(ctx, metaCompatible, strconv.AppendInt(nil, oldestCompatible, 10)); err != nil {
 			return err
 		}
 		if err := s.settle(ctx); err != nil {
@@ -134,8 +142,12 @@ func (s *Store) tryAlone(ctx context.Context, f func() error) (done bool, err er
 	return true, t.Commit(ctx)
 }
 
-// metaCompatible is the oldest schema whose program may still use the database.
+// metaCompatible is the oldest schema whose program may still use the database, as the program said that has made its schema.
 const metaCompatible = "compatible"
+
+// oldestCompatible is that of this program's schema. A migration that does more than add what older programs do not miss raises it to its own
+// number: machines with those are then to end before the first one with the new program starts.
+const oldestCompatible = 21
 
 // refuseNewer refuses a schema that is newer than this program's, unless the migrations between have only added to it: then the program
 // goes on beside newer ones while they are rolled out.

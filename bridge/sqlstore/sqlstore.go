@@ -36,6 +36,9 @@ var migrations embed.FS
 const (
 	busyTimeout = 10 * time.Second
 	readers     = 8 // connections that read
+	// checkpointPages are so many of 4 kB that are written between two checkpoints, each of which waits for the disk twice: four times as
+	// many as by default, since a first sync writes the same pages of indexes over and over.
+	checkpointPages = 4000
 	// tempStore keeps what a statement of some size needs for itself out of the folder for temporary files, which may be
 	// missing, read-only or full: an image has none, and the unit of a service may hide it.
 	tempStore = "temp_store(memory)"
@@ -155,6 +158,7 @@ func dsn(abs string, readOnly bool) string {
 		q.Add("_pragma", "cache_size(-2000)") // there are several readers, and the operating system has the file in memory
 	} else {
 		q.Add("_pragma", "cache_size(-8000)")
+		q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages))
 		q.Set("_txlock", "immediate")
 	}
 	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -246,7 +247,7 @@ func testMirror(t *testing.T, s *Store) {
 }
 
 func object(name, text string, first time.Time, last time.Time) *bridge.Object {
-	return &bridge.Object{Series: graph.EventID("series of " + name), Name: name, UID: "uid of " + name, ETag: "tag of " + text,
+	return &bridge.Object{Series: graph.EventID("series of " + name), Name: name, UID: "uid of " + name, ETag: fmt.Sprintf("%x", sha256.Sum256([]byte(text))),
 		Stamp: now, First: first, Last: last, Data: []byte(text), Size: len(text)}
 }
 

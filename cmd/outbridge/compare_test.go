@@ -4,19 +4,16 @@ package main_test
 
 import (
 	"bytes"
-	"compress/gzip"
-	"context"
 	"fmt"
 	"html"
 	"io"
-	"net"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,7 +89,9 @@ func TestCompare(t *testing.T) {
 		t.Logf("%+v", *r)
 		results = append(results, r)
 	}
-	plain := startNginx(t, objects, bodies)
+	files := maps.Clone(objects)
+	files["all"] = bytes.Join(bodies, nil)
+	plain, _ := startNginx(t, files)
 	file := newCalDAVClient(t, 0, plain, "", "")
 	got := &result{name: "nginx, plain files"}
 	file.fetch(file.request("GET", plain+"all", "", ""), 200)
@@ -282,25 +281,26 @@ func (c *caldavClient) rate(request func() *http.Request, status int) rate {
 // other runs another program's server until the end of the test.
 func other(t *testing.T, name string, args ...string) (pid int) {
 	t.Helper()
-	return otherWith(t, nil, name, args...)
+	return otherOf(t, exec.Command(name, args...))
 }
 
-// otherWith does so with more in its environment.
-func otherWith(t *testing.T, env []string, name string, args ...string) (pid int) {
+// otherOf does so with a command.
+func otherOf(t *testing.T, cmd *exec.Cmd) (pid int) {
 	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("%s: %v: .ci/packages radicale xandikos nginx-light git", name, err)
+		t.Fatalf("%s: %v: .ci/packages radicale xandikos nginx-light git cyrus-caldav", cmd.Path, err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("%s: %.2000s", name, out.String())
+			t.Logf("%s: %.2000s", cmd.Path, out.String())
 		}
 	})
 	return cmd.Process.Pid
@@ -350,12 +350,11 @@ func startXandikos(t *testing.T, objects map[string][]byte) *caldavClient {
 	return newCalDAVClient(t, pid, "http://"+address+"/alice/calendars/calendar/", "alice", "secret")
 }
 
-// startNginx serves each object as a file, and the octets of a first sync as one.
-func startNginx(t *testing.T, objects map[string][]byte, bodies [][]byte) string {
+// startNginx serves files. To who takes gzip it sends the file with .gz after its name, if there is one.
+func startNginx(t *testing.T, files map[string][]byte) (origin string, pid int) {
 	dir, address := t.TempDir(), freeAddress(t)
 	root := filepath.Join(dir, "root")
-	writeFiles(t, root, objects)
-	writeFiles(t, root, map[string][]byte{"all": bytes.Join(bodies, nil)})
+	writeFiles(t, root, files)
 	writeFiles(t, dir, map[string][]byte{"nginx.conf": []byte(fmt.Sprintf(`daemon off;
 worker_processes 2;
 pid %[1]s/pid;
@@ -364,6 +363,7 @@ events { worker_connections 256; }
 http {
 	access_log off;
 	sendfile on;
+	gzip_static on;
 	keepalive_requests 1000000;
 	client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
 	server { listen %[2]s; root %[1]s/root; default_type text/calendar; }
@@ -379,150 +379,7 @@ http {
 	if _, err := exec.LookPath(name); err != nil {
 		name = "/usr/sbin/nginx"
 	}
-	other(t, name, "-c", filepath.Join(dir, "nginx.conf"), "-p", dir)
+	pid = other(t, name, "-c", filepath.Join(dir, "nginx.conf"), "-p", dir)
 	awaitHTTP(t, "http://"+address+"/")
-	return "http://" + address + "/"
-}
-
-// A program's requests for a calendar, by the objects that are asked for at a time.
-type program struct {
-	name    string
-	list    string // body of what lists the objects
-	depth   string
-	idle    string // body of the poll of an idle calendar; %s is the token, or the present CTag's PROPFIND
-	props   string // of a multiget
-	at      int    // hrefs in one; 0: all in one
-	codings []string
-}
-
-const (
-	davNames = `xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"`
-	vevents  = `<C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"%s</C:comp-filter></C:comp-filter></C:filter>`
-	byQuery  = `<C:calendar-query ` + davNames + `><prop><getetag/></prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="20000101T000000Z"/></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>`
-	byList   = `<propfind xmlns="DAV:"><prop><getcontenttype/><resourcetype/><getetag/></prop></propfind>`
-	bySync   = `<sync-collection xmlns="DAV:"><sync-token/><sync-level>1</sync-level><prop><getcontenttype/><getetag/></prop></sync-collection>`
-	idleSync = `<sync-collection xmlns="DAV:"><sync-token>%s</sync-token><sync-level>1</sync-level><prop><getcontenttype/><getetag/></prop></sync-collection>`
-	idleTag  = `<propfind xmlns="DAV:" xmlns:CS="http://calendarserver.org/ns/"><prop><CS:getctag/><sync-token/></prop></propfind>`
-)
-
-// TestCompareOctets lets the same programs read the same objects from outbridge and from Radicale, and counts what comes over
-// the connection, headers and all. It fails where a program costs more with outbridge.
-func TestCompareOctets(t *testing.T) {
-	const objects = 1000
-	w := newLoadWorld(t, func(cal *graphsim.Calendar) { fillMailbox(cal, objects*19/20, objects/20) })
-	var report struct{ Events int }
-	w.json(&report, "sync")
-	var pass struct{ Password string }
-	w.json(&pass, "password", "add", "alice")
-	w.start()
-	ours := newCalDAVClient(t, w.serve.Process.Pid, "http://"+w.address+"/dav/calendars/alice/calendar/", "alice", pass.Password)
-	radicale := startRadicale(t, ours.objects())
-	fmt.Printf("\n%d objects; octets of the answers, headers and all, and of them with Radicale\n\n| program, its coding | idle poll | first sync | requests |\n| --- | --- | --- | --- |\n", objects)
-	coded, plain := "gzip, deflate", ""
-	for _, p := range []program{
-		{name: "Thunderbird", list: bySync, depth: "1", idle: idleSync, props: "<getetag/><C:calendar-data/>", at: 100, codings: []string{"gzip, deflate, br, zstd", plain}},
-		{name: "DAVx⁵", list: byQuery, depth: "1", idle: idleTag, props: `<getcontenttype/><getetag/><C:schedule-tag/><C:calendar-data content-type="text/calendar" version="2.0"/>`, at: 30, codings: []string{"gzip", plain}},
-		{name: "Apple", list: byList, depth: "1", idle: idleSync, props: "<getetag/><C:calendar-data/><C:schedule-tag/>", at: 50, codings: []string{coded, plain}},
-		{name: "Evolution", list: byQuery, depth: "1", idle: idleTag, props: "<getetag/><C:calendar-data/>", at: 100, codings: []string{coded, plain}},
-		{name: "KDE", list: `<C:calendar-query ` + davNames + `><prop><getetag/><resourcetype/></prop>` + fmt.Sprintf(vevents, ">") + `</C:calendar-query>`, depth: "1", idle: idleTag, props: "<displayname/><getetag/><C:calendar-data/>", at: 100, codings: []string{coded, plain}},
-		{name: "vdirsyncer", list: byList, depth: "1", idle: byList, props: "<getetag/><C:calendar-data/>", codings: []string{coded, plain}},
-		{name: "CalDav Synchronizer", list: byQuery, depth: "1", idle: byQuery, props: "<getetag/><displayname/><C:calendar-data/>", at: 100, codings: []string{coded, plain}},
-		{name: "one at a time", list: byList, depth: "1", idle: idleSync, props: "<getetag/><C:calendar-data/>", at: 1, codings: []string{coded, plain}},
-	} {
-		for _, coding := range p.codings {
-			var cell [2]struct{ idle, first, requests int64 }
-			for i, c := range []*caldavClient{ours, radicale} {
-				cell[i].idle, cell[i].first, cell[i].requests = c.costs(p, coding)
-			}
-			us, them := cell[0], cell[1]
-			if coding == plain {
-				coding = "none"
-			}
-			fmt.Printf("| %s, %s | %d, %d | %d, %d: %+.1f %% | %d, %d |\n", p.name, coding, us.idle, them.idle, us.first, them.first,
-				100*(float64(us.first)/float64(them.first)-1), us.requests, them.requests)
-			if us.idle > them.idle || us.first > them.first || us.requests > them.requests {
-				t.Errorf("%s, %s: %+v, with Radicale %+v", p.name, coding, us, them)
-			}
-		}
-	}
-}
-
-// costs is what a program's idle poll, and its first sync with how many requests, take in octets of answers.
-func (c *caldavClient) costs(p program, coding string) (idle, first, requests int64) {
-	var octets atomic.Int64
-	tr := &http.Transport{DisableCompression: true, MaxConnsPerHost: 1, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		return countedConn{conn, &octets}, err
-	}}
-	defer tr.CloseIdleConnections()
-	one := *c
-	one.http = &http.Client{Transport: tr}
-	ask := func(method, depth, body string) []byte {
-		r := one.request(method, c.calendar, depth, body)
-		if coding != "" {
-			r.Header.Set("Accept-Encoding", coding)
-		}
-		requests++
-		res, err := one.http.Do(r)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		defer res.Body.Close()
-		in := io.Reader(res.Body)
-		if res.Header.Get("Content-Encoding") == "gzip" {
-			if in, err = gzip.NewReader(res.Body); err != nil {
-				c.t.Fatal(err)
-			}
-		}
-		b, err := io.ReadAll(in)
-		if err != nil || res.StatusCode != 207 {
-			c.t.Fatalf("%s: %s, %v: %.300s", c.calendar, res.Status, err, b)
-		}
-		return b
-	}
-	method := func(body string) string {
-		if strings.HasPrefix(body, "<propfind") {
-			return "PROPFIND"
-		}
-		return "REPORT"
-	}
-	var hrefs []string
-	for _, m := range hrefOf.FindAllSubmatch(ask(method(p.list), p.depth, p.list), -1) {
-		hrefs = append(hrefs, string(m[1]))
-	}
-	at := p.at
-	if at == 0 {
-		at = len(hrefs)
-	}
-	for chunk := range slices.Chunk(hrefs, at) {
-		b := ask("REPORT", "1", `<C:calendar-multiget `+davNames+`><prop>`+p.props+`</prop><href>`+strings.Join(chunk, "</href><href>")+`</href></C:calendar-multiget>`)
-		if n := bytes.Count(b, []byte("BEGIN:VCALENDAR")); n != len(chunk) {
-			c.t.Fatalf("%d objects of %d", n, len(chunk))
-		}
-	}
-	first = octets.Load()
-	body := p.idle
-	if strings.Contains(body, "%s") {
-		body = fmt.Sprintf(body, html.EscapeString(one.token()))
-	}
-	total := requests
-	before := octets.Load()
-	depth := "0"
-	if p.idle == p.list {
-		depth = "1"
-	}
-	ask(method(body), depth, body)
-	return octets.Load() - before, first, total
-}
-
-// countedConn counts what is read.
-type countedConn struct {
-	net.Conn
-	octets *atomic.Int64
-}
-
-func (c countedConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.octets.Add(int64(n))
-	return n, err
+	return "http://" + address + "/", pid
 }

@@ -102,6 +102,14 @@ func (m *machine) Run(ctx context.Context) error {
 	}
 }
 
+// giveBack gives all leases back that the machine still has, such as that of a mailbox that it has just written to: who writes there
+// next would wait for their end.
+func (m *machine) giveBack(ctx context.Context) {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	_ = m.store.DropLeases(end, m.ID) // else they end by themselves
+}
+
 // Leases of what one machine does for all.
 const (
 	aloneLife  = time.Minute

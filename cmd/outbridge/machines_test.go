@@ -318,14 +318,19 @@ func TestMachinesFigures(t *testing.T) {
 		return list
 	}
 	first := alone(m.of...)
+	if status, body := m.dav(first, "PUT", "bob", calendarPath("bob")+"note.ics", "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//test//EN\r\nBEGIN:VEVENT\r\nUID:note\r\nDTSTAMP:20260101T000000Z\r\nDTSTART:20261203T090000Z\r\nDTEND:20261203T100000Z\r\nSUMMARY:Note\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"); status != http.StatusCreated {
+		t.Fatalf("PUT: %d\n%s", status, body)
+	}
 	first.end(syscall.SIGTERM)
+	m.query(`DO $$ BEGIN IF EXISTS (SELECT 1 FROM lease WHERE owner NOT IN (SELECT id FROM machine) AND name NOT LIKE '%/closed') THEN
+		RAISE EXCEPTION 'a machine that has ended keeps %', (SELECT string_agg(name, ' ') FROM lease WHERE owner NOT IN (SELECT id FROM machine)); END IF; END $$`)
 	others := rest(m.of, first)
 	second := alone(others...)
 	want := m.shared(second)
-	for _, name := range []string{"alice", "bob"} {
+	for name, objects := range map[string]string{"alice": "1", "bob": "2"} {
 		for series, value := range map[string]string{
 			`outbridge_account_state{account="` + name + `",state="ok"}`:                                    "1",
-			`outbridge_calendar_objects{account="` + name + `",calendar="calendar"}`:                        "1",
+			`outbridge_calendar_objects{account="` + name + `",calendar="calendar"}`:                        objects,
 			`outbridge_calendar_losses{account="` + name + `",calendar="calendar"}`:                         "0",
 			`outbridge_calendar_failed{account="` + name + `",calendar="calendar"}`:                         "0",
 			`outbridge_calendar_incomplete{account="` + name + `",calendar="calendar"}`:                     "0",

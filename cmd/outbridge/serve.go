@@ -164,6 +164,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	}
 	if p.machine != nil {
 		live.Others = p.store
+		defer p.machine.giveBack(ctx) // when everything has ended that had something
 	}
 	pusher := p.pusher(ctx)
 	if pusher != nil {
@@ -291,7 +292,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	backend := &dav.Writing{Writer: s.writer, Backend: dav.Backend{Store: p.store, Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
+	backend := &dav.Writing{Writer: s.writer, Backend: dav.Backend{Store: p.store, Cache: new(dav.Cache), Zone: convert.Zone, Served: accounts.served, Policy: accounts.policy}}
 	if s.pusher != nil {
 		backend.Push = s.pusher
 	}

@@ -21,8 +21,6 @@ const (
 	coded        = ", gzip"
 	monthOfStart = "month query, first after a start"
 	monthOfNever = "month query, first in a month never asked"
-	filePerEach  = "database, an object"
-	mostMemory   = "peak memory"
 )
 
 // measured has the samples of each row and server.
@@ -30,6 +28,10 @@ type measured struct {
 	samples map[string]map[string][]sample // by row, by server
 	disk    map[string]float64             // kB an object, by server
 	memory  map[string]int                 // MiB, by server
+}
+
+func newMeasured() *measured {
+	return &measured{samples: map[string]map[string][]sample{}, disk: map[string]float64{}, memory: map[string]int{}}
 }
 
 func (m *measured) add(row, server string, s sample) {
@@ -60,8 +62,10 @@ func (m *measured) round(s *served, round int) {
 				stop()
 				sum.n *= r.things
 				m.add(r.name+suffix, s.name, sum)
-			case s.world != nil:
-				s.fresh()
+			case s.world != nil || round == 0 && !s.slow:
+				if s.world != nil {
+					s.fresh()
+				}
 				sum := sampled(s.t, s, requests, 1, 0)
 				sum.n = len(s.paths)
 				m.add(r.name+suffix, s.name, sum)
@@ -81,10 +85,6 @@ func (m *measured) told(s *served) {
 	if s.world == nil {
 		return
 	}
-	if m.disk == nil {
-		m.disk, m.memory = map[string]float64{}, map[string]int{}
-	}
-	fmt.Sscan(s.world.resident(), new(int))
 	var mib int
 	fmt.Sscan(s.world.resident(), &mib)
 	m.memory[s.name] = mib
@@ -175,9 +175,9 @@ func (m *measured) tables(t *testing.T, list []*served) {
 			if l := m.samples[row][s.name]; len(l) > 1 {
 				var all []string
 				for _, one := range l {
-					all = append(all, strings.TrimSuffix(strings.TrimSuffix(micro(float64(one.each().Nanoseconds())/1000), " µs"), " ms"))
+					all = append(all, micro(float64(one.each().Nanoseconds())/1000))
 				}
-				fmt.Printf(" (%s)", strings.Join(all, " "))
+				fmt.Printf(" (%s)", strings.Join(all, ", "))
 			}
 			if n := m.allocations(row, s.name); n > 0 {
 				fmt.Printf(", %.0f allocations", n)
@@ -209,8 +209,6 @@ func (m *measured) tables(t *testing.T, list []*served) {
 		}
 	}
 }
-
-func (m *measured) gates(t *testing.T, ours *served) {}
 
 // allocations are what the server's program has allocated so far; 0: it does not tell.
 func (s *served) allocations() int64 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -65,6 +66,10 @@ func reportInWords(r bridge.Report, err error) accountReport {
 }
 
 func (s *syncCmd) Run(e *env) error {
+	// It keeps little and makes much that is soon garbage: half as many collections save a tenth of a first sync, for 10 MiB.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 	p, err := s.open(e)
 	if err != nil {
 		return err

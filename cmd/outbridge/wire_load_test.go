@@ -84,6 +84,7 @@ func (a *asker) read(whole bool) (res answer, last bool, err error) {
 			if len(line) < len("HTTP/1.1 200") {
 				return res, true, fmt.Errorf("answer begins with %q", line)
 			}
+			last = line[len("HTTP/1.")] == '0'
 			if res.status, err = strconv.Atoi(string(line[9:12])); err != nil {
 				return res, true, err
 			}
@@ -104,7 +105,7 @@ func (a *asker) read(whole bool) (res answer, last bool, err error) {
 		case is(name, "content-encoding"):
 			res.gzip = is(value, "gzip")
 		case is(name, "connection"):
-			last = is(value, "close")
+			last = last || is(value, "close")
 		}
 	}
 	if !chunked {
@@ -202,7 +203,7 @@ type sample struct {
 func (s sample) each() time.Duration { return s.cpu / time.Duration(max(1, s.n)) }
 
 // sampled sends the requests over and over, from so many connections, for about so long. Each connection begins at
-// another one. With a time of 0 each request is sent once.
+// another one, and sends one at least. With a time of 0 each request is sent once.
 func sampled(t *testing.T, s *served, requests [][]byte, connections int, long time.Duration) sample {
 	t.Helper()
 	var mu sync.Mutex
@@ -218,7 +219,7 @@ func sampled(t *testing.T, s *served, requests [][]byte, connections int, long t
 			defer a.close()
 			var n int
 			var octets int64
-			for at := c * len(requests) / connections; long == 0 && n < len(requests) || long > 0 && time.Since(begin) < long; at++ {
+			for at := c * len(requests) / connections; n == 0 || long == 0 && n < len(requests) || long > 0 && time.Since(begin) < long; at++ {
 				res, err := a.ask(requests[at%len(requests)], false)
 				if err != nil || res.status != 200 && res.status != 207 {
 					t.Errorf("%s: status %d, %v: %.300s", s.name, res.status, err, requests[at%len(requests)])
@@ -243,6 +244,7 @@ func sampled(t *testing.T, s *served, requests [][]byte, connections int, long t
 func treeTime(t *testing.T, root int) time.Duration {
 	t.Helper()
 	children := map[int][]int{}
+	own := map[int]time.Duration{}   // in hundredths of a second, with threads that have ended
 	ended := map[int]time.Duration{} // what children that were waited for have used
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
@@ -255,21 +257,22 @@ func treeTime(t *testing.T, root int) time.Duration {
 		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from the third on, "state"
 		fmt.Sscan(fields[1], &parent)
 		children[parent] = append(children[parent], pid)
-		var user, system int64
-		fmt.Sscan(fields[13], &user)
-		fmt.Sscan(fields[14], &system)
-		ended[pid] = time.Duration(user+system) * 10 * time.Millisecond
+		ticks := func(i int) time.Duration {
+			n, _ := strconv.ParseInt(fields[i], 10, 64)
+			return time.Duration(n) * 10 * time.Millisecond
+		}
+		own[pid], ended[pid] = ticks(11)+ticks(12), ticks(13)+ticks(14)
 	}
 	var sum time.Duration
 	for list := []int{root}; len(list) > 0; {
 		pid := list[0]
 		list = append(list[1:], children[pid]...)
-		sum += processTime(pid) + ended[pid]
+		sum += max(own[pid], processTime(pid)) + ended[pid]
 	}
 	return sum
 }
 
-// processTime is what the threads of a process have used so far, by the scheduler's clock, which is finer than that of
+// processTime is what the threads that a process has have used so far, by the scheduler's clock, which is finer than that of
 // /proc/PID/stat.
 func processTime(pid int) time.Duration {
 	var sum time.Duration

@@ -11,9 +11,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -66,6 +68,8 @@ type World struct {
 
 	seen map[string]map[string]caldav.Object // calendar, name: what a syncing client holds
 	tok  map[string]caldav.Token
+
+	cache dav.Cache // of all that is served from the beginning
 }
 
 // Start is when a World begins.
@@ -227,7 +231,7 @@ func (w *World) Changes(want int) bridge.Report {
 // Check verifies every invariant: clients see what Outlook shows, in well-formed objects.
 func (w *World) Check() {
 	w.Helper()
-	back := dav.Backend{Store: w.Store}
+	back := dav.Backend{Store: w.Store, Cache: &w.cache}
 	cals, err := back.Calendars(w.Ctx, caldav.Principal{Name: "alice"})
 	w.Must(err)
 	if want := len(w.Box.Calendars()) + len(w.Others) - w.Left; len(cals) != want {
@@ -259,6 +263,7 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 	objects := map[string]caldav.Object{}
 	uids := map[string]string{}
 	revs := map[int64]string{}
+	instances := map[string][]ics.Instance{}
 	var got []shown
 	for o, err := range back.Objects(w.Ctx, c, caldav.Query{WithData: true}) {
 		w.Must(err)
@@ -282,6 +287,7 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 		}
 		list, err := (&ics.Reader{Resolve: convert.Zone}).Expand(cal, ics.Span(window))
 		w.Must(err)
+		instances[o.Name] = list
 		for _, i := range list {
 			if i.Start.Before(o.First) || !o.Last.IsZero() && i.End.After(o.Last) {
 				w.Fatalf("%s: instance at %s is outside its bounds %s – %s", o.Name, i.Start, o.First, o.Last)
@@ -289,6 +295,7 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 			got = append(got, shown{i.Start.Format(time.RFC3339), i.End.Format(time.RFC3339), i.AllDay(), i.Cancelled(), i.Summary()})
 		}
 	}
+	w.checkNames(back, c, objects)
 	var want []shown
 	for _, sc := range slices.Concat(w.Box.Calendars(), w.Others) {
 		if sc.ID() != row.GraphID {
@@ -316,7 +323,32 @@ func (w *World) checkCalendar(back dav.Backend, c caldav.Calendar) {
 	if d := gocmp.Diff(want, got); d != "" {
 		w.Fatalf("calendar %q does not show what Outlook shows (-want +got):\n%s", c.DisplayName, d)
 	}
+	w.checkTimetables(back, c, window.Start, instances)
 	w.checkSync(back, c, objects)
+}
+
+// checkTimetables lists some months, and requires what has instances there, which its timetable must not tell otherwise.
+func (w *World) checkTimetables(back dav.Backend, c caldav.Calendar, start time.Time, instances map[string][]ics.Instance) {
+	w.Helper()
+	reader := &ics.Reader{Resolve: convert.Zone}
+	for _, months := range []int{0, 4, 12, 30} {
+		month := ics.Span{Start: start.AddDate(0, months, 0), End: start.AddDate(0, months+1, 0)}
+		inMonth := func(i ics.Instance) bool { return month.Overlaps(i.Start, i.End) }
+		listed := map[string]bool{}
+		for o, err := range back.Objects(w.Ctx, c, caldav.Query{Start: month.Start, End: month.End}) {
+			w.Must(err)
+			listed[o.Name] = true
+			want := slices.ContainsFunc(instances[o.Name], inMonth)
+			if in, known := ics.Timetable(o.Timetable).Overlaps(reader, month); known && in != want {
+				w.Fatalf("%s in the month from %s: its timetable %q says %v", o.Name, month.Start, o.Timetable, in)
+			}
+		}
+		for name, list := range instances {
+			if !listed[name] && slices.ContainsFunc(list, inMonth) {
+				w.Fatalf("%s is not listed in the month from %s", name, month.Start)
+			}
+		}
+	}
 }
 
 // checkSync follows the calendar as a client does by its token, and requires that it then holds what is there.
@@ -352,6 +384,22 @@ func (w *World) checkSync(back dav.Backend, c caldav.Calendar, objects map[strin
 		w.Fatalf("a syncing client holds %d objects, there are %d", len(held), len(objects))
 	}
 	w.seen[c.Name], w.tok[c.Name] = held, c.Token
+}
+
+// checkNames verifies that whoever asks for objects by their names gets what is listed, also where they were asked for before.
+func (w *World) checkNames(back dav.Backend, c caldav.Calendar, listed map[string]caldav.Object) {
+	w.Helper()
+	names := slices.AppendSeq(slices.Collect(maps.Keys(listed)), maps.Keys(w.seen[c.Name]))
+	found := 0
+	for o, err := range back.Objects(w.Ctx, c, caldav.Query{Names: names, WithData: true}) {
+		w.Must(err)
+		if found++; !reflect.DeepEqual(o, listed[o.Name]) {
+			w.Fatalf("%s by its name is another than in the list", o.Name)
+		}
+	}
+	if found != len(listed) {
+		w.Fatalf("%d objects by their names, %d in the list", found, len(listed))
+	}
 }
 
 // Object is the text of the one object whose octets hold all of the words.

@@ -1,0 +1,130 @@
+package dav_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"outbridge/bridge"
+	"outbridge/bridge/dav"
+	"outbridge/bridge/round/roundtest"
+	"outbridge/caldav"
+)
+
+// counted tells how often objects are read by name.
+type counted struct {
+	dav.Store
+	untold bool // there are no timetables
+	reads  int
+}
+
+func (s *counted) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
+	s.reads++
+	return s.Store.Objects(ctx, id, q)
+}
+
+func (s *counted) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) ([]bridge.Object, bool, error) {
+	list, all, err := s.Store.ObjectsWithin(ctx, id, start, end, limit)
+	if s.untold {
+		for i := range list {
+			list[i].Timetable = ""
+		}
+	}
+	return list, all, err
+}
+
+// TestQueryOfTime: timetables answer what the octets of all objects would, in whatever zone dates are read, and no object is read for it.
+func TestQueryOfTime(t *testing.T) {
+	w := roundtest.New(t)
+	cal := w.Box.Calendar()
+	cal.Create(roundtest.Meeting("Single", 3, 9))
+	holiday := roundtest.Meeting("Holiday", 10, 0)
+	holiday.AllDay, holiday.End = true, holiday.Start.AddDate(0, 0, 1)
+	cal.Create(holiday)
+	cal.Create(roundtest.Weekly("Weekly", -20, 9, "monday", "thursday"))
+	rare := roundtest.Weekly("Rare", -30, 23, "friday")
+	rare.Recurrence.Pattern.Interval = 4
+	series := cal.Create(rare)
+	for _, i := range cal.Instances(roundtest.At(20, 0, 0), roundtest.At(60, 0, 0)) {
+		if i.Subject == "Rare" {
+			w.Must(cal.CancelOccurrence(series, i.Start.Format(time.DateOnly)))
+			break
+		}
+	}
+	w.Round()
+	_, password, err := w.Store.AddPassword(w.Ctx, "alice", "", time.Now())
+	w.Must(err)
+	href := regexp.MustCompile(`calendar/[^<]+\.ics`)
+	ask := func(s *counted, from, to time.Time, zone string) []string {
+		const body = `<C:calendar-query xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/></D:prop><C:filter><C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:time-range start="%s" end="%s"/></C:comp-filter></C:comp-filter></C:filter><C:timezone-id>%s</C:timezone-id></C:calendar-query>`
+		const utc = "20060102T150405Z"
+		r := httptest.NewRequestWithContext(w.Ctx, "REPORT", calendarPath, strings.NewReader(fmt.Sprintf(body, from.Format(utc), to.Format(utc), zone)))
+		r.SetBasicAuth("alice", password)
+		rec := httptest.NewRecorder()
+		(&caldav.Handler{Backend: dav.Backend{Store: s}, Log: w.Log}).ServeHTTP(rec, r)
+		if rec.Code != http.StatusMultiStatus {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+		l := href.FindAllString(rec.Body.String(), -1)
+		slices.Sort(l)
+		return l
+	}
+	told, untold := &counted{Store: w.Store}, &counted{Store: w.Store, untold: true}
+	answers := map[int]int{}
+	for _, zone := range []string{"UTC", "Pacific/Auckland", "America/Los_Angeles"} {
+		for _, length := range []time.Duration{time.Hour, 24 * time.Hour, 31 * 24 * time.Hour} {
+			for h := -10 * 24; h < 40*24; h += 5 {
+				from := roundtest.Start.Add(time.Duration(h) * time.Hour)
+				got, want := ask(told, from, from.Add(length), zone), ask(untold, from, from.Add(length), zone)
+				if !slices.Equal(got, want) {
+					t.Fatalf("%s for %s, dates in %s: %v, want %v", from, length, zone, got, want)
+				}
+				answers[len(got)]++
+			}
+		}
+	}
+	if told.reads > 0 || untold.reads == 0 {
+		t.Errorf("objects were read %d times, without timetables %d times", told.reads, untold.reads)
+	}
+	if len(answers) != 5 {
+		t.Errorf("answers by their number of objects: %v", answers)
+	}
+	// Beyond what timetables tell, the octets do.
+	far := roundtest.Start.AddDate(5, 0, 0)
+	if got := ask(told, far, far.AddDate(0, 2, 0), "UTC"); len(got) != 2 || told.reads == 0 {
+		t.Errorf("%v, objects were read %d times", got, told.reads)
+	}
+}
+
+// TestQueryOfMany: where more may be in a range than are listed by time, all of it is answered all the same.
+func TestQueryOfMany(t *testing.T) {
+	w := roundtest.New(t)
+	for i := range 7 {
+		w.Box.Calendar().Create(roundtest.Meeting(fmt.Sprint("Meeting ", i), i, 9))
+	}
+	w.Round()
+	back := dav.Backend{Store: few{w.Store}}
+	c, err := back.Calendar(w.Ctx, alice, "calendar")
+	w.Must(err)
+	names := map[string]bool{}
+	for o, err := range back.Objects(w.Ctx, c, caldav.Query{Start: roundtest.At(-1, 0, 0), End: roundtest.Start.AddDate(0, 1, 0)}) {
+		w.Must(err)
+		names[o.Name] = true
+	}
+	if len(names) != 7 {
+		t.Errorf("%d objects", len(names))
+	}
+}
+
+// few lists a few objects by time.
+type few struct{ dav.Store }
+
+func (s few) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, _ int) ([]bridge.Object, bool, error) {
+	return s.Store.ObjectsWithin(ctx, id, start, end, 5)
+}
