@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"iter"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -87,9 +88,8 @@ type MirrorStore interface {
 	SeriesRows(ctx context.Context, id CalendarID, series graph.EventID) ([]Row, error)
 	// RowsOf lists those of many series, each ordered by id. A series that has none is absent.
 	RowsOf(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID][]Row, error)
-	// RowsIn lists up to limit rows without Raw, masters left out, that touch span, ordered by id, beginning after the id
-	// given ("" from the start).
-	RowsIn(ctx context.Context, id CalendarID, span convert.Span, after graph.EventID, limit int) ([]Row, error)
+	// RowsIn yields the rows without Raw, masters left out, that touch span. It reads them in pages.
+	RowsIn(ctx context.Context, id CalendarID, span convert.Span) iter.Seq2[Row, error]
 	// Unlisted lists up to limit rows of singles, masters and orphans whose Round is before round.
 	Unlisted(ctx context.Context, id CalendarID, round int64, limit int) ([]Row, error)
 	// Elsewhere tells which of ids another calendar of the same mailbox mirrors.

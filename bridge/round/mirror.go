@@ -90,25 +90,7 @@ func (m *mirror) cursor(pending string) *bridge.Cursor {
 
 // rowsIn yields the rows that a listing of span is to name, without what Graph said of them.
 func (m *mirror) rowsIn(ctx context.Context, span convert.Span) iter.Seq2[bridge.Row, error] {
-	return func(yield func(bridge.Row, error) bool) {
-		after := graph.EventID("")
-		for {
-			rows, err := m.store.RowsIn(ctx, m.cal.ID, span, after, listPage)
-			if err != nil {
-				yield(bridge.Row{}, err)
-				return
-			}
-			for _, row := range rows {
-				if !yield(row, nil) {
-					return
-				}
-				after = row.ID
-			}
-			if len(rows) < listPage {
-				return
-			}
-		}
-	}
+	return m.store.RowsIn(ctx, m.cal.ID, span)
 }
 
 // arrive has other calendars of the mailbox that mirror events which are named here for the first time ask for them again: these

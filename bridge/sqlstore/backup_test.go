@@ -214,7 +214,7 @@ func TestCopyBeforeMigration(t *testing.T) {
 		for _, e := range must(migrations.ReadDir("migrations/sqlite"))(t) {
 			files[e.Name()] = &fstest.MapFile{Data: must(migrations.ReadFile("migrations/sqlite/" + e.Name()))(t)}
 		}
-		return s.migrate(t.Context(), path, files)
+		return s.migrate(t.Context(), path, files, func(Packing) {})
 	}
 	if err := upgrade("ALTER TABLE calendar ADD COLUMN next TEXT; SELECT nonsense;"); err == nil {
 		t.Fatal("a migration that cannot be is done")

@@ -250,7 +250,8 @@ func (s *Store) Counts(ctx context.Context, id bridge.CalendarID) (bridge.Counts
 	var c bridge.Counts
 	err := s.read.row(ctx, `
 		WITH unread AS (SELECT id FROM series INDEXED BY series_unread WHERE calendar_id = ?1 AND unread = 1),
-			unmastered AS (SELECT count(*) AS n FROM unread WHERE EXISTS (SELECT 1 FROM event WHERE calendar_id = ?1 AND series = unread.id)
+			unmastered AS (SELECT count(*) AS n FROM unread WHERE (EXISTS (SELECT 1 FROM event WHERE calendar_id = ?1 AND series = unread.id)
+					OR EXISTS (SELECT 1 FROM chunk WHERE calendar_id = ?1 AND series = unread.id))
 				AND NOT EXISTS (SELECT 1 FROM event WHERE calendar_id = ?1 AND event.id = unread.id))
 		SELECT (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind IN ('single', 'master', 'orphan')) + (SELECT n FROM unmastered),
 		       (SELECT count(*) FROM event WHERE calendar_id = ?1 AND kind = 'master') + (SELECT n FROM unmastered),

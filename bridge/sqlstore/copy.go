@@ -49,7 +49,7 @@ func CopyToServer(ctx context.Context, path, database string, key Key, report fu
 		return explain(path, err)
 	}
 	defer from.Rollback()
-	s, err := openServer(ctx, database, key) // which makes the schema
+	s, err := openServer(ctx, database, key, func(Packing) {}) // which makes the schema
 	if err != nil {
 		return err
 	}

@@ -104,15 +104,19 @@ func TestSchema15(t *testing.T) {
 	}
 }
 
-// atMigrations is an SQLite file that only these migrations have made.
-func atMigrations(t *testing.T, path string, names []string) *sql.DB {
+// atMigrations is a database that only these migrations have made.
+func atMigrations(t *testing.T, database string, names []string) *sql.DB {
 	t.Helper()
-	db := must(sql.Open("sqlite", path))(t)
+	driver, dialect := "sqlite", goose.DialectSQLite3
+	if IsServer(database) {
+		driver, dialect = "pgx", goose.DialectPostgres
+	}
+	db := must(sql.Open(driver, database))(t)
 	files := fstest.MapFS{}
 	for _, name := range names {
 		files[filepath.Base(name)] = &fstest.MapFile{Data: must(migrations.ReadFile(name))(t)}
 	}
-	if _, err := must(goose.NewProvider(goose.DialectSQLite3, db, files))(t).Up(t.Context()); err != nil {
+	if _, err := must(goose.NewProvider(dialect, db, files))(t).Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return db

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -12,12 +13,42 @@ import (
 	"outbridge/bridge/graph"
 )
 
-const rowColumns = `id, series, kind, round, first_start, last_end, raw, subject, ical_uid`
+const rowColumns = `id, series, kind, round, first_start, last_end, said, subject, ical_uid`
 
-func scanRow(rows *sql.Rows) (bridge.Row, error) {
-	var r bridge.Row
-	err := rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, unixTime{&r.Span.Start}, unixTime{&r.Span.End}, &r.Raw, &r.Subject, &r.ICalUID)
-	return r, err
+// chunkRow is a chunk as rows of events are asked for: it has no kind.
+const chunkRow = `'', series, '', 0, first_start, last_end, said, '', ''`
+
+// scanRows reads rows of events and of chunks, the occurrences of which are among what comes out.
+func scanRows(rows *sql.Rows, err error) ([]bridge.Row, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []bridge.Row
+	for rows.Next() {
+		var r bridge.Row
+		var said sql.RawBytes
+		err := rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, unixTime{&r.Span.Start}, unixTime{&r.Span.End}, &said, &r.Subject, &r.ICalUID)
+		if err != nil {
+			return nil, err
+		}
+		if r.Kind != "" {
+			if r.Raw, err = unpack(said); err != nil {
+				return nil, fmt.Errorf("event %s: %w", r.ID, err)
+			}
+			list = append(list, r)
+			continue
+		}
+		of, err := unpackRows(said, r.Series)
+		if err != nil {
+			return nil, fmt.Errorf("occurrences of %s: %w", r.Series, err)
+		}
+		list = append(list, of...)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, midway(err)
+	}
+	return list, nil
 }
 
 func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) {
@@ -28,21 +59,8 @@ func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) 
 		if err := checkSeq(ctx, t, p.Calendar, p.Seq); err != nil {
 			return err
 		}
-		const upsert = `
-			INSERT INTO event (calendar_id, ` + rowColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (calendar_id, id) DO UPDATE SET series = excluded.series, kind = excluded.kind, round = excluded.round,
-				first_start = excluded.first_start, last_end = excluded.last_end, raw = excluded.raw, subject = excluded.subject, ical_uid = excluded.ical_uid`
-		rows := make([][]any, len(p.Rows))
-		for i, r := range p.Rows {
-			rows[i] = []any{p.Calendar, r.ID, r.Series, r.Kind, r.Round, unix(r.Span.Start), unix(r.Span.End), r.Raw, r.Subject, r.ICalUID}
-		}
-		if _, err := t.execMany(ctx, upsert, rows); err != nil {
+		if err := putRows(ctx, t, p); err != nil {
 			return err
-		}
-		if len(p.Gone) > 0 {
-			if _, err := t.exec(ctx, `DELETE FROM event WHERE calendar_id = ? AND id IN list(?)`, p.Calendar, listOf(p.Gone)); err != nil {
-				return err
-			}
 		}
 		const mark = `
 			INSERT INTO series (calendar_id, id, stage, listed, unread) VALUES (?, ?, ?, ?, ?)
@@ -94,6 +112,35 @@ func (s *Store) Mirror(ctx context.Context, p bridge.MirrorPage) (int64, error) 
 	return p.Seq + 1, nil
 }
 
+// putRows puts the rows of a page, and takes away what is gone.
+func putRows(ctx context.Context, t tx, p bridge.MirrorPage) error {
+	var events [][]any
+	var occurrences []bridge.Row
+	noEvents, noOccurrences := slices.Clone(p.Gone), slices.Clone(p.Gone)
+	for _, r := range p.Rows {
+		if r.Kind == bridge.KindOccurrence {
+			occurrences = append(occurrences, r)
+			noEvents = append(noEvents, r.ID)
+			continue
+		}
+		events = append(events, []any{p.Calendar, r.ID, r.Series, r.Kind, r.Round, unix(r.Span.Start), unix(r.Span.End), pack(r.Raw), r.Subject, r.ICalUID})
+		noOccurrences = append(noOccurrences, r.ID)
+	}
+	if len(noEvents) > 0 {
+		if _, err := t.exec(ctx, `DELETE FROM event WHERE calendar_id = ? AND id IN list(?)`, p.Calendar, listOf(noEvents)); err != nil {
+			return err
+		}
+	}
+	const upsert = `
+		INSERT INTO event (calendar_id, ` + rowColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (calendar_id, id) DO UPDATE SET series = excluded.series, kind = excluded.kind, round = excluded.round,
+			first_start = excluded.first_start, last_end = excluded.last_end, said = excluded.said, subject = excluded.subject, ical_uid = excluded.ical_uid`
+	if _, err := t.execMany(ctx, upsert, events); err != nil {
+		return err
+	}
+	return t.putOccurrences(ctx, p.Calendar, occurrences, noOccurrences)
+}
+
 // lockAsked locks the calendars that a page writes to, where these are several, in the order in which everybody does.
 func lockAsked(ctx context.Context, t tx, p bridge.MirrorPage) error {
 	if len(p.Asks) == 0 {
@@ -122,37 +169,46 @@ func checkSeq(ctx context.Context, t tx, id bridge.CalendarID, want int64) error
 }
 
 func (s *Store) Rows(ctx context.Context, id bridge.CalendarID, list []graph.EventID) (map[graph.EventID]bridge.Row, error) {
-	rows, err := s.read.query(ctx, `
-		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND id IN list(?)`, id, listOf(list))
-	found, err := collect(rows, err, scanRow)
+	found, err := scanRows(s.read.query(ctx, `
+		SELECT `+rowColumns+` FROM event WHERE calendar_id = ?1 AND id IN list(?2)
+		UNION ALL
+		SELECT `+chunkRow+` FROM chunk WHERE calendar_id = ?1 AND id IN (SELECT chunk FROM occurrence WHERE calendar_id = ?1 AND hash IN list(?3))`,
+		id, listOf(list), hashesOf(list)))
 	if err != nil {
 		return nil, fmt.Errorf("find rows: %w", err)
 	}
+	wanted := make(map[graph.EventID]bool, len(list))
+	for _, id := range list {
+		wanted[id] = true
+	}
 	m := make(map[graph.EventID]bridge.Row, len(found))
 	for _, r := range found {
-		m[r.ID] = r
+		if wanted[r.ID] {
+			m[r.ID] = r
+		}
 	}
 	return m, nil
 }
 
 func (s *Store) SeriesRows(ctx context.Context, id bridge.CalendarID, series graph.EventID) ([]bridge.Row, error) {
-	rows, err := s.read.query(ctx, `SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND series = ? ORDER BY series, id`, id, series)
-	list, err := collect(rows, err, scanRow)
-	if err != nil {
-		return nil, fmt.Errorf("list series rows: %w", err)
-	}
-	return list, nil
+	found, err := s.RowsOf(ctx, id, []graph.EventID{series})
+	return found[series], err
 }
 
 func (s *Store) RowsOf(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID][]bridge.Row, error) {
-	rows, err := s.read.query(ctx, `SELECT `+rowColumns+` FROM event INDEXED BY event_series WHERE calendar_id = ? AND series IN list(?) ORDER BY series, id`, id, listOf(series))
-	list, err := collect(rows, err, scanRow)
+	list, err := scanRows(s.read.query(ctx, `
+		SELECT `+rowColumns+` FROM event INDEXED BY event_series WHERE calendar_id = ?1 AND series IN list(?2)
+		UNION ALL
+		SELECT `+chunkRow+` FROM chunk INDEXED BY chunk_series WHERE calendar_id = ?1 AND series IN list(?2)`, id, listOf(series)))
 	if err != nil {
 		return nil, fmt.Errorf("list rows of series: %w", err)
 	}
 	found := make(map[graph.EventID][]bridge.Row, len(series))
 	for _, r := range list {
 		found[r.Series] = append(found[r.Series], r)
+	}
+	for _, rows := range found {
+		slices.SortFunc(rows, byID)
 	}
 	return found, nil
 }
@@ -212,7 +268,8 @@ func (s *Store) CountMarked(ctx context.Context, id bridge.CalendarID, stage int
 func (s *Store) Unread(ctx context.Context, id bridge.CalendarID, after graph.EventID, limit int) ([]graph.EventID, error) {
 	rows, err := s.read.query(ctx, `
 		SELECT id FROM series INDEXED BY series_unread WHERE calendar_id = ?1 AND unread = 1 AND stage = 0 AND id > ?2
-		  AND EXISTS (SELECT 1 FROM event WHERE event.calendar_id = ?1 AND event.series = series.id AND kind IN ('master', 'occurrence', 'exception'))
+		  AND (EXISTS (SELECT 1 FROM event WHERE event.calendar_id = ?1 AND event.series = series.id AND kind IN ('master', 'exception'))
+			OR EXISTS (SELECT 1 FROM chunk WHERE chunk.calendar_id = ?1 AND chunk.series = series.id))
 		ORDER BY id LIMIT ?3`, id, after, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
 		err = r.Scan(&id)
@@ -225,39 +282,88 @@ func (s *Store) Unread(ctx context.Context, id bridge.CalendarID, after graph.Ev
 }
 
 func (s *Store) Unlisted(ctx context.Context, id bridge.CalendarID, round int64, limit int) ([]bridge.Row, error) {
-	rows, err := s.read.query(ctx, `
-		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND round < ? AND kind IN ('single', 'master', 'orphan') LIMIT ?`, id, round, limit)
-	list, err := collect(rows, err, scanRow)
+	list, err := scanRows(s.read.query(ctx, `
+		SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND round < ? AND kind IN ('single', 'master', 'orphan') LIMIT ?`, id, round, limit))
 	if err != nil {
 		return nil, fmt.Errorf("list unlisted rows: %w", err)
 	}
 	return list, nil
 }
 
-func (s *Store) RowsIn(ctx context.Context, id bridge.CalendarID, span convert.Span, after graph.EventID, limit int) ([]bridge.Row, error) {
-	rows, err := s.read.query(ctx, `
-		SELECT id, series, kind, round, first_start, last_end FROM event
-		WHERE calendar_id = ?1 AND id > ?2 AND kind <> 'master' AND first_start < ?4 AND last_end > ?3 ORDER BY id LIMIT ?5`,
-		id, after, span.Start.Unix(), span.End.Unix(), limit)
-	list, err := collect(rows, err, func(rows *sql.Rows) (r bridge.Row, err error) {
-		err = rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, unixTime{&r.Span.Start}, unixTime{&r.Span.End})
-		return r, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list rows: %w", err)
+// So much is read at a time by RowsIn.
+const (
+	eventsAtOnce = 500
+	chunksAtOnce = 8
+)
+
+func (s *Store) RowsIn(ctx context.Context, id bridge.CalendarID, span convert.Span) iter.Seq2[bridge.Row, error] {
+	return func(yield func(bridge.Row, error) bool) {
+		from, to := span.Start.Unix(), span.End.Unix()
+		fail := func(err error) { yield(bridge.Row{}, fmt.Errorf("list rows: %w", err)) }
+		for after := graph.EventID(""); ; {
+			rows, err := s.read.query(ctx, `
+				SELECT id, series, kind, round, first_start, last_end FROM event
+				WHERE calendar_id = ?1 AND id > ?2 AND kind <> 'master' AND first_start < ?4 AND last_end > ?3 ORDER BY id LIMIT ?5`,
+				id, after, from, to, eventsAtOnce)
+			list, err := collect(rows, err, func(rows *sql.Rows) (r bridge.Row, err error) {
+				err = rows.Scan(&r.ID, &r.Series, &r.Kind, &r.Round, unixTime{&r.Span.Start}, unixTime{&r.Span.End})
+				return r, err
+			})
+			if err != nil {
+				fail(err)
+				return
+			}
+			for _, r := range list {
+				if after = r.ID; !yield(r, nil) {
+					return
+				}
+			}
+			if len(list) < eventsAtOnce {
+				break
+			}
+		}
+		for after := int64(0); ; {
+			rows, err := s.read.query(ctx, `
+				SELECT id, series, said FROM chunk
+				WHERE calendar_id = ?1 AND id > ?2 AND first_start < ?4 AND last_end > ?3 ORDER BY id LIMIT ?5`, id, after, from, to, chunksAtOnce)
+			list, err := collect(rows, err, func(rows *sql.Rows) (list []bridge.Row, err error) {
+				var series graph.EventID
+				var said sql.RawBytes
+				if err := rows.Scan(&after, &series, &said); err != nil {
+					return nil, err
+				}
+				return unpackRows(said, series)
+			})
+			if err != nil {
+				fail(err)
+				return
+			}
+			for _, of := range list {
+				for _, r := range of {
+					if r.Span.Start.IsZero() || r.Span.End.IsZero() || r.Span.Start.Unix() >= to || r.Span.End.Unix() <= from {
+						continue
+					}
+					if r.Raw = nil; !yield(r, nil) {
+						return
+					}
+				}
+			}
+			if len(list) < chunksAtOnce {
+				return
+			}
+		}
 	}
-	return list, nil
 }
+
+// others are the other calendars of the mailbox of ?1.
+const others = `(SELECT o.id FROM calendar AS c JOIN calendar AS o ON o.account_id = c.account_id AND o.mailbox = c.mailbox WHERE c.id = ?1 AND o.id <> ?1)`
 
 func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []graph.EventID) (map[graph.EventID]bridge.CalendarID, error) {
 	type where struct {
 		id  graph.EventID
 		cal bridge.CalendarID
 	}
-	rows, err := s.read.query(ctx, `
-		SELECT event.id, calendar_id FROM event JOIN calendar ON calendar.id = calendar_id
-		WHERE event.id IN list(?2) AND calendar_id <> ?1
-		  AND (account_id, mailbox) = (SELECT account_id, mailbox FROM calendar WHERE id = ?1)`, id, listOf(list))
+	rows, err := s.read.query(ctx, `SELECT event.id, calendar_id FROM event WHERE calendar_id IN `+others+` AND event.id IN list(?2)`, id, listOf(list))
 	found, err := collect(rows, err, func(r *sql.Rows) (p where, err error) {
 		err = r.Scan(&p.id, &p.cal)
 		return p, err
@@ -268,6 +374,32 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 	m := make(map[graph.EventID]bridge.CalendarID, len(found))
 	for _, p := range found {
 		m[p.id] = p.cal
+	}
+	// Its order is that of the look-up: what is found by a hash need not be what was asked for.
+	rows, err = s.read.query(ctx, `SELECT calendar_id, hash FROM occurrence WHERE calendar_id IN `+others+` AND hash IN list(?2)`, id, hashesOf(list))
+	hashes, err := collect(rows, err, func(r *sql.Rows) (p where, err error) {
+		err = r.Scan(&p.cal, &p.id)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find occurrences elsewhere: %w", err)
+	}
+	maybe := map[bridge.CalendarID][]graph.EventID{}
+	for _, p := range hashes {
+		for _, id := range list {
+			if hashOf(id) == string(p.id) {
+				maybe[p.cal] = append(maybe[p.cal], id)
+			}
+		}
+	}
+	for cal, ids := range maybe {
+		there, err := s.Rows(ctx, cal, ids)
+		if err != nil {
+			return nil, err
+		}
+		for id := range there {
+			m[id] = cal
+		}
 	}
 	return m, nil
 }
@@ -297,14 +429,40 @@ func (s *Store) FindSeries(ctx context.Context, account, text string, limit int)
 				row_number() OVER (PARTITION BY calendar_id, series ORDER BY first_start NULLS LAST, event.id) AS place
 			FROM event JOIN calendar ON calendar.id = calendar_id JOIN account ON account.id = account_id
 			WHERE (?1 = '' OR account.name = ?1)
-			  AND (event.id = ?2 OR ical_uid = ?2 OR kind <> 'occurrence' AND instr(lower(subject), lower(?2)) > 0)) AS found
+			  AND (event.id = ?2 OR ical_uid = ?2 OR instr(lower(subject), lower(?2)) > 0)) AS found
 		WHERE place = 1 ORDER BY first_start NULLS FIRST, calendar_id, series LIMIT ?3`, account, text, limit)
 	list, err := collect(rows, err, func(r *sql.Rows) (f bridge.Found, err error) {
 		err = r.Scan(&f.Calendar, &f.Series, &f.Subject, unixTime{&f.Start})
 		return f, err
 	})
+	if err == nil && len(list) < limit {
+		var one []bridge.Found
+		one, err = s.findOccurrence(ctx, account, graph.EventID(text), limit-len(list))
+		list = append(list, one...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find series: %w", err)
 	}
 	return list, nil
+}
+
+// findOccurrence lists the series that have an occurrence of an id.
+func (s *Store) findOccurrence(ctx context.Context, account string, id graph.EventID, limit int) (found []bridge.Found, err error) {
+	rows, err := s.read.query(ctx, `
+		SELECT calendar_id FROM occurrence JOIN calendar ON calendar.id = calendar_id JOIN account ON account.id = account_id
+		WHERE (?1 = '' OR account.name = ?1) AND hash = ?2 LIMIT ?3`, account, hashOf(id), limit)
+	cals, err := collect(rows, err, func(r *sql.Rows) (cal bridge.CalendarID, err error) {
+		err = r.Scan(&cal)
+		return cal, err
+	})
+	for _, cal := range cals {
+		there, err := s.Rows(ctx, cal, []graph.EventID{id})
+		if err != nil {
+			return nil, err
+		}
+		if r, ok := there[id]; ok {
+			found = append(found, bridge.Found{Calendar: cal, Series: r.Series, Subject: r.Subject, Start: r.Span.Start})
+		}
+	}
+	return found, err
 }

@@ -39,7 +39,7 @@ const (
 	fewestConnections  = 3 // one waits while another migrates
 )
 
-func openServer(ctx context.Context, database string, key Key) (*Store, error) {
+func openServer(ctx context.Context, database string, key Key, tell func(Packing)) (*Store, error) {
 	c, err := poolConfig(database)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -55,7 +55,7 @@ func openServer(ctx context.Context, database string, key Key) (*Store, error) {
 	}
 	d := openPool(pool, c)
 	s := &Store{key: key, read: d, write: d, uses: &uses{write: d}}
-	if err := s.migrateServer(ctx); err != nil {
+	if err := s.migrateServer(ctx, tell); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", d.server.name, d.server.explain(err))
 	}

@@ -17,7 +17,7 @@ import (
 
 // migrateServer brings the schema up to date. One process at a time does: a lock that ends with its transaction keeps the others away, also
 // behind a pooler that gives each transaction another connection.
-func (s *Store) migrateServer(ctx context.Context) error {
+func (s *Store) migrateServer(ctx context.Context, tell func(Packing)) error {
 	files, err := fs.Sub(migrations, "migrations/postgres")
 	if err != nil {
 		return err
@@ -50,7 +50,11 @@ func (s *Store) migrateServer(ctx context.Context) error {
 		if err := s.setMeta(ctx, metaCompatible, strconv.AppendInt(nil, oldestCompatible, 10)); err != nil {
 			return err
 		}
-		return s.settle(ctx)
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+		_, err = s.packOld(ctx, tell)
+		return err
 	})
 }
 
@@ -87,6 +91,12 @@ func (s *Store) isCurrent(ctx context.Context) (bool, error) {
 	_, known, err := s.place(ctx)
 	if errors.Is(err, bridge.ErrNotFound) {
 		err = nil
+	}
+	if err == nil && known {
+		_, unpacked := s.meta(ctx, metaUnpacked)
+		if known = errors.Is(unpacked, bridge.ErrNotFound); !known {
+			err = unpacked
+		}
 	}
 	return known, err
 }
@@ -137,7 +147,7 @@ const metaCompatible = "compatible"
 
 // oldestCompatible is that of this program's schema. A migration that does more than add what older programs do not miss raises it to its own
 // number: machines with those are then to end before the first one with the new program starts.
-const oldestCompatible = 19
+const oldestCompatible = 21
 
 // refuseNewer refuses a schema that is newer than this program's, unless the migrations between have only added to it: then the program
 // goes on beside newer ones while they are rolled out.

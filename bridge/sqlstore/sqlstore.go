@@ -88,10 +88,16 @@ var _ interface {
 } = (*Store)(nil)
 
 // Open opens the database, a file or the URL of one on a server, making it or bringing its schema up to date. A schema newer than this
-// program knows is refused, unless the newer one says that this program goes on with it.
-func Open(ctx context.Context, path string, key Key) (*Store, error) {
+// program knows is refused, unless the newer one says that this program goes on with it. Where what is in the database is packed for the
+// first time, which takes a while for a large one, report is told how far it is.
+func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*Store, error) {
+	tell := func(p Packing) {
+		for _, r := range report {
+			r(p)
+		}
+	}
 	if IsServer(path) {
-		return openServer(ctx, path, key)
+		return openServer(ctx, path, key, tell)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -115,7 +121,7 @@ func Open(ctx context.Context, path string, key Key) (*Store, error) {
 	s.uses = &uses{write: s.write}
 	files, err := fs.Sub(migrations, "migrations/sqlite")
 	if err == nil {
-		err = s.migrate(ctx, abs, files)
+		err = s.migrate(ctx, abs, files, tell)
 	}
 	if err != nil {
 		s.Close()
@@ -161,7 +167,7 @@ func dsn(abs string, readOnly bool) string {
 }
 
 // migrate brings the schema up to date, and keeps a copy of a database as it was before, beside it.
-func (s *Store) migrate(ctx context.Context, path string, files fs.FS) error {
+func (s *Store) migrate(ctx context.Context, path string, files fs.FS, tell func(Packing)) error {
 	p, err := goose.NewProvider(goose.DialectSQLite3, s.write.DB, files)
 	if err != nil {
 		return err
@@ -178,7 +184,15 @@ func (s *Store) migrate(ctx context.Context, path string, files fs.FS) error {
 			return err
 		}
 	}
-	_, err = p.Up(ctx)
+	if _, err := p.Up(ctx); err != nil {
+		return err
+	}
+	packed, err := s.packOld(ctx, tell)
+	if err == nil && packed {
+		if left := s.shrink(ctx, path); left != nil {
+			tell(Packing{Left: left})
+		}
+	}
 	return err
 }
 

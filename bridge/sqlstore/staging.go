@@ -44,7 +44,8 @@ func (s *Store) Stage(ctx context.Context, id bridge.CalendarID, seq int64, list
 		// A series without rows has nothing left to say.
 		_, err := t.exec(ctx, `
 			DELETE FROM series WHERE calendar_id = ? AND stage = 0 AND loss_count = 0 AND id IN list(?)
-			  AND NOT EXISTS (SELECT 1 FROM event WHERE event.calendar_id = series.calendar_id AND event.series = series.id)`,
+			  AND NOT EXISTS (SELECT 1 FROM event WHERE event.calendar_id = series.calendar_id AND event.series = series.id)
+			  AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.calendar_id = series.calendar_id AND chunk.series = series.id)`,
 			id, listOf(seriesOf(list)))
 		return err
 	})

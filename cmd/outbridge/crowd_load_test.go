@@ -390,7 +390,7 @@ func (c *crowd) multiply() {
 			if err := rows.Scan(&name); err != nil {
 				c.Fatal(err)
 			}
-			if name != "id" || table == "event" || table == "series" {
+			if name != "id" || table == "event" || table == "series" || table == "chunk" {
 				columns = append(columns, name)
 			}
 		}
@@ -411,7 +411,7 @@ func (c *crowd) multiply() {
 	insert("calendar", `JOIN copied ON r.account_id = copied.original JOIN account made ON made.name = copied.name`, map[string]string{
 		"account_id": "made.id", "epoch": "r.epoch || copied.n", "cursor": `regexp_replace(r.cursor, '/users/user\d+', '/users/' || copied.name)`})
 	var indexes []string
-	list, err := quick.Query(c.Context(), `SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('series', 'event', 'object') AND indexname NOT LIKE '%_pkey'`)
+	list, err := quick.Query(c.Context(), `SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('series', 'event', 'chunk', 'object') AND indexname NOT LIKE '%_pkey'`)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -426,7 +426,7 @@ func (c *crowd) multiply() {
 	for _, drop := range drops {
 		exec(drop)
 	}
-	for _, table := range []string{"series", "event", "object"} {
+	for _, table := range []string{"series", "event", "chunk", "occurrence", "object"} {
 		insert(table, `JOIN calendar c ON c.id = r.calendar_id JOIN copied ON c.account_id = copied.original JOIN account made ON made.name = copied.name JOIN calendar of ON of.account_id = made.id AND of.graph_id = c.graph_id`,
 			map[string]string{"calendar_id": "of.id"})
 	}

@@ -7,6 +7,7 @@ import (
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
 )
 
 type explainCmd struct {
@@ -31,6 +32,9 @@ func (x *explainCmd) Run(e *env) error {
 		}
 	}
 	found, err := p.store.FindSeries(e.ctx, x.Account, x.Event, 20)
+	if uid := convert.UID(graph.Event{ICalUID: x.Event}); err == nil && len(found) == 0 && uid != x.Event {
+		found, err = p.store.FindSeries(e.ctx, x.Account, uid, 20) // it is that of an occurrence
+	}
 	if err != nil {
 		return err
 	}

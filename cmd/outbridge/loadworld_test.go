@@ -34,6 +34,7 @@ type loadWorld struct {
 	serve   *exec.Cmd
 	env     []string     // of serve, beside that of the test
 	delay   atomic.Int64 // of each answer of Graph, in nanoseconds
+	long    atomic.Bool  // Graph's ids are the longer ones, which change when an event is moved
 }
 
 // newLoadWorld builds the binary and signs it in to a mailbox that fill has filled. The keys are further ones of the account.
@@ -52,6 +53,11 @@ func newLoadWorldOf(t *testing.T, build func(dir string) string, fill func(*grap
 	outlook := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if d := time.Duration(w.delay.Load()); d > 0 && strings.HasPrefix(r.URL.Path, "/v1.0/") {
 			<-time.After(d)
+		}
+		if w.long.Load() {
+			for i, prefer := range r.Header["Prefer"] {
+				r.Header["Prefer"][i] = strings.ReplaceAll(prefer, `IdType="ImmutableId"`, `odata.track-changes`)
+			}
 		}
 		w.sim.ServeHTTP(rw, r)
 	}))

@@ -91,7 +91,7 @@ func (p *program) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := sqlstore.Open(ctx, p.conf.databaseURL(), key)
+	store, err := sqlstore.Open(ctx, p.conf.databaseURL(), key, p.packing())
 	if err != nil {
 		return p.conf.explained(err)
 	}
@@ -108,6 +108,23 @@ func (p *program) openStore(ctx context.Context) error {
 	}
 	p.store = store
 	return nil
+}
+
+// packing tells of the upgrade of a database that takes more than a moment.
+func (p *program) packing() func(sqlstore.Packing) {
+	began := time.Now()
+	told := began
+	return func(is sqlstore.Packing) {
+		switch now := time.Now(); {
+		case is.Left != nil:
+			p.log.Warn("the database is packed, but its file could not be made smaller; what is free in it is used again", "err", is.Left)
+		case is.Done == is.Total && told != began:
+			p.log.Info("the events in the database are packed", "rows", is.Total, "seconds", int(now.Sub(began).Seconds()))
+		case now.Sub(told) > 2*time.Second:
+			told = now
+			p.log.Info("the events in the database are being packed, which is done once; please wait", "done", is.Done, "rows", is.Total)
+		}
+	}
 }
 
 // keyUsed reports whether there was a database with the key: by the key's own mark or, where a key cannot be marked, by the

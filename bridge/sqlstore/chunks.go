@@ -1,0 +1,243 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+// Occurrences are by far the most of what a mirror has, and those of one series are nearly the same. So they are kept in chunks, some
+// tens of one series in a row of the table chunk, packed. A change rewrites a chunk and not the series. The table occurrence tells which
+// chunk an id is in, by a hash of the id; what the chunk has decides.
+const (
+	chunkRows   = 32
+	chunkOctets = 64 << 10 // of a chunk, unpacked, unless one occurrence alone has more
+)
+
+// hashOf is by what an id is looked up. Two ids that have the same are told apart by their chunks.
+func hashOf(id graph.EventID) string {
+	sum := sha256.Sum256([]byte(id))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+func hashesOf(ids []graph.EventID) list {
+	l := make(list, len(ids))
+	for i, id := range ids {
+		l[i] = hashOf(id)
+	}
+	return l
+}
+
+// chunk is a row of that table while it is changed.
+type chunk struct {
+	id     int64
+	series graph.EventID
+	rows   map[graph.EventID]bridge.Row
+	octets int
+	hashes map[string]bool // as the table occurrence has them
+	stored bool
+	dirty  bool
+}
+
+func sizeOf(r bridge.Row) int {
+	return len(r.ID) + len(r.Subject) + len(r.ICalUID) + len(r.Raw) + 20
+}
+
+// takes reports whether there is room for a row, in place of one of its id perhaps.
+func (c *chunk) takes(r bridge.Row) bool {
+	octets := c.octets + sizeOf(r)
+	have, replaces := c.rows[r.ID]
+	others := len(c.rows)
+	if replaces {
+		octets -= sizeOf(have)
+		others--
+	}
+	return others == 0 || others < chunkRows && octets <= chunkOctets
+}
+
+func (c *chunk) put(r bridge.Row) {
+	c.remove(r.ID)
+	c.rows[r.ID] = r
+	c.octets += sizeOf(r)
+}
+
+func (c *chunk) remove(id graph.EventID) {
+	if have, ok := c.rows[id]; ok {
+		delete(c.rows, id)
+		c.octets -= sizeOf(have)
+	}
+	c.dirty = true
+}
+
+// chunks are those of a calendar that a transaction changes. Whoever has them has locked the calendar.
+type chunks struct {
+	tx
+	calendar bridge.CalendarID
+	all      map[int64]*chunk
+	last     int64                     // id
+	in       map[graph.EventID]*chunk  // by the ids of occurrences
+	open     map[graph.EventID][]int64 // chunks with room, by series
+}
+
+const chunkColumns = `id, series, said`
+
+// load reads chunks that a condition selects.
+func (c *chunks) load(ctx context.Context, which string, args ...any) error {
+	rows, err := c.query(ctx, `SELECT `+chunkColumns+` FROM chunk WHERE calendar_id = ?1 AND `+which, append([]any{c.calendar}, args...)...)
+	_, err = collect(rows, err, func(r *sql.Rows) (_ struct{}, err error) {
+		one := chunk{rows: map[graph.EventID]bridge.Row{}, hashes: map[string]bool{}, stored: true}
+		var said []byte
+		if err := r.Scan(&one.id, &one.series, &said); err != nil || c.all[one.id] != nil {
+			return struct{}{}, err
+		}
+		list, err := unpackRows(said, one.series)
+		if err != nil {
+			return struct{}{}, fmt.Errorf("occurrences of %s: %w", one.series, err)
+		}
+		for _, row := range list {
+			one.put(row)
+			one.hashes[hashOf(row.ID)] = true
+			c.in[row.ID] = &one
+		}
+		one.dirty = false
+		c.all[one.id] = &one
+		c.open[one.series] = append(c.open[one.series], one.id)
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// putOccurrences makes the chunks of a calendar have some occurrences and none of other ids. Occurrences among put that the
+// table event has, which were something else, are left to the caller.
+func (t tx) putOccurrences(ctx context.Context, id bridge.CalendarID, put []bridge.Row, gone []graph.EventID) error {
+	c := chunks{tx: t, calendar: id, all: map[int64]*chunk{}, in: map[graph.EventID]*chunk{}, open: map[graph.EventID][]int64{}}
+	ids := slices.Clone(gone)
+	var series []graph.EventID
+	for _, r := range put {
+		ids = append(ids, r.ID)
+		series = append(series, r.Series)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := c.load(ctx, `id IN (SELECT chunk FROM occurrence WHERE calendar_id = ?1 AND hash IN list(?2))`, hashesOf(ids)); err != nil {
+		return err
+	}
+	if len(put) > 0 {
+		slices.Sort(series)
+		if err := c.load(ctx, `series IN list(?2) AND room = 1`, listOf(slices.Compact(series))); err != nil {
+			return err
+		}
+		if err := t.row(ctx, `SELECT coalesce(max(id), 0) FROM chunk WHERE calendar_id = ?`, id).Scan(&c.last); err != nil {
+			return err
+		}
+	}
+	for _, id := range gone {
+		if in := c.in[id]; in != nil {
+			in.remove(id)
+		}
+	}
+	for _, r := range put {
+		in := c.in[r.ID]
+		if in != nil && (in.series != r.Series || !in.takes(r)) {
+			in.remove(r.ID)
+			in = nil
+		}
+		if in == nil {
+			in = c.withRoom(r)
+		}
+		in.put(r)
+		c.in[r.ID] = in
+	}
+	return c.store(ctx)
+}
+
+// withRoom is a chunk that takes a row, a new one where there is none.
+func (c *chunks) withRoom(r bridge.Row) *chunk {
+	for len(c.open[r.Series]) > 0 {
+		if one := c.all[c.open[r.Series][0]]; one.takes(r) {
+			return one
+		}
+		c.open[r.Series] = c.open[r.Series][1:]
+	}
+	c.last++
+	one := &chunk{id: c.last, series: r.Series, rows: map[graph.EventID]bridge.Row{}}
+	c.all[one.id] = one
+	c.open[r.Series] = append(c.open[r.Series], one.id)
+	return one
+}
+
+func (c *chunks) store(ctx context.Context) error {
+	var chunksGone, chunksPut, hashesGone, hashesPut [][]any
+	ids := make([]int64, 0, len(c.all))
+	for id := range c.all {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		one := c.all[id]
+		if !one.dirty {
+			continue
+		}
+		have := map[string]bool{}
+		list := make([]bridge.Row, 0, len(one.rows))
+		for _, row := range one.rows {
+			list = append(list, row)
+			if hash := hashOf(row.ID); !have[hash] {
+				if have[hash] = true; !one.hashes[hash] {
+					hashesPut = append(hashesPut, []any{c.calendar, hash, id})
+				}
+			}
+		}
+		for hash := range one.hashes {
+			if !have[hash] {
+				hashesGone = append(hashesGone, []any{c.calendar, hash, id})
+			}
+		}
+		switch {
+		case len(list) > 0:
+			slices.SortFunc(list, byID)
+			var span bridge.Row // of all that have a time
+			for _, row := range list {
+				if start := row.Span.Start; !start.IsZero() && (span.Span.Start.IsZero() || start.Before(span.Span.Start)) {
+					span.Span.Start = start
+				}
+				if end := row.Span.End; end.After(span.Span.End) {
+					span.Span.End = end
+				}
+			}
+			room := len(list) < chunkRows && one.octets < chunkOctets
+			chunksPut = append(chunksPut, []any{c.calendar, id, one.series, room, unix(span.Span.Start), unix(span.Span.End), packRows(list)})
+		case one.stored:
+			chunksGone = append(chunksGone, []any{c.calendar, id})
+		}
+	}
+	// In order, so that the same page is always the same writes.
+	for _, list := range [][][]any{hashesGone, hashesPut} {
+		slices.SortFunc(list, func(a, b []any) int { return strings.Compare(a[1].(string), b[1].(string)) })
+	}
+	for _, do := range []struct {
+		query string
+		args  [][]any
+	}{
+		{`DELETE FROM occurrence WHERE calendar_id = ? AND hash = ? AND chunk = ?`, hashesGone},
+		{`DELETE FROM chunk WHERE calendar_id = ? AND id = ?`, chunksGone},
+		{`INSERT INTO chunk (calendar_id, id, series, room, first_start, last_end, said) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (calendar_id, id) DO UPDATE SET room = excluded.room, first_start = excluded.first_start, last_end = excluded.last_end, said = excluded.said`, chunksPut},
+		{`INSERT INTO occurrence (calendar_id, hash, chunk) VALUES (?, ?, ?)`, hashesPut},
+	} {
+		if _, err := c.execMany(ctx, do.query, do.args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func byID(a, b bridge.Row) int { return strings.Compare(string(a.ID), string(b.ID)) }

@@ -1,0 +1,365 @@
+package sqlstore
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"outbridge/bridge"
+	"outbridge/bridge/convert"
+	"outbridge/bridge/graph"
+)
+
+// occurrence is one as Graph says it, with ids as long as they are there.
+func occurrence(series, n int, round int64) bridge.Row {
+	master := longID(series)
+	id := fmt.Sprintf("%sFRAAgI%08d%sAABDQAA%04dAAEA==", master[:34], n, master[34:], series)
+	start := now.Add(hour(24 * n))
+	return bridge.Row{ID: graph.EventID(id), Series: graph.EventID(master), Kind: bridge.KindOccurrence, Round: round,
+		Span: convert.Span{Start: start, End: start.Add(time.Hour)},
+		Raw: fmt.Appendf(nil, `{"@odata.etag":"W/\"%d\"","@odata.type":"#microsoft.graph.event","end":{"dateTime":"%s","timeZone":"UTC"},"id":"%s","seriesMasterId":"%s"}`,
+			series, start.Add(time.Hour).Format(time.RFC3339), id, master)}
+}
+
+func longID(n int) string { return "AAMkA" + strings.Repeat("x", 120) + fmt.Sprintf("%08d", n) }
+
+// sums has octets compared as one value: a difference of long ones takes minutes to work out.
+var sums = cmp.Transformer("sum", func(b []byte) [32]byte { return sha256.Sum256(b) })
+
+// TestChunks puts, changes, moves and takes away occurrences at random, and holds what is there against a map.
+func TestChunks(t *testing.T) { forEach(t, testChunks) }
+
+func testChunks(t *testing.T, s *Store) {
+	c := calendar(t, s)
+	r := rand.New(rand.NewPCG(1, 2))
+	want := map[graph.EventID]bridge.Row{}
+	kinds := []string{bridge.KindOccurrence, bridge.KindOccurrence, bridge.KindOccurrence, bridge.KindOccurrence, bridge.KindException, bridge.KindOrphan}
+	for round := range int64(12) {
+		page := map[graph.EventID]bridge.Row{}
+		for range r.IntN(150) {
+			one := occurrence(r.IntN(4), r.IntN(120), round)
+			one.Kind = kinds[r.IntN(len(kinds))]
+			switch {
+			case r.IntN(10) == 0: // of another series than before
+				one.Series = graph.EventID(longID(9))
+			case r.IntN(15) == 0:
+				one.Raw = bytes.Repeat([]byte{'x'}, r.IntN(2*chunkOctets))
+			case r.IntN(15) == 0:
+				one.Span, one.Subject, one.ICalUID = convert.Span{}, "Lunch", "0400"
+			}
+			page[one.ID] = one
+		}
+		p := bridge.MirrorPage{}
+		for id, one := range page {
+			p.Rows = append(p.Rows, one)
+			want[id] = one
+		}
+		for id := range want {
+			if _, put := page[id]; !put && r.IntN(8) == 0 {
+				p.Gone = append(p.Gone, id)
+				delete(want, id)
+			}
+		}
+		mirror(t, s, &c, p)
+		var ids, series []graph.EventID
+		bySeries := map[graph.EventID][]bridge.Row{}
+		for n := range 4 * 120 {
+			ids = append(ids, occurrence(n/120, n%120, 0).ID)
+		}
+		for _, one := range want {
+			bySeries[one.Series] = append(bySeries[one.Series], one)
+		}
+		for n := range 10 {
+			series = append(series, graph.EventID(longID(n)))
+		}
+		for _, rows := range bySeries {
+			slices.SortFunc(rows, byID)
+		}
+		if d := cmp.Diff(want, must(s.Rows(t.Context(), c.ID, ids))(t), sums); d != "" {
+			t.Fatalf("round %d: %s", round, d)
+		}
+		if d := cmp.Diff(bySeries, must(s.RowsOf(t.Context(), c.ID, series))(t), sums); d != "" {
+			t.Fatalf("round %d: %s", round, d)
+		}
+		span := convert.Span{Start: now.Add(hour(24 * 20)), End: now.Add(hour(24 * 40))}
+		inside := map[graph.EventID]bridge.Row{}
+		for id, one := range want {
+			if one.Span.Start.Before(span.End) && one.Span.End.After(span.Start) {
+				one.Raw, one.Subject, one.ICalUID = nil, "", ""
+				inside[id] = one
+			}
+		}
+		got := map[graph.EventID]bridge.Row{}
+		for one, err := range s.RowsIn(t.Context(), c.ID, span) {
+			if _, twice := got[one.ID]; err != nil || twice {
+				t.Fatalf("round %d: %v %s", round, err, one.ID)
+			}
+			one.Subject, one.ICalUID = "", ""
+			got[one.ID] = one
+		}
+		if d := cmp.Diff(inside, got); d != "" {
+			t.Fatalf("round %d: %s", round, d)
+		}
+		var hashes int
+		if err := s.read.row(t.Context(), `SELECT count(*) FROM occurrence`).Scan(&hashes); err != nil {
+			t.Fatal(err)
+		}
+		occurrences := 0
+		for _, one := range want {
+			if one.Kind == bridge.KindOccurrence {
+				occurrences++
+			}
+		}
+		if hashes != occurrences {
+			t.Fatalf("round %d: %d of %d occurrences are found by their ids", round, hashes, occurrences)
+		}
+	}
+	var gone []graph.EventID
+	for id := range want {
+		gone = append(gone, id)
+	}
+	mirror(t, s, &c, bridge.MirrorPage{Gone: gone})
+	var left int
+	if err := s.read.row(t.Context(), `SELECT (SELECT count(*) FROM chunk) + (SELECT count(*) FROM occurrence) + (SELECT count(*) FROM event)`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d rows are left: %v", left, err)
+	}
+}
+
+// TestPageRewritesLittle: what a page of a long series writes depends on the page and not on the series.
+func TestPageRewritesLittle(t *testing.T) {
+	t.Parallel()
+	s := openDatabase(t, filepath.Join(t.TempDir(), "outbridge.db"), freshKey())
+	c := calendar(t, s)
+	for n := range 40 { // 2,000 occurrences
+		var p bridge.MirrorPage
+		for i := range 50 {
+			p.Rows = append(p.Rows, occurrence(1, 50*n+i, 1))
+		}
+		mirror(t, s, &c, p)
+	}
+	saidOf := func() map[int64]string {
+		rows := must(s.read.Query(`SELECT id, said FROM chunk`))(t)
+		defer rows.Close()
+		all := map[int64]string{}
+		for rows.Next() {
+			var id int64
+			var said string
+			if err := rows.Scan(&id, &said); err != nil {
+				t.Fatal(err)
+			}
+			all[id] = said
+		}
+		return all
+	}
+	before := saidOf()
+	if len(before) > 2000/chunkRows+1 {
+		t.Errorf("%d chunks", len(before))
+	}
+	octets := 0
+	for _, said := range before {
+		octets += len(said)
+	}
+	if octets > 2000*50 {
+		t.Errorf("an occurrence takes %d octets", octets/2000)
+	}
+	var p bridge.MirrorPage
+	for i := range 50 {
+		p.Rows = append(p.Rows, occurrence(1, 1000+i, 2))
+	}
+	mirror(t, s, &c, p)
+	changed := 0
+	for id, said := range saidOf() {
+		if before[id] != said {
+			changed++
+		}
+	}
+	if changed == 0 || changed > 50/chunkRows+2 {
+		t.Errorf("%d of %d chunks were written again", changed, len(before))
+	}
+}
+
+// TestFindOccurrence: an occurrence is found in its calendar by its id, and by the other calendars of its mailbox.
+func TestFindOccurrence(t *testing.T) { forEach(t, testFindOccurrence) }
+
+func testFindOccurrence(t *testing.T, s *Store) {
+	a := must(s.EnsureAccount(t.Context(), "alice"))(t)
+	if _, err := s.SetCalendars(t.Context(), a.ID, []bridge.Calendar{{GraphID: "A", Name: "a", Modified: now}, {GraphID: "B", Name: "b", Modified: now, Order: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	cals := must(s.Calendars(t.Context(), a.ID))(t)
+	one, other := occurrence(1, 1, 1), occurrence(1, 2, 1)
+	mirror(t, s, &cals[0], bridge.MirrorPage{Rows: []bridge.Row{one}})
+	there := must(s.Elsewhere(t.Context(), cals[1].ID, []graph.EventID{one.ID, other.ID}))(t)
+	if d := cmp.Diff(map[graph.EventID]bridge.CalendarID{one.ID: cals[0].ID}, there); d != "" {
+		t.Error(d)
+	}
+	if there := must(s.Elsewhere(t.Context(), cals[0].ID, []graph.EventID{one.ID}))(t); len(there) > 0 {
+		t.Error(there)
+	}
+	for account, n := range map[string]int{"alice": 1, "": 1, "bob": 0} {
+		if found := must(s.FindSeries(t.Context(), account, string(one.ID), 5))(t); len(found) != n || n > 0 && (found[0].Series != one.Series || !found[0].Start.Equal(one.Span.Start)) {
+			t.Errorf("%q: %+v", account, found)
+		}
+	}
+	if found := must(s.FindSeries(t.Context(), "", string(other.ID), 5))(t); len(found) > 0 {
+		t.Errorf("%+v", found)
+	}
+	// What is found by a hash is what was asked for, even where two ids have the same.
+	if _, err := s.write.exec(t.Context(), `UPDATE occurrence SET hash = ?`, hashOf(other.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if rows := must(s.Rows(t.Context(), cals[0].ID, []graph.EventID{other.ID}))(t); len(rows) > 0 {
+		t.Errorf("%v", rows)
+	}
+	if there := must(s.Elsewhere(t.Context(), cals[1].ID, []graph.EventID{other.ID}))(t); len(there) > 0 {
+		t.Error(there)
+	}
+}
+
+// TestDamagedChunk: octets that are none of ours are an error, and no occurrences.
+func TestDamagedChunk(t *testing.T) {
+	t.Parallel()
+	rows := []bridge.Row{occurrence(1, 1, 1), occurrence(1, 2, 1)}
+	packed := packRows(rows)
+	if got, err := unpackRows(packed, rows[0].Series); err != nil || cmp.Diff(rows, got) != "" {
+		t.Fatalf("%v %s", err, cmp.Diff(rows, got))
+	}
+	plain := must(unpacker.DecodeAll(packed, nil))(t)
+	for n := 1; n < len(plain)/2; n++ {
+		if _, err := unpackRows(packer.EncodeAll(plain[:n], nil), "M"); !errors.Is(err, errDamaged) {
+			t.Fatalf("%d octets: %v", n, err)
+		}
+	}
+	if _, err := unpackRows([]byte("nonsense"), "M"); !errors.Is(err, errDamaged) {
+		t.Error(err)
+	}
+}
+
+// TestSchema20 packs what databases of before have, whole, and again after the process that did it was killed.
+func TestSchema20(t *testing.T) { forEachDatabase(t, testSchema20) }
+
+func testSchema20(t *testing.T, database string) {
+	kind := "sqlite"
+	if IsServer(database) {
+		kind = "postgres"
+	}
+	names := must(fs.Glob(migrations, "migrations/"+kind+"/*.sql"))(t)
+	names = slices.DeleteFunc(names, func(name string) bool { return filepath.Base(name) >= "0021" })
+	db := atMigrations(t, database, names)
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if IsServer(database) {
+			query = forPostgres(query).text
+		}
+		if _, err := db.Exec(query, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kind == "sqlite" {
+		exec(`PRAGMA synchronous = off`)
+	}
+	exec(`INSERT INTO account (name) VALUES ('alice')`)
+	var want []bridge.Row
+	for cal := range 2 {
+		exec(`INSERT INTO calendar (account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
+			VALUES (1, ?, ?, 'Calendar', '', 1, 1, 'alice@x.example', 1, 'e', 7)`, fmt.Sprint("AAMk", cal), fmt.Sprint("calendar", cal))
+		for series := range packSeries + 10 {
+			master := row(longID(series), longID(series), bridge.KindMaster, 1)
+			master.Raw = fmt.Appendf(nil, `{"id":"%s","subject":"%s"}`, master.ID, strings.Repeat("Review ", 20))
+			list := []bridge.Row{master, occurrence(series, 1, 1), occurrence(series, 2, 1), occurrence(series, 3, 2)}
+			list[3].Kind = bridge.KindException
+			for _, r := range list {
+				exec(`INSERT INTO event (calendar_id, id, series, kind, round, first_start, last_end, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+					cal+1, r.ID, r.Series, r.Kind, r.Round, r.Span.Start.Unix(), r.Span.End.Unix(), r.Raw)
+				if cal == 0 {
+					want = append(want, r)
+				}
+			}
+		}
+	}
+	db.Close()
+	slices.SortFunc(want, byID)
+	key := freshKey()
+	check := func(s *Store) {
+		t.Helper()
+		for cal := range 2 {
+			var got []bridge.Row
+			for series := range packSeries + 10 {
+				got = append(got, must(s.SeriesRows(t.Context(), bridge.CalendarID(cal+1), graph.EventID(longID(series))))(t)...)
+			}
+			slices.SortFunc(got, byID)
+			if d := cmp.Diff(want, got); d != "" {
+				t.Fatal(d)
+			}
+		}
+		var left, wide int
+		if err := s.read.row(t.Context(), `SELECT count(*), coalesce(max(length(said)), 0) FROM event WHERE kind IN ('occurrence', 'master')`).Scan(&left, &wide); err != nil || left != 2*(packSeries+10) || wide >= len(want[0].Raw) {
+			t.Errorf("%d rows of up to %d octets: %v", left, wide, err)
+		}
+	}
+	var last Packing
+	s, err := Open(t.Context(), database, key, func(p Packing) { last = p })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Done != last.Total || last.Total != int64(2*len(want)) || last.Left != nil {
+		t.Errorf("the last report: %+v", last)
+	}
+	check(s)
+	// Killed in between: some of it is done, and the next program does the rest.
+	back := want[slices.IndexFunc(want, func(r bridge.Row) bool { return r.Kind == bridge.KindOccurrence })]
+	err = s.write.transact(t.Context(), func(tx tx) error {
+		if err := tx.putOccurrences(t.Context(), 1, nil, []graph.EventID{back.ID}); err != nil {
+			return err
+		}
+		if _, err := tx.exec(t.Context(), `INSERT INTO event (calendar_id, id, series, kind, round, first_start, last_end, said) VALUES (1, ?, ?, ?, ?, ?, ?, ?)`,
+			back.ID, back.Series, back.Kind, back.Round, back.Span.Start.Unix(), back.Span.End.Unix(), back.Raw); err != nil {
+			return err
+		}
+		_, err := tx.exec(t.Context(), putMeta, metaUnpacked, []byte("1"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	check(openDatabase(t, database, key))
+}
+
+// TestFileShrinks: what packing has freed is not kept in the file.
+func TestFileShrinks(t *testing.T) {
+	t.Parallel()
+	s := openDatabase(t, filepath.Join(t.TempDir(), "it's.db"), freshKey())
+	free := func() (n int) {
+		t.Helper()
+		if err := s.write.QueryRow(`PRAGMA freelist_count`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, do := range []string{`CREATE TABLE big (x)`, `INSERT INTO big VALUES (zeroblob(1000000))`, `DROP TABLE big`} {
+		if _, err := s.write.Exec(do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if free() < 200 {
+		t.Fatalf("%d free pages", free())
+	}
+	if err := s.shrink(t.Context(), s.write.path); err != nil || free() > 0 {
+		t.Errorf("%d free pages: %v", free(), err)
+	}
+	var store int
+	if err := s.write.QueryRow(`PRAGMA temp_store`).Scan(&store); err != nil || store != 2 {
+		t.Errorf("temp_store %d: %v", store, err)
+	}
+}

@@ -1,0 +1,150 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"outbridge/bridge"
+	"outbridge/bridge/graph"
+)
+
+// metaUnpacked says that a migration has left rows to be packed. It goes when they are.
+const metaUnpacked = "unpacked"
+
+// So much is packed in one transaction.
+const (
+	packSeries = 50
+	packEvents = 500
+)
+
+// Packing is how far the packing of a database of an older program is.
+type Packing struct {
+	Done, Total int64 // rows
+	// Left is why the file could not be made smaller; what is free in it is used again. The last report alone has it.
+	Left error
+}
+
+// packOld puts occurrences that are rows of the table event into chunks and packs what was said of the others, once. What has been
+// done stays done, should this process end.
+func (s *Store) packOld(ctx context.Context, report func(Packing)) (packed bool, err error) {
+	if _, err := s.meta(ctx, metaUnpacked); errors.Is(err, bridge.ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	var done, total int64
+	if err := s.write.row(ctx, `SELECT count(*) FROM event`).Scan(&total); err != nil {
+		return false, err
+	}
+	rows, err := s.write.query(ctx, `SELECT id FROM calendar ORDER BY id`)
+	cals, err := collect(rows, err, func(r *sql.Rows) (id bridge.CalendarID, err error) {
+		err = r.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, cal := range cals {
+		for _, step := range []func(context.Context, bridge.CalendarID, graph.EventID) (graph.EventID, int64, error){s.packOldSeries, s.packOldEvents} {
+			for after := graph.EventID(""); ; {
+				next, n, err := step(ctx, cal, after)
+				if err != nil {
+					return false, fmt.Errorf("pack what was said of events: %w", err)
+				}
+				if n == 0 {
+					break
+				}
+				after, done = next, done+n
+				report(Packing{Done: min(done, total), Total: total})
+			}
+		}
+	}
+	_, err = s.write.exec(ctx, `DELETE FROM meta WHERE key = ?`, metaUnpacked)
+	return done > 0, err
+}
+
+// packOldSeries moves the occurrences of some series, those that come after one.
+func (s *Store) packOldSeries(ctx context.Context, cal bridge.CalendarID, after graph.EventID) (last graph.EventID, n int64, err error) {
+	err = s.write.relaxed(ctx, func(t tx) error {
+		last, n = after, 0
+		if err := t.lockCalendar(ctx, cal); err != nil {
+			return err
+		}
+		rows, err := t.query(ctx, `SELECT DISTINCT series FROM event INDEXED BY event_series WHERE calendar_id = ? AND series > ? AND kind = 'occurrence' ORDER BY series LIMIT ?`,
+			cal, after, packSeries)
+		series, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
+			err = r.Scan(&id)
+			return id, err
+		})
+		if err != nil || len(series) == 0 {
+			return err
+		}
+		last = series[len(series)-1]
+		list, err := scanRows(t.query(ctx, `SELECT `+rowColumns+` FROM event INDEXED BY event_series WHERE calendar_id = ? AND series IN list(?) AND kind = 'occurrence' ORDER BY series, id`,
+			cal, listOf(series)))
+		if err != nil {
+			return err
+		}
+		n = int64(len(list))
+		if err := t.putOccurrences(ctx, cal, list, nil); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `DELETE FROM event WHERE calendar_id = ? AND series IN list(?) AND kind = 'occurrence'`, cal, listOf(series))
+		return err
+	})
+	return last, n, err
+}
+
+// packOldEvents packs what was said of some events.
+func (s *Store) packOldEvents(ctx context.Context, cal bridge.CalendarID, after graph.EventID) (last graph.EventID, n int64, err error) {
+	err = s.write.relaxed(ctx, func(t tx) error {
+		last, n = after, 0
+		if err := t.lockCalendar(ctx, cal); err != nil {
+			return err
+		}
+		list, err := scanRows(t.query(ctx, `SELECT `+rowColumns+` FROM event WHERE calendar_id = ? AND id > ? ORDER BY id LIMIT ?`, cal, after, packEvents))
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		args := make([][]any, len(list))
+		for i, r := range list {
+			args[i] = []any{pack(r.Raw), cal, r.ID}
+		}
+		last, n = list[len(list)-1].ID, int64(len(list))
+		_, err = t.execMany(ctx, `UPDATE event SET said = ? WHERE calendar_id = ? AND id = ?`, args)
+		return err
+	})
+	return last, n, err
+}
+
+// shrink gives the pages of a file that nothing is on any more back to the system. What it needs for itself lies beside the
+// file: it may be as much as the database, and there need be no folder for temporary files. It is no trouble where that fails: what
+// is free is used again.
+func (s *Store) shrink(ctx context.Context, path string) error {
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for _, do := range []string{
+		`PRAGMA temp_store = file`,
+		`PRAGMA temp_store_directory = '` + strings.ReplaceAll(filepath.Dir(path), `'`, `''`) + `'`,
+		`VACUUM`,
+		`PRAGMA wal_checkpoint(truncate)`,
+	} {
+		if _, err = conn.ExecContext(ctx, do); err != nil {
+			break
+		}
+	}
+	after := context.WithoutCancel(ctx)
+	for _, do := range []string{`PRAGMA temp_store_directory = ''`, `PRAGMA temp_store = memory`} {
+		if _, resetErr := conn.ExecContext(after, do); resetErr != nil {
+			err = errors.Join(err, resetErr)
+		}
+	}
+	return err
+}
