@@ -71,9 +71,9 @@ func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, 
 	var n int
 	var text string
 	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
-	err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
-		n, text = int(row[0].(int64)), row[1].(string)
-		return true, nil
+	err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (_ bool, err error) {
+		n, text = int(column[int64](row, 0, &err)), column[string](row, 1, &err)
+		return true, err
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("list objects by time: %w", err)
