@@ -87,12 +87,12 @@ func (c *upgradeClients) url(n int) string {
 	return c.urls[n%len(c.urls)]
 }
 
-// run is one client: of five requests one writes.
+// run is one client: every other request writes.
 func (c *upgradeClients) run(ctx context.Context, client int, account string) {
 	for n := 0; ctx.Err() == nil; n++ {
 		method, path := "REPORT", calendarPath(account)
 		body := `<sync-collection xmlns="DAV:"><sync-token></sync-token><sync-level>1</sync-level><prop><getetag/></prop></sync-collection>`
-		if n%5 == 4 {
+		if n%2 == 1 {
 			method, path = "PUT", fmt.Sprintf("%sn-%d-%d.ics", path, client, n)
 			body = fmt.Sprintf("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//test//EN\r\nBEGIN:VEVENT\r\nUID:n-%d-%d\r\nDTSTAMP:20260101T000000Z\r\nDTSTART:%s\r\nDURATION:PT1H\r\nSUMMARY:Note\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n",
 				client, n, time.Now().UTC().AddDate(0, 0, 3).Format("20060102T150405Z"))
@@ -109,7 +109,7 @@ func (c *upgradeClients) run(ctx context.Context, client int, account string) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
