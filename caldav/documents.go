@@ -8,7 +8,7 @@ import (
 
 const (
 	smallDocument = 2 << 10 // octets of a request body that is kept
-	maxDocuments  = 4 << 20 // octets that all of them take
+	maxDocuments  = 1 << 20 // octets that all of them take
 )
 
 // documents are small request bodies as they were read: an idle client sends the same octets at every poll, and reading these as

@@ -285,7 +285,7 @@ func (x *exchange) propfindBody() (*propRequest, error) {
 	return parsePropRequest(n)
 }
 
-// members calls f for each member of r, in order.
+// members calls f for each member of r, in order. What f is given is another one after that.
 func (x *exchange) members(r *resource, f func(*resource) error) error {
 	switch r.kind {
 	case kindRoot:
@@ -316,11 +316,13 @@ func (x *exchange) members(r *resource, f func(*resource) error) error {
 			}
 		}
 	case kindCalendar:
+		one := new(resource)
 		for o, err := range x.h.Backend.Objects(x.ctx, r.cal, Query{}) {
 			if err != nil {
 				return err
 			}
-			if err := f(objectResource(r, o)); err != nil {
+			*one = objectOf(r, o)
+			if err := f(one); err != nil {
 				return err
 			}
 		}
@@ -340,12 +342,7 @@ func (x *exchange) calendarResource(c Calendar) *resource {
 	return &resource{kind: kindCalendar, href: calendarHref(x.principal.Name, c.Name), cal: c}
 }
 
-// objectResource makes the resource of an object in calendar r.
-func objectResource(r *resource, o Object) *resource {
-	one := objectOf(r, o)
-	return &one
-}
-
+// objectOf makes the resource of an object in calendar r.
 func objectOf(r *resource, o Object) resource {
 	return resource{kind: kindObject, href: r.href + escapeSegment(o.Name), cal: r.cal, obj: o}
 }

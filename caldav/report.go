@@ -249,6 +249,7 @@ func (x *exchange) queryCalendar(r *resource, f *compFilter, p plan, q *propRequ
 		wide := p.within.Wide()
 		want.Start, want.End = wide.Start, wide.End
 	}
+	one := new(resource)
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, want) {
 		if err != nil {
 			return err
@@ -256,7 +257,8 @@ func (x *exchange) queryCalendar(r *resource, f *compFilter, p plan, q *propRequ
 		if p.within != nil && judge(*p.within, o) == outside || !p.exact && !x.selects(reader, r.cal, o, f) {
 			continue
 		}
-		if err := x.row(objectResource(r, o), q); err != nil {
+		*one = objectOf(r, o)
+		if err := x.row(one, q); err != nil {
 			return err
 		}
 	}
@@ -291,6 +293,7 @@ func (x *exchange) queryRange(r *resource, within ics.Span, reader *ics.Reader, 
 	var names []string // whose data is still to be read
 	wide := within.Wide()
 	want := Query{Start: wide.Start, End: wide.End}
+	one := new(resource)
 	for o, err := range x.h.Backend.Objects(x.ctx, r.cal, want) {
 		if err != nil {
 			return err
@@ -314,7 +317,8 @@ func (x *exchange) queryRange(r *resource, within ics.Span, reader *ics.Reader, 
 		case v == outside:
 			continue
 		case v == inside && x.data == nil:
-			err = x.row(objectResource(r, o), q)
+			*one = objectOf(r, o)
+			err = x.row(one, q)
 		default:
 			settled[o.Name] = v == inside
 			names = append(names, o.Name)

@@ -169,6 +169,7 @@ func (x *exchange) syncChanges(r *resource, s *syncRequest) (string, error) {
 	var names []string // live objects whose data has still to be read
 	rows, rev := 0, since.Rev
 	broken := false
+	one := new(resource)
 	for o, err := range x.h.Backend.Changes(x.ctx, r.cal, since) {
 		if err != nil {
 			return "", err
@@ -183,7 +184,8 @@ func (x *exchange) syncChanges(r *resource, s *syncRequest) (string, error) {
 		case o.Deleted:
 			err = x.statusRow(x.outside(r.href)+escapeSegment(o.Name), "404 Not Found", Condition{})
 		case x.data == nil:
-			err = x.row(objectResource(r, o), s.props)
+			*one = objectOf(r, o)
+			err = x.row(one, s.props)
 		default:
 			names = append(names, o.Name)
 		}

@@ -67,6 +67,8 @@ const (
 	maxXMLQuotes = 40000
 )
 
+var errLongNames = badRequest("the XML names in the request body are too long")
+
 // node is one element of a request body.
 type node struct {
 	name     xml.Name
@@ -222,10 +224,15 @@ func readXML(r io.Reader) (*node, error) {
 		}
 	}
 	dec := xml.NewDecoder(body)
-	dec.CharsetReader = charsetReader
+	ownOctets := true // the decoder takes body's octets as they are, one by one
+	dec.CharsetReader = func(charset string, r io.Reader) (io.Reader, error) {
+		ownOctets = false
+		return charsetReader(charset, r)
+	}
 	var root *node
 	var open []*node
 	var spare []byte // for the text of the next element
+	var hrefs hrefReader
 	elements, names := 0, 0
 	declared := map[string]bool{"": true} // namespaces met so far
 	for {
@@ -251,7 +258,7 @@ func readXML(r io.Reader) (*node, error) {
 				return nil, err
 			}
 			if names += nameSize(t); names > maxXMLNames {
-				return nil, badRequest("the XML names in the request body are too long")
+				return nil, errLongNames
 			}
 			n := &node{name: t.Name, attrs: t.Attr, data: spare}
 			spare = nil
@@ -271,7 +278,20 @@ func readXML(r io.Reader) (*node, error) {
 		case xml.EndElement:
 			n := open[len(open)-1]
 			n.text, n.data, spare = string(n.data), nil, n.data[:0]
-			open = open[:len(open)-1]
+			if open = open[:len(open)-1]; len(open) == 1 && ownOctets && root.name == caldav("calendar-multiget") && n.name == dav("href") {
+				for elements < maxXMLElements {
+					n := hrefs.next(body, root)
+					if n == nil {
+						break
+					}
+					elements++
+					names += len("href")
+					root.children = append(root.children, n)
+				}
+				if names > maxXMLNames {
+					return nil, errLongNames
+				}
+			}
 		case xml.CharData:
 			if len(open) > 0 {
 				n := open[len(open)-1]

@@ -15,6 +15,7 @@ type db struct {
 	*sql.DB
 	path   string  // of SQLite's file, for errors
 	server *server // nil: SQLite
+	direct *direct // of SQLite, to read by; nil: it only writes
 	kept   sync.Map
 }
 
@@ -112,6 +113,42 @@ func (d *db) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 		return nil, err
 	}
 	return s.QueryContext(ctx, sqliteValues(args)...)
+}
+
+// each calls row with each row of a query that only reads, until it wants no more. In SQLite that takes a quarter less than query. The values
+// are another row's after that, as the databases have them: int64, string, []byte or nil.
+func (d *db) each(ctx context.Context, query string, args []any, row func([]driver.Value) (more bool, err error)) error {
+	if d.direct != nil {
+		requestOf(ctx).forget()
+		return d.direct.each(ctx, query, args, row)
+	}
+	rows, err := d.query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	values := make([]driver.Value, len(columns))
+	scanned := make([]any, len(columns))
+	into := make([]any, len(columns))
+	for i := range into {
+		into[i] = &scanned[i]
+	}
+	for more := true; more && rows.Next(); {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		for i, v := range scanned {
+			values[i] = v
+		}
+		if more, err = row(values); err != nil {
+			return err
+		}
+	}
+	return midway(rows.Err())
 }
 
 // row asks for one row, and may write, by RETURNING.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"slices"
 	"time"
@@ -258,42 +259,27 @@ func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
 	return o, row.Scan(into...)
 }
 
-// listed reads objects of a list, one after the other.
-type listed struct {
-	columns string
-	o       bridge.Object
-	into    []any
-}
-
-func newListed(withData bool) *listed {
-	l := &listed{columns: `name, etag, rev, modified, first_start, last_end, deleted`}
-	l.into = []any{&l.o.Name, &l.o.ETag, &l.o.Rev, unixTime{&l.o.Modified}, unixTime{&l.o.First}, unixTime{&l.o.Last}, &l.o.Deleted}
-	if withData { // which tells its size
-		l.columns, l.into = l.columns+`, data`, append(l.into, &l.o.Data)
-	} else {
-		l.columns, l.into = l.columns+`, size`, append(l.into, &l.o.Size)
-	}
-	return l
-}
-
-func (l *listed) scan(row scanner) (bridge.Object, error) {
-	l.o = bridge.Object{}
-	err := row.Scan(l.into...)
-	l.o.Size = max(l.o.Size, len(l.o.Data))
-	return l.o, err
-}
-
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
-	o, err := scanWhole(s.read.row(ctx, `
-		SELECT `+objectColumns+`, data FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`, id, name), true)
-	if err != nil {
-		return o, fmt.Errorf("object %s: %w", name, notFound(err))
+	var o bridge.Object
+	err := bridge.ErrNotFound
+	query := `SELECT ` + objectLine + `, data, series, uid, sequence, stamp FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`
+	wrong := s.read.each(ctx, query, []any{id, name}, func(row []driver.Value) (more bool, _ error) {
+		o, err = readLine(row[0].(string))
+		o.Calendar, o.Data, o.Series, o.UID = id, row[1].([]byte), graph.EventID(row[2].(string)), row[3].(string)
+		o.Sequence, o.Stamp = int(row[4].(int64)), time.Unix(row[5].(int64), 0).UTC()
+		return false, nil
+	})
+	if err = cmp.Or(wrong, err); err != nil {
+		return o, fmt.Errorf("object %s: %w", name, err)
 	}
 	return o, nil
 }
 
 func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.ObjectQuery) ([]bridge.Object, error) {
-	list := newListed(q.WithData)
+	what := objectLine
+	if q.WithData {
+		what += `, data`
+	}
 	where, args := ` WHERE calendar_id = ? AND deleted = 0 AND name > ?`, []any{id, q.After}
 	if q.Names != nil {
 		where = ` WHERE calendar_id = ? AND deleted = 0 AND name || '' > ? AND name IN list(?)` // the names are what to look up by
@@ -307,31 +293,31 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		where += ` AND first_start <= ?`
 		args = append(args, q.End.Unix())
 	}
-	rows, err := s.read.query(ctx, `SELECT `+list.columns+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit)...)
-	if err != nil {
-		return nil, fmt.Errorf("list objects: %w", err)
-	}
-	defer rows.Close()
 	var all []bridge.Object
-	for octets := 0; octets < bridge.PageOctets && rows.Next(); {
-		o, err := list.scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list objects: %w", err)
+	octets := 0
+	err := s.read.each(ctx, `SELECT `+what+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit), func(row []driver.Value) (bool, error) {
+		o, err := readLine(row[0].(string))
+		if q.WithData {
+			o.Data = row[1].([]byte)
 		}
 		octets += len(o.Data)
 		all = append(all, o)
-	}
-	if err := rows.Err(); err != nil {
+		return octets < bridge.PageOctets, err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
 	return all, nil
 }
 
 func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
-	list := newListed(false)
-	rows, err := s.read.query(ctx, `
-		SELECT `+list.columns+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, id, since, limit)
-	all, err := collect(rows, err, func(r *sql.Rows) (bridge.Object, error) { return list.scan(r) })
+	var all []bridge.Object
+	err := s.read.each(ctx, `
+		SELECT `+objectLine+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, []any{id, since, limit}, func(row []driver.Value) (bool, error) {
+		o, err := readLine(row[0].(string))
+		all = append(all, o)
+		return true, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}

@@ -1,4 +1,5 @@
-// Package sqlstore keeps everything that bridge has a contract for, over database/sql, in an SQLite file or on a PostgreSQL server.
+// Package sqlstore keeps everything that bridge has a contract for, over database/sql, in an SQLite file or on a PostgreSQL server. From a
+// file, what clients ask for most is read without database/sql: see direct.
 //
 // It is dumb: it keeps rows and decides nothing about them. Of conversion it knows the types that rows and differences have. Its queries
 // are written once, in the SQL that both databases know: dialect.go has what differs.
@@ -126,6 +127,7 @@ func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
 	}
+	s.read.direct = newDirect(r.Driver(), dsn(abs, true))
 	if s.cache, err = newCache(r.Driver(), dsn(abs, true)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
@@ -155,7 +157,7 @@ func dsn(abs string, readOnly bool) string {
 	}}
 	if readOnly {
 		q.Add("_pragma", "query_only(on)")
-		q.Add("_pragma", "cache_size(-2000)") // there are several readers, and the operating system has the file in memory
+		q.Add("_pragma", "cache_size(-500)") // of pages, each in 8 kB, and the operating system has the file in memory
 	} else {
 		q.Add("_pragma", "cache_size(-8000)")
 		q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages))
@@ -202,7 +204,7 @@ func (s *Store) Close() error {
 		pool.Close()
 		return err
 	}
-	return errors.Join(s.cache.close(), s.read.Close(), s.write.Close())
+	return errors.Join(s.cache.close(), s.read.direct.close(), s.read.Close(), s.write.Close())
 }
 
 const hasContent = `SELECT EXISTS (SELECT 1 FROM account) OR EXISTS (SELECT 1 FROM password) OR EXISTS (SELECT 1 FROM feed)

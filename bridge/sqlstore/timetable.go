@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"strconv"
 	"strings"
@@ -47,45 +48,41 @@ func setTimetables(ctx context.Context, t tx, id bridge.CalendarID, list []bridg
 	return nil
 }
 
-// objectLine is an object as one value, without its data. A name has neither slashes nor controls. Reading a row of as many columns
-// takes ten times as long as finding it.
-const objectLine = `concat_ws('/', name, etag, rev, modified, size, first_start, coalesce(CAST(last_end AS TEXT), ''), timetable)`
+// What a list of objects tells of each, as one value: reading a row of as many columns takes ten times as long as finding it. A name has
+// neither slashes nor controls.
+const (
+	lineColumns = `concat_ws('/', name, etag, rev, modified, size, first_start, coalesce(CAST(last_end AS TEXT), ''), deleted`
+	objectLine  = lineColumns + `)`
+	timedLine   = lineColumns + `, timetable)`
+)
 
 // withinQuery has the conditions of the indexes that it reads.
 const withinQuery = `
-	SELECT count(*), coalesce(string_agg(line, '` + "\n" + `'), '') FROM (
-		SELECT ` + objectLine + ` AS line FROM object INDEXED BY object_short
-			WHERE calendar_id = ?1 AND deleted = 0 AND last_end - first_start <= 604800
-			AND first_start >= ?2 AND first_start <= ?4 AND last_end >= ?3
-		UNION ALL SELECT ` + objectLine + ` FROM object INDEXED BY object_long
-			WHERE calendar_id = ?1 AND deleted = 0 AND (last_end IS NULL OR last_end - first_start > 604800)
-			AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4
-		LIMIT ?5) AS listed`
+	SELECT ` + timedLine + ` FROM object INDEXED BY object_short
+		WHERE calendar_id = ?1 AND deleted = 0 AND last_end - first_start <= 604800
+		AND first_start >= ?2 AND first_start <= ?4 AND last_end >= ?3
+	UNION ALL SELECT ` + timedLine + ` FROM object INDEXED BY object_long
+		WHERE calendar_id = ?1 AND deleted = 0 AND (last_end IS NULL OR last_end - first_start > 604800)
+		AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4
+	LIMIT ?5`
 
 func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) (list []bridge.Object, all bool, err error) {
-	var n int
-	var text string
-	err = s.read.row(ctx, withinQuery, id, start.Unix()-604800, start.Unix(), end.Unix(), limit+1).Scan(&n, &text)
+	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
+	err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
+		o, err := readLine(row[0].(string))
+		list = append(list, o)
+		return err == nil, err
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("list objects by time: %w", err)
 	}
-	if n > limit {
+	if len(list) > limit {
 		return nil, false, nil
-	}
-	list = make([]bridge.Object, 0, n)
-	for text != "" {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
-		o, err := readLine(line)
-		if err != nil {
-			return nil, false, fmt.Errorf("list objects by time: %w", err)
-		}
-		list = append(list, o)
 	}
 	return list, true, nil
 }
 
-// readLine reads an objectLine.
+// readLine reads an objectLine or a timedLine.
 func readLine(line string) (o bridge.Object, err error) {
 	field := func() (s string) {
 		s, line, _ = strings.Cut(line, "/")
@@ -105,6 +102,7 @@ func readLine(line string) (o bridge.Object, err error) {
 	if last := field(); last != "" {
 		o.Last = time.Unix(number(last), 0).UTC()
 	}
+	o.Deleted = number(field()) != 0
 	o.Timetable = timetableOf(line, o.ETag)
 	return o, err
 }
