@@ -126,6 +126,7 @@ type exchange struct {
 	ics       ics.Reader          // of all that the request has to read
 	zone      floating            // that the request names
 	floating  map[string]floating // by calendar, once it has been asked for
+	drained   bool                // the body has been read to its end
 	can       abilities           // that the DAV header has
 	turnsHeld []turn
 	firstTurn [1]turn     // room for what nearly all requests hold
@@ -154,7 +155,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		err = nil
 	}
 	if err == nil {
-		if r.Body != http.NoBody && r.Header.Get("Expect") == "" {
+		if !x.drained && r.Body != http.NoBody && r.Header.Get("Expect") == "" {
 			_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 		}
 		err = x.finish()

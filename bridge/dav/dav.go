@@ -99,15 +99,19 @@ func (b Backend) Calendar(ctx context.Context, p caldav.Principal, name string) 
 	if err != nil {
 		return caldav.Calendar{}, davError(err)
 	}
-	// Whose a calendar is takes the others to tell, but for the default one, which is polled the most.
-	var all []bridge.Calendar
+	var own []string
 	policy := b.policy(a)
-	if policy.Invitations == bridge.InvitationsReplies && !c.Default {
-		if all, err = b.Store.Calendars(ctx, a.ID); err != nil {
-			return caldav.Calendar{}, err
+	if policy.Invitations == bridge.InvitationsReplies { // else it does not matter whose the calendar is
+		// That takes the others to tell, but for the default one, which is polled the most.
+		var all []bridge.Calendar
+		if !c.Default {
+			if all, err = b.Store.Calendars(ctx, a.ID); err != nil {
+				return caldav.Calendar{}, err
+			}
 		}
+		own = a.Addresses(all)
 	}
-	return b.calendar(c, p, a, policy.For(c, a.Addresses(all))), nil
+	return b.calendar(c, p, a, policy.For(c, own)), nil
 }
 
 // zoneOf is the IANA name of the mailbox's own time zone, "" where that is not known.
