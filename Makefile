@@ -48,7 +48,7 @@ lint: check
 bench:
 	@.ci/packages radicale xandikos nginx-light git
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test -tags load -count 1 -timeout 90m -run 'TestLoad|TestDatabaseSize|TestWriteCosts|TestCompare|TestServeMemory|TestScale|TestManyMembers|TestManyMachines|TestMachinesInTrouble' -v ./cmd/outbridge
+	$(GO) test -tags load -count 1 -timeout 90m -run 'TestLoad|TestDatabaseSize|TestWriteCosts|TestCompare|TestServeMemory|TestScale|TestManyMembers|TestManyMachines|TestMachinesInTrouble|TestMachinesUpgraded' -v ./cmd/outbridge
 	$(MAKE) bench-serving
 
 bench-serving:

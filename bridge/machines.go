@@ -34,15 +34,18 @@ const (
 type TurnStore interface {
 	// Turn is the state of an account's rounds. It is one read.
 	Turn(ctx context.Context, account string) (Turn, error)
-	// AddNudge adds to the account's nudges. TakeNudge removes and returns them; 0: there is none.
+	// AddNudge adds to the account's nudges. TakeNudge takes those that wait and those that a round took which has not ended; 0: there is
+	// none. DropNudge forgets those that were taken, when their round has ended.
 	AddNudge(ctx context.Context, account string, n Nudge) error
 	TakeNudge(ctx context.Context, account string) (Nudge, error)
+	DropNudge(ctx context.Context, account string) error
 }
 
 // Turn is the state of an account's rounds.
 type Turn struct {
 	Owner string    // of the lease RoundLease; "": nobody
 	Nudge Nudge     // that waits
+	Taken Nudge     // by a round that runs, or one that has been cut short
 	Now   time.Time // by the database
 }
 

@@ -8,10 +8,10 @@ import (
 	"outbridge/caldav/ics"
 )
 
-// Limits of the spans that are kept between requests: per object, and in all, which is 16 MB.
+// Limits of the spans that are kept between requests: per object, and in all, which is 4 MB.
 const (
 	maxSpans     = 2000
-	maxKeptSpans = 1 << 20
+	maxKeptSpans = 1 << 18
 )
 
 // spanKey names a state of an object, and the zone in which its floating times were read.

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// cacheOctets bounds what a Cache holds, some 4,000 objects. The process takes twice as much for it: Go's collector lets as much again
+	// cacheOctets bounds what a Cache holds, some 5,000 objects. The process takes twice as much for it: Go's collector lets as much again
 	// gather before it runs.
-	cacheOctets = 8 << 20
+	cacheOctets = 10 << 20
 	// cachedExtra is what an object takes beside its texts and octets, with the line that its texts are parts of.
 	cachedExtra = 368
 	// cachedCalendars is how many calendars it follows.
@@ -29,14 +29,13 @@ const (
 // just that. So no answer is older than the state that its request has seen. What a request reads from the store is kept only if the rev is
 // still the one that it had before it read; otherwise it may have read what somebody else has meanwhile found changed.
 type Cache struct {
-	// Octets bounds what it holds. Zero: 8 MiB.
+	// Octets bounds what it holds. Zero: 10 MiB.
 	Octets int
 
 	mu        sync.Mutex
 	calendars map[bridge.CalendarID]*cached
-	// What has not been asked for while a whole half was filled is forgotten.
-	new, old map[cacheKey]*caldav.Object
-	octets   int // of new
+	kept      map[cacheKey]*caldav.Object
+	octets    int // of kept
 }
 
 // cached is a calendar from when it was first asked for, or began anew, to when it begins anew. All that is kept of it is as it was at
@@ -162,12 +161,7 @@ func (c *Cache) forget(id bridge.CalendarID, m moment, token caldav.Token, chang
 		return
 	}
 	for _, o := range changes {
-		k := cacheKey{m.of, o.Name}
-		if kept := c.new[k]; kept != nil {
-			c.octets -= cost(kept)
-			delete(c.new, k)
-		}
-		delete(c.old, k)
+		c.drop(cacheKey{m.of, o.Name})
 	}
 	m.of.rev = token.Rev
 }
@@ -177,45 +171,48 @@ func (c *Cache) find(m moment, names []string) (found []*caldav.Object, missing 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, name := range names {
-		k := cacheKey{m.of, name}
-		o := c.new[k]
-		if o == nil {
-			if o = c.old[k]; o == nil {
-				missing = append(missing, name)
-				continue
-			}
-			delete(c.old, k)
-			c.put(k, o)
+		if o := c.kept[cacheKey{m.of, name}]; o != nil {
+			found = append(found, o)
+		} else {
+			missing = append(missing, name)
 		}
-		found = append(found, o)
 	}
 	return found, missing
 }
 
-// keep keeps an object that was read after m.
+// keep keeps an object that was read after m. Others make room for it, whichever they are: clients read a calendar from end to end, over
+// and over, and of one that is a little larger than the cache, what was asked for the longest ago is what is asked for next.
 func (c *Cache) keep(m moment, o caldav.Object) {
-	if cost(&o) > c.half()/16 { // one that would have many others forgotten
+	most := cmp.Or(c.Octets, cacheOctets)
+	if cost(&o) > most/32 { // it would have many others forgotten
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m.of.rev == m.rev {
-		c.put(cacheKey{m.of, o.Name}, &o)
+	if m.of.rev != m.rev {
+		return
+	}
+	if c.kept == nil {
+		c.kept = map[cacheKey]*caldav.Object{}
+	}
+	k := cacheKey{m.of, o.Name}
+	c.drop(k)
+	c.kept[k] = &o
+	c.octets += cost(&o)
+	for other := range c.kept {
+		if c.octets <= most {
+			break
+		}
+		c.drop(other)
 	}
 }
 
-func (c *Cache) put(k cacheKey, o *caldav.Object) {
-	if before := c.new[k]; before != nil {
-		c.octets -= cost(before)
+func (c *Cache) drop(k cacheKey) {
+	if o := c.kept[k]; o != nil {
+		c.octets -= cost(o)
+		delete(c.kept, k)
 	}
-	if c.octets >= c.half() || c.new == nil {
-		c.old, c.new, c.octets = c.new, map[cacheKey]*caldav.Object{}, 0
-	}
-	c.new[k] = o
-	c.octets += cost(o)
 }
-
-func (c *Cache) half() int { return cmp.Or(c.Octets, cacheOctets) / 2 }
 
 // cost is what an object takes in memory: its texts, its octets, and itself with its place in a map.
 func cost(o *caldav.Object) int {

@@ -71,16 +71,20 @@ func (s *Store) DropLeases(ctx context.Context, owner string) error {
 
 func (s *Store) Turn(ctx context.Context, account string) (t bridge.Turn, err error) {
 	clock, now := s.clock("?1")
-	var at int64
+	var at, reasons int64
 	err = s.read.row(ctx, `
 		SELECT n.now, coalesce((SELECT owner FROM lease WHERE name = ?2 AND until > n.now), ''), coalesce((SELECT reasons FROM nudge WHERE account = ?3), 0)
-		FROM (SELECT `+clock+` AS now) AS n`, now, bridge.RoundLease(account), account).Scan(&at, &t.Owner, &t.Nudge)
+		FROM (SELECT `+clock+` AS now) AS n`, now, bridge.RoundLease(account), account).Scan(&at, &t.Owner, &reasons)
 	if err != nil {
 		return t, fmt.Errorf("turn of %s: %w", account, err)
 	}
 	t.Now = time.UnixMilli(at).UTC()
+	t.Nudge, t.Taken = bridge.Nudge(reasons&(1<<nudgeTaken-1)), bridge.Nudge(reasons>>nudgeTaken)
 	return t, nil
 }
+
+// nudgeTaken is how many bits higher nudge.reasons keeps the reasons that a round has taken.
+const nudgeTaken = 16
 
 func (s *Store) AddNudge(ctx context.Context, account string, n bridge.Nudge) error {
 	_, err := s.write.exec(ctx, `INSERT INTO nudge (account, reasons) VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET reasons = nudge.reasons | excluded.reasons`,
@@ -92,7 +96,7 @@ func (s *Store) AddNudge(ctx context.Context, account string, n bridge.Nudge) er
 }
 
 func (s *Store) TakeNudge(ctx context.Context, account string) (bridge.Nudge, error) {
-	rows, err := s.write.query(ctx, `DELETE FROM nudge WHERE account = ? RETURNING reasons`, account)
+	rows, err := s.write.query(ctx, `UPDATE nudge SET reasons = ((reasons | (reasons >> 16)) & 65535) << 16 WHERE account = ? RETURNING reasons >> 16`, account)
 	list, err := collect(rows, err, func(r *sql.Rows) (n bridge.Nudge, err error) {
 		err = r.Scan(&n)
 		return n, err
@@ -105,6 +109,20 @@ func (s *Store) TakeNudge(ctx context.Context, account string) (bridge.Nudge, er
 		all |= n
 	}
 	return all, nil
+}
+
+func (s *Store) DropNudge(ctx context.Context, account string) error {
+	res, err := s.write.exec(ctx, `DELETE FROM nudge WHERE account = ? AND (reasons & 65535) = 0`, account)
+	if err == nil {
+		var gone int64
+		if gone, err = res.RowsAffected(); err == nil && gone == 0 { // others wait
+			_, err = s.write.exec(ctx, `UPDATE nudge SET reasons = reasons & 65535 WHERE account = ?`, account)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("drop nudge of %s: %w", account, err)
+	}
+	return nil
 }
 
 // machineKept is how long a machine is remembered that is not there any more.

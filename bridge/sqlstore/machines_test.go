@@ -97,8 +97,41 @@ func testTurns(t *testing.T, s *Store) {
 	if n := must(s.TakeNudge(ctx, "alice"))(t); n != both {
 		t.Errorf("nudges %b", n)
 	}
+	is := func(what string, waits, taken bridge.Nudge) {
+		t.Helper()
+		if turn := must(s.Turn(ctx, "alice"))(t); turn.Nudge != waits || turn.Taken != taken {
+			t.Errorf("%s: %+v", what, turn)
+		}
+	}
+	is("taken", 0, both)
+	add := func(n bridge.Nudge) {
+		t.Helper()
+		if err := s.AddNudge(ctx, "alice", n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drop := func() {
+		t.Helper()
+		if err := s.DropNudge(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(bridge.NudgeAsked)
+	is("one that came in the round", bridge.NudgeAsked, both)
+	if n := must(s.TakeNudge(ctx, "alice"))(t); n != both|bridge.NudgeAsked {
+		t.Errorf("nudges %b after a round that has not ended", n)
+	}
+	add(bridge.NudgeNotified)
+	drop()
+	is("the round has ended", bridge.NudgeNotified, 0)
+	if n := must(s.TakeNudge(ctx, "alice"))(t); n != bridge.NudgeNotified {
+		t.Errorf("nudges %b, used before", n)
+	}
+	drop()
+	is("the last round has ended", 0, 0)
+	drop()
 	if n := must(s.TakeNudge(ctx, "alice"))(t); n != 0 {
-		t.Errorf("nudges %b, taken twice", n)
+		t.Errorf("nudges %b, used before", n)
 	}
 }
 

@@ -157,7 +157,7 @@ func dsn(abs string, readOnly bool) string {
 	}}
 	if readOnly {
 		q.Add("_pragma", "query_only(on)")
-		q.Add("_pragma", "cache_size(-2000)") // there are several readers, and the operating system has the file in memory
+		q.Add("_pragma", "cache_size(-500)") // of pages, each in 8 kB, and the operating system has the file in memory
 	} else {
 		q.Add("_pragma", "cache_size(-8000)")
 		q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages))

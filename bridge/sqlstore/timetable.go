@@ -58,38 +58,26 @@ const (
 
 // withinQuery has the conditions of the indexes that it reads.
 const withinQuery = `
-	SELECT count(*), coalesce(string_agg(line, '` + "\n" + `'), '') FROM (
-		SELECT ` + timedLine + ` AS line FROM object INDEXED BY object_short
-			WHERE calendar_id = ?1 AND deleted = 0 AND last_end - first_start <= 604800
-			AND first_start >= ?2 AND first_start <= ?4 AND last_end >= ?3
-		UNION ALL SELECT ` + timedLine + ` FROM object INDEXED BY object_long
-			WHERE calendar_id = ?1 AND deleted = 0 AND (last_end IS NULL OR last_end - first_start > 604800)
-			AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4
-		LIMIT ?5) AS listed`
+	SELECT ` + timedLine + ` FROM object INDEXED BY object_short
+		WHERE calendar_id = ?1 AND deleted = 0 AND last_end - first_start <= 604800
+		AND first_start >= ?2 AND first_start <= ?4 AND last_end >= ?3
+	UNION ALL SELECT ` + timedLine + ` FROM object INDEXED BY object_long
+		WHERE calendar_id = ?1 AND deleted = 0 AND (last_end IS NULL OR last_end - first_start > 604800)
+		AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4
+	LIMIT ?5`
 
 func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) (list []bridge.Object, all bool, err error) {
-	var n int
-	var text string
 	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
-	err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (_ bool, err error) {
-		n, text = int(column[int64](row, 0, &err)), column[string](row, 1, &err)
+	err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
+		o, err := listed(row)
+		list = append(list, o)
 		return true, err
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("list objects by time: %w", err)
 	}
-	if n > limit {
+	if len(list) > limit {
 		return nil, false, nil
-	}
-	list = make([]bridge.Object, 0, n)
-	for text != "" {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
-		o, err := readLine(line)
-		if err != nil {
-			return nil, false, fmt.Errorf("list objects by time: %w", err)
-		}
-		list = append(list, o)
 	}
 	return list, true, nil
 }

@@ -7,12 +7,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"maps"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"outbridge/bridge"
@@ -65,27 +64,46 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.data) // an error here means that the client has gone
 }
 
-// loadTemplates parses each page together with the layout and the templates that pages share, for each language.
-func (h *Handler) loadTemplates() map[*Language]map[string]*template.Template {
-	all := map[*Language]map[string]*template.Template{}
+// templates are the pages in one language. Each is parsed, with the layout and the templates that pages share, when it is first shown: all
+// of them in each language would be a third of what an idle server has in memory.
+type templates struct {
+	mu    sync.Mutex
+	base  *template.Template // nil: no page has been shown yet
+	pages map[string]*template.Template
+}
+
+func (h *Handler) loadTemplates() map[*Language]*templates {
+	all := map[*Language]*templates{}
 	for _, l := range Languages() {
-		all[l] = h.templatesIn(l)
+		all[l] = &templates{pages: map[string]*template.Template{}}
 	}
 	return all
 }
 
-func (h *Handler) templatesIn(l *Language) map[string]*template.Template {
-	base := template.Must(template.New("").Funcs(h.funcs(l)).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/agenda.html"))
-	all := map[string]*template.Template{}
-	names, err := fs.Glob(files, "pages/*.html")
+// template is that of a page in a language.
+func (h *Handler) template(l *Language, name string) (*template.Template, error) {
+	in := h.templates[l]
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if t := in.pages[name]; t != nil {
+		return t, nil
+	}
+	if in.base == nil {
+		base, err := template.New("").Funcs(h.funcs(l)).ParseFS(files, "pages/layout.html", "pages/parts.html", "pages/agenda.html")
+		if err != nil {
+			return nil, err
+		}
+		in.base = base
+	}
+	t, err := in.base.Clone()
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
-	for _, name := range names {
-		t := template.Must(template.Must(base.Clone()).ParseFS(files, name))
-		all[strings.TrimSuffix(path.Base(name), ".html")] = t
+	if t, err = t.ParseFS(files, "pages/"+name+".html"); err != nil {
+		return nil, err
 	}
-	return all
+	in.pages[name] = t
+	return t, nil
 }
 
 // funcs are those of the templates in a language.

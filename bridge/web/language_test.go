@@ -441,3 +441,23 @@ func english(text string) bool {
 	text = strings.TrimSpace(strings.ReplaceAll(text, "outbridge", ""))
 	return strings.ContainsFunc(text, unicode.IsLetter) && !unicode.IsDigit(rune(text[0]))
 }
+
+// TestPagesParse parses each page in each language, which the program does when it shows one.
+func TestPagesParse(t *testing.T) {
+	h := &Handler{}
+	h.assets, h.templates = loadAssets(), h.loadTemplates()
+	names, err := fs.Glob(files, "pages/*.html")
+	if err != nil || len(names) < 30 {
+		t.Fatal(names, err)
+	}
+	for _, l := range Languages() {
+		for _, name := range names {
+			if _, err := h.template(l, strings.TrimSuffix(filepath.Base(name), ".html")); err != nil {
+				t.Errorf("%s in %s: %v", name, l.Tag, err)
+			}
+		}
+		if _, err := h.template(l, "nothing"); err == nil {
+			t.Error("a page that does not exist")
+		}
+	}
+}

@@ -175,9 +175,9 @@ func hostName(host string) string {
 }
 
 func (v *visit) render(name string, p page) error {
-	t, ok := v.h.templates[v.lang][name]
-	if !ok {
-		return fmt.Errorf("there is no page %q", name)
+	t, err := v.h.template(v.lang, name)
+	if err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
 	}
 	p.Version, p.SignedIn, p.Admin, p.Who = v.h.Version, v.signedIn(), v.session.Role == bridge.RoleAdministrator, v.person.Name
 	p.Over, p.Languages = p.Account != nil && v.lang.Text(p.Title) != p.Account.Name, v.languageLinks()

@@ -17,7 +17,6 @@ package web
 import (
 	"context"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"path"
@@ -108,8 +107,8 @@ type Handler struct {
 	Live *Live
 
 	mux         *http.ServeMux
-	patterns    []string                                    // of everything that is served
-	templates   map[*Language]map[string]*template.Template // by language and name
+	patterns    []string // of everything that is served
+	templates   map[*Language]*templates
 	assets      map[string]asset
 	crossOrigin *http.CrossOriginProtection
 	guesses     limiter

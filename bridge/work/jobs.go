@@ -224,7 +224,7 @@ func (j *Jobs) work(ctx context.Context, job *river.Job[roundArgs]) error {
 	look, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	turn, err := j.Store.Turn(look, account)
-	if err == nil && turn.Owner == "" && turn.Nudge != 0 {
+	if err == nil && turn.Owner == "" && turn.Nudge|turn.Taken != 0 {
 		turn.Nudge, err = j.Store.TakeNudge(look, account)
 	}
 	left := j.pace.unleased - turn.Now.Sub(*job.AttemptedAt)
@@ -248,6 +248,8 @@ func (j *Jobs) work(ctx context.Context, job *river.Job[roundArgs]) error {
 		wait := w.among(t.ctx, j, turn.Nudge)
 		if t.ctx.Err() != nil {
 			wait = 0 // its time was over before it had ended
+		} else if turn.Nudge != 0 {
+			j.used(t.ctx, w)
 		}
 		ended <- wait
 	})
@@ -273,6 +275,15 @@ func (j *Jobs) work(ctx context.Context, job *river.Job[roundArgs]) error {
 	<-ended
 	free()
 	return j.snooze(0)
+}
+
+// used forgets why a round began that has ended. Until then, whoever is next after a crash begins for the same reasons.
+func (j *Jobs) used(ctx context.Context, w *worker) {
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	if err := j.Store.DropNudge(ctx, w.mailbox.Name); err != nil {
+		w.log.Warn("the next round begins for the reasons of this one too", "err", err)
+	}
 }
 
 // among does a turn with the mailbox's limits in mind that other machines keep too.

@@ -207,6 +207,58 @@ func TestJobsLongRound(t *testing.T) {
 	f.end()
 }
 
+// Why a round was to begin is not lost with it: a round that only a person's wish can begin is begun again by another machine when its own
+// ends in the middle of it, and once it has ended no more.
+func TestJobsCutShort(t *testing.T) {
+	var hold atomic.Bool
+	var cutShort atomic.Int64
+	f := newFleet(t, 2, func(m *machine) {
+		m.Jobs.Hurry()
+		before := m.Before
+		m.Before = func(ctx context.Context, a bridge.Account) error {
+			err := before(ctx, a)
+			if hold.Load() {
+				<-ctx.Done()
+				cutShort.Add(1)
+			}
+			return err
+		}
+	})
+	<-f.rounds
+	f.settled()
+	a, err := f.Store.Account(f.Ctx, "alice")
+	f.Must(err)
+	f.Must(f.Store.SetState(f.Ctx, a.ID, bridge.State{Code: bridge.StateSignIn, Final: true, TokenVersion: a.TokenVersion}))
+	hold.Store(true)
+	f.machines[0].Nudge("alice")
+	at, other := f.machines[0], f.machines[1]
+	if <-f.rounds == other.Jobs.Machine {
+		at, other = other, at
+	}
+	for passed := bridge.Nudge(0); passed == 0; { // all of it is taken, none is on its way
+		turn, err := f.Store.Turn(f.Ctx, "alice")
+		f.Must(err)
+		passed = turn.Taken
+	}
+	// While it holds, its machine ends, and with it the round. Where a machine gives the round up before, it begins it anew.
+	at.stop()
+	hold.Store(false)
+	if cutShort.Load() == 0 {
+		t.Fatal("no round was cut short")
+	}
+	for <-f.rounds != other.Jobs.Machine {
+	}
+	for {
+		turn, err := f.Store.Turn(f.Ctx, "alice")
+		f.Must(err)
+		if turn.Nudge|turn.Taken == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.end()
+}
+
 // A mailbox that is removed on one machine is done on none, and one that is added on one of them is done.
 func TestJobsAddAndRemove(t *testing.T) {
 	f := newFleet(t, 2, func(m *machine) { m.Mailboxes = nil })

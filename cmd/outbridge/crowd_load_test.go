@@ -36,11 +36,14 @@ import (
 
 // What TestManyMachines measures. The rounds of 10,000 accounts in five minutes are as many a second whatever is chosen.
 var (
-	crowdMailboxes = fromEnvironment("CROWD_MAILBOXES", 100)                      // accounts with a mailbox of their own, whose first sync is measured
+	crowdMailboxes = fromEnvironment("CROWD_MAILBOXES", 100)                      // accounts with a mailbox of their own, whose first sync is measured; at least crowdClients for TestManyMachines
 	crowdAccounts  = max(fromEnvironment("CROWD_ACCOUNTS", 1000), crowdMailboxes) // that are polled
 	crowdInterval  = time.Duration(crowdAccounts) * 30 * time.Millisecond
 	crowdWatched   = max(crowdInterval, 150*time.Second)
 )
+
+// crowdTokensKept is how many cursors Outlook remembers: all of ten minutes, since an idle round keeps the one that it has for five.
+var crowdTokensKept = max(20*crowdAccounts, 20_000)
 
 const (
 	crowdEvents  = 200 // of each mailbox, a tenth of them series
@@ -111,7 +114,7 @@ func (c *crowd) firstSyncs() {
 func newCrowd(t *testing.T) *crowd {
 	dir := t.TempDir()
 	c := &crowd{T: t, dir: dir, binary: buildBinary(t, dir), password: map[string]string{}, asked: map[string][]time.Time{},
-		sim: &graphsim.Server{ClientSecret: "secret", MaxPage: 200, Tokens: 20 * crowdAccounts}}
+		sim: &graphsim.Server{ClientSecret: "secret", MaxPage: 200, Tokens: crowdTokensKept}}
 	for i := range crowdMailboxes {
 		box := c.sim.AddMailbox(address(i), crowdName(i), "W. Europe Standard Time")
 		fill(box.Calendar(), crowdEvents, i)

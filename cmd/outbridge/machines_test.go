@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -47,6 +48,12 @@ func newMachines(t *testing.T, n int, accounts ...string) *machines {
 
 func newMachinesOn(t *testing.T, database string, n int, accounts ...string) *machines {
 	t.Helper()
+	return newMachinesOf(t, "outbridge", database, n, accounts...)
+}
+
+// newMachinesOf starts another version of the program.
+func newMachinesOf(t *testing.T, program, database string, n int, accounts ...string) *machines {
+	t.Helper()
 	m := &machines{T: t, Server: &graphsim.Server{ClientID: testClientID, ClientSecret: "right"}, database: database,
 		boxes: map[string]*graphsim.Mailbox{}, password: map[string]string{}, polls: map[string]int{}, waits: make(chan string, 1000)}
 	outlook := httptest.NewServer(http.HandlerFunc(m.serve))
@@ -73,7 +80,13 @@ func newMachinesOn(t *testing.T, database string, n int, accounts ...string) *ma
 		if i == 0 {
 			for _, name := range accounts {
 				var p struct{ Password string }
-				if err := json.Unmarshal([]byte(outbridge(t, dir, "password", "add", name, "--json")), &p); err != nil {
+				add := exec.Command(program, "password", "add", name, "--json")
+				add.Dir = dir
+				out, err := add.Output()
+				if err == nil {
+					err = json.Unmarshal(out, &p)
+				}
+				if err != nil {
 					t.Fatal(err)
 				}
 				m.password[name] = p.Password
@@ -86,7 +99,7 @@ func newMachinesOn(t *testing.T, database string, n int, accounts ...string) *ma
 		m.of = append(m.of, &served{dir: dir})
 	}
 	for _, s := range m.of {
-		s.process = startProgram(t, "outbridge", s.dir, "serve")
+		s.process = startProgram(t, program, s.dir, "serve")
 	}
 	for _, s := range m.of {
 		s.url = s.waitFor(`msg=serving listen=(\S+)`)[0]
