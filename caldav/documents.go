@@ -19,9 +19,8 @@ type documents struct {
 	size int
 }
 
-// read reads a body of a known length, which is at most smallDocument.
-func (d *documents) read(body io.Reader, length int64) (*node, error) {
-	sent := make([]byte, length)
+// read reads a body that is as long as sent, which it is read into: at most smallDocument.
+func (d *documents) read(body io.Reader, sent []byte) (*node, error) {
 	if _, err := io.ReadFull(body, sent); err != nil {
 		return nil, err
 	}

@@ -47,6 +47,8 @@ type Handler struct {
 	// HTTPS reports whether a client speaks https, for its URL where there is no PublicURL. Default: whether the request
 	// came over TLS.
 	HTTPS func(*http.Request) bool
+	// Context makes the context that the Backend is called with of a request's. Default: it is the request's.
+	Context func(context.Context) context.Context
 	// RetryAfter is what a client is told to wait after ErrUnavailable. Default: one minute.
 	RetryAfter time.Duration
 
@@ -61,6 +63,40 @@ type Handler struct {
 
 // davTokens is the DAV header of every answer (RFC 4918 §10.1). Thunderbird throws the first token away.
 const davTokens = "1, 3, access-control, extended-mkcol, calendar-access"
+
+// abilities are what a DAV header has beyond davTokens: WebDAV-Push, RFC 6638 §2, with the token that it had as a draft, which
+// Evolution looks for, and RFC 8607 §3.1.
+type abilities uint8
+
+const (
+	pushes abilities = 1 << iota
+	schedules
+	keepsFiles
+	allAbilities = pushes | schedules | keepsFiles
+)
+
+// davHeaders are the DAV headers by abilities. They are the same slices in all answers.
+var davHeaders = func() (all [allAbilities + 1][]string) {
+	for a := range all {
+		tokens := davTokens
+		for i, more := range []string{"webdav-push", "calendar-auto-schedule, calendar-schedule", "calendar-managed-attachments"} {
+			if a>>i&1 != 0 {
+				tokens += ", " + more
+			}
+		}
+		all[a] = []string{tokens}
+	}
+	return all
+}()
+
+// These are the same in many answers, and not to be changed.
+var (
+	varyCoding      = []string{"Accept-Encoding"}
+	varyPreferences = []string{"Accept-Encoding, Brief, Prefer"}
+	xmlTypes        = []string{xmlType}
+	objectTypes     = []string{objectType}
+	notShared       = []string{"private, no-cache"}
+)
 
 const (
 	allowRead  = "OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, REPORT"
@@ -78,7 +114,7 @@ const maxDrain = 1 << 20
 
 // exchange is one request with its answer.
 type exchange struct {
-	*reply
+	reply
 	h         *Handler
 	ctx       context.Context
 	principal Principal
@@ -90,7 +126,10 @@ type exchange struct {
 	ics       ics.Reader          // of all that the request has to read
 	zone      floating            // that the request names
 	floating  map[string]floating // by calendar, once it has been asked for
+	drained   bool                // the body has been read to its end
+	can       abilities           // that the DAV header has
 	turnsHeld []turn
+	firstTurn [1]turn     // room for what nearly all requests hold
 	boxes     *Scheduling // once it has been asked for
 	missed    int         // octets of names that were answered as not there
 	expanded  int         // octets that were made of recurrences
@@ -99,16 +138,16 @@ type exchange struct {
 // ServeHTTP implements http.Handler. Where an answer has begun and cannot be finished, it breaks the connection
 // by http.ErrAbortHandler: an answer that ended well would make a client believe that it has seen everything.
 func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
-	defer cancel()
-	x := &exchange{reply: newReply(rw, r), h: h, ctx: ctx, ics: ics.Reader{Resolve: h.Zone}}
+	x := &exchange{reply: newReply(rw, r), h: h, ctx: r.Context(), ics: ics.Reader{Resolve: h.Zone}}
+	if h.Context != nil {
+		x.ctx = h.Context(x.ctx)
+	}
+	x.turnsHeld = x.firstTurn[:0]
 	defer x.release()
 	defer x.giveBack()
-	x.deadline(answerTime)
-	if r.Method != "REPORT" { // nobody looks for it there
-		rw.Header()[davHeader] = []string{davTokens}
-	}
-	rw.Header().Set("Vary", "Accept-Encoding")
+	x.idle()
+	x.announceAlso(0)
+	rw.Header()["Vary"] = varyCoding
 	err := x.serve()
 	if err != nil && !x.started {
 		x.drop()
@@ -116,7 +155,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		err = nil
 	}
 	if err == nil {
-		if r.Header.Get("Expect") == "" {
+		if !x.drained && r.Body != http.NoBody && r.Header.Get("Expect") == "" {
 			_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 		}
 		err = x.finish()
@@ -302,7 +341,7 @@ func (x *exchange) announce() error {
 	case k == kindCalendar:
 		key, err := x.pushKey()
 		if key != nil {
-			x.addToken("webdav-push")
+			x.announceAlso(pushes)
 		}
 		return err
 	case k == kindObject:
@@ -320,20 +359,20 @@ func (x *exchange) announce() error {
 	return err
 }
 
-// announceMore adds the tokens of RFC 6638 §2, with the one that it had as a draft, which Evolution looks for, and of RFC 8607
-// §3.1.
-func (x *exchange) announceMore(schedules, attachments bool) {
-	if schedules {
-		x.addToken("calendar-auto-schedule, calendar-schedule")
+// announceMore says that events with guests are sent, and that files are kept.
+func (x *exchange) announceMore(scheduling, attachments bool) {
+	if scheduling {
+		x.announceAlso(schedules)
 	}
 	if attachments {
-		x.addToken("calendar-managed-attachments")
+		x.announceAlso(keepsFiles)
 	}
 }
 
-func (x *exchange) addToken(token string) {
-	if v := x.rw.Header()[davHeader]; len(v) > 0 && !strings.Contains(v[0], token) {
-		v[0] += ", " + token
+func (x *exchange) announceAlso(more abilities) {
+	x.can |= more
+	if x.req.Method != "REPORT" { // nobody looks for it there
+		x.rw.Header()[davHeader] = davHeaders[x.can]
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 	maxWaiting = 200
 	turnTime   = 30 * time.Second
 	idleQueues = 100 // of users without a request are kept
-	// answerTime ends an answer however it goes on; writeWindow is what ends one that does not.
+	// answerTime ends an answer however it goes on, when it is next sent; writeWindow is what ends one that does not.
 	answerTime = time.Hour
 )
 

@@ -25,10 +25,10 @@ func (x *exchange) get() error {
 		x.raw("This is a CalDAV collection. Open it in a calendar program.\n")
 		return nil
 	}
-	h.Set("Content-Type", objectType)
+	h["Content-Type"] = objectTypes
 	h.Set("ETag", entityTag(r))
 	x.scheduleTag(r.obj)
-	h.Set("Cache-Control", "private, no-cache")
+	h["Cache-Control"] = notShared
 	if !r.obj.Modified.IsZero() {
 		h.Set("Last-Modified", r.obj.Modified.UTC().Format(http.TimeFormat))
 	}

@@ -91,15 +91,14 @@ func parsePath(escaped string) (target, error) {
 	if !strings.HasPrefix(escaped, "/") {
 		return target{}, errMalformedPath
 	}
-	raw := strings.Split(strings.TrimSuffix(escaped[1:], "/"), "/")
+	seg := strings.Split(strings.TrimSuffix(escaped[1:], "/"), "/")
 	collection := strings.HasSuffix(escaped, "/")
-	seg := make([]string, len(raw))
-	for i, s := range raw {
+	for i, s := range seg {
 		d, err := url.PathUnescape(s)
 		if err != nil || d == "." || d == ".." || len(d) > maxSegment || strings.ContainsFunc(d, badInSegment) {
 			return target{}, errMalformedPath
 		}
-		if d == "" && len(raw) > 1 {
+		if d == "" && len(seg) > 1 {
 			return target{}, ErrNotFound
 		}
 		seg[i] = d

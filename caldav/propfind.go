@@ -59,6 +59,7 @@ func (q *propRequest) add(names []*node) error {
 	for _, p := range q.props {
 		octets += len(p.open)
 	}
+	q.props = slices.Grow(q.props, min(len(names), maxProps))
 	for _, n := range names {
 		if q.has(n.name) {
 			continue
@@ -97,8 +98,8 @@ func parsePropRequest(n *node) (*propRequest, error) {
 func (x *exchange) beginMultistatus() {
 	x.status = http.StatusMultiStatus
 	h := x.rw.Header()
-	h.Set("Content-Type", xmlType)
-	h.Set("Vary", "Accept-Encoding, Brief, Prefer")
+	h["Content-Type"] = xmlTypes
+	h["Vary"] = varyPreferences
 	x.beginRoot("multistatus")
 }
 

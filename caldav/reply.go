@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -62,13 +63,14 @@ type reply struct {
 	gz      *gzip.Writer  // nil where nothing is compressed
 	chunks  *bufio.Writer // of what is compressed, so that it goes in few pieces
 	started bool
+	since   time.Time
 	uncoded bool // no content coding
 	accepts coding
 }
 
-func newReply(rw http.ResponseWriter, req *http.Request) *reply {
+func newReply(rw http.ResponseWriter, req *http.Request) reply {
 	p := buffers.Get().(*[]byte)
-	return &reply{rw: rw, req: req, status: http.StatusOK, buf: (*p)[:0], pooled: p}
+	return reply{rw: rw, req: req, status: http.StatusOK, buf: (*p)[:0], pooled: p, since: time.Now()}
 }
 
 func (w *reply) raw(s string)  { w.buf = append(w.buf, s...) }
@@ -178,9 +180,13 @@ func (w *reply) send() error {
 	if len(w.buf) == 0 {
 		return nil
 	}
-	w.deadline(writeWindow)
+	now := time.Now()
+	if now.Sub(w.since) > answerTime {
+		return errTooLong
+	}
+	w.deadline(now.Add(writeWindow))
 	err := w.write()
-	w.deadline(answerTime)
+	w.idle()
 	return err
 }
 
@@ -193,10 +199,20 @@ func (w *reply) write() error {
 	return err
 }
 
-// deadline moves on the time by which what is being written has to be taken: with HTTP/2 it counts also while there is
-// nothing to write. Not every ResponseWriter has one to move on; then the server's own holds.
-func (w *reply) deadline(d time.Duration) {
-	_ = http.NewResponseController(w.rw).SetWriteDeadline(time.Now().Add(d))
+// errTooLong ends an answer that has taken answerTime.
+var errTooLong = errors.New("the answer takes too long")
+
+// deadline moves on the time by which what is being written has to be taken. Not every ResponseWriter has one to move on; then the
+// server's own holds.
+func (w *reply) deadline(at time.Time) {
+	_ = http.NewResponseController(w.rw).SetWriteDeadline(at)
+}
+
+// idle is called where nothing is written for a while: with HTTP/2 the deadline counts also then.
+func (w *reply) idle() {
+	if w.req.ProtoMajor > 1 {
+		w.deadline(w.since.Add(answerTime))
+	}
 }
 
 // finish sends the rest.
@@ -204,7 +220,7 @@ func (w *reply) finish() error {
 	if !w.started {
 		w.startWhole()
 	}
-	w.deadline(writeWindow) // also for what is still in buffers
+	w.deadline(time.Now().Add(writeWindow)) // also for what is still in buffers
 	err := w.write()
 	if w.gz != nil {
 		err = cmp.Or(err, w.gz.Close())

@@ -122,7 +122,9 @@ func (n *node) trimmed() string {
 // a nil node. A large one waits for its turn. The document is not to be changed.
 func (x *exchange) readXML() (*node, error) {
 	if length := x.req.ContentLength; 0 <= length && length <= smallDocument {
-		n, err := x.h.documents.read(x.req.Body, length)
+		// The answer has not begun, so that its buffer is free.
+		n, err := x.h.documents.read(x.req.Body, x.buf[:length])
+		x.drained = err == nil
 		return n, refusedBody(err)
 	}
 	body := &xmlBody{r: http.MaxBytesReader(x.rw, x.req.Body, maxXMLBody), large: func() error { return x.takeTurn(x.h.largeTurns) }}

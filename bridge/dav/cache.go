@@ -15,8 +15,8 @@ const (
 	// cacheOctets bounds what a Cache holds, some 5,000 objects. The process takes twice as much for it: Go's collector lets as much again
 	// gather before it runs.
 	cacheOctets = 10 << 20
-	// cachedExtra is what an object takes beside its texts and octets.
-	cachedExtra = 320
+	// cachedExtra is what an object takes beside its texts and octets, with the line that its texts are parts of.
+	cachedExtra = 368
 	// cachedCalendars is how many calendars it follows.
 	cachedCalendars = 10_000
 )

@@ -82,9 +82,10 @@ func (b Backend) Calendars(ctx context.Context, p caldav.Principal) ([]caldav.Ca
 	if err != nil {
 		return nil, err
 	}
+	policy, own := b.policy(a), a.Addresses(list)
 	cals := make([]caldav.Calendar, len(list))
 	for i, c := range list {
-		cals[i] = b.calendar(c, p, a, list)
+		cals[i] = b.calendar(c, p, a, policy.For(c, own))
 	}
 	return cals, nil
 }
@@ -98,14 +99,19 @@ func (b Backend) Calendar(ctx context.Context, p caldav.Principal, name string) 
 	if err != nil {
 		return caldav.Calendar{}, davError(err)
 	}
-	// Whose a calendar is takes the others to tell, but for the default one, which is polled the most.
-	var all []bridge.Calendar
-	if b.policy(a).Invitations == bridge.InvitationsReplies && !c.Default {
-		if all, err = b.Store.Calendars(ctx, a.ID); err != nil {
-			return caldav.Calendar{}, err
+	var own []string
+	policy := b.policy(a)
+	if policy.Invitations == bridge.InvitationsReplies { // else it does not matter whose the calendar is
+		// That takes the others to tell, but for the default one, which is polled the most.
+		var all []bridge.Calendar
+		if !c.Default {
+			if all, err = b.Store.Calendars(ctx, a.ID); err != nil {
+				return caldav.Calendar{}, err
+			}
 		}
+		own = a.Addresses(all)
 	}
-	return b.calendar(c, p, a, all), nil
+	return b.calendar(c, p, a, policy.For(c, own)), nil
 }
 
 // zoneOf is the IANA name of the mailbox's own time zone, "" where that is not known.
@@ -139,9 +145,8 @@ func (b Backend) Addresses(ctx context.Context, p caldav.Principal) ([]string, e
 	}), nil
 }
 
-// calendar is one of all those of an account.
-func (b Backend) calendar(c bridge.Calendar, p caldav.Principal, a bridge.Account, all []bridge.Calendar) caldav.Calendar {
-	policy := b.policy(a).For(c, a.Addresses(all))
+// calendar is one of an account, with the policy for it.
+func (b Backend) calendar(c bridge.Calendar, p caldav.Principal, a bridge.Account, policy bridge.Policy) caldav.Calendar {
 	return caldav.Calendar{
 		Owner: p.Name, Name: c.Name, DisplayName: c.DisplayName, Color: c.ShownColor(), Order: c.Order, TimeZone: b.zoneOf(a),
 		Writable: policy.Write, Schedules: policy.Mails(), Attachments: policy.Write && policy.Attachments,

@@ -66,8 +66,11 @@ func SettingsScope(graphURL string) string { return graphURL + "/MailboxSettings
 // is for work and school accounts only.
 func SharedScope(graphURL string) string { return graphURL + "/Calendars.Read.Shared" }
 
+// WritePermission is the name of WriteScope, as tokens have it that leave out whose it is.
+const WritePermission = "Calendars.ReadWrite"
+
 // WriteScope is the permission to change calendars, in place of the one of Scopes to read them.
-func WriteScope(graphURL string) string { return graphURL + "/Calendars.ReadWrite" }
+func WriteScope(graphURL string) string { return graphURL + "/" + WritePermission }
 
 // SharedWriteScope is SharedScope with the permission to change the calendars of others, as far as they let the person.
 func SharedWriteScope(graphURL string) string { return graphURL + "/Calendars.ReadWrite.Shared" }

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -298,7 +297,7 @@ func asKind(v any, kind string) (_ any, mended bool, err error) {
 			clean := cleanText(string(w))
 			return clean, clean != string(w), nil
 		case "bytea":
-			return bytes.Clone(w), false, nil
+			return append([]byte{}, w...), false, nil // the driver reads an empty one, as a removed object has, as nil, which would be NULL
 		}
 	}
 	return nil, false, fmt.Errorf("a value is %T, and the server's column is of the type %s", v, kind)

@@ -43,6 +43,10 @@ func filled(t *testing.T) (path string, key Key) {
 		stage(t, s, c.ID, object(fmt.Sprintf("%d.ics", n), "text", now, now))
 		publish(t, s, c.ID, 1)
 	}
+	gone := object("0.ics", "", now, now)
+	gone.Deleted, gone.Data = true, nil
+	stage(t, s, c.ID, gone)
+	publish(t, s, c.ID, 1)
 	stage(t, s, c.ID, object("staged.ics", "text", now, now))
 	must(s.AddIntent(ctx, intent(c, "new.ics", "Z")))(t)
 	i := must(s.AddIntent(ctx, intent(c, "other.ics", "Y")))(t)

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"outbridge/bridge"
@@ -54,6 +55,9 @@ type Edge struct {
 	Plain     bool           // accept passwords over plain http, because no real data is behind them
 	Metrics   *Metrics       // nil: nothing is counted
 	Log       *slog.Logger   // nil: slog.Default
+
+	address      sync.Once // reads those below from PublicURL
+	origin, base string
 }
 
 // hsts is Strict-Transport-Security for a year. Other names of the domain are not ours to decide on, so it is without
@@ -61,8 +65,8 @@ type Edge struct {
 const hsts = "max-age=31536000"
 
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	origin, base := splitAddress(e.PublicURL)
-	r = below(base, r)
+	e.address.Do(func() { e.origin, e.base = splitAddress(e.PublicURL) })
+	r = below(e.base, r)
 	begin, part := time.Now(), e.part(r)
 	answer := &countedAnswer{ResponseWriter: w, status: http.StatusOK}
 	defer func() { e.Metrics.Served(part, knownMethod(r.Method), answer.status, time.Since(begin)) }()
@@ -70,7 +74,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		plainText(answer, http.StatusBadRequest, "The address has too many parameters.\n")
 		return
 	}
-	client := e.client(r, origin)
+	client := e.client(r)
 	if e.https(r) {
 		w.Header().Set("Strict-Transport-Security", hsts)
 	}
@@ -141,7 +145,7 @@ func ToHTTPS(address string) http.Handler {
 
 // client decides who is asking. Headers of a proxy count if it is trusted or on this machine. A proxy here can only make a
 // request less safe, and whoever can forge its headers on this machine can do worse.
-func (e *Edge) client(r *http.Request, origin string) Client {
+func (e *Edge) client(r *http.Request) Client {
 	peer := peerOf(r)
 	trusted, here := e.Proxies.trust(peer), peer.IsLoopback()
 	c := Client{Addr: peer, Local: here && !e.Proxies.Any() && !forwarded(r.Header)}
@@ -153,7 +157,7 @@ func (e *Edge) client(r *http.Request, origin string) Client {
 		}
 	}
 	// A proxy that sends no X-Forwarded-Proto is taken to use the scheme of public_url.
-	public, isHTTPS := strings.CutPrefix(origin, "https://")
+	public, isHTTPS := strings.CutPrefix(e.origin, "https://")
 	c.HTTPS = r.TLS != nil || proto == "https" || isHTTPS && strings.EqualFold(public, r.Host)
 	switch {
 	case r.TLS != nil || proto == "https":
@@ -196,7 +200,11 @@ func (p Proxies) trust(a netip.Addr) bool {
 // forwardedFor is the last address in X-Forwarded-For that is not a trusted proxy's: anybody can forge what is before it.
 func (p Proxies) forwardedFor(h http.Header, peer netip.Addr) netip.Addr {
 	client := peer
-	hops := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
+	fields := h.Values("X-Forwarded-For")
+	if len(fields) == 0 {
+		return client
+	}
+	hops := strings.Split(strings.Join(fields, ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		addr, ok := parseHop(hops[i])
 		if !ok {

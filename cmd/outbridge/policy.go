@@ -52,8 +52,8 @@ func (c *config) writeGranted(appOnly bool, row bridge.Account) bool {
 	if appOnly || row.Granted == "" {
 		return true
 	}
-	for _, scope := range strings.Fields(row.Granted) {
-		if strings.EqualFold(lastSegment(scope), lastSegment(graph.WriteScope(c.graphURL))) {
+	for scope := range strings.FieldsSeq(row.Granted) {
+		if strings.EqualFold(lastSegment(scope), graph.WritePermission) {
 			return true
 		}
 	}

@@ -296,7 +296,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 	if s.pusher != nil {
 		backend.Push = s.pusher
 	}
-	dav := &caldav.Handler{Backend: backend, RefusedWrite: backend.Refuse, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone, Export: feed.WriteCalendar,
+	dav := &caldav.Handler{Backend: backend, RefusedWrite: backend.Refuse, Log: p.log, TimeZone: convert.ZoneCalendar, Zone: convert.Zone, Export: feed.WriteCalendar, Context: p.store.Once,
 		HTTPS:   func(r *http.Request) bool { return web.ClientOf(r).HTTPS },
 		Refused: func(r *http.Request, user string) { web.RefusedSignIn(p.log, r, "dav", user) }}
 	if c.PublicURL != "http://"+c.listenText() {
@@ -319,7 +319,7 @@ func (p *program) handler(s *site) (http.Handler, error) {
 	return &web.Edge{DAV: dav.Handles, Proxies: c.proxies, SafeNets: c.safe, PublicURL: c.PublicURL, Plain: p.plain, Metrics: p.metrics, Log: p.log,
 		Next: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if dav.Handles(r) {
-				dav.ServeHTTP(w, r.WithContext(p.store.Once(r.Context())))
+				dav.ServeHTTP(w, r)
 				return
 			}
 			everything.ServeHTTP(w, r)
