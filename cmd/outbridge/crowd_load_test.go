@@ -679,6 +679,10 @@ func (c *crowd) killOne() {
 	if err := c.db.QueryRow(ctx, `SELECT id FROM machine WHERE address LIKE '%' || $1 || '%' ORDER BY seen DESC LIMIT 1`, victim.address).Scan(&id); err != nil {
 		c.Fatal(err)
 	}
+	// Jobs become due every few seconds, all at once.
+	for until := time.Now().Add(time.Minute); c.number(`SELECT count(*) FROM river_job WHERE kind = 'round' AND state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = $1`, id) == 0 && time.Now().Before(until); {
+		time.Sleep(50 * time.Millisecond)
+	}
 	_ = victim.cmd.Process.Kill()
 	_ = victim.cmd.Wait()
 	killed := time.Now()
