@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 )
@@ -149,6 +150,15 @@ func (d *db) each(ctx context.Context, query string, args []any, row func([]driv
 		}
 	}
 	return midway(rows.Err())
+}
+
+// column is a value of a row that each has read. One of another type, as in a damaged file, is an error.
+func column[T any](row []driver.Value, i int, err *error) T {
+	v, ok := row[i].(T)
+	if !ok && *err == nil {
+		*err = fmt.Errorf("column %d of a row is %T", i+1, row[i])
+	}
+	return v
 }
 
 // row asks for one row, and may write, by RETURNING.

@@ -56,6 +56,28 @@ func testEach(t *testing.T, s *Store) {
 	}
 }
 
+// A row that is not as this program writes it is an error.
+func TestDamagedObject(t *testing.T) {
+	s := openDatabase(t, filepath.Join(t.TempDir(), "outbridge.db"), Key{})
+	c := calendar(t, s)
+	stage(t, s, c.ID, object("a.ics", "a", now, now))
+	publish(t, s, c.ID, 1)
+	for _, set := range []string{`data = 7`, `rev = 'x'`, `sequence = 'x'`} {
+		if _, err := s.write.exec(t.Context(), `UPDATE object SET `+set); err != nil {
+			t.Fatal(err)
+		}
+		if o, err := s.Object(t.Context(), c.ID, "a.ics"); err == nil || errors.Is(err, bridge.ErrNotFound) {
+			t.Errorf("%s: %v %v", set, o, err)
+		}
+		if _, err := s.write.exec(t.Context(), `UPDATE object SET data = x'00', rev = 1, sequence = 0`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Object(t.Context(), c.ID, "a.ics"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDirectConnections(t *testing.T) {
 	dir := t.TempDir()
 	s := openDatabase(t, filepath.Join(dir, "outbridge.db"), Key{})

@@ -259,14 +259,27 @@ func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
 	return o, row.Scan(into...)
 }
 
+// listed reads a row that begins with an objectLine, and may go on with the object's data.
+func listed(row []driver.Value) (bridge.Object, error) {
+	var wrong error
+	o, err := readLine(column[string](row, 0, &wrong))
+	if len(row) > 1 {
+		if text, ok := row[1].(string); ok { // SQLite keeps what it was given
+			row[1] = []byte(text)
+		}
+		o.Data = column[[]byte](row, 1, &wrong)
+	}
+	return o, cmp.Or(wrong, err)
+}
+
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
 	var o bridge.Object
 	err := bridge.ErrNotFound
 	query := `SELECT ` + objectLine + `, data, series, uid, sequence, stamp FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`
 	wrong := s.read.each(ctx, query, []any{id, name}, func(row []driver.Value) (more bool, _ error) {
-		o, err = readLine(row[0].(string))
-		o.Calendar, o.Data, o.Series, o.UID = id, row[1].([]byte), graph.EventID(row[2].(string)), row[3].(string)
-		o.Sequence, o.Stamp = int(row[4].(int64)), time.Unix(row[5].(int64), 0).UTC()
+		o, err = listed(row)
+		o.Calendar, o.Series, o.UID = id, graph.EventID(column[string](row, 2, &err)), column[string](row, 3, &err)
+		o.Sequence, o.Stamp = int(column[int64](row, 4, &err)), time.Unix(column[int64](row, 5, &err), 0).UTC()
 		return false, nil
 	})
 	if err = cmp.Or(wrong, err); err != nil {
@@ -296,10 +309,7 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 	var all []bridge.Object
 	octets := 0
 	err := s.read.each(ctx, `SELECT `+what+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit), func(row []driver.Value) (bool, error) {
-		o, err := readLine(row[0].(string))
-		if q.WithData {
-			o.Data = row[1].([]byte)
-		}
+		o, err := listed(row)
 		octets += len(o.Data)
 		all = append(all, o)
 		return octets < bridge.PageOctets, err
@@ -314,7 +324,7 @@ func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, 
 	var all []bridge.Object
 	err := s.read.each(ctx, `
 		SELECT `+objectLine+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, []any{id, since, limit}, func(row []driver.Value) (bool, error) {
-		o, err := readLine(row[0].(string))
+		o, err := listed(row)
 		all = append(all, o)
 		return true, err
 	})

@@ -69,9 +69,9 @@ const withinQuery = `
 func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) (list []bridge.Object, all bool, err error) {
 	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
 	err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
-		o, err := readLine(row[0].(string))
+		o, err := listed(row)
 		list = append(list, o)
-		return err == nil, err
+		return true, err
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("list objects by time: %w", err)
