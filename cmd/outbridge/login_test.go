@@ -177,6 +177,26 @@ func TestLoginAsSomebodyElse(t *testing.T) {
 	}
 }
 
+// TestSwitchBesideServer: a running server reads the mailbox of the person who has signed in last, although the access token of the one
+// before would be good for an hour.
+func TestSwitchBesideServer(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID, DeviceInterval: time.Second}
+	box, _ := officeWeek(sim)
+	boss := sim.AddMailbox("boss@contoso.example", "Boss", "UTC")
+	at := time.Now().UTC().AddDate(0, 0, 1).Truncate(time.Hour)
+	boss.Calendar().Create(graphsim.Event{Subject: "Of the boss", Start: at, End: at.Add(time.Hour)})
+	o := newOutlook(t, sim, box)
+	s := serveFor(t, o)
+	s.nextRound(t)
+	o.person.Store(boss)
+	outbridge(t, s.dir, "login", "alice", "--switch")
+	eventually(t, "the calendars of the other person", func() bool {
+		feed := s.body(t, s.feed)
+		return strings.Contains(feed, "SUMMARY:Of the boss") && !strings.Contains(feed, "SUMMARY:School play")
+	})
+}
+
 // What a refusal asks for goes into the next sign-in, whichever way that is.
 func TestLoginMeetsTheClaims(t *testing.T) {
 	t.Parallel()

@@ -43,6 +43,9 @@ func (p *program) writer(scheduler *work.Scheduler) *write.Writer {
 	}
 	every := throttle(time.Hour)
 	scheduler.Before = func(ctx context.Context, a bridge.Account) error {
+		if m, ok := scheduler.Mailbox(a.Name); ok && signIns.isNew(a) {
+			reloadToken(m)
+		}
 		if every() {
 			if err := p.store.ForgetIntents(ctx, time.Now().Add(-keepOctets), time.Now().Add(-keepWrites)); err != nil {
 				return err
@@ -64,7 +67,7 @@ type signIns struct {
 }
 
 // isNew reports whether the account has another token than when it was last asked about. An access token that was got before a
-// sign-in that allows changes does not allow them, and is good for an hour.
+// sign-in that allows changes does not allow them, and before that of another person it is of their mailbox. It is good for an hour.
 func (s *signIns) isNew(row bridge.Account) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
