@@ -17,8 +17,8 @@ import (
 const (
 	// listPage is how many objects are listed at a time.
 	listPage = 500
-	// mostWithin is how many are listed by time, at once: that is 1 MB.
-	mostWithin = 2_000
+	// mostWithin is how many are listed by time, at once: that is 3 MB.
+	mostWithin = 5_000
 )
 
 // Backend serves the published calendars to caldav.Handler.

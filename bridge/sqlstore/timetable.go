@@ -56,27 +56,47 @@ const (
 	timedLine   = lineColumns + `, timetable)`
 )
 
-// withinQuery has the conditions of the indexes that it reads.
-const withinQuery = `
-	SELECT ` + timedLine + ` FROM object INDEXED BY object_short
+// within is a query of something of the objects that may have an instance in a range of time, at most ?5 of them. Its conditions are those
+// of the indexes that it reads.
+func within(what string) string {
+	return `
+	SELECT ` + what + ` FROM object INDEXED BY object_short
 		WHERE calendar_id = ?1 AND deleted = 0 AND last_end - first_start <= 604800
 		AND first_start >= ?2 AND first_start <= ?4 AND last_end >= ?3
-	UNION ALL SELECT ` + timedLine + ` FROM object INDEXED BY object_long
+	UNION ALL SELECT ` + what + ` FROM object INDEXED BY object_long
 		WHERE calendar_id = ?1 AND deleted = 0 AND (last_end IS NULL OR last_end - first_start > 604800)
 		AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4
 	LIMIT ?5`
+}
+
+var (
+	withinQuery = within(timedLine)
+	withinCount = `SELECT count(*) FROM (` + within(`1`) + `) AS listed`
+)
 
 func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) (list []bridge.Object, all bool, err error) {
 	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
-	err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
-		o, err := listed(row)
-		list = append(list, o)
-		return true, err
+	each := func(query string, row func([]driver.Value) error) {
+		if err == nil {
+			err = s.read.each(ctx, query, args, func(r []driver.Value) (bool, error) { return true, row(r) })
+		}
+	}
+	var n int64 // first, so that no more is read than is listed
+	each(withinCount, func(row []driver.Value) error {
+		n, _ = row[0].(int64)
+		return nil
 	})
+	if n <= int64(limit) {
+		each(withinQuery, func(row []driver.Value) error {
+			o, err := listed(row)
+			list = append(list, o)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("list objects by time: %w", err)
 	}
-	if len(list) > limit {
+	if n > int64(limit) || len(list) > limit {
 		return nil, false, nil
 	}
 	return list, true, nil
