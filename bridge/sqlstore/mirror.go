@@ -375,25 +375,16 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 	for _, p := range found {
 		m[p.id] = p.cal
 	}
-	// Its order is that of the look-up: what is found by a hash need not be what was asked for.
-	rows, err = s.read.query(ctx, `SELECT calendar_id, hash FROM occurrence WHERE calendar_id IN `+others+` AND hash IN list(?2)`, id, hashesOf(list))
-	hashes, err := collect(rows, err, func(r *sql.Rows) (p where, err error) {
-		err = r.Scan(&p.cal, &p.id)
-		return p, err
+	rows, err = s.read.query(ctx, `SELECT DISTINCT calendar_id FROM occurrence WHERE calendar_id IN `+others+` AND hash IN list(?2)`, id, hashesOf(list))
+	cals, err := collect(rows, err, func(r *sql.Rows) (cal bridge.CalendarID, err error) {
+		err = r.Scan(&cal)
+		return cal, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find occurrences elsewhere: %w", err)
 	}
-	maybe := map[bridge.CalendarID][]graph.EventID{}
-	for _, p := range hashes {
-		for _, id := range list {
-			if hashOf(id) == string(p.id) {
-				maybe[p.cal] = append(maybe[p.cal], id)
-			}
-		}
-	}
-	for cal, ids := range maybe {
-		there, err := s.Rows(ctx, cal, ids)
+	for _, cal := range cals { // what is found by a hash need not be what was asked for
+		there, err := s.Rows(ctx, cal, list)
 		if err != nil {
 			return nil, err
 		}

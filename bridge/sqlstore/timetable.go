@@ -76,30 +76,25 @@ var (
 
 func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) (list []bridge.Object, all bool, err error) {
 	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
-	each := func(query string, row func([]driver.Value) error) {
-		if err == nil {
-			err = s.read.each(ctx, query, args, func(r []driver.Value) (bool, error) { return true, row(r) })
-		}
-	}
 	var n int64 // first, so that no more is read than is listed
-	each(withinCount, func(row []driver.Value) error {
-		n, _ = row[0].(int64)
-		return nil
+	err = s.read.each(ctx, withinCount, args, func(row []driver.Value) (_ bool, err error) {
+		n = column[int64](row, 0, &err)
+		return true, err
 	})
-	if n <= int64(limit) {
-		each(withinQuery, func(row []driver.Value) error {
+	if all = n <= int64(limit); all && err == nil {
+		err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
 			o, err := listed(row)
 			list = append(list, o)
-			return err
+			return true, err
 		})
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("list objects by time: %w", err)
 	}
-	if n > int64(limit) || len(list) > limit {
-		return nil, false, nil
+	if all = all && len(list) <= limit; !all { // there may be more by now
+		list = nil
 	}
-	return list, true, nil
+	return list, all, nil
 }
 
 // readLine reads an objectLine or a timedLine.

@@ -163,11 +163,14 @@ func micro(us float64) string {
 
 // tables prints the samples for people, in Markdown.
 func (m *measured) tables(t *testing.T, list []*served) {
-	fmt.Printf("\nProcessor time of the server: median of %d samples (and all of them); %d objects, %d connections\n\n|", servingRounds, servingObjects, loadClients)
-	for _, s := range list {
-		fmt.Printf(" | %s", s.name)
+	head := func(title string, args ...any) {
+		fmt.Printf("\n"+title+"\n\n|", args...)
+		for _, s := range list {
+			fmt.Printf(" | %s", s.name)
+		}
+		fmt.Printf(" |\n| ---%s |\n", strings.Repeat(" | ---", len(list)))
 	}
-	fmt.Printf(" |\n| ---%s |\n", strings.Repeat(" | ---", len(list)))
+	head("Processor time of the server: median of %d samples (and all of them); %d objects, %d connections", servingRounds, servingObjects, loadClients)
 	for _, row := range m.rows() {
 		fmt.Printf("| %s", row)
 		for _, s := range list {
@@ -185,11 +188,7 @@ func (m *measured) tables(t *testing.T, list []*served) {
 		}
 		fmt.Println(" |")
 	}
-	fmt.Printf("\nAnswers a second on the wall clock, which is no gate, and octets of an answer\n\n|")
-	for _, s := range list {
-		fmt.Printf(" | %s", s.name)
-	}
-	fmt.Printf(" |\n| ---%s |\n", strings.Repeat(" | ---", len(list)))
+	head("Answers a second on the wall clock, which is no gate, and octets of an answer")
 	for _, row := range m.rows() {
 		fmt.Printf("| %s", row)
 		for _, s := range list {
