@@ -344,3 +344,29 @@ func TestUsualZone(t *testing.T) {
 		t.Errorf("the month is not in the events' zone:\n%s", body)
 	}
 }
+
+// TestNothingIsCutSilently: what is too long is refused, or it is said that not all of it counts.
+func TestNothingIsCutSilently(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	p := d.admin()
+	for label, made := range map[string]bool{strings.Repeat("ö", 100): true, strings.Repeat("ö", 101): false} {
+		before, err := d.store.Passwords(t.Context(), "alice")
+		_, got := p.follow("/accounts/alice/passwords", "label", label)
+		after, err2 := d.store.Passwords(t.Context(), "alice")
+		if err != nil || err2 != nil || (len(after) == len(before)+1) != made || strings.Contains(got.body, "The label is too long.") == made {
+			t.Errorf("%d characters: %v %v\n%s", len([]rune(label)), err, err2, got.body)
+		}
+	}
+	for name, status := range map[string]int{strings.Repeat("ö", 200): 303, strings.Repeat("ö", 201): 400} {
+		if got := p.post("/accounts/alice/feeds", "detail", "full", "which", "all", "name", name); got.StatusCode != status {
+			t.Errorf("a feed of %d characters: %s\n%s", len([]rune(name)), got.Status, got.body)
+		}
+	}
+	const says = "only its first 200 characters"
+	for query, told := range map[string]bool{strings.Repeat("ö", 200): false, strings.Repeat("ö", 201): true} {
+		if got := p.get("/calendars/alice?q=" + url.QueryEscape(query)); strings.Contains(got.body, says) != told || strings.Contains(got.body, "…\"") {
+			t.Errorf("a search for %d characters\n%s", len([]rune(query)), got.body)
+		}
+	}
+}
