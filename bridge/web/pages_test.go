@@ -12,6 +12,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/web"
 )
 
 func TestProfileOnce(t *testing.T) {
@@ -369,4 +370,35 @@ func TestNothingIsCutSilently(t *testing.T) {
 			t.Errorf("a search for %d characters\n%s", len([]rune(query)), got.body)
 		}
 	}
+}
+
+// TestOutlookDoesNotAnswer: while a round waits for Outlook, no page says that all is well, and each says until when it waits.
+func TestOutlookDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.handler.Live = new(web.Live)
+	d.round()
+	p := d.admin()
+	told := func(where string, waits bool) {
+		t.Helper()
+		for path, says := range map[string]string{"/accounts/alice": "It is asked again at 12:30:05.", "/": "Microsoft is not responding"} {
+			got := p.get(path)
+			if got.StatusCode != 200 || strings.Contains(got.body, says) != waits || strings.Contains(got.body, "In sync") == waits {
+				t.Errorf("%s, %s: %s\n%s", where, path, got.Status, got.body)
+			}
+		}
+	}
+	told("before", false)
+	d.handler.Live.Waits("alice", time.Date(2026, 1, 1, 12, 30, 5, 0, time.Local))
+	told("while it waits", true)
+	p.header.Set("Accept-Language", "de")
+	if got := p.get("/accounts/alice"); !strings.Contains(got.body, "Es wird um 12:30:05 erneut gefragt.") {
+		t.Errorf("in German\n%s", got.body)
+	}
+	p.header.Del("Accept-Language")
+	d.handler.Live.Answered("alice")
+	told("once it has answered", false)
+	d.handler.Live.Waits("alice", time.Date(2026, 1, 1, 12, 30, 5, 0, time.Local))
+	d.handler.Live.Ended("alice")
+	told("after the round", false)
 }

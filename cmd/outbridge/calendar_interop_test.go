@@ -145,7 +145,7 @@ func TestCalendarTellsOfLoading(t *testing.T) {
 			return true;
 		})()`)
 		eval[bool](b, `(() => { `+next+`; return true; })()`)
-		b.until("that it loads", says+` === "Loading the events …" && document.getElementById("calendar").getAttribute("aria-busy") === "true"`)
+		b.until("that it loads", says+` === "Loading the events …" && document.getElementById("calendar").getAttribute("aria-busy") === "true" && !document.getElementById("calendar-again").checkVisibility()`)
 		b.look("loading on a " + screen)
 		eval[bool](b, `(window.let(false), true)`)
 		b.until("that it failed", says+` === "The events could not be loaded."`)
@@ -154,6 +154,7 @@ func TestCalendarTellsOfLoading(t *testing.T) {
 		b.until("that it loads again", says+` === "Loading the events …"`)
 		eval[bool](b, `(window.let(true), true)`)
 		b.until("the end of it", says+` === "" && document.getElementById("calendar-again").hidden && document.querySelector(".calendar .event")`)
+		b.window(screen) // which looking has changed
 		if now := eval[float64](b, top); now != where {
 			t.Errorf("on a %s the calendar has moved from %g to %g", screen, where, now)
 		}
