@@ -29,6 +29,7 @@ type program struct {
 	store   *sqlstore.Store // nil before openStore
 	metrics *web.Metrics    // nil: nothing is counted
 	pulse   *pulseFile      // nil: this is no server
+	live    *web.Live       // nil: this is no server
 	plain   bool            // app passwords may arrive over plain http: the demo has nothing to protect
 
 	accounts            []accountConfig // of the file, then those added on the web pages and the members of the organization
