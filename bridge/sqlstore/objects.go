@@ -306,7 +306,7 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		where += ` AND first_start <= ?`
 		args = append(args, q.End.Unix())
 	}
-	var all []bridge.Object
+	all := make([]bridge.Object, 0, q.Limit)
 	octets := 0
 	err := s.read.each(ctx, `SELECT `+what+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit), func(row []driver.Value) (bool, error) {
 		o, err := listed(row)

@@ -155,11 +155,13 @@ func dsn(abs string, readOnly bool) string {
 		"busy_timeout(" + fmt.Sprint(busyTimeout.Milliseconds()) + ")",
 		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", tempStore,
 	}}
+	// The pages of all connections are one pool here: each connection may fill what the others leave free, so what the writer is allowed
+	// counts as much as what readers are. A page takes twice its size, and the operating system has the file in memory.
 	if readOnly {
 		q.Add("_pragma", "query_only(on)")
-		q.Add("_pragma", "cache_size(-500)") // of pages, each in 8 kB, and the operating system has the file in memory
+		q.Add("_pragma", "cache_size(-500)")
 	} else {
-		q.Add("_pragma", "cache_size(-8000)")
+		q.Add("_pragma", "cache_size(-1000)")
 		q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages))
 		q.Set("_txlock", "immediate")
 	}
