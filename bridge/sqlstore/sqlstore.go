@@ -117,7 +117,7 @@ func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*
 	}
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers)
-	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
+	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}, cache: new(cache)}
 	s.uses = &uses{write: s.write}
 	files, err := fs.Sub(migrations, "migrations/sqlite")
 	if err == nil {
@@ -128,7 +128,7 @@ func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*
 		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
 	}
 	s.read.direct = newDirect(r.Driver(), dsn(abs, true))
-	if s.cache, err = newCache(r.Driver(), dsn(abs, true)); err != nil {
+	if err = s.cache.open(r.Driver(), dsn(abs, true)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
