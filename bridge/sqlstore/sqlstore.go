@@ -187,13 +187,13 @@ func (s *Store) migrate(ctx context.Context, path string, files fs.FS, tell func
 	if _, err := p.Up(ctx); err != nil {
 		return err
 	}
-	packed, err := s.packOld(ctx, tell)
-	if err == nil && packed {
-		if left := s.shrink(ctx, path); left != nil {
-			tell(Packing{Left: left})
-		}
+	if err := s.packOld(ctx, tell); err != nil {
+		return err
 	}
-	return err
+	if freed, left := s.giveBack(ctx, path, room); freed > 0 || left != nil {
+		tell(Packing{Freed: freed, Left: left})
+	}
+	return nil
 }
 
 // Close ends the use of the database.

@@ -117,7 +117,9 @@ func (p *program) packing() func(sqlstore.Packing) {
 	return func(is sqlstore.Packing) {
 		switch now := time.Now(); {
 		case is.Left != nil:
-			p.log.Warn("the database is packed, but its file could not be made smaller; what is free in it is used again", "err", is.Left)
+			p.log.Warn("the database is packed, but its file could not be made smaller, which the next start tries again; what is free in it is used", "err", is.Left)
+		case is.Freed > 0:
+			p.log.Info("the database is packed, and its file was made smaller", "mib", is.Freed>>20)
 		case is.Done == is.Total && told != began:
 			p.log.Info("the events in the database are packed", "rows", is.Total, "seconds", int(now.Sub(began).Seconds()))
 		case now.Sub(told) > 2*time.Second:
