@@ -77,7 +77,8 @@ func (s *Store) Past(ctx context.Context, id bridge.CalendarID, uids []string) (
 		WITH own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
 		SELECT uid, max(sequence), max(stamp) FROM (
 			SELECT uid, sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
-			UNION ALL SELECT uid, sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
+			UNION ALL SELECT uid, sequence, stamp FROM staged
+				WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2) AND (calendar_id <> ?1 OR deleted = 1)
 			UNION ALL SELECT uid, sequence, stamp FROM past
 				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)) AS earlier
 		GROUP BY uid`, id, listOf(uids))
