@@ -71,6 +71,9 @@ func (f fences) isGone(series graph.EventID) bool { return f.of[series].Gone }
 // isOlder reports whether an event is, or may be, as it was before the last write to its series. have is what the mirror has of it:
 // another state of the same time may be either. Of what was asked for by its id, have is none, since there is nothing else to ask.
 func (f fences) isOlder(e graph.Event, have bridge.Row) bool {
+	if len(f.of) == 0 {
+		return false
+	}
 	series := seriesIn(e, have)
 	fence, ok := f.of[series]
 	if !ok {

@@ -180,7 +180,7 @@ func (f *follower) isForbidden(err error) bool {
 // knows is not replaced but asked for again.
 func (f *follower) record(ctx context.Context, got fetched, at *bridge.Cursor, overtaken bool) error {
 	events := got.page.Events
-	rows, err := f.store.Rows(ctx, f.cal.ID, idsOf(events))
+	rows, err := f.store.Rows(ctx, f.cal.ID, f.toLookUp(events, overtaken))
 	if err != nil {
 		return err
 	}
@@ -226,6 +226,22 @@ func (f *follower) record(ctx context.Context, got fetched, at *bridge.Cursor, o
 		return err
 	}
 	return f.write(ctx, p)
+}
+
+// toLookUp are the events of a page that depend on what the mirror has of them. Where nothing is published yet and nothing was written,
+// these are those that are gone: the others are taken as they are. If an earlier page has named one, other calendars are asked for it
+// again, which is no news to them.
+func (f *follower) toLookUp(events []graph.Event, overtaken bool) []graph.EventID {
+	if overtaken || f.cal.Rev != 0 || f.cal.Written || !f.cal.Fenced.IsZero() {
+		return idsOf(events)
+	}
+	var gone []graph.EventID
+	for _, e := range events {
+		if e.Removed != nil {
+			gone = append(gone, e.ID)
+		}
+	}
+	return gone
 }
 
 func idsOf(events []graph.Event) []graph.EventID {

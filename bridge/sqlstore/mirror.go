@@ -169,6 +169,9 @@ func checkSeq(ctx context.Context, t tx, id bridge.CalendarID, want int64) error
 }
 
 func (s *Store) Rows(ctx context.Context, id bridge.CalendarID, list []graph.EventID) (map[graph.EventID]bridge.Row, error) {
+	if len(list) == 0 {
+		return map[graph.EventID]bridge.Row{}, nil
+	}
 	found, err := scanRows(s.read.query(ctx, `
 		SELECT `+rowColumns+` FROM event WHERE calendar_id = ?1 AND id IN list(?2)
 		UNION ALL
@@ -362,6 +365,13 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 	type where struct {
 		id  graph.EventID
 		cal bridge.CalendarID
+	}
+	var any bool
+	if err := s.read.row(ctx, `SELECT EXISTS `+others, id).Scan(&any); err != nil {
+		return nil, fmt.Errorf("look for other calendars: %w", err)
+	}
+	if !any || len(list) == 0 {
+		return nil, nil
 	}
 	rows, err := s.read.query(ctx, `SELECT event.id, calendar_id FROM event WHERE calendar_id IN `+others+` AND event.id IN list(?2)`, id, listOf(list))
 	found, err := collect(rows, err, func(r *sql.Rows) (p where, err error) {
