@@ -16,9 +16,9 @@ demo: ## a simulated Outlook mailbox behind the real bridge; no account needed
 # but Go.
 test: setup check
 	@echo "tests: they are built with the race detector first, which takes minutes the first time"
-	$(GO) tool gotestsum --format testname -- -race -tags interop -timeout 15m -parallel 4 ./...
-	@echo "writes: every point at which one can fail, which takes too long with the race detector"
-	$(GO) test -timeout 10m -run 'TestFaults|TestKills' ./bridge/write
+	$(GO) tool gotestsum --format testname -- -race -tags interop -timeout 25m -parallel 4 ./...
+	@echo "writes and moves: every point at which one can fail, which takes too long with the race detector"
+	$(GO) test -timeout 25m -run '^(TestFaults|TestKills|TestMoveKilled)$$' ./bridge/write ./bridge/round
 	@echo "packages and image: built, installed, run, upgraded and removed"
 	$(GO) test -C packaging ./...
 	packaging/test
