@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"outbridge/bridge/convert"
 )
@@ -81,8 +82,8 @@ func (f Feed) Check() error {
 	if f.Detail != DetailFull && f.Detail != DetailLimited && f.Detail != DetailBusy {
 		return fmt.Errorf("detail %q: choose full, limited or busy", f.Detail)
 	}
-	if len(f.Name) > 200 || strings.ContainsFunc(f.Name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		return errors.New("name: write one line of at most 200 bytes")
+	if utf8.RuneCountInString(f.Name) > 200 || strings.ContainsFunc(f.Name, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return errors.New("name: write one line of at most 200 characters")
 	}
 	o := f.Options
 	for _, c := range []struct {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"outbridge/bridge/convert"
 	"outbridge/bridge/graph"
@@ -342,6 +343,17 @@ type Password struct {
 	// Used is when it was last used, to the hour, and Client the program (User-Agent); zero: never.
 	Used   time.Time `json:"used,omitzero"`
 	Client string    `json:"client,omitempty"`
+}
+
+const longestLabel = 100
+
+// PasswordLabel is the label of an app password as it is kept, on one line. It fails where the text is too long.
+func PasswordLabel(text string) (string, error) {
+	label := strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
+	if utf8.RuneCountInString(label) > longestLabel {
+		return "", fmt.Errorf("it is too long: write at most %d characters", longestLabel)
+	}
+	return label, nil
 }
 
 // Period is a calendar period of months and days, written "4mo", "90d", "1y" or a sum like "1y6mo".

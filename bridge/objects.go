@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	listPage = 500 // objects read at a time without their data
+	listPage = 128 // objects read at a time without their data: a slice of more is no small object to Go, whose heap then has larger gaps
 	dataPage = 50  // objects read at a time with it
 )
 

@@ -66,6 +66,8 @@ type Progress struct {
 	Pages, Events     int    // so far in this round
 	Done, Total       int    // of the phase; Total 0 where it is not known
 	First             bool   // the calendar has had no good round yet
+	// Since is from when on Microsoft has not answered, and Until when it is asked again: of ProgressWait, which is of no calendar.
+	Since, Until time.Time
 }
 
 // Phases of a Progress.
@@ -73,6 +75,7 @@ const (
 	ProgressDownload = "download"
 	ProgressRead     = "read series"
 	ProgressConvert  = "convert"
+	ProgressWait     = "wait"
 )
 
 // Pulse is what the worker of an account is at. It is not stored: after a start it is zero until the first round.

@@ -133,6 +133,7 @@ type StagingStore interface {
 	// Shown is what clients are shown of many series, and were, as the next Publish would leave it. A series of which nothing was is absent.
 	Shown(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Shown, error)
 	// Past is what is known of earlier objects of the account, removed calendars included, by their UIDs. Of which nothing is is absent.
+	// What the calendar's next Publish would show is no earlier object: nobody else of the calendar is given its UID.
 	Past(ctx context.Context, id CalendarID, uids []string) (map[string]Past, error)
 	// PastElsewhere tells which of some UIDs objects of other calendars of the account have or had.
 	PastElsewhere(ctx context.Context, id CalendarID, uids []string) (map[string]bool, error)

@@ -193,6 +193,8 @@ type WrittenStore interface {
 	Names(ctx context.Context, id CalendarID, series ...graph.EventID) ([]Name, error)
 	SetName(ctx context.Context, n Name) error
 	Fences(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]Fence, error)
+	// LowerFence brings a fence down from one time to another, if it is still at the former.
+	LowerFence(ctx context.Context, id CalendarID, series graph.EventID, from, to time.Time) error
 	// Overlays are those of some series; of those without one there is none.
 	Overlays(ctx context.Context, id CalendarID, series []graph.EventID) (map[graph.EventID]convert.Overlay, error)
 	// NameTaken reports whether another series of the calendar has an object of that name, staged or published.

@@ -26,11 +26,11 @@ func (x *exchange) get() error {
 		return nil
 	}
 	h["Content-Type"] = objectTypes
-	h.Set("ETag", entityTag(r))
+	x.set("Etag", entityTag(r))
 	x.scheduleTag(r.obj)
 	h["Cache-Control"] = notShared
 	if !r.obj.Modified.IsZero() {
-		h.Set("Last-Modified", r.obj.Modified.UTC().Format(http.TimeFormat))
+		x.set("Last-Modified", r.obj.Modified.UTC().Format(http.TimeFormat))
 	}
 	switch (negotiate.State{ETag: r.obj.ETag, Modified: r.obj.Modified}).Check(x.req) {
 	case http.StatusPreconditionFailed:

@@ -91,18 +91,27 @@ func parsePath(escaped string) (target, error) {
 	if !strings.HasPrefix(escaped, "/") {
 		return target{}, errMalformedPath
 	}
-	seg := strings.Split(strings.TrimSuffix(escaped[1:], "/"), "/")
-	collection := strings.HasSuffix(escaped, "/")
-	for i, s := range seg {
-		d, err := url.PathUnescape(s)
-		if err != nil || d == "." || d == ".." || len(d) > maxSegment || strings.ContainsFunc(d, badInSegment) {
+	var room [6]string
+	seg := room[:0]
+	canonical := true // as we write it, but perhaps for a slash at the end
+	inner := strings.TrimSuffix(escaped[1:], "/")
+	for s := range strings.SplitSeq(inner, "/") {
+		if !isUnreserved(s) {
+			var err error
+			if s, err = url.PathUnescape(s); err != nil || strings.ContainsFunc(s, badInSegment) {
+				return target{}, errMalformedPath
+			}
+			canonical = false
+		}
+		if s == "." || s == ".." || len(s) > maxSegment {
 			return target{}, errMalformedPath
 		}
-		if d == "" && len(seg) > 1 {
+		if s == "" && inner != "" {
 			return target{}, ErrNotFound
 		}
-		seg[i] = d
+		seg = append(seg, s)
 	}
+	collection := strings.HasSuffix(escaped, "/")
 	switch {
 	case len(seg) == 1 && seg[0] == "":
 		return target{kind: kindRoot, href: "/"}, nil
@@ -126,8 +135,12 @@ func parsePath(escaped string) (target, error) {
 		return target{kind: kindRoot, href: calendarsPath}, nil
 	case len(seg) == 3:
 		return target{kind: kindHome, user: seg[2], href: homeHref(seg[2])}, nil
+	case len(seg) == 4 && collection && canonical:
+		return target{kind: kindCalendar, user: seg[2], calendar: seg[3], href: escaped}, nil
 	case len(seg) == 4:
 		return target{kind: kindCalendar, user: seg[2], calendar: seg[3], href: calendarHref(seg[2], seg[3])}, nil
+	case len(seg) == 5 && !collection && canonical:
+		return target{kind: kindObject, user: seg[2], calendar: seg[3], object: seg[4], href: escaped}, nil
 	case len(seg) == 5 && !collection:
 		return target{kind: kindObject, user: seg[2], calendar: seg[3], object: seg[4],
 			href: calendarHref(seg[2], seg[3]) + escapeSegment(seg[4])}, nil

@@ -66,6 +66,8 @@ type reply struct {
 	since   time.Time
 	uncoded bool // no content coding
 	accepts coding
+	values  []string // of headers
+	room    [4]string
 }
 
 func newReply(rw http.ResponseWriter, req *http.Request) reply {
@@ -75,6 +77,16 @@ func newReply(rw http.ResponseWriter, req *http.Request) reply {
 
 func (w *reply) raw(s string)  { w.buf = append(w.buf, s...) }
 func (w *reply) text(s string) { w.buf = appendText(w.buf, s) }
+
+// set sets a header, whose name is written as net/http keeps it.
+func (w *reply) set(name, value string) {
+	if w.values == nil {
+		w.values = w.room[:0]
+	}
+	n := len(w.values)
+	w.values = append(w.values, value)
+	w.rw.Header()[name] = w.values[n : n+1 : n+1]
+}
 
 // flush is called where buf may be sent: between the rows of an answer.
 func (w *reply) flush() error {
@@ -144,7 +156,7 @@ func (w *reply) startWhole() {
 		w.stopCompressing()
 	}
 	if w.status != http.StatusNoContent && w.status != http.StatusNotModified {
-		h.Set("Content-Length", strconv.Itoa(len(w.buf)))
+		w.set("Content-Length", strconv.Itoa(len(w.buf)))
 	}
 	w.rw.WriteHeader(w.status)
 }

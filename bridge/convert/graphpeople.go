@@ -93,6 +93,12 @@ func (own addresses) is(p *ical.Prop) bool {
 	return true
 }
 
+// isPrincipal is whether an attendee is the path or URL of a principal, in place of an address: a client knows none here but its own.
+func isPrincipal(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && strings.HasPrefix(u.Path, "/") && (u.Scheme == "" || strings.EqualFold(u.Scheme, "http") || strings.EqualFold(u.Scheme, "https"))
+}
+
 // organizerOf is the ORGANIZER of a component, nil where there is none.
 func organizerOf(c *ical.Component) *ical.Prop { return c.Props.Get(ical.PropOrganizer) }
 
@@ -224,7 +230,7 @@ func (d *differ) others(c *ical.Component) []attendeeOf {
 	}
 	var list []attendeeOf
 	for _, a := range attendeesOf(c) {
-		if !d.own.has(a.address) && (a.key() != boss || boss == "") && !(strings.EqualFold(a.params.Get(ical.ParamRole), "CHAIR") && !isAddress(a.address)) {
+		if !d.own.has(a.address) && !isPrincipal(a.address) && (a.key() != boss || boss == "") && !(strings.EqualFold(a.params.Get(ical.ParamRole), "CHAIR") && !isAddress(a.address)) {
 			list = append(list, a)
 		}
 	}

@@ -63,8 +63,8 @@ func (c *Cache) object(ctx context.Context, store Store, cal caldav.Calendar, na
 	if err != nil {
 		return caldav.Object{}, err
 	}
-	if found, _ := c.find(m, []string{name}); len(found) > 0 {
-		return *found[0], nil
+	if o := c.findOne(m, name); o != nil {
+		return *o, nil
 	}
 	read, err := store.Object(ctx, id, name)
 	if err != nil {
@@ -178,6 +178,12 @@ func (c *Cache) find(m moment, names []string) (found []*caldav.Object, missing 
 		}
 	}
 	return found, missing
+}
+
+func (c *Cache) findOne(m moment, name string) *caldav.Object {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept[cacheKey{m.of, name}]
 }
 
 // keep keeps an object that was read after m. Others make room for it, whichever they are: clients read a calendar from end to end, over

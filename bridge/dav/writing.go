@@ -69,7 +69,7 @@ func (b *Writing) Object(ctx context.Context, c caldav.Calendar, name string) (c
 // isPrivate reports whether an object is a private event of somebody else: it comes without what it says, so that whatever is
 // written to it would wipe that out.
 func (b *Writing) isPrivate(ctx context.Context, c caldav.Calendar, o caldav.Object) (bool, error) {
-	if !c.Writable || !bytes.Contains(o.Data, []byte("\nCLASS:PRIVATE")) && !bytes.Contains(o.Data, []byte("\nCLASS:CONFIDENTIAL")) {
+	if !c.Writable || !saysPrivate(o.Data) {
 		return false, nil
 	}
 	cal, err := b.Store.UserCalendar(ctx, c.Owner, c.Name)
@@ -82,6 +82,17 @@ func (b *Writing) isPrivate(ctx context.Context, c caldav.Calendar, o caldav.Obj
 	}
 	a, err := b.Store.Account(ctx, c.Owner)
 	return cal.IsForeign(a.Addresses(all)), err
+}
+
+// saysPrivate reports whether any component of an object is of such a class.
+func saysPrivate(data []byte) bool {
+	for {
+		_, class, ok := bytes.Cut(data, []byte("\nCLASS:"))
+		if !ok || bytes.HasPrefix(class, []byte("PRIVATE")) || bytes.HasPrefix(class, []byte("CONFIDENTIAL")) {
+			return ok
+		}
+		data = class
+	}
 }
 
 func (b *Writing) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query) iter.Seq2[caldav.Object, error] {

@@ -57,6 +57,10 @@ type Client struct {
 	// Observe is told of every HTTP request to Graph as it ends, for metrics. It must not block. nil: nobody looks.
 	Observe func(Observation)
 
+	// Waiting is told until when a request waits that Microsoft has not answered as it should, before it is sent again; not of one
+	// that was throttled. It must not block. nil: nobody looks.
+	Waiting func(until time.Time)
+
 	Attempts int           // how often one request is sent before its error is returned, not counting when others of its batch were served and it was throttled; 0: 5
 	MaxWait  time.Duration // longest that one call waits in all between attempts; asked to wait longer, it returns; 0: 5 minutes
 	Timeout  time.Duration // of one request with its answer; 0: 2 minutes

@@ -199,6 +199,9 @@ func (c *Client) wait(ctx context.Context, waiting []*request, progress bool) {
 		return
 	}
 	c.log().InfoContext(ctx, "graph request is sent again", "op", worst.Op, "requests", n, "after", d, "status", worst.Status, "code", worst.Code, "request_id", worst.RequestID)
+	if c.Waiting != nil && !IsThrottled(worst) {
+		c.Waiting(time.Now().Add(d))
+	}
 	if err := sleep(ctx, d); err != nil {
 		for _, r := range waiting {
 			if r.again {

@@ -81,7 +81,13 @@ func (f fences) isOlder(e graph.Event, have bridge.Row) bool {
 		// It need not have changed with its series, so its own time says nothing.
 		return f.isLate(series) && !f.told[series]
 	}
-	at, err := time.Parse(time.RFC3339Nano, e.LastModified)
+	at, err := modified(e)
+	for _, x := range e.ExceptionOccurrences {
+		// One that was written to may leave its master's time as it was; the master that has it then is of after the write.
+		if own, bad := modified(x); bad == nil && !fence.Gone && !own.Before(fence.At) {
+			return false
+		}
+	}
 	switch {
 	case err != nil || at.Before(fence.At):
 		return true
@@ -93,3 +99,16 @@ func (f fences) isOlder(e graph.Event, have bridge.Row) bool {
 	known, err := eventOf(have)
 	return err == nil && known.LastModified == e.LastModified && known.ETag != e.ETag // two states within one tick of Graph's clock
 }
+
+// lower has the fence of a series at its master's own time, which is all that a page tells, where an exception that the master has
+// shows that the time of the last write was that of the exception alone.
+func (m *mirror) lower(ctx context.Context, f fences, master graph.Event) error {
+	fence, ok := f.of[master.ID]
+	at, err := modified(master)
+	if !ok || fence.Gone || err != nil || !at.Before(fence.At) {
+		return nil
+	}
+	return m.store.LowerFence(ctx, m.cal.ID, master.ID, fence.At, at)
+}
+
+func modified(e graph.Event) (time.Time, error) { return time.Parse(time.RFC3339Nano, e.LastModified) }

@@ -62,6 +62,7 @@ type mirror struct {
 type mirrorStore interface {
 	bridge.MirrorStore
 	Fences(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Fence, error)
+	LowerFence(ctx context.Context, id bridge.CalendarID, series graph.EventID, from, to time.Time) error
 }
 
 // write writes a page and takes over what it changed.

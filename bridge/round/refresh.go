@@ -312,6 +312,9 @@ func (f *refresher) take(ctx context.Context, p *mirrorPage, one *reading, out *
 	out.Event = e
 	row := rowOf(e, f.cal.Round)
 	if row.Kind == bridge.KindMaster {
+		if err := f.lower(ctx, fences, e); err != nil {
+			return err
+		}
 		return f.series(ctx, p, one, row, fences)
 	}
 	for _, have := range one.rows {
@@ -375,7 +378,7 @@ func (f *refresher) series(ctx context.Context, p *mirrorPage, one *reading, row
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil || !(known && c.isWhole(instances)) && areOlder(instances, fences.of[e.ID]) {
+	if err != nil || !(known && c.isWhole(instances)) && areOlder(instances, e, fences.of[e.ID]) {
 		f.leave(p, e.ID, one.mark)
 		return nil
 	}
@@ -439,9 +442,13 @@ func (c comparison) isWhole(instances []graph.Event) bool {
 
 // areOlder reports whether instances are, or may be, as they were before the last write to their series: the plain ones have the
 // time of their master.
-func areOlder(instances []graph.Event, fence bridge.Fence) bool {
-	return !fence.At.IsZero() && slices.ContainsFunc(instances, func(e graph.Event) bool {
-		at, err := time.Parse(time.RFC3339Nano, e.LastModified)
-		return e.Type == graph.Occurrence && err == nil && at.Before(fence.At)
+func areOlder(instances []graph.Event, master graph.Event, fence bridge.Fence) bool {
+	since := fence.At
+	if at, err := modified(master); err == nil && at.Before(since) {
+		since = at
+	}
+	return !since.IsZero() && slices.ContainsFunc(instances, func(e graph.Event) bool {
+		at, err := modified(e)
+		return e.Type == graph.Occurrence && err == nil && at.Before(since)
 	})
 }

@@ -74,7 +74,7 @@ const ofNoLeaver = ` AND NOT EXISTS (SELECT 1 FROM account WHERE account.name = 
 func (s *Store) CheckPassword(ctx context.Context, user, password string) (label string, ok bool, err error) {
 	// The hash is the key of the look-up, so its time tells nothing that helps to guess a password.
 	hash := s.key.digest("password", password)
-	row, err := cached(ctx, s, passwordKey{user, [sha256.Size]byte(hash)}, func() (row passwordRow, err error) {
+	row, err := cached(ctx, s.cache, &s.cache.passwords, passwordKey{user, [sha256.Size]byte(hash)}, func() (row passwordRow, err error) {
 		if row, ok := s.passwordForPoll(ctx, hash, user); ok {
 			return row, nil
 		}

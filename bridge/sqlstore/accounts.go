@@ -25,10 +25,8 @@ func (s *Store) EnsureAccount(ctx context.Context, name string) (bridge.Account,
 	return s.Account(ctx, name)
 }
 
-type accountKey string
-
 func (s *Store) Account(ctx context.Context, name string) (bridge.Account, error) {
-	a, err := cached(ctx, s, accountKey(name), func() (bridge.Account, error) {
+	a, err := cached(ctx, s.cache, &s.cache.accounts, name, func() (bridge.Account, error) {
 		if a, ok := requestOf(ctx).account(name); ok {
 			return a, nil
 		}

@@ -6,41 +6,55 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+
+	"outbridge/bridge"
 )
 
-// maxCached bounds the answers that are kept.
-const maxCached = 10_000
+// maxCached bounds the rows of each kind that are kept.
+const maxCached = 3_000
 
 // cache keeps what single rows of an SQLite file were read as, for as long as nothing is committed to the database, by this process or
 // another. An idle client's poll then costs the question whether that is so, and no row. SQLite answers it by PRAGMA
 // data_version, which changes on a connection of its own whenever another one has committed. That connection is the driver's, since
-// database/sql would cost as much again for each request. A store on a server has none: a machine
+// database/sql would cost as much again for each request. On a server it is not opened, and keeps nothing: a machine
 // that remembers an older state than another has shown would have clients sync anew.
 type cache struct {
-	mu      sync.Mutex // held while the connection is used
+	asking  sync.Mutex // held while the connection is used
 	conn    driver.Conn
 	version driver.StmtQueryContext
 	answer  [1]driver.Value
-	at      int64 // the data_version that kept was read at
-	kept    map[any]any
+
+	mu        sync.Mutex // held for those below
+	at        int64      // the latest data_version
+	passwords kept[passwordKey, passwordRow]
+	accounts  kept[string, bridge.Account]
+	persons   kept[personKey, bridge.Account]
+	calendars kept[userCalendarKey, bridge.Calendar]
 }
 
-func newCache(d driver.Driver, dsn string) (*cache, error) {
+// kept are rows of one kind as they were at a data_version.
+type kept[K comparable, T any] struct {
+	at   int64
+	rows map[K]T
+}
+
+func (c *cache) open(d driver.Driver, dsn string) error {
 	conn, err := d.Open(dsn)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	version, err := conn.Prepare(`PRAGMA data_version`)
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return errors.Join(err, conn.Close())
 	}
-	return &cache{conn: conn, version: version.(driver.StmtQueryContext), kept: map[any]any{}}, nil
+	c.conn, c.version = conn, version.(driver.StmtQueryContext)
+	return nil
 }
 
-// now reads the data_version, and forgets what was kept at another.
+// now reads the data_version.
 func (c *cache) now() (int64, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.asking.Lock()
+	defer c.asking.Unlock()
 	// A context that can end costs a goroutine; the answer is there in microseconds.
 	rows, err := c.version.QueryContext(context.Background(), nil)
 	if err != nil {
@@ -50,21 +64,28 @@ func (c *cache) now() (int64, error) {
 		return 0, err
 	}
 	v := c.answer[0].(int64)
-	if v != c.at {
-		c.at = v
-		clear(c.kept)
-	}
+	c.mu.Lock()
+	c.at = v
+	c.mu.Unlock()
 	return v, nil
 }
 
-// request is what one request knows of the database. It is forgotten as soon as the request asks for anything else, so that whoever
-// writes, or reads what belongs to it, has it as it is by then.
+// request is what one request knows of the database, and the request's context. It is forgotten as soon as the request asks for anything
+// else, so that whoever writes, or reads what belongs to it, has it as it is by then.
 type request struct {
+	context.Context
 	version atomic.Int64 // of the SQLite file; 0: not known
 	poll    poll         // of a server
 }
 
 type requestKey struct{}
+
+func (r *request) Value(key any) any {
+	if key == (requestKey{}) {
+		return r
+	}
+	return r.Context.Value(key)
+}
 
 func requestOf(ctx context.Context) *request {
 	r, _ := ctx.Value(requestKey{}).(*request)
@@ -81,14 +102,13 @@ func (r *request) forget() {
 // Once returns a context for one request: what an idle poll needs of rows costs it one question whether the database has changed, and
 // on a server one statement, which is that of its sign-in.
 func (s *Store) Once(ctx context.Context) context.Context {
-	return context.WithValue(ctx, requestKey{}, new(request))
+	return &request{Context: ctx}
 }
 
 // cached returns what read returns, or has returned for key since the database last changed. What is returned is
 // shared: it is not to be changed. Errors are not kept, so that wrong passwords take no room.
-func cached[T any](ctx context.Context, s *Store, key any, read func() (T, error)) (T, error) {
-	c := s.cache
-	if c == nil {
+func cached[K comparable, T any](ctx context.Context, c *cache, k *kept[K, T], key K, read func() (T, error)) (T, error) {
+	if c.conn == nil {
 		return read()
 	}
 	asked := requestOf(ctx)
@@ -106,11 +126,11 @@ func cached[T any](ctx context.Context, s *Store, key any, read func() (T, error
 		}
 	}
 	c.mu.Lock()
-	kept, ok := c.kept[key]
-	ok = ok && c.at == v
+	t, ok := k.rows[key]
+	ok = ok && k.at == v && c.at == v
 	c.mu.Unlock()
 	if ok {
-		return kept.(T), nil
+		return t, nil
 	}
 	t, err := read()
 	if err != nil {
@@ -119,19 +139,19 @@ func cached[T any](ctx context.Context, s *Store, key any, read func() (T, error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at == v { // else what was read may be of before the change
-		if len(c.kept) >= maxCached {
-			clear(c.kept)
+		if k.at != v || len(k.rows) >= maxCached {
+			k.at, k.rows = v, map[K]T{}
 		}
-		c.kept[key] = t
+		k.rows[key] = t
 	}
 	return t, nil
 }
 
 func (c *cache) close() error {
-	if c == nil {
+	if c.conn == nil {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.asking.Lock()
+	defer c.asking.Unlock()
 	return errors.Join(c.version.(driver.Stmt).Close(), c.conn.Close())
 }

@@ -82,7 +82,7 @@ func (s *Store) Calendar(ctx context.Context, id bridge.CalendarID) (bridge.Cale
 type userCalendarKey struct{ account, name string }
 
 func (s *Store) UserCalendar(ctx context.Context, account, name string) (bridge.Calendar, error) {
-	c, err := cached(ctx, s, userCalendarKey{account, name}, func() (bridge.Calendar, error) {
+	c, err := cached(ctx, s.cache, &s.cache.calendars, userCalendarKey{account, name}, func() (bridge.Calendar, error) {
 		if c, ok := requestOf(ctx).calendar(account, name); ok {
 			return c, nil
 		}

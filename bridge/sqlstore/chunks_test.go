@@ -333,33 +333,117 @@ func testSchema20(t *testing.T, database string) {
 		t.Fatal(err)
 	}
 	s.Close()
-	check(openDatabase(t, database, key))
+	s = openDatabase(t, database, key)
+	check(s)
+	// Killed right after it: that a file is to be made smaller is remembered.
+	err = errors.Join(s.setMeta(t.Context(), metaUnpacked, []byte("1")), s.packOld(t.Context(), func(Packing) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.meta(t.Context(), metaRoomy); errors.Is(err, bridge.ErrNotFound) != IsServer(database) {
+		t.Error(err)
+	}
 }
 
 // TestFileShrinks: what packing has freed is not kept in the file.
 func TestFileShrinks(t *testing.T) {
 	t.Parallel()
 	s := openDatabase(t, filepath.Join(t.TempDir(), "it's.db"), freshKey())
-	free := func() (n int) {
+	freePages(t, s)
+	if err := s.shrink(t.Context(), s.write.path); err != nil || free(t, s) > 0 {
+		t.Errorf("%d free pages: %v", free(t, s), err)
+	}
+	var store int
+	if err := s.write.QueryRow(`PRAGMA temp_store`).Scan(&store); err != nil || store != 2 {
+		t.Errorf("temp_store %d: %v", store, err)
+	}
+}
+
+// TestFileShrinksLater: where the process ended between packing and making the file smaller, or that failed, the next start does it, once.
+func TestFileShrinksLater(t *testing.T) {
+	t.Parallel()
+	path, key := filepath.Join(t.TempDir(), "outbridge.db"), freshKey()
+	s := openDatabase(t, path, key)
+	freePages(t, s)
+	if err := s.setMeta(t.Context(), metaRoomy, []byte("1")); err != nil { // as packing leaves it
+		t.Fatal(err)
+	}
+	s.Close()
+	var told []Packing
+	open := func() *Store {
 		t.Helper()
-		if err := s.write.QueryRow(`PRAGMA freelist_count`).Scan(&n); err != nil {
+		told = nil
+		s, err := Open(t.Context(), path, key, func(p Packing) { told = append(told, p) })
+		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		t.Cleanup(func() { s.Close() })
+		return s
 	}
+	s = open()
+	if free(t, s) > 0 || len(told) != 1 || told[0].Freed < 1000000 || told[0].Left != nil {
+		t.Errorf("%d free pages, told %+v", free(t, s), told)
+	}
+	freePages(t, s)
+	s.Close()
+	if s = open(); free(t, s) == 0 || len(told) > 0 {
+		t.Errorf("once more without need: %+v", told)
+	}
+}
+
+// TestFileHasNoRoom: without room on the disk the file stays as it is, the start goes on, and the next one with room makes it smaller,
+// unless what was free has been used.
+func TestFileHasNoRoom(t *testing.T) {
+	t.Parallel()
+	s := openDatabase(t, filepath.Join(t.TempDir(), "outbridge.db"), freshKey())
+	has := func(octets int64) func(string) (int64, bool) {
+		return func(string) (int64, bool) { return octets, true }
+	}
+	freePages(t, s)
+	if err := s.setMeta(t.Context(), metaRoomy, []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	freed, err := s.giveBack(t.Context(), s.write.path, has(10000))
+	if err == nil || freed > 0 || free(t, s) == 0 {
+		t.Errorf("%d octets freed without room: %v", freed, err)
+	}
+	freed, err = s.giveBack(t.Context(), s.write.path, has(1<<40))
+	if err != nil || freed < 1000000 || free(t, s) > 0 {
+		t.Errorf("%d octets freed: %v", freed, err)
+	}
+	for _, do := range []string{`CREATE TABLE kept (x)`, `INSERT INTO kept VALUES (zeroblob(9000000))`} {
+		if _, err := s.write.Exec(do); err != nil {
+			t.Fatal(err)
+		}
+	}
+	freePages(t, s)
+	if err := s.setMeta(t.Context(), metaRoomy, []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	freed, err = s.giveBack(t.Context(), s.write.path, has(1<<40))
+	if _, left := s.meta(t.Context(), metaRoomy); err != nil || freed > 0 || !errors.Is(left, bridge.ErrNotFound) {
+		t.Errorf("%d octets freed where little is free: %v, %v", freed, err, left)
+	}
+}
+
+// free is how many pages of the file nothing is on.
+func free(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	if err := s.write.QueryRow(`PRAGMA freelist_count`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// freePages makes a megabyte of the file free.
+func freePages(t *testing.T, s *Store) {
+	t.Helper()
 	for _, do := range []string{`CREATE TABLE big (x)`, `INSERT INTO big VALUES (zeroblob(1000000))`, `DROP TABLE big`} {
 		if _, err := s.write.Exec(do); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if free() < 200 {
-		t.Fatalf("%d free pages", free())
-	}
-	if err := s.shrink(t.Context(), s.write.path); err != nil || free() > 0 {
-		t.Errorf("%d free pages: %v", free(), err)
-	}
-	var store int
-	if err := s.write.QueryRow(`PRAGMA temp_store`).Scan(&store); err != nil || store != 2 {
-		t.Errorf("temp_store %d: %v", store, err)
+	if n := free(t, s); n < 200 {
+		t.Fatalf("%d free pages", n)
 	}
 }

@@ -93,7 +93,7 @@ type copiedTable struct {
 func (t copiedTable) query() string {
 	q := `SELECT ` + quotedNames(t.columns) + ` FROM ` + quotedNames([]string{t.name})
 	if t.name == "meta" { // what a database says of itself
-		q += ` WHERE key NOT IN ('` + metaPlace + `', '` + metaCompatible + `')`
+		q += ` WHERE key NOT IN ('` + metaPlace + `', '` + metaCompatible + `', '` + metaRoomy + `')`
 	}
 	return q + ` ORDER BY ` + quotedNames(t.key)
 }

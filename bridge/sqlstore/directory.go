@@ -19,7 +19,7 @@ func (s *Store) AccountByIdentity(ctx context.Context, tenant, objectID string) 
 	if objectID == "" {
 		return bridge.Account{}, fmt.Errorf("account of a person: %w", bridge.ErrNotFound)
 	}
-	a, err := cached(ctx, s, personKey{tenant, objectID}, func() (bridge.Account, error) {
+	a, err := cached(ctx, s.cache, &s.cache.persons, personKey{tenant, objectID}, func() (bridge.Account, error) {
 		return scanAccount(s.read.row(ctx, selectAccount+` WHERE object_id <> '' AND tenant = ? AND object_id = ?`, tenant, objectID))
 	})
 	if err != nil {

@@ -77,7 +77,8 @@ func (s *Store) Past(ctx context.Context, id bridge.CalendarID, uids []string) (
 		WITH own AS (SELECT id FROM calendar WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1))
 		SELECT uid, max(sequence), max(stamp) FROM (
 			SELECT uid, sequence, stamp FROM object WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
-			UNION ALL SELECT uid, sequence, stamp FROM staged WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2)
+			UNION ALL SELECT uid, sequence, stamp FROM staged
+				WHERE calendar_id IN (SELECT id FROM own) AND uid IN list(?2) AND (calendar_id <> ?1 OR deleted = 1)
 			UNION ALL SELECT uid, sequence, stamp FROM past
 				WHERE account_id = (SELECT account_id FROM calendar WHERE id = ?1) AND uid IN list(?2)) AS earlier
 		GROUP BY uid`, id, listOf(uids))
@@ -306,7 +307,7 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 		where += ` AND first_start <= ?`
 		args = append(args, q.End.Unix())
 	}
-	var all []bridge.Object
+	all := make([]bridge.Object, 0, q.Limit)
 	octets := 0
 	err := s.read.each(ctx, `SELECT `+what+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit), func(row []driver.Value) (bool, error) {
 		o, err := listed(row)

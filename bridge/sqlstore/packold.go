@@ -12,8 +12,15 @@ import (
 	"outbridge/bridge/graph"
 )
 
-// metaUnpacked says that a migration has left rows to be packed. It goes when they are.
-const metaUnpacked = "unpacked"
+const (
+	// metaUnpacked says that a migration has left rows to be packed. It goes when they are.
+	metaUnpacked = "unpacked"
+	// metaRoomy says that packing has freed pages of an SQLite file, which is to be made smaller. It goes when it is, or when they are used.
+	metaRoomy = "roomy"
+)
+
+// A file is made smaller if one page of so many is free.
+const roomyFrom = 4
 
 // So much is packed in one transaction.
 const (
@@ -24,21 +31,23 @@ const (
 // Packing is how far the packing of a database of an older program is.
 type Packing struct {
 	Done, Total int64 // rows
-	// Left is why the file could not be made smaller; what is free in it is used again. The last report alone has it.
-	Left error
+	// Freed is by how many octets the file was made smaller afterwards, and Left why it could not be: what is free in it is used again.
+	// The last report alone has them, and nothing else.
+	Freed int64
+	Left  error
 }
 
 // packOld puts occurrences that are rows of the table event into chunks and packs what was said of the others, once. What has been
 // done stays done, should this process end.
-func (s *Store) packOld(ctx context.Context, report func(Packing)) (packed bool, err error) {
+func (s *Store) packOld(ctx context.Context, report func(Packing)) error {
 	if _, err := s.meta(ctx, metaUnpacked); errors.Is(err, bridge.ErrNotFound) {
-		return false, nil
+		return nil
 	} else if err != nil {
-		return false, err
+		return err
 	}
 	var done, total int64
 	if err := s.write.row(ctx, `SELECT count(*) FROM event`).Scan(&total); err != nil {
-		return false, err
+		return err
 	}
 	rows, err := s.write.query(ctx, `SELECT id FROM calendar ORDER BY id`)
 	cals, err := collect(rows, err, func(r *sql.Rows) (id bridge.CalendarID, err error) {
@@ -46,14 +55,14 @@ func (s *Store) packOld(ctx context.Context, report func(Packing)) (packed bool,
 		return id, err
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, cal := range cals {
 		for _, step := range []func(context.Context, bridge.CalendarID, graph.EventID) (graph.EventID, int64, error){s.packOldSeries, s.packOldEvents} {
 			for after := graph.EventID(""); ; {
 				next, n, err := step(ctx, cal, after)
 				if err != nil {
-					return false, fmt.Errorf("pack what was said of events: %w", err)
+					return fmt.Errorf("pack what was said of events: %w", err)
 				}
 				if n == 0 {
 					break
@@ -63,8 +72,15 @@ func (s *Store) packOld(ctx context.Context, report func(Packing)) (packed bool,
 			}
 		}
 	}
-	_, err = s.write.exec(ctx, `DELETE FROM meta WHERE key = ?`, metaUnpacked)
-	return done > 0, err
+	return s.write.transact(ctx, func(t tx) error {
+		if done > 0 && s.write.server == nil {
+			if _, err := t.exec(ctx, putMeta, metaRoomy, []byte("1")); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, `DELETE FROM meta WHERE key = ?`, metaUnpacked)
+		return err
+	})
 }
 
 // packOldSeries moves the occurrences of some series, those that come after one.
@@ -121,9 +137,37 @@ func (s *Store) packOldEvents(ctx context.Context, cal bridge.CalendarID, after 
 	return last, n, err
 }
 
+// giveBack makes the file smaller where packing has left that to be done, and returns by how many octets. room tells what is free on the
+// disk of a folder. It is no trouble where it fails: what is free in the file is used again, and the next start tries once more.
+func (s *Store) giveBack(ctx context.Context, path string, room func(folder string) (octets int64, known bool)) (freed int64, err error) {
+	if _, err := s.meta(ctx, metaRoomy); errors.Is(err, bridge.ErrNotFound) {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
+	}
+	var pages, free, size int64
+	for pragma, into := range map[string]*int64{"page_count": &pages, "freelist_count": &free, "page_size": &size} {
+		if err := s.write.QueryRowContext(ctx, `PRAGMA `+pragma).Scan(into); err != nil {
+			return 0, err
+		}
+	}
+	if free*roomyFrom >= pages {
+		// The new file is written beside the old one, and then to the log, before it takes the old one's place.
+		need := 2 * (pages - free) * size
+		if have, known := room(filepath.Dir(path)); known && have < need {
+			return 0, fmt.Errorf("%d MiB of the file are free: giving them back takes %d MiB on the disk, which has %d", free*size>>20, need>>20+1, have>>20)
+		}
+		if err := s.shrink(ctx, path); err != nil {
+			return 0, explain(path, err)
+		}
+		freed = free * size
+	}
+	_, err = s.write.exec(ctx, `DELETE FROM meta WHERE key = ?`, metaRoomy)
+	return freed, err
+}
+
 // shrink gives the pages of a file that nothing is on any more back to the system. What it needs for itself lies beside the
-// file: it may be as much as the database, and there need be no folder for temporary files. It is no trouble where that fails: what
-// is free is used again.
+// file: there need be no folder for temporary files.
 func (s *Store) shrink(ctx context.Context, path string) error {
 	conn, err := s.write.Conn(ctx)
 	if err != nil {

@@ -54,7 +54,7 @@ func openServer(ctx context.Context, database string, key Key, tell func(Packing
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	d := openPool(pool, c)
-	s := &Store{key: key, read: d, write: d, uses: &uses{write: d}}
+	s := &Store{key: key, read: d, write: d, uses: &uses{write: d}, cache: new(cache)}
 	if err := s.migrateServer(ctx, tell); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", d.server.name, d.server.explain(err))

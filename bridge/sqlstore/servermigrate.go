@@ -53,8 +53,7 @@ func (s *Store) migrateServer(ctx context.Context, tell func(Packing)) error {
 		if err := s.settle(ctx); err != nil {
 			return err
 		}
-		_, err = s.packOld(ctx, tell)
-		return err
+		return s.packOld(ctx, tell)
 	})
 }
 

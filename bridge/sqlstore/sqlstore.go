@@ -117,7 +117,7 @@ func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*
 	}
 	r.SetMaxOpenConns(readers)
 	r.SetMaxIdleConns(readers)
-	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}}
+	s := &Store{key: key, read: &db{DB: r, path: abs}, write: &db{DB: w, path: abs}, cache: new(cache)}
 	s.uses = &uses{write: s.write}
 	files, err := fs.Sub(migrations, "migrations/sqlite")
 	if err == nil {
@@ -128,7 +128,7 @@ func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*
 		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
 	}
 	s.read.direct = newDirect(r.Driver(), dsn(abs, true))
-	if s.cache, err = newCache(r.Driver(), dsn(abs, true)); err != nil {
+	if err = s.cache.open(r.Driver(), dsn(abs, true)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
@@ -155,11 +155,13 @@ func dsn(abs string, readOnly bool) string {
 		"busy_timeout(" + fmt.Sprint(busyTimeout.Milliseconds()) + ")",
 		"journal_mode(wal)", "synchronous(full)", "foreign_keys(on)", tempStore,
 	}}
+	// The pages of all connections are one pool here: each connection may fill what the others leave free, so what the writer is allowed
+	// counts as much as what readers are. A page takes twice its size, and the operating system has the file in memory.
 	if readOnly {
 		q.Add("_pragma", "query_only(on)")
-		q.Add("_pragma", "cache_size(-500)") // of pages, each in 8 kB, and the operating system has the file in memory
+		q.Add("_pragma", "cache_size(-500)")
 	} else {
-		q.Add("_pragma", "cache_size(-8000)")
+		q.Add("_pragma", "cache_size(-1000)")
 		q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages))
 		q.Set("_txlock", "immediate")
 	}
@@ -187,13 +189,13 @@ func (s *Store) migrate(ctx context.Context, path string, files fs.FS, tell func
 	if _, err := p.Up(ctx); err != nil {
 		return err
 	}
-	packed, err := s.packOld(ctx, tell)
-	if err == nil && packed {
-		if left := s.shrink(ctx, path); left != nil {
-			tell(Packing{Left: left})
-		}
+	if err := s.packOld(ctx, tell); err != nil {
+		return err
 	}
-	return err
+	if freed, left := s.giveBack(ctx, path, room); freed > 0 || left != nil {
+		tell(Packing{Freed: freed, Left: left})
+	}
+	return nil
 }
 
 // Close ends the use of the database.

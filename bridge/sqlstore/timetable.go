@@ -82,6 +82,7 @@ func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, 
 		return true, err
 	})
 	if all = n <= int64(limit); all && err == nil {
+		list = make([]bridge.Object, 0, n)
 		err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
 			o, err := listed(row)
 			list = append(list, o)

@@ -183,6 +183,20 @@ func (s *Store) SetFence(ctx context.Context, id bridge.CalendarID, series graph
 	return nil
 }
 
+func (s *Store) LowerFence(ctx context.Context, id bridge.CalendarID, series graph.EventID, from, to time.Time) error {
+	err := s.write.transact(ctx, func(t tx) error {
+		if err := t.lockCalendar(ctx, id); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `UPDATE fence SET at = ? WHERE calendar_id = ? AND series = ? AND at = ?`, to.UnixNano(), id, series, from.UnixNano())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("lower fence: %w", err)
+	}
+	return nil
+}
+
 func (s *Store) Fences(ctx context.Context, id bridge.CalendarID, series []graph.EventID) (map[graph.EventID]bridge.Fence, error) {
 	type fence struct {
 		series graph.EventID

@@ -31,14 +31,14 @@ func front(v *visit) error {
 		return signInBack(v)
 	}
 	if !v.signedIn() {
-		unset := false
+		fresh := false
 		if v.h.Accounts != nil {
 			var err error
-			if unset, err = v.h.unset(v.r.Context()); err != nil {
+			if fresh, err = v.h.fresh(v.r.Context()); err != nil {
 				return err
 			}
 		}
-		return v.render("front", page{Title: "Outlook calendars in any calendar app", Script: true, Data: map[string]bool{"Pages": v.h.Accounts != nil, "Unset": unset}})
+		return v.render("front", page{Title: "Outlook calendars in any calendar app", Script: true, Data: map[string]bool{"Pages": v.h.Accounts != nil, "Fresh": fresh}})
 	}
 	list, err := v.listed()
 	if err != nil {

@@ -84,8 +84,15 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 		}
 	}
 	v.judge(row.TokenVersion)
+	row.Name = a.Name
+	v.Progress, _, _ = h.progress(ctx, row)
+	if waits := v.Progress.waits; waits.Phase != "" && v.Level != "bad" {
+		v.Level, v.Word = "wait", notAnswering
+		v.Sentence = With("Outlook has not answered since {time}. It is asked again at {again}.", wall(waits.Since), wall(waits.Until))
+		v.Advice = "There is nothing to do: the bridge tries again automatically."
+	}
 	for i, c := range v.Calendars {
-		if (v.Level == "bad" || v.Word == notSignedIn) && c.Level == "good" { // the account's trouble is theirs
+		if (v.Level == "bad" || v.Word == notSignedIn || v.Progress.waits.Phase != "") && c.Level == "good" { // the account's trouble is theirs
 			v.Calendars[i].Level, v.Calendars[i].Word = "wait", "Not synced now"
 		}
 	}
@@ -94,8 +101,6 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 		return v, err
 	}
 	v.Next, v.CanSync = h.next(v, app.ClientID != "")
-	row.Name = a.Name
-	v.Progress, _, _ = h.progress(ctx, row)
 	return v, nil
 }
 
@@ -109,6 +114,8 @@ func (h *Handler) next(v accountStatus, registered bool) (when Text, can bool) {
 		return "after the app registration is entered", false
 	case v.Word == notSignedIn:
 		return "after the sign-in", false
+	case v.Progress.waits.Phase != "":
+		return With("under way; Outlook is asked again at {again}", wall(v.Progress.waits.Until)), false
 	case v.Pulse.Busy:
 		return "now", true
 	case v.State.Code == bridge.StateSignIn && v.Button != "":
@@ -118,6 +125,9 @@ func (h *Handler) next(v accountStatus, registered bool) (when Text, can bool) {
 	}
 	return until(h.now(), v.Pulse.Next), true
 }
+
+// notAnswering is the state of an account that Microsoft does not answer.
+const notAnswering Text = "Microsoft is not responding"
 
 // notSignedIn is the state of an account that nobody has signed in to.
 const notSignedIn Text = "Not signed in yet"
@@ -138,7 +148,7 @@ func (v *accountStatus) judge(version int64) {
 		v.Level, v.Word = "wait", "First sync"
 		v.Sentence, v.Advice = "The first sync is in progress.", ""
 	case bridge.StateUnavailable:
-		v.Level, v.Word = "wait", "Microsoft is not responding"
+		v.Level, v.Word = "wait", notAnswering
 	case bridge.StateSignIn:
 		v.Level, v.Word, v.Button = "bad", "Sign-in needed", "Sign in again"
 	case bridge.StateDenied:

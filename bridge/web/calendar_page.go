@@ -13,9 +13,10 @@ import (
 const (
 	maxLosses = 500 // listed on a page
 
-	searchBack  = 2 // years that a search looks into
-	searchAhead = 3
-	maxHits     = 50 // that it lists, of those to come and of those that are over
+	searchBack    = 2 // years that a search looks into
+	searchAhead   = 3
+	longestSearch = 200 // characters
+	maxHits       = 50  // that it lists, of those to come and of those that are over
 )
 
 // views are those of the calendar page, with how they are called there.
@@ -37,7 +38,10 @@ type asked struct {
 // of the mailbox, or the one that most events use.
 func (v *visit) asked(status accountStatus, cals []bridge.Calendar) (s asked, err error) {
 	q := v.r.URL.Query()
-	s.Query = strings.Join(strings.Fields(cut(strings.ToValidUTF8(q.Get("q"), ""), 200)), " ")
+	s.Query = strings.Join(strings.Fields(strings.ToValidUTF8(q.Get("q"), "")), " ")
+	if r := []rune(s.Query); len(r) > longestSearch {
+		s.Query, s.Problem = string(r[:longestSearch]), "The search is too long: only its first 200 characters were searched for."
+	}
 	if s.View = q.Get("view"); s.View != "" && !slices.Contains(views, s.View) {
 		s.View, s.Problem = "", "There are the views month, week, day and agenda."
 	}

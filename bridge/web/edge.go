@@ -27,10 +27,26 @@ type Client struct {
 
 type clientKey struct{}
 
+// passed is the context of a request that has passed Edge.
+type passed struct {
+	context.Context
+	client Client
+}
+
+func (p *passed) Value(key any) any {
+	if key == (clientKey{}) {
+		return p
+	}
+	return p.Context.Value(key)
+}
+
 // ClientOf is what Edge found out about a request. A request that did not pass Edge has no known client and is not safe.
 func ClientOf(r *http.Request) Client {
-	c, _ := r.Context().Value(clientKey{}).(Client)
-	return c
+	p, ok := r.Context().Value(clientKey{}).(*passed)
+	if !ok {
+		return Client{}
+	}
+	return p.client
 }
 
 // network is what guesses are counted by: the IPv4 address, or the /64 network in IPv6, since one client has all of it.
@@ -78,7 +94,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.https(r) {
 		w.Header().Set("Strict-Transport-Security", hsts)
 	}
-	ctx := context.WithValue(r.Context(), clientKey{}, client)
+	var ctx context.Context = &passed{r.Context(), client}
 	if part == "dav" || part == "feed" {
 		ctx = bridge.WithClient(ctx, r.UserAgent())
 	}

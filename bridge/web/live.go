@@ -59,6 +59,31 @@ func (l *Live) Tell(p bridge.Progress) {
 	l.news()
 }
 
+// Waits takes that Microsoft does not answer the account, which asks again at a time.
+func (l *Live) Waits(account string, until time.Time) {
+	l.mu.Lock()
+	before := l.of[account][""]
+	l.mu.Unlock()
+	if before.Since.IsZero() {
+		before.Since = time.Now()
+	}
+	l.Tell(bridge.Progress{Account: account, Phase: bridge.ProgressWait, Since: before.Since, Until: until})
+}
+
+// Answered takes that Microsoft answers the account.
+func (l *Live) Answered(account string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.of[account][""]; !ok {
+		return
+	}
+	delete(l.of[account], "")
+	if l.Others != nil {
+		l.unsaid[account] = true
+	}
+	l.news()
+}
+
 // Ended takes that the round of an account has ended.
 func (l *Live) Ended(account string) {
 	l.mu.Lock()
@@ -108,8 +133,14 @@ func ProgressWords(p bridge.Progress) Text {
 	case bridge.ProgressConvert:
 		return With("converting events, {done} of {total}", p.Done, p.Total)
 	}
+	if p.Phase == bridge.ProgressWait {
+		return With("has not answered since {time}, and is asked again at {again}", wall(p.Since), wall(p.Until))
+	}
 	return Plain(p.Phase)
 }
+
+// wall is a time of today, to the second, in the zone of this machine.
+func wall(t time.Time) string { return t.Local().Format(time.TimeOnly) }
 
 const (
 	progressKind = "progress"
@@ -185,6 +216,8 @@ type progressLine struct {
 type progress struct {
 	State string         `json:"state"` // when it changes, the page is to be loaded again
 	Lines []progressLine `json:"lines"`
+
+	waits bridge.Progress // that Microsoft does not answer; zero: it does
 }
 
 // progress is what the account is at now.
@@ -196,9 +229,15 @@ func (h *Handler) progress(ctx context.Context, a bridge.Account) (p progress, c
 	}
 	p.Lines = []progressLine{}
 	for _, one := range list {
+		if one.Phase == bridge.ProgressWait {
+			one.Calendar, p.waits = "Outlook", one
+		}
 		p.Lines = append(p.Lines, progressLine{one.Calendar, ProgressWords(one), "", one.Done, one.Total})
 	}
 	p.State = liveState(a, pulse)
+	if p.waits.Phase != "" {
+		p.State += " waits"
+	}
 	return p, changed, closed
 }
 

@@ -104,6 +104,49 @@ func (o *office) enter(p *person, m *graphsim.Mailbox) answer {
 
 func (p *person) signedIn() bool { p.Helper(); return p.get("/settings").StatusCode == 200 }
 
+// beforeSetUp is a store in which the administrator has no password.
+type beforeSetUp struct{ web.Store }
+
+func (beforeSetUp) Administrator(context.Context) (string, error) { return "", bridge.ErrNotFound }
+
+// TestSignInBeforeTheSetUp: a bridge whose administrator has no password yet is closed to nobody else.
+func TestSignInBeforeTheSetUp(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.handler.Store = beforeSetUp{o.handler.Store}
+	got := o.somebody().get("/accounts/alice")
+	if got = o.somebody().get(got.Header.Get("Location")); got.StatusCode != 200 || !strings.Contains(got.body, "/sign-in/microsoft?next=%2faccounts%2falice") ||
+		!strings.Contains(got.body, `href="/setup"`) || strings.Contains(got.body, `name="password"`) {
+		t.Errorf("with Microsoft: %s\n%s", got.Status, got.body)
+	}
+	if got := o.somebody().get("/"); !strings.Contains(got.body, `href="/sign-in"`) {
+		t.Errorf("the front page\n%s", got.body)
+	}
+	o.handler.Microsoft = nil
+	if got := o.somebody().get("/sign-in"); got.Header.Get("Location") != "/setup" {
+		t.Errorf("before anybody is there: %s\n%s", got.Status, got.body)
+	}
+
+	f := newFamily(t)
+	f.handler.Store = beforeSetUp{f.handler.Store}
+	carol := f.somebody()
+	if got := carol.get("/sign-in"); got.StatusCode != 200 || !strings.Contains(got.body, `name="name"`) || !strings.Contains(got.body, `href="/setup"`) {
+		t.Errorf("with a password: %s\n%s", got.Status, got.body)
+	}
+	if got := carol.post("/sign-in", "name", "Carol", "password", "wrong wrong wrong"); got.StatusCode != 403 {
+		t.Errorf("a wrong password: %s\n%s", got.Status, got.body)
+	}
+	if got := carol.post("/sign-in", "name", "Nobody", "password", personPassword); got.StatusCode != 403 {
+		t.Errorf("nobody: %s\n%s", got.Status, got.body)
+	}
+	if got := carol.post("/sign-in", "name", "Carol", "password", personPassword); got.StatusCode != 303 || got.Header.Get("Location") != "/" || !carol.signedIn() {
+		t.Errorf("Carol: %s\n%s", got.Status, got.body)
+	}
+	if got := f.somebody().post("/sign-in", "password", adminPassword); got.Header.Get("Location") != "/setup" {
+		t.Errorf("the administrator: %s\n%s", got.Status, got.body)
+	}
+}
+
 func TestSignInWithMicrosoft(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

@@ -12,6 +12,7 @@ import (
 	"outbridge/bridge"
 	"outbridge/bridge/graph"
 	"outbridge/bridge/graph/graphsim"
+	"outbridge/bridge/web"
 )
 
 func TestProfileOnce(t *testing.T) {
@@ -343,4 +344,61 @@ func TestUsualZone(t *testing.T) {
 	if body := d.admin().get("/calendars/alice/calendar").body; !strings.Contains(body, `value="America/Los_Angeles"`) || !strings.Contains(body, "12:00") {
 		t.Errorf("the month is not in the events' zone:\n%s", body)
 	}
+}
+
+// TestNothingIsCutSilently: what is too long is refused, or it is said that not all of it counts.
+func TestNothingIsCutSilently(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	p := d.admin()
+	for label, made := range map[string]bool{strings.Repeat("ö", 100): true, strings.Repeat("ö", 101): false} {
+		before, err := d.store.Passwords(t.Context(), "alice")
+		_, got := p.follow("/accounts/alice/passwords", "label", label)
+		after, err2 := d.store.Passwords(t.Context(), "alice")
+		if err != nil || err2 != nil || (len(after) == len(before)+1) != made || strings.Contains(got.body, "The label is too long.") == made {
+			t.Errorf("%d characters: %v %v\n%s", len([]rune(label)), err, err2, got.body)
+		}
+	}
+	for name, status := range map[string]int{strings.Repeat("ö", 200): 303, strings.Repeat("ö", 201): 400} {
+		if got := p.post("/accounts/alice/feeds", "detail", "full", "which", "all", "name", name); got.StatusCode != status {
+			t.Errorf("a feed of %d characters: %s\n%s", len([]rune(name)), got.Status, got.body)
+		}
+	}
+	const says = "only its first 200 characters"
+	for query, told := range map[string]bool{strings.Repeat("ö", 200): false, strings.Repeat("ö", 201): true} {
+		if got := p.get("/calendars/alice?q=" + url.QueryEscape(query)); strings.Contains(got.body, says) != told || strings.Contains(got.body, "…\"") {
+			t.Errorf("a search for %d characters\n%s", len([]rune(query)), got.body)
+		}
+	}
+}
+
+// TestOutlookDoesNotAnswer: while a round waits for Outlook, no page says that all is well, and each says until when it waits.
+func TestOutlookDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.handler.Live = new(web.Live)
+	d.round()
+	p := d.admin()
+	told := func(where string, waits bool) {
+		t.Helper()
+		for path, says := range map[string]string{"/accounts/alice": "It is asked again at 12:30:05.", "/": "Microsoft is not responding"} {
+			got := p.get(path)
+			if got.StatusCode != 200 || strings.Contains(got.body, says) != waits || strings.Contains(got.body, "In sync") == waits {
+				t.Errorf("%s, %s: %s\n%s", where, path, got.Status, got.body)
+			}
+		}
+	}
+	told("before", false)
+	d.handler.Live.Waits("alice", time.Date(2026, 1, 1, 12, 30, 5, 0, time.Local))
+	told("while it waits", true)
+	p.header.Set("Accept-Language", "de")
+	if got := p.get("/accounts/alice"); !strings.Contains(got.body, "Es wird um 12:30:05 erneut gefragt.") {
+		t.Errorf("in German\n%s", got.body)
+	}
+	p.header.Del("Accept-Language")
+	d.handler.Live.Answered("alice")
+	told("once it has answered", false)
+	d.handler.Live.Waits("alice", time.Date(2026, 1, 1, 12, 30, 5, 0, time.Local))
+	d.handler.Live.Ended("alice")
+	told("after the round", false)
 }

@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"outbridge/bridge"
 )
@@ -23,17 +22,11 @@ func passwords(v *visit, a Account) error {
 	return v.render("passwords", p)
 }
 
-// passwordLabel is the label in the form, on one line and not too long.
-func passwordLabel(v *visit) string {
-	text := strings.Join(strings.Fields(strings.ToValidUTF8(v.r.FormValue("label"), "")), " ")
-	if r := []rune(text); len(r) > 100 {
-		text = string(r[:100])
-	}
-	return text
-}
-
 func addPassword(v *visit, a Account) error {
-	label := passwordLabel(v)
+	label, err := bridge.PasswordLabel(v.r.FormValue("label"))
+	if err != nil {
+		return v.again(accountPath(a.Name)+"/passwords", &Problem{"The label is too long.", "Use at most 100 characters. No app password was made."})
+	}
 	_, secret, err := v.h.Store.AddPassword(v.r.Context(), a.Name, label, v.h.now())
 	if err != nil {
 		return err

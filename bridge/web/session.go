@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -56,6 +57,15 @@ func HashPassword(password string) (string, error) {
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), 12)
 	return string(hash), err
 }
+
+// nobodysHash is of a password that nobody has, to compare with where there is no other, so that it takes as long.
+var nobodysHash = sync.OnceValue(func() string {
+	hash, err := HashPassword(rand.Text())
+	if err != nil {
+		panic(err) // it is long enough, and not too long
+	}
+	return hash
+})
 
 // hashSlots limit how many passwords are compared at the same time: each takes a quarter of a second of processor time.
 // Those who have been right before need not queue behind strangers.

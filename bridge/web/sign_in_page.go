@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -63,13 +64,32 @@ func setup(v *visit) error {
 }
 
 func (v *visit) signInPage(trouble *Problem) error {
-	people, err := v.h.Store.People(v.r.Context())
+	named, err := v.h.named(v.r.Context())
 	if err != nil {
 		return err
 	}
-	named := slices.ContainsFunc(people, func(p bridge.Person) bool { return p.Password })
-	return v.render("sign-in", page{Title: "Sign in", Trouble: trouble, Data: map[string]any{"Next": nextPage(v.r), "Named": named,
+	unset, err := v.h.unset(v.r.Context())
+	if err != nil {
+		return err
+	}
+	return v.render("sign-in", page{Title: "Sign in", Trouble: trouble, Data: map[string]any{"Next": nextPage(v.r), "Named": named, "Unset": unset,
 		"Name": cut(v.r.PostFormValue("name"), 100), "Microsoft": v.h.Microsoft != nil}})
+}
+
+// named reports whether anybody but the administrator has a password.
+func (h *Handler) named(ctx context.Context) (bool, error) {
+	people, err := h.Store.People(ctx)
+	return slices.ContainsFunc(people, func(p bridge.Person) bool { return p.Password }), err
+}
+
+// fresh reports whether nobody can sign in before the administrator's password is set.
+func (h *Handler) fresh(ctx context.Context) (bool, error) {
+	unset, err := h.unset(ctx)
+	if err != nil || !unset || h.Microsoft != nil {
+		return false, err
+	}
+	named, err := h.named(ctx)
+	return !named, err
 }
 
 // nextPage is the page of ours to show after sign-in.
@@ -83,11 +103,11 @@ func nextPage(r *http.Request) string {
 }
 
 func signInForm(v *visit) error {
-	unset, err := v.h.unset(v.r.Context())
+	fresh, err := v.h.fresh(v.r.Context())
 	switch {
 	case err != nil:
 		return err
-	case unset:
+	case fresh:
 		return v.redirect("/setup")
 	case v.signedIn():
 		return v.redirect(nextPage(v.r))
@@ -112,7 +132,10 @@ func signIn(v *visit) error {
 	}
 	hash, err := v.h.Store.Administrator(v.r.Context())
 	if errors.Is(err, bridge.ErrNotFound) {
-		return v.redirect("/setup")
+		if name == administrator {
+			return v.redirect("/setup")
+		}
+		hash, err = nobodysHash(), nil
 	}
 	var p bridge.Person
 	role, lost := bridge.RoleAdministrator, Text("If you lost it, `outbridge password admin` sets a new one.")

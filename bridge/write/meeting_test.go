@@ -179,6 +179,21 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestSelfByPrincipal invites as Apple's programs do, which write the path of the principal for themselves.
+func TestSelfByPrincipal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Round()
+	self := "/dav/principals/alice/"
+	w.mustPut("m.ics", event("m", "Plan", 1, 10, "ORGANIZER;CN=Alice:"+self, "ATTENDEE;CN=Alice;PARTSTAT=ACCEPTED:"+self, attendee(bob, ";PARTSTAT=NEEDS-ACTION")), create)
+	w.mailed("invitation " + bob)
+	w.mustPut("alone.ics", event("alone", "Alone", 2, 10, "ORGANIZER:https://calendar.example"+self, "ATTENDEE;PARTSTAT=ACCEPTED:https://calendar.example"+self), create)
+	w.mailed()
+	w.Check()
+	w.quiet()
+	w.withoutViolations()
+}
+
 func TestInvitee(t *testing.T) {
 	t.Parallel()
 	w, _ := invited(t, bridge.InvitationsNever, nil)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
@@ -135,6 +136,30 @@ func TestRuleComesAndGoes(t *testing.T) {
 	if strings.Contains(string(o.Data), "RRULE") {
 		t.Fatalf("still a rule:\n%s", o.Data)
 	}
+	w.Check()
+	w.quiet()
+	w.withoutViolations()
+}
+
+func TestOccurrenceThatLeavesItsSeriesAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *graphsim.Server) { s.Writing.OwnTimes = true })
+	w.Round()
+	w.mustPut("s.ics", daily("s"), create)
+	w.Pass(2 * time.Second)
+	o := w.mustPut("s.ics", daily("s", override("s", "Long standup", "20261127T090000Z", "20261127T100000Z", "20261127T120000Z")), write.Match{})
+	if !strings.Contains(string(o.Data), "SUMMARY:Long standup") {
+		t.Fatalf("not shown:\n%s", o.Data)
+	}
+	w.Check()
+	w.quiet()
+	o = w.mustPut("s.ics", replace(o, "SUMMARY:Long standup", "SUMMARY:Longer standup"), ifMatch(o))
+	w.Check()
+	w.quiet()
+	o = w.mustPut("s.ics", strings.Replace(string(o.Data), "SUMMARY:Standup", "SUMMARY:Daily", 1), ifMatch(o))
+	w.Check()
+	w.quiet()
+	w.Must(w.remove("s.ics", write.Match{}))
 	w.Check()
 	w.quiet()
 	w.withoutViolations()

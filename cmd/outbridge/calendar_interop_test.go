@@ -119,6 +119,49 @@ func TestCalendarPages(t *testing.T) {
 	}
 }
 
+// TestCalendarTellsOfLoading holds up and breaks the network below the page: it says that it loads, that loading failed, and tries again
+// when it is asked to, and nothing on it moves meanwhile.
+func TestCalendarTellsOfLoading(t *testing.T) {
+	t.Parallel()
+	sim := &graphsim.Server{ClientID: testClientID}
+	b, url, p := calendarDesk(t, sim, sim.DemoMailbox().Address())
+	const (
+		says = `document.querySelector("#calendar-state [role=status]").textContent`
+		next = `document.querySelector(".calendar button[aria-label=Next], .calendar button[title=Next]").click()`
+		top  = `document.getElementById("calendar").getBoundingClientRect().top + scrollY`
+	)
+	for _, screen := range []string{"desktop", "phone"} {
+		b.window(screen)
+		b.open(url + "/calendars/robin?view=month")
+		b.until("the events", `document.querySelector(".calendar .event")`)
+		b.until("nothing said", says+` === ""`)
+		where := eval[float64](b, top)
+		eval[bool](b, `(() => {
+			const real = fetch;
+			window.fetch = async (...request) => {
+				if (await new Promise(go => window.let = go)) return real(...request);
+				throw new TypeError("Failed to fetch");
+			};
+			return true;
+		})()`)
+		eval[bool](b, `(() => { `+next+`; return true; })()`)
+		b.until("that it loads", says+` === "Loading the events …" && document.getElementById("calendar").getAttribute("aria-busy") === "true" && !document.getElementById("calendar-again").checkVisibility()`)
+		b.look("loading on a " + screen)
+		eval[bool](b, `(window.let(false), true)`)
+		b.until("that it failed", says+` === "The events could not be loaded."`)
+		b.look("loading failed on a " + screen)
+		eval[bool](b, `(document.getElementById("calendar-again").click(), true)`)
+		b.until("that it loads again", says+` === "Loading the events …"`)
+		eval[bool](b, `(window.let(true), true)`)
+		b.until("the end of it", says+` === "" && document.getElementById("calendar-again").hidden && document.querySelector(".calendar .event")`)
+		b.window(screen) // which looking has changed
+		if now := eval[float64](b, top); now != where {
+			t.Errorf("on a %s the calendar has moved from %g to %g", screen, where, now)
+		}
+	}
+	p.end(syscall.SIGTERM)
+}
+
 // TestCalendarOfManyEvents opens the month, and an agenda on a phone, of a calendar that has 10,000 events in it, and logs what
 // that takes: of the clock, which other tests turn too, and of the processor.
 func TestCalendarOfManyEvents(t *testing.T) {

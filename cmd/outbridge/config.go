@@ -368,7 +368,7 @@ func (c *config) problems() (all []error) {
 	}
 	add(c.Microsoft.checkCredential(), c.checkCloud(), c.Microsoft.checkClientID())
 	add(c.syncProblems()...)
-	add(c.checkNotify())
+	add(c.notifyProblems()...)
 	add(c.checkLanguage())
 	add(c.pagesProblems()...)
 	add(c.accountProblems()...)

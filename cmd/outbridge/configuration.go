@@ -143,9 +143,8 @@ func (c *config) fileProblems() (all []error) {
 	if _, err := c.metricsToken(); err != nil {
 		all = append(all, err)
 	}
-	if _, err := c.notifyTargets(); err != nil {
-		all = append(all, err)
-	}
+	_, wrong := c.notifyFile()
+	all = append(all, wrong...)
 	for _, f := range []struct{ key, path string }{
 		{"database_password_file", c.DatabasePasswordFile}, {"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile}, {"tls.ca_roots_file", c.TLS.CARoots},
 	} {

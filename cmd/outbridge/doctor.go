@@ -264,23 +264,10 @@ func (d *doctor) keyAndDatabase(usable bool) {
 	if _, dbErr = os.Stat(d.c.Database); dbErr == nil && usable {
 		schema, dbErr = sqlstore.Check(d.ctx, d.c.Database)
 	}
-	noKey, noDatabase := errors.Is(keyErr, fs.ErrNotExist), errors.Is(dbErr, fs.ErrNotExist)
+	noDatabase := errors.Is(dbErr, fs.ErrNotExist)
 	d.began = !noDatabase
-	switch {
-	case noKey && noDatabase:
-		d.broken("key", d.first(), "%s and %s do not exist yet: nothing has run here", d.c.KeyFile, d.c.Database)
-		return
-	case noKey:
-		d.broken("key", "Put the key back from your copy, with mode 0600. If it is lost, create a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
-		return
-	}
-	key, err := sqlstore.ReadKey(d.c.KeyFile)
-	if o := obstacleOf(err); o != nil {
-		d.broken("key", o.fix(), "%v", o)
-		return
-	}
-	if err != nil {
-		d.broken("key", "Follow the message above; `outbridge restore` brings back a key that was kept with a backup.", "%v", err)
+	key, ok := d.key(errors.Is(keyErr, fs.ErrNotExist))
+	if !ok {
 		return
 	}
 	if noDatabase && d.c.keyUsed() {
@@ -304,16 +291,51 @@ func (d *doctor) keyAndDatabase(usable bool) {
 		d.database(dbErr)
 		return
 	}
-	if err := sqlstore.CheckKey(d.ctx, d.c.Database, key); err != nil {
-		d.broken("key", "Put the right key back from your copy, or sign in again with `outbridge login "+d.firstAccount()+"`.", "%v", err)
+	if !d.keyFits(sqlstore.CheckKey(d.ctx, d.c.Database, key)) {
 		return
 	}
-	d.ok("key", "%s", d.c.KeyFile)
 	if schema < sqlstore.Schema() {
 		d.warn("database", "Restart the server; it copies the database before it changes anything.", "%s has schema %d, of an older version; this version uses %d", d.c.Database, schema, sqlstore.Schema())
 		return
 	}
 	d.openStore(fmt.Sprintf("%s, intact, schema %d", d.c.Database, schema))
+}
+
+// key reads the key file, which may be missing, and says what is wrong with it; false where anything is. began is known.
+func (d *doctor) key(missing bool) (key sqlstore.Key, ok bool) {
+	same, back := "", "Follow the message above; `outbridge restore` brings back a key that was kept with a backup."
+	if d.c.onServer() {
+		same, back = ": every machine has the same one", seeMessage
+	}
+	switch {
+	case missing && !d.began:
+		d.broken("key", d.first(), "there is no key %s yet, and nothing in %s: nothing has run here", d.c.KeyFile, d.c.Database)
+		return key, false
+	case missing:
+		d.broken("key", "Put the key back from your copy, with mode 0600"+same+". If it is lost, create a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login "+d.firstAccount()+"`.",
+			"the key %s is missing, and the database was made with one", d.c.KeyFile)
+		return key, false
+	}
+	key, err := sqlstore.ReadKey(d.c.KeyFile)
+	if o := obstacleOf(err); o != nil {
+		d.broken("key", o.fix(), "%v", o)
+		return key, false
+	}
+	if err != nil {
+		d.broken("key", back, "%v", err)
+		return key, false
+	}
+	return key, true
+}
+
+// keyFits says whether the key is that of the database, of which err is what came of trying.
+func (d *doctor) keyFits(err error) bool {
+	if err != nil {
+		d.broken("key", "Put the right key back from your copy, or sign in again with `outbridge login "+d.firstAccount()+"`.", "%v", err)
+		return false
+	}
+	d.ok("key", "%s", d.c.KeyFile)
+	return true
 }
 
 // database says what is wrong with the file. Only damage needs a backup.

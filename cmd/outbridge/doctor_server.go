@@ -23,17 +23,8 @@ func (d *doctor) server(noKey bool) {
 		return
 	}
 	d.began = !state.Empty
-	switch {
-	case noKey && state.Empty:
-		d.broken("key", d.first(), "%s does not exist yet, and %s is empty: nothing has run here", d.c.KeyFile, d.c.Database)
-		return
-	case noKey:
-		d.broken("key", "Put the key back from your copy, with mode 0600: every machine has the same one. If it is lost, create a new one with `outbridge init --key-only --lost` and sign in again with `outbridge login "+d.firstAccount()+"`.", "the key %s is missing, and the database was made with one", d.c.KeyFile)
-		return
-	}
-	key, err := sqlstore.ReadKey(d.c.KeyFile)
-	if err != nil {
-		d.broken("key", seeMessage, "%v", err)
+	key, ok := d.key(noKey)
+	if !ok {
 		return
 	}
 	for _, p := range d.serverProblems(state) {
@@ -48,11 +39,9 @@ func (d *doctor) server(noKey bool) {
 		d.broken(check, "Run `outbridge login "+d.firstAccount()+"`, then `outbridge serve`; or `outbridge migrate` with a database that you have.", "%s is empty", d.c.Database)
 		return
 	}
-	if err := sqlstore.CheckServerKey(d.ctx, d.c.databaseURL(), key); err != nil {
-		d.broken("key", "Put the right key back from your copy, or sign in again with `outbridge login "+d.firstAccount()+"`.", "%v", err)
+	if !d.keyFits(sqlstore.CheckServerKey(d.ctx, d.c.databaseURL(), key)) {
 		return
 	}
-	d.ok("key", "%s", d.c.KeyFile)
 	if state.Schema < sqlstore.Schema() {
 		d.warn(check, "Restart the servers, one after the other.", "%s has schema %d, of an older version; this version uses %d", d.c.Database, state.Schema, sqlstore.Schema())
 		return

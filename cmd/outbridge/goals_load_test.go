@@ -36,7 +36,8 @@ func timeOf(row string, most, headroom float64) goal {
 
 func allocationsOf(row string, most, headroom float64) goal {
 	return goal{what: row + ": allocations", show: count, most: most, headroom: headroom,
-		figure: func(m *measured, server string) float64 { return m.allocations(row, server) }}
+		figure: func(m *measured, server string) float64 { return m.allocations(row, server) },
+		limit:  func(m *measured) float64 { return m.allocations(row, "plain net/http") }}
 }
 
 func codedOf(row string, most, headroom float64) goal {

@@ -115,6 +115,9 @@ func (c *config) authority(r bridge.Registration, scopes []string) (*graph.Autho
 func (p *program) observer(account string) func(graph.Observation) {
 	return func(o graph.Observation) {
 		p.metrics.Requested(account, web.GraphRequest{Operation: o.Op, Status: o.Status, Took: o.Took, Throttled: o.Throttled, Again: o.Again, Part: o.Part})
+		if p.live != nil && o.Status/100 == 2 {
+			p.live.Answered(account)
+		}
 	}
 }
 
@@ -124,6 +127,11 @@ func (p *program) client(account, address string) *graph.Client {
 		BaseURL: p.conf.graphURL + "/v1.0", Mailbox: address, HTTP: p.graph.http, Attempts: p.graph.attempts,
 		UserAgent: "outbridge/" + strings.ReplaceAll(version(), " ", "-"), Observe: p.observer(account),
 		Log: p.log.With("account", account),
+		Waiting: func(until time.Time) {
+			if p.live != nil {
+				p.live.Waits(account, until)
+			}
+		},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,18 +16,20 @@ import (
 	"outbridge/bridge/web"
 )
 
-// checkNotify checks [notify]. No error repeats an address: they have passwords and tokens in them.
-func (c *config) checkNotify() (err error) {
+// notifyProblems are those of [notify]. None repeats an address: they have passwords and tokens in them.
+func (c *config) notifyProblems() (all []error) {
+	var err error
 	if c.staleAfter = 0; c.Notify.StaleAfter != "never" {
 		if c.staleAfter, err = time.ParseDuration(c.Notify.StaleAfter); err != nil || c.staleAfter < 10*time.Minute {
-			return fmt.Errorf("notify.stale_after = %q: write a duration of at least ten minutes, like 6h, or never", c.Notify.StaleAfter)
+			all = append(all, fmt.Errorf("notify.stale_after = %q: write a duration of at least ten minutes, like 6h, or never", c.Notify.StaleAfter))
 		}
 	}
 	if _, ok := web.FindLanguage(c.Notify.Language); !ok && c.Notify.Language != "" {
-		return fmt.Errorf("notify.language = %q: choose one of %s", c.Notify.Language, languageTags())
+		all = append(all, fmt.Errorf("notify.language = %q: choose one of %s", c.Notify.Language, languageTags()))
 	}
-	c.notifyURLs, err = notifyAddresses("notify.urls", c.Notify.URLs)
-	return err
+	list, wrong := notifyAddresses("notify.urls", c.Notify.URLs)
+	c.notifyURLs = list
+	return append(all, wrong...)
 }
 
 // checkLanguage checks language.
@@ -47,29 +50,37 @@ func languageTags() string {
 	return strings.Join(all, ", ")
 }
 
-func notifyAddresses(key string, list []string) (all []string, err error) {
+// notifyAddresses are those of a list as they are kept, and what is wrong with the others.
+func notifyAddresses(key string, list []string) (all []string, wrong []error) {
 	for i, text := range list {
 		normal, err := notice.Normal(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: number %d is no address that notifications can be sent to: see docs/operations.md for how to write it", key, i+1)
+			wrong = append(wrong, fmt.Errorf("%s: number %d is no address that notifications can be sent to: see docs/operations.md for how to write it", key, i+1))
+			continue
 		}
 		all = append(all, normal)
 	}
-	return all, nil
+	return all, wrong
 }
 
 // notifyTargets are the addresses of the configuration and of its file with them.
 func (c *config) notifyTargets() ([]string, error) {
+	list, wrong := c.notifyFile()
+	return slices.Concat(c.notifyURLs, list), errors.Join(wrong...)
+}
+
+// notifyFile are the addresses in notify.urls_file, and what is wrong with it.
+func (c *config) notifyFile() (list []string, wrong []error) {
 	path := c.Notify.URLsFile
 	if path == "" {
-		return c.notifyURLs, nil
+		return nil, nil
 	}
 	b, err := os.ReadFile(path)
 	if err == nil {
 		err = notForEverybody(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("notify.urls_file: %w", err)
+		return nil, []error{fmt.Errorf("notify.urls_file: %w", err)}
 	}
 	var lines []string
 	for scan := bufio.NewScanner(bytes.NewReader(b)); scan.Scan(); {
@@ -77,8 +88,7 @@ func (c *config) notifyTargets() ([]string, error) {
 			lines = append(lines, line)
 		}
 	}
-	list, err := notifyAddresses("notify.urls_file", lines)
-	return append(c.notifyURLs[:len(c.notifyURLs):len(c.notifyURLs)], list...), err
+	return notifyAddresses("notify.urls_file", lines)
 }
 
 // watcher tells people of trouble.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
@@ -10,6 +11,18 @@ import (
 // jsonFlag is the flag of every command that prints something to read.
 type jsonFlag struct {
 	JSON bool `help:"Print JSON." name:"json"`
+}
+
+// limitFlag is the flag of commands that list the latest of many.
+type limitFlag struct {
+	Limit int `help:"How many of the latest to list." default:"50"`
+}
+
+func (f limitFlag) check() error {
+	if f.Limit < 1 {
+		return usageError{fmt.Errorf("--limit = %d: it must be at least 1", f.Limit)}
+	}
+	return nil
 }
 
 func writeJSON(w io.Writer, v any) error {

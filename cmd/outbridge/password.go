@@ -31,6 +31,10 @@ type passwordAddCmd struct {
 }
 
 func (cmd *passwordAddCmd) Run(e *env) error {
+	label, err := bridge.PasswordLabel(cmd.Label)
+	if err != nil {
+		return usageError{fmt.Errorf("--label: %w", err)}
+	}
 	p, err := cmd.open(e)
 	if err != nil {
 		return err
@@ -42,11 +46,11 @@ func (cmd *passwordAddCmd) Run(e *env) error {
 	if err := p.store.CheckKey(e.ctx); err != nil { // no server would know the password
 		return worded(err, cmd.User)
 	}
-	row, secret, err := p.store.AddPassword(e.ctx, cmd.User, cmd.Label, time.Now().UTC())
+	row, secret, err := p.store.AddPassword(e.ctx, cmd.User, label, time.Now().UTC())
 	if err != nil {
 		return err
 	}
-	p.record(e, bridge.ActPasswordMade, cmd.User, cmd.Label)
+	p.record(e, bridge.ActPasswordMade, cmd.User, label)
 	if cmd.JSON {
 		return writeJSON(e.stdout, map[string]any{"user": row.User, "password": secret, "id": row.ID})
 	}

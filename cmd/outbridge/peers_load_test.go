@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,12 +85,12 @@ type recorded struct {
 	Body    []byte
 }
 
-// startPlain serves what the program answers from memory, by net/http alone, after a sign-in by a keyed hash: what a
-// server in Go cannot fall below.
+// startPlain serves what the program answers from memory, by net/http alone, after a sign-in by a keyed hash, with the same
+// headers and octets: what a server in Go cannot fall below. It has no time-outs, which ours sets for each request.
 func startPlain(t *testing.T, ours *served, _ map[string][]byte) *served {
 	t.Helper()
 	s := *ours
-	s.name, s.world, s.measure, s.address = "plain net/http", nil, "", freeAddress(t)
+	s.name, s.world, s.measure, s.address = "plain net/http", nil, freeAddress(t), freeAddress(t)
 	var all []recorded
 	for _, r := range servedRows {
 		for _, gzip := range []bool{false, true} {
@@ -114,7 +115,7 @@ func startPlain(t *testing.T, ours *served, _ map[string][]byte) *served {
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string][]byte{"answers": b.Bytes()})
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPlainServer$")
-	cmd.Env = append(os.Environ(), "PLAIN_SERVER="+filepath.Join(dir, "answers"), "PLAIN_ADDRESS="+s.address, "PLAIN_PASSWORD="+s.password)
+	cmd.Env = append(os.Environ(), "PLAIN_SERVER="+filepath.Join(dir, "answers"), "PLAIN_ADDRESS="+s.address, "PLAIN_PASSWORD="+s.password, "PLAIN_MEASURE="+s.measure)
 	s.pid = otherOf(t, cmd)
 	awaitHTTP(t, "http://"+s.address+"/")
 	return &s
@@ -279,6 +280,11 @@ func TestPlainServer(t *testing.T) {
 		return h.Sum(nil)
 	}
 	users := map[string][]byte{"alice": hash(os.Getenv("PLAIN_PASSWORD"))}
+	go http.ListenAndServe(os.Getenv("PLAIN_MEASURE"), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Fprint(w, m.Mallocs)
+	}))
 	t.Fatal(http.ListenAndServe(os.Getenv("PLAIN_ADDRESS"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		if known := users[user]; known == nil || !hmac.Equal(known, hash(password)) {

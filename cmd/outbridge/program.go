@@ -29,6 +29,7 @@ type program struct {
 	store   *sqlstore.Store // nil before openStore
 	metrics *web.Metrics    // nil: nothing is counted
 	pulse   *pulseFile      // nil: this is no server
+	live    *web.Live       // nil: this is no server
 	plain   bool            // app passwords may arrive over plain http: the demo has nothing to protect
 
 	accounts            []accountConfig // of the file, then those added on the web pages and the members of the organization
@@ -117,7 +118,9 @@ func (p *program) packing() func(sqlstore.Packing) {
 	return func(is sqlstore.Packing) {
 		switch now := time.Now(); {
 		case is.Left != nil:
-			p.log.Warn("the database is packed, but its file could not be made smaller; what is free in it is used again", "err", is.Left)
+			p.log.Warn("the database is packed, but its file could not be made smaller, which the next start tries again; what is free in it is used", "err", is.Left)
+		case is.Freed > 0:
+			p.log.Info("the database is packed, and its file was made smaller", "mib", is.Freed>>20)
 		case is.Done == is.Total && told != began:
 			p.log.Info("the events in the database are packed", "rows", is.Total, "seconds", int(now.Sub(began).Seconds()))
 		case now.Sub(told) > 2*time.Second:

@@ -10,14 +10,14 @@ import (
 )
 
 type recordCmd struct {
-	Limit int `help:"How many of the latest to list." default:"50"`
+	limitFlag
 	configFlag
 	jsonFlag
 }
 
 func (cmd *recordCmd) Run(e *env) error {
-	if cmd.Limit < 1 {
-		return usageError{fmt.Errorf("--limit = %d: it must be at least 1", cmd.Limit)}
+	if err := cmd.limitFlag.check(); err != nil {
+		return err
 	}
 	p, err := cmd.open(e)
 	if err != nil {

@@ -154,6 +154,7 @@ func (p *program) serve(ctx context.Context, mailboxes []work.Mailbox, listeners
 	p.pulse = newPulseFile(ctx, p)
 	p.pulse.took = p.metrics.Elsewhere
 	live := new(web.Live)
+	p.live = live
 	watcher, err := p.watcher(ctx)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,9 +26,10 @@ import (
 
 // What TestServing is told by the environment.
 var (
-	servingPeers   = cmp.Or(os.Getenv("SERVING_PEERS"), "plain") // of those in peers, with commas between; "all" for all of them
-	servingBefore  = os.Getenv("SERVING_BEFORE")                 // a commit, whose program is measured beside this one
-	servingProfile = os.Getenv("SERVING_PROFILE")                // a folder for profiles of the server's processor, a file a row
+	servingPeers   = cmp.Or(os.Getenv("SERVING_PEERS"), "plain")   // of those in peers, with commas between; "all" for all of them
+	servingBefore  = os.Getenv("SERVING_BEFORE")                   // a commit, whose program is measured beside this one
+	servingProfile = os.Getenv("SERVING_PROFILE")                  // a folder for profiles of the server's processor, a file a row
+	servingOnly    = regexp.MustCompile(os.Getenv("SERVING_ROWS")) // which rows are measured
 	servingObjects = number("SERVING_OBJECTS", 4474)
 	servingRounds  = number("SERVING_ROUNDS", 3)
 	servingTime    = time.Duration(number("SERVING_MS", 700)) * time.Millisecond // of each sample

@@ -52,9 +52,9 @@ func (m *measured) round(s *served, round int) {
 		for _, r := range servedRows {
 			requests := r.requests(s, gzip)
 			switch {
-			case requests == nil:
+			case requests == nil || !servingOnly.MatchString(r.name+suffix):
 			case !r.fresh:
-				if round == 0 && len(requests) > 1 && s.world != nil {
+				if len(requests) > 1 && s.world != nil { // it may have begun anew, and keep nothing
 					sampled(s.t, s, requests, 1, 0)
 				}
 				stop := s.profile(r.name+suffix, round)
@@ -72,7 +72,7 @@ func (m *measured) round(s *served, round int) {
 			}
 		}
 	}
-	if s.world != nil {
+	if s.world != nil && servingOnly.MatchString(monthOfStart) {
 		s.fresh()
 		m.add(monthOfStart, s.name, sampled(s.t, s, s.months(false, 0), 1, 0))
 		m.add(monthOfNever, s.name, sampled(s.t, s, s.months(false, -3, -1, 1, 3, 5, 7, 9, 11), 1, 0))
@@ -232,7 +232,7 @@ func (s *served) allocations() int64 {
 
 // profile writes what the server does until stop, in the second round, if there is a folder for it.
 func (s *served) profile(row string, round int) (stop func()) {
-	if servingProfile == "" || s.measure == "" || round != 1 {
+	if servingProfile == "" || s.world == nil || round != 1 {
 		return func() {}
 	}
 	if err := os.MkdirAll(servingProfile, 0o755); err != nil {

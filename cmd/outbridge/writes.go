@@ -14,8 +14,8 @@ import (
 
 type writesCmd struct {
 	Account string `arg:"" optional:"" help:"Only this account."`
-	Limit   int    `help:"How many of the latest to list." default:"50"`
-	Resume  bool   `help:"Let the account's changes go on that were paused because so many of them mailed people."`
+	limitFlag
+	Resume bool `help:"Let the account's changes go on that were paused because so many of them mailed people."`
 	configFlag
 	jsonFlag
 }
@@ -40,8 +40,8 @@ type writeRow struct {
 }
 
 func (cmd *writesCmd) Run(e *env) error {
-	if cmd.Limit < 1 {
-		return usageError{fmt.Errorf("--limit = %d: it must be at least 1", cmd.Limit)}
+	if err := cmd.limitFlag.check(); err != nil {
+		return err
 	}
 	p, err := cmd.open(e)
 	if err != nil {

@@ -350,7 +350,11 @@ func (x *item) edit(day time.Time, edit func(*Event)) error {
 		}
 		x.setException(day, e)
 	}
+	modified := x.modified
 	x.update()
+	if !day.IsZero() && x.cal.mailbox.server.Writing.OwnTimes {
+		x.modified = modified
+	}
 	return nil
 }
 

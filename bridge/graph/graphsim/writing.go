@@ -31,6 +31,7 @@ type Writing struct {
 	RenewMeetings                     bool // a body without the join information makes another online meeting; else there is none any more
 	NoOccurrenceIDs                   bool // an OID cannot be written to: 400 ErrorInvalidIdMalformed
 	NoSchedules                       bool // getSchedule is answered 403, as for personal accounts
+	OwnTimes                          bool // a change of an occurrence is none of its series, which keeps its lastModifiedDateTime
 	StrayRecurrence                   bool // properties of a recurrence that its type does not have (month 0) are accepted
 
 	// Calm: nothing happens to an event after a write of it. Else a few seconds after each its change key moves, names of attendees

@@ -13,6 +13,7 @@ import "./calendar.css";
 const place = document.getElementById("calendar");
 const zoneField = document.getElementById("zone");
 const longest = 1000; // events in an agenda
+const moment = 400; // milliseconds that loading may take without a word
 const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 if (zoneField) suggestZones();
@@ -59,6 +60,9 @@ function show(place) {
 	const zone = text.zone || here || "UTC";
 	const phone = matchMedia("(max-width: 44rem)").matches;
 	const note = document.getElementById("calendar-note");
+	const state = document.getElementById("calendar-state");
+	const again = document.getElementById("calendar-again");
+	let asked = 0; // how often events were asked for: only the last answer is told of
 	if (zoneField && !zoneField.value) zoneField.value = zone;
 
 	const views = { month: "dayGridMonth", week: "timeGridWeek", day: "timeGridDay", agenda: "agenda" };
@@ -127,6 +131,8 @@ function show(place) {
 		const url = new URL(text.events, location.href);
 		url.searchParams.set("start", span.start.toISOString());
 		url.searchParams.set("end", span.end.toISOString());
+		const turn = ++asked;
+		const slow = setTimeout(() => turn === asked && tell("loading", text.loading), moment);
 		try {
 			const answer = await fetch(url, { redirect: "error" });
 			if (!answer.ok) throw new Error(answer.statusText);
@@ -136,12 +142,28 @@ function show(place) {
 				events = events.sort((a, b) => Date.parse(a.start) - Date.parse(b.start)).slice(0, longest);
 			}
 			for (const e of events) e.url += "&zone=" + encodeURIComponent(zone);
-			say(missing);
+			// Drawing many events holds the page up, so what is shown meanwhile is put there before.
+			if (state.dataset.is === "loading") await painted();
 			done(events);
+			if (turn === asked) {
+				say(missing);
+				tell("", "");
+			}
 		} catch (error) {
-			say(text.failed);
 			failed(error);
+			if (turn === asked) tell("failed", text.failed);
+		} finally {
+			clearTimeout(slow);
 		}
+	}
+
+	// tell says how the loading goes.
+	function tell(is, what) {
+		state.dataset.is = is;
+		state.querySelector("[role=status]").textContent = what;
+		if (is !== "failed" && document.activeElement === again) state.focus();
+		again.hidden = is !== "failed";
+		place.setAttribute("aria-busy", is === "loading");
 	}
 
 	function say(what) {
@@ -175,11 +197,23 @@ function show(place) {
 		});
 	}
 
-	place.hidden = false;
+	again.addEventListener("click", () => {
+		tell("loading", text.loading);
+		calendar.refetchEvents();
+	});
+	place.hidden = state.hidden = false;
 	document.getElementById("agenda").hidden = true;
 	calendar.render();
 	document.addEventListener("visibilitychange", () => {
 		if (!document.hidden) calendar.refetchEvents();
+	});
+}
+
+// painted is when the browser has drawn what is there now, or at once where it draws nothing.
+function painted() {
+	return new Promise(resolve => {
+		setTimeout(resolve, 100);
+		requestAnimationFrame(() => setTimeout(resolve));
 	});
 }
 
