@@ -114,6 +114,9 @@ func (d *differ) read() (err error) {
 	if d.want, err = readContents(d.New, d.Series, d.now); err != nil {
 		return err
 	}
+	if err := checkValues(d.want.events, d.now); err != nil && !d.Repair {
+		return err
+	}
 	if d.now.master == nil {
 		return fmt.Errorf("the object as it is served has no event but occurrences")
 	}
@@ -280,6 +283,9 @@ func (d *differ) create() (Plan, error) {
 		return Plan{}, d.frozen()
 	}
 	if d.want, err = readContents(d.New, d.Series, nil); err != nil {
+		return Plan{}, err
+	}
+	if err := checkValues(d.want.events, nil); err != nil {
 		return Plan{}, err
 	}
 	if writtenSize(d.New.Component) > maxWritten {

@@ -94,6 +94,9 @@ func (in *object) horizonOf(parts map[string]string, start time.Time) time.Time 
 func (in *object) recurrence(end time.Time) (s set, err error) {
 	c := in.master
 	parts, err := ruleParts(c)
+	if err == nil {
+		err = checkRule(parts)
+	}
 	if err != nil {
 		return s, err
 	}
@@ -109,9 +112,7 @@ func (in *object) recurrence(end time.Time) (s set, err error) {
 	}
 	s.listed = c.Props.Get(ical.PropRecurrenceDates) != nil
 	if text := parts["COUNT"]; text != "" {
-		if s.count, err = strconv.Atoi(text); err != nil || s.count < 1 {
-			return s, refuse(RefusedObject, "The number of occurrences (COUNT=%s) cannot be read.", clip(text))
-		}
+		s.count, _ = strconv.Atoi(text) // which checkRule has read
 		if in.shift > 0 {
 			// What is in front of the true beginning was counted too.
 			for h := start.Wall; h.Before(start.Wall.AddDate(0, 0, in.shift)); h = h.AddDate(0, 0, 1) {
@@ -124,7 +125,7 @@ func (in *object) recurrence(end time.Time) (s set, err error) {
 	until, bounded := ics.Moment{}, parts["UNTIL"] != ""
 	if bounded {
 		if until, err = ics.ParseMoment(parts["UNTIL"], nil); err != nil {
-			return s, refuse(RefusedObject, "The end of the repetition (UNTIL=%s) cannot be read.", clip(parts["UNTIL"]))
+			return s, unreadable(err)
 		}
 		if before(until, start, in.mailbox.location()) {
 			return s, refuse(RefusedObject, "The repetition ends (UNTIL) before the event starts. Choose a later end.")

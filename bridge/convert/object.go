@@ -204,7 +204,11 @@ func unreadable(err error) error {
 	case errors.Is(err, ics.ErrTooMany):
 		return &Refusal{RefusedObject, "The event repeats too often, or in too complicated a way, for Outlook. Choose a simpler repetition."}
 	case errors.Is(err, ics.ErrNotUnderstood):
-		return &Refusal{RefusedObject, "Outlook has no repetition like that of the event (" + clip(err.Error()) + "). Choose a simpler one."}
+		return &Refusal{RefusedObject, "Outlook has no repetition like that of the event. Choose a simpler one."}
+	}
+	// What the reader says before the cause is for a log.
+	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
+		err = cause
 	}
 	return &Refusal{RefusedData, "A date or time of the event cannot be read (" + clip(err.Error()) + ")."}
 }
