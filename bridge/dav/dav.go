@@ -210,6 +210,9 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 			if all {
 				return
 			}
+			if b.Cache != nil {
+				b.Cache.tooMany(c.Key.(bridge.CalendarID))
+			}
 		}
 		every := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
 		for o, err := range bridge.Objects(ctx, b.Store, c.Key.(bridge.CalendarID), every) {

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// listingOctets bounds the listings of a Cache together, which is some 18,000 objects.
-	listingOctets = 4 << 20
+	// listingOctets bounds the listings of a Cache together, which is some 14,000 objects.
+	listingOctets = 3 << 20
 	// listingChunk is what a chunk grows to by what changes.
 	listingChunk = 32 << 10
 	// listingAge is how long a listing is kept. Timetables are made anew as time goes on, and their objects do not change by that: those
@@ -33,7 +33,7 @@ type listing struct {
 	rev    int64
 	chunks []string // of entries; they are shared, and replaced by others where an object changes
 	octets int
-	large  bool // it takes more than all may: there is none
+	large  bool // it takes more than all may, or is likely to: there is none
 }
 
 // within yields the objects that may have an instance from start to end, with their timetables. ok is false where nothing is kept to
@@ -80,6 +80,21 @@ func (c *Cache) listing(id bridge.CalendarID, epoch string) *listing {
 	c.unlist(id)
 	c.listings[id] = &listing{epoch: epoch, since: time.Now()}
 	return nil
+}
+
+// tooMany says that more of a calendar was in a range than is listed by time: no listing of it is begun.
+func (c *Cache) tooMany(id bridge.CalendarID) {
+	c.mu.Lock()
+	l := c.listings[id]
+	c.mu.Unlock()
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rev == 0 {
+		l.large = true
+	}
 }
 
 // weigh counts by how much a listing has grown. Others make room for it, whichever they are.

@@ -6,7 +6,10 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,4 +115,40 @@ func (s *changesCounted) ObjectsWithin(ctx context.Context, id bridge.CalendarID
 func (s *changesCounted) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
 	s.changes++
 	return s.Store.Changes(ctx, id, since, limit)
+}
+
+// TestListingIsNeverOlder: requests that come together are each told what was published before they came.
+func TestListingIsNeverOlder(t *testing.T) {
+	p := newPublished(t, filepath.Join(t.TempDir(), "outbridge.db"))
+	other := p.open()
+	b := dav.Backend{Store: p.store, Cache: new(dav.Cache)}
+	p.publish(other, 0, "a", "b", "c")
+	var published atomic.Int32
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for published.Load() < 60 {
+				least := int(published.Load())
+				c, found := p.calendar(b), 0
+				for o, err := range b.Objects(t.Context(), c, caldav.Query{Start: roundtest.At(-1, 0, 0), End: roundtest.At(30, 0, 0)}) {
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if n, _ := strconv.Atoi(strings.TrimPrefix(o.ETag, o.Name)); o.Name == "b" && n < least {
+						t.Errorf("%d, after %d was published", n, least)
+					}
+					found++
+				}
+				if found != 3 {
+					t.Errorf("%d objects", found)
+				}
+			}
+		})
+	}
+	for i := range 60 {
+		p.publish(other, i+1, "b")
+		published.Store(int32(i + 1))
+	}
+	readers.Wait()
 }
