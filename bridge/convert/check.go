@@ -287,10 +287,11 @@ func (c *conversion) spell(m *master, why string) plan {
 			}
 		}
 	}
-	p.notes = []string{fmt.Sprintf("%s; only those of %s are shown, one by one.", why, c.Window.describe())}
+	first, last := c.Window.ends()
+	p.notes = []string{fmt.Sprintf("%s; only those of %s to %s are shown, one by one.", why, first, last)}
 	// Some readers know no RDATE (node-ical, Outlook), so it is a rule where that can be.
 	if q, ok := c.ruled(m, p, starts, listed); ok {
-		q.notes = []string{fmt.Sprintf("%s; only those of %s are shown.", why, c.Window.describe())}
+		q.notes = []string{fmt.Sprintf("%s; only those of %s to %s are shown.", why, first, last)}
 		return q
 	}
 	return p

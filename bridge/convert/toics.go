@@ -2,7 +2,6 @@ package convert
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -200,5 +199,11 @@ func setTimes(comp *ical.Component, w when) {
 
 // describe is a span for a sentence.
 func (s Span) describe() string {
-	return fmt.Sprintf("%s to %s", s.Start.UTC().Format(time.DateOnly), s.End.UTC().Format(time.DateOnly))
+	first, last := s.ends()
+	return first + " to " + last
+}
+
+// ends are the days of UTC that the span begins and ends on.
+func (s Span) ends() (first, last string) {
+	return s.Start.UTC().Format(time.DateOnly), s.End.UTC().Format(time.DateOnly)
 }

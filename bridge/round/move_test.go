@@ -71,7 +71,7 @@ func TestMoves(t *testing.T) {
 func TestMoveKilled(t *testing.T) {
 	for name, set := range linkless {
 		t.Run(name, func(t *testing.T) {
-			for kill := int64(1); ; kill++ {
+			for kill := int64(1); ; kill += stride {
 				w, a, b, private := three(t, set)
 				single, series := a.Create(meeting("Single", 3, 9)), a.Create(weekly("Series", -7, 11, "monday", "thursday"))
 				second := b.Create(weekly("Second", -7, 12, "monday"))

@@ -89,7 +89,7 @@ func (d *Deriver) finish(one *draft) {
 			// Kept as it was: a series that cannot be converted must not vanish from anybody's calendar.
 			d.log.Error("a series cannot be converted; its last good object is served", "series", one.Series, "err", err)
 			one.failed = true
-			one.Losses = append(one.Losses, convert.Loss{Event: one.Series, Field: "event", Reason: "It could not be converted: " + bridge.Sentence(err)})
+			one.Losses = append(one.Losses, convert.Loss{Event: one.Series, Field: "event", Reason: unconverted(err)})
 		}
 	}
 	if one.unread {
@@ -302,4 +302,15 @@ func nextLine(b []byte) (ics.Line, []byte) {
 			return line, rest
 		}
 	}
+}
+
+// unconverted is why a series could not be converted, for a loss.
+func unconverted(err error) string {
+	switch {
+	case errors.Is(err, convert.ErrNoTime):
+		return "It could not be converted, because it has no date."
+	case errors.Is(err, convert.ErrNoInstances):
+		return "It could not be converted, because no occurrence of the series is left."
+	}
+	return "It could not be converted: " + bridge.Sentence(err)
 }

@@ -87,8 +87,14 @@ func (h *Handler) standing(ctx context.Context, a Account, counts func(context.C
 	row.Name = a.Name
 	v.Progress, _, _ = h.progress(ctx, row)
 	if waits := v.Progress.waits; waits.Phase != "" && v.Level != "bad" {
+		since := wall(waits.Since)
+		if s := row.State; s.Code == bridge.StateUnavailable && s.Reason == bridge.ReasonUnavailable { // a round before this has failed
+			if since = wall(s.Since); !civilDay(s.Since).Equal(civilDay(waits.Until)) {
+				since = s.Since.Local().Format("2006-01-02 15:04")
+			}
+		}
 		v.Level, v.Word = "wait", notAnswering
-		v.Sentence = With("Outlook has not answered since {time}. It is asked again at {again}.", wall(waits.Since), wall(waits.Until))
+		v.Sentence = With("Outlook has not answered since {time}. It is asked again at {again}.", since, wall(waits.Until))
 		v.Advice = "There is nothing to do: the bridge tries again automatically."
 	}
 	for i, c := range v.Calendars {
@@ -174,3 +180,6 @@ func (v *accountStatus) judge(version int64) {
 		v.Advice = "" // the button says it
 	}
 }
+
+// Syncing is whether a round is at work, and not only waiting for Microsoft.
+func (v accountStatus) Syncing() bool { return v.Pulse.Busy && v.Progress.waits.Phase == "" }

@@ -205,14 +205,23 @@ func (v *visit) losses(c bridge.Calendar) ([]lossRow, error) {
 
 // fieldName is the name of a Graph property for people.
 func fieldName(field string) Text {
+	property := field
+	if i := strings.IndexAny(field, ".["); i > 0 {
+		property = field[:i]
+	}
 	names := map[string]Text{
 		"subject": "Title", "body": "Description", "categories": "Categories", "hasAttachments": "Attachments", "location": "Place",
 		"showAs": "Availability", "sensitivity": "Privacy", "reminderMinutesBeforeStart": "Reminder", "attendees": "People [of an event]",
 		"organizer": "Organizer", "recurrence": "Repetition", "cancelledOccurrences": "Removed occurrences", "occurrenceId": "Changed occurrence",
 		"exceptionOccurrences": "Changed occurrences", "start": "Start", "end": "End", "originalStartTimeZone": "Time zone", "seriesMasterId": "Series",
+		"event": "Event", "isReminderOn": "Reminder", "locations": "Place", "onlineMeeting": "Online meeting",
 	}
-	if n, ok := names[field]; ok {
+	n, ok := names[property]
+	switch {
+	case ok && property == field:
 		return n
+	case ok:
+		return With("{part} ({property})", n, strings.ToValidUTF8(field, "�"))
 	}
 	return Plain(strings.ToValidUTF8(field, "�"))
 }

@@ -172,7 +172,7 @@ var Languages = sync.OnceValue(func() []*Language {
 		l.Name = l.file.Name
 		for english, text := range l.file.Kept {
 			find := placeholder.ReplaceAllString(regexp.QuoteMeta(placeholder.ReplaceAllString(english, "\x00")), "")
-			l.kept = append(l.kept, pattern{regexp.MustCompile("(?s)^" + strings.ReplaceAll(find, "\x00", "(.+?)") + "$"), placeholder.FindAllString(english, -1), text})
+			l.kept = append(l.kept, pattern{regexp.MustCompile("(?s)^" + strings.ReplaceAll(find, "\x00", "(.*?)") + "$"), placeholder.FindAllString(english, -1), text})
 		}
 		// The one with the most to go by comes first.
 		slices.SortFunc(l.kept, func(a, b pattern) int {
@@ -367,10 +367,14 @@ func (l *Language) Known(sentence string) string {
 			continue
 		}
 		return placeholder.ReplaceAllStringFunc(p.text, func(name string) string {
-			if i := slices.Index(p.names, name); i >= 0 {
-				return found[i+1]
+			i := slices.Index(p.names, name)
+			switch {
+			case i < 0:
+				return name
+			case name == "{reason}" || name == "{sentence}": // which are kept ones themselves
+				return l.Known(found[i+1])
 			}
-			return name
+			return found[i+1]
 		})
 	}
 	return sentence

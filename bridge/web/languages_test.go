@@ -67,7 +67,7 @@ func TestTextsEscape(t *testing.T) {
 		}
 	}
 	german, _ := web.FindLanguage("de-CH")
-	for n, want := range map[int]string{0: "0 Termine, alle gleich.", 1: "1 Termin, kein Unterschied.", 1204: "1.204 Termine, alle gleich."} {
+	for n, want := range map[int]string{0: "0 Termine, keine Abweichung.", 1: "1 Termin, keine Abweichung.", 1204: "1.204 Termine, keine Abweichung."} {
 		got := german.N(n, "Compared {when}: {n} occurrence, all equal.", "Compared {when}: {n} occurrences, all equal.", "heute")
 		if got != "Verglichen heute: "+want {
 			t.Errorf("%d: %s", n, got)

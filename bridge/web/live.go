@@ -133,9 +133,6 @@ func ProgressWords(p bridge.Progress) Text {
 	case bridge.ProgressConvert:
 		return With("converting events, {done} of {total}", p.Done, p.Total)
 	}
-	if p.Phase == bridge.ProgressWait {
-		return With("has not answered since {time}, and is asked again at {again}", wall(p.Since), wall(p.Until))
-	}
 	return Plain(p.Phase)
 }
 
@@ -229,14 +226,15 @@ func (h *Handler) progress(ctx context.Context, a bridge.Account) (p progress, c
 	}
 	p.Lines = []progressLine{}
 	for _, one := range list {
-		if one.Phase == bridge.ProgressWait {
-			one.Calendar, p.waits = "Outlook", one
+		if one.Phase == bridge.ProgressWait { // the state tells of it
+			p.waits = one
+			continue
 		}
 		p.Lines = append(p.Lines, progressLine{one.Calendar, ProgressWords(one), "", one.Done, one.Total})
 	}
 	p.State = liveState(a, pulse)
 	if p.waits.Phase != "" {
-		p.State += " waits"
+		p.State += " waits " + wall(p.waits.Until)
 	}
 	return p, changed, closed
 }

@@ -392,7 +392,7 @@ func TestOutlookDoesNotAnswer(t *testing.T) {
 	d.handler.Live.Waits("alice", time.Date(2026, 1, 1, 12, 30, 5, 0, time.Local))
 	told("while it waits", true)
 	p.header.Set("Accept-Language", "de")
-	if got := p.get("/accounts/alice"); !strings.Contains(got.body, "Es wird um 12:30:05 erneut gefragt.") {
+	if got := p.get("/accounts/alice"); !strings.Contains(got.body, "Nächster Versuch um 12:30:05 Uhr.") {
 		t.Errorf("in German\n%s", got.body)
 	}
 	p.header.Del("Accept-Language")

@@ -60,11 +60,11 @@ func recordPage(v *visit) error {
 	}
 	type row struct {
 		bridge.Record
-		Did, Browser Text
+		By, Did, Browser Text
 	}
 	var rows []row
 	for _, r := range list {
-		rows = append(rows, row{r, ActWords(r.What), browser(r.Browser)})
+		rows = append(rows, row{r, recordedBy(r.Who), ActWords(r.What), browser(r.Browser)})
 	}
 	next := int64(0)
 	if len(list) == maxRecords {
@@ -72,6 +72,22 @@ func recordPage(v *visit) error {
 	}
 	return v.render("record", page{Title: "Record", Data: map[string]any{"Rows": rows, "Next": next, "First": before == 0, "Days": int(bridge.RecordLife / (24 * time.Hour))}})
 }
+
+// recordedBy is who did something, as the record shows it.
+func recordedBy(who string) Text {
+	switch who {
+	case "":
+		return "somebody"
+	case administrator:
+		return "administrator"
+	case AtTerminal:
+		return "command line"
+	}
+	return Plain(who)
+}
+
+// AtTerminal is who does what a command does, in the record.
+const AtTerminal = "command line"
 
 // ActWords say what somebody did.
 func ActWords(what bridge.Act) Text {

@@ -152,8 +152,11 @@ func eval[T any](b *browser, script string, options ...chromedp.EvaluateOption) 
 // until waits for a condition, over changes of the page.
 func (b *browser) until(what, condition string) {
 	b.t.Helper()
-	for end := patience(b.t); ; time.Sleep(30 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	end := patience(b.t)
+	waiting, stop := context.WithDeadline(b.ctx, end)
+	defer stop()
+	for ; ; time.Sleep(30 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(waiting, 2*time.Minute) // a question to a page that goes away may have no answer
 		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.body && document.readyState === "complete" && !!(`+condition+`)`))
 		cancel()
 		if ok {

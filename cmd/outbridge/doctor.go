@@ -556,7 +556,7 @@ func (d *doctor) account(check string, a accountConfig) {
 		d.broken(check, seeMessage, "%v", err)
 		return
 	}
-	switch late := time.Since(d.p.goodTimes(d.ctx).of(a.Name).LastGood(row.LastGood)); {
+	switch late := time.Since(d.p.told(d.ctx).Good.of(a.Name).LastGood(row.LastGood)); {
 	case row.LastGood.IsZero() && !d.serving:
 		d.ok(check, "signed in, not synced yet; calendars: %d", len(cals))
 	case d.serving && !row.LastGood.IsZero() && late > max(time.Hour, 10*d.c.interval):

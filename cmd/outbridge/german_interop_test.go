@@ -123,7 +123,7 @@ func TestPagesInGerman(t *testing.T) {
 	look("verbinden")
 	for _, page := range []struct{ path, name, shows string }{
 		{"/accounts/robin/options", "optionen", "Kalender anderer Personen"},
-		{"/accounts/robin/changes", "aenderungen", "Was Kalenderprogramme ändern dürfen"},
+		{"/accounts/robin/changes", "aenderungen", "Was Kalender-Apps ändern dürfen"},
 		{"/accounts/robin/sign-in", "erneut", "Als jemand anderes anmelden"},
 		{"/accounts/robin/remove", "entfernen", "robin entfernen"},
 		{"/settings", "einstellungen", "Angemeldete Browser"},

@@ -218,7 +218,7 @@ func (m *machines) check() {
 // query runs a statement on the database.
 func (m *machines) query(text string) {
 	m.Helper()
-	ctx, cancel := context.WithTimeout(m.Context(), time.Minute)
+	ctx, cancel := context.WithDeadline(m.Context(), patience(m.T))
 	defer cancel()
 	c, err := pgx.Connect(ctx, m.database)
 	if err != nil {

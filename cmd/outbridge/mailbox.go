@@ -117,6 +117,7 @@ func (p *program) observer(account string) func(graph.Observation) {
 		p.metrics.Requested(account, web.GraphRequest{Operation: o.Op, Status: o.Status, Took: o.Took, Throttled: o.Throttled, Again: o.Again, Part: o.Part})
 		if p.live != nil && o.Status/100 == 2 {
 			p.live.Answered(account)
+			p.pulse.answered(account)
 		}
 	}
 }
@@ -130,6 +131,7 @@ func (p *program) client(account, address string) *graph.Client {
 		Waiting: func(until time.Time) {
 			if p.live != nil {
 				p.live.Waits(account, until)
+				p.pulse.wait(account, until)
 			}
 		},
 	}

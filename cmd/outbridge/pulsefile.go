@@ -17,7 +17,7 @@ import (
 
 // pulseFile is where a server tells when the last good round of each calendar ended, for commands and for its next start: in the
 // row of a calendar that stands only every few minutes while nothing changes, since an idle round writes nothing there. It is a hint,
-// which may be lost: nothing waits for the disk. Where the database is on a PostgreSQL server it is no file but one row of each machine,
+// which may be lost: nothing waits for the disk. It also tells which accounts Microsoft does not answer now. Where the database is on a PostgreSQL server it is no file but one row of each machine,
 // written once a minute, whatever the number of accounts, and each machine takes in what the others have written.
 type pulseFile struct {
 	path    string
@@ -26,9 +26,22 @@ type pulseFile struct {
 	took    func(good func(account string) time.Time) // is called after it; nil: nobody wants to know
 	log     *slog.Logger
 
-	news chan struct{}
-	mu   sync.Mutex
-	good goodTimes
+	news  chan struct{}
+	mu    sync.Mutex
+	good  goodTimes
+	waits map[string]waiting
+}
+
+// told is what a server tells.
+type told struct {
+	Good  goodTimes          `json:"good"`
+	Waits map[string]waiting `json:"waits,omitempty"` // the accounts that Microsoft does not answer
+}
+
+// waiting is from when on Microsoft has not answered an account, and when it is asked again.
+type waiting struct {
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
 }
 
 // goodTimes are the ends of the last good rounds, by account and calendar.
@@ -48,49 +61,53 @@ func (c *config) pulsePath() string {
 	return c.Database + ".pulse"
 }
 
-// goodTimes reads the pulseFile, or what the machines have written. Without one, or with one that cannot be read, nothing is known.
-func (p *program) goodTimes(ctx context.Context) goodTimes {
+// told reads the pulseFile, or what the machines have written. Without one, or with one that cannot be read, nothing is known.
+func (p *program) told(ctx context.Context) told {
 	if !p.conf.onServer() {
-		return p.conf.goodTimes()
+		return p.conf.told()
 	}
-	good := goodTimes{}
+	all := told{Good: goodTimes{}, Waits: map[string]waiting{}}
 	if p.store != nil {
-		good.takeIn(ctx, p.store)
+		all.takeIn(ctx, p.store)
 	}
-	return good
+	return all
 }
 
-func (c *config) goodTimes() goodTimes {
-	good := goodTimes{}
+func (c *config) told() told {
 	path := c.pulsePath()
 	for range 3 { // it may be in the middle of being written
 		f, err := os.Open(path)
 		if err != nil {
-			return good
+			break
 		}
-		err = json.NewDecoder(f).Decode(&good) // what follows is left of a longer one
+		var all told
+		err = json.NewDecoder(f).Decode(&all) // what follows is left of a longer one
 		f.Close()
-		if err == nil {
-			return good
+		if err == nil && all.Good != nil {
+			return all
 		}
-		good = goodTimes{}
 	}
-	return good
+	return told{Good: goodTimes{}}
 }
 
 // takeIn adds what machines have written where that is later.
-func (g goodTimes) takeIn(ctx context.Context, store *sqlstore.Store) {
+func (t told) takeIn(ctx context.Context, store *sqlstore.Store) {
 	list, err := store.Pulses(ctx)
 	if err != nil {
 		return
 	}
 	for _, b := range list {
-		var one goodTimes
+		var one told
 		if json.Unmarshal(b, &one) != nil {
 			continue
 		}
-		for account, times := range one {
-			all := maps.Clone(g[account])
+		for account, w := range one.Waits {
+			if w.Until.After(t.Waits[account].Until) {
+				t.Waits[account] = w
+			}
+		}
+		for account, times := range one.Good {
+			all := maps.Clone(t.Good[account])
 			if all == nil {
 				all = map[bridge.CalendarID]time.Time{}
 			}
@@ -99,7 +116,7 @@ func (g goodTimes) takeIn(ctx context.Context, store *sqlstore.Store) {
 					all[id] = at
 				}
 			}
-			g[account] = all
+			t.Good[account] = all
 		}
 	}
 }
@@ -108,7 +125,7 @@ func (g goodTimes) takeIn(ctx context.Context, store *sqlstore.Store) {
 func (g goodTimes) of(account string) bridge.Pulse { return bridge.Pulse{Calendars: g[account]} }
 
 func newPulseFile(ctx context.Context, p *program) *pulseFile {
-	f := &pulseFile{path: p.conf.pulsePath(), log: p.log, news: make(chan struct{}, 1), good: p.goodTimes(ctx)}
+	f := &pulseFile{path: p.conf.pulsePath(), log: p.log, news: make(chan struct{}, 1), good: p.told(ctx).Good, waits: map[string]waiting{}}
 	if p.conf.onServer() {
 		host, _ := os.Hostname()
 		f.store, f.machine = p.store, host+" "+p.conf.listenText() // the same after a restart
@@ -116,8 +133,32 @@ func newPulseFile(ctx context.Context, p *program) *pulseFile {
 	return f
 }
 
+// wait takes that Microsoft does not answer an account, which asks again at a time.
+func (p *pulseFile) wait(account string, until time.Time) {
+	p.mu.Lock()
+	since := p.waits[account].Since
+	if since.IsZero() {
+		since = time.Now()
+	}
+	p.waits[account] = waiting{since, until}
+	p.mu.Unlock()
+	p.tell()
+}
+
+// answered takes that Microsoft answers an account, or that it is not asked any more.
+func (p *pulseFile) answered(account string) {
+	p.mu.Lock()
+	_, waited := p.waits[account]
+	delete(p.waits, account)
+	p.mu.Unlock()
+	if waited {
+		p.tell()
+	}
+}
+
 // round takes what a round reports.
 func (p *pulseFile) round(report bridge.Report) {
+	p.answered(report.Account)
 	if len(report.Calendars) == 0 {
 		return // nothing is known of them
 	}
@@ -139,6 +180,7 @@ func (p *pulseFile) round(report bridge.Report) {
 func (p *pulseFile) forget(account string) {
 	p.mu.Lock()
 	delete(p.good, account)
+	delete(p.waits, account)
 	p.mu.Unlock()
 	p.tell()
 }
@@ -202,7 +244,7 @@ func (p *pulseFile) takeIn() {
 	p.mu.Lock()
 	all := maps.Clone(p.good)
 	p.mu.Unlock()
-	all.takeIn(ctx, p.store)
+	told{Good: all, Waits: map[string]waiting{}}.takeIn(ctx, p.store)
 	p.mu.Lock()
 	for account, times := range all {
 		for id, at := range p.good[account] { // of rounds since
@@ -227,9 +269,9 @@ func (p *pulseFile) takeIn() {
 
 func (p *pulseFile) write() {
 	p.mu.Lock()
-	good := maps.Clone(p.good) // the maps in it are replaced, never changed
+	all := told{maps.Clone(p.good), maps.Clone(p.waits)} // the maps in good are replaced, never changed
 	p.mu.Unlock()
-	b, err := json.Marshal(good)
+	b, err := json.Marshal(all)
 	if err != nil {
 		p.log.Debug("the times of the last good syncs cannot be written", "err", err)
 		return

@@ -43,12 +43,9 @@ func (cmd *recordCmd) Run(e *env) error {
 	return w.Flush()
 }
 
-// atTerminal is who does what a command does, in the record.
-const atTerminal = "command line"
-
 // record keeps what a command has done. It is done, so that a failure is only logged.
 func (p *program) record(e *env, what bridge.Act, whom, detail string) {
-	r := bridge.Record{At: time.Now(), What: what, Who: atTerminal, Role: bridge.RoleAdministrator, Whom: whom, Detail: detail}
+	r := bridge.Record{At: time.Now(), What: what, Who: web.AtTerminal, Role: bridge.RoleAdministrator, Whom: whom, Detail: detail}
 	if err := p.store.AddRecord(e.ctx, r); err != nil {
 		p.log.Error("it was not recorded what was done", "what", what, "whom", whom, "err", err)
 	}

@@ -48,6 +48,7 @@ type accountStatus struct {
 	SignedIn string      `json:"signed_in,omitempty"` // address of the person who signed in
 	State    stateStatus `json:"state"`
 	LastGood *time.Time  `json:"last_good"`
+	Waiting  *waiting    `json:"waiting,omitempty"` // for Microsoft, which does not answer; Until is zero between rounds
 	// Notifications is when the change notifications end, NotificationFault why there are none.
 	Notifications     *time.Time      `json:"notifications_until"`
 	NotificationFault string          `json:"notification_fault,omitempty"`
@@ -103,7 +104,7 @@ func (s *statusCmd) Run(e *env) error {
 	}
 	defer p.store.Close()
 	report := statusReport{Accounts: []accountStatus{}}
-	good := p.goodTimes(e.ctx)
+	told := p.told(e.ctx)
 	listed := p.accounts
 	if p.sums(s.All) {
 		if listed, report.States, err = p.troubled(e.ctx); err != nil {
@@ -117,7 +118,7 @@ func (s *statusCmd) Run(e *env) error {
 		return err
 	}
 	for _, a := range listed {
-		st, err := p.accountStatus(e.ctx, a.Name, good.of(a.Name), s.Losses)
+		st, err := p.accountStatus(e.ctx, a.Name, told, s.Losses)
 		if err != nil {
 			return err
 		}
@@ -242,6 +243,9 @@ func (a accountStatus) print(w io.Writer) {
 		fmt.Fprintf(w, "\n  %s", t.sentence)
 	}
 	fmt.Fprintf(w, "\n  last sync: %s\n", ago(a.LastGood))
+	if a.Waiting != nil {
+		fmt.Fprintf(w, "  Outlook has not answered since %s; it is asked again %s\n", localTime(a.Waiting.Since), a.Waiting.again())
+	}
 	switch {
 	case a.NotificationFault != "":
 		fmt.Fprintf(w, "  notifications: off, so Outlook is polled: %s\n", a.NotificationFault)
@@ -286,10 +290,38 @@ func (c calendarStatus) print(w io.Writer) {
 	fmt.Fprintln(w)
 }
 
-// accountStatus is the stored status of an account, with the times that a server last told.
-func (p *program) accountStatus(ctx context.Context, name string, pulse bridge.Pulse, losses bool) (accountStatus, error) {
-	st := accountStatus{Account: name, Calendars: []calendarStatus{}}
+// again is when Microsoft is asked again.
+func (w *waiting) again() string {
+	switch {
+	case w.Until.IsZero():
+		return "with each sync"
+	case time.Now().Before(w.Until):
+		return "at " + w.Until.Local().Format(time.TimeOnly)
+	}
+	return "now"
+}
+
+// waiting is that Microsoft does not answer an account, whose state this is; nil: it does.
+func (t told) waiting(name string, state bridge.State) *waiting {
+	w, waits := t.Waits[name]
+	waits = waits && time.Since(w.Until) < pulseRowGap // else the server that told so has ended
+	if !waits {
+		w = waiting{}
+	}
+	if state.Code == bridge.StateUnavailable && state.Reason == bridge.ReasonUnavailable {
+		w.Since = state.Since // a round before this has failed
+	}
+	if w.Since.IsZero() {
+		return nil
+	}
+	return &w
+}
+
+// accountStatus is the stored status of an account, with what a server last told.
+func (p *program) accountStatus(ctx context.Context, name string, told told, losses bool) (accountStatus, error) {
+	st, pulse := accountStatus{Account: name, Calendars: []calendarStatus{}}, told.Good.of(name)
 	a, err := p.store.Account(ctx, name)
+	st.Waiting = told.waiting(name, a.State)
 	if errors.Is(err, bridge.ErrNotFound) || err == nil && a.State.Code == bridge.StateNew {
 		st.State = stateStatus{Code: bridge.StateNew, Sentence: "Not synced yet.",
 			Action: fmt.Sprintf("Run `outbridge login %s`, then `outbridge serve`.", name)}

@@ -138,7 +138,7 @@ user_pref("toolkit.telemetry.enabled", false);
 	tb.receive(new(any)) // its greeting
 	tb.command("WebDriver:NewSession", map[string]any{})
 	tb.command("Marionette:SetContext", map[string]any{"value": "chrome"})
-	tb.command("WebDriver:SetTimeouts", map[string]any{"script": time.Minute.Milliseconds()})
+	tb.command("WebDriver:SetTimeouts", map[string]any{"script": time.Until(patience(t)).Milliseconds()})
 	return tb
 }
 
