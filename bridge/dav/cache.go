@@ -36,6 +36,8 @@ type Cache struct {
 	calendars map[bridge.CalendarID]*cached
 	kept      map[cacheKey]*caldav.Object
 	octets    int // of kept
+	listings  map[bridge.CalendarID]*listing
+	listed    int // octets of listings
 }
 
 // cached is a calendar from when it was first asked for, or began anew, to when it begins anew. All that is kept of it is as it was at

