@@ -22,7 +22,7 @@ const ProdID = "-//outbridge//outbridge//EN"
 
 // Version is the version of the conversion. It is raised whenever the same input may give other bytes than before, so
 // that whoever keeps objects knows that they are to be rendered again.
-const Version = 3
+const Version = 4
 
 // ErrNoTime is wrapped where an event has no place in time at all: no start, no end, no date of an occurrence.
 var ErrNoTime = errors.New("the event has no date")

@@ -199,6 +199,8 @@ func (c *conversion) place(comp *ical.Component, e graph.Event) {
 	case len(geo) == 0:
 	case len(named) == 1 && named[0].geo != "":
 		add(comp, ical.PropGeo, named[0].geo)
+	case len(named) == 0 && len(geo) == 1:
+		add(comp, ical.PropGeo, geo[0]) // of a place without a name
 	default:
 		c.note("location", "Coordinates are not carried over, since they are not those of the one place that the location names.")
 	}

@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,10 +91,65 @@ func (d *differ) subject(c change, f fields) error {
 	return nil
 }
 
+// place writes LOCATION and GEO, which are one property of Graph's, and whole. Another name is another place: the coordinates of the one
+// before go with it, unless the client says others.
 func (d *differ) place(c change, f fields) {
-	if s, ok := edited(c, locationOf, equal); ok {
-		f["location"] = map[string]string{"displayName": s}
+	name, renamed := edited(c, locationOf, equal)
+	at, moved := edited(c, geoOf, equal)
+	moved = moved && (at != "" || d.meansAbsence(c))
+	switch {
+	case renamed:
+		location := map[string]any{"displayName": name}
+		if at != "" && at != geoOf(c.base) {
+			location["coordinates"] = coordinates(at)
+		}
+		f["location"] = location
+	case moved && len(c.event.Locations) > 1:
+		d.note("location", "Coordinates of an event with several places are not carried over.")
+	case moved:
+		var e struct {
+			Location map[string]any `json:"location"`
+		}
+		_ = json.Unmarshal(eventJSON(c.event), &e) // of a new event there is none
+		location := map[string]any{"displayName": locationOf(c.want)}
+		for key, value := range e.Location {
+			if !strings.HasPrefix(key, "@") {
+				location[key] = value
+			}
+		}
+		location["coordinates"] = coordinates(at)
+		f["location"] = location
 	}
+}
+
+// readGeo reads a GEO, whose parts some programs set off by a comma. ok is false where it is none; "" is one that says nothing.
+func readGeo(text string) (geo string, ok bool) {
+	text = strings.TrimSpace(text)
+	if strings.Trim(text, ";, ") == "" {
+		return "", true
+	}
+	north, east, ok := strings.Cut(strings.Replace(text, ",", ";", 1), ";")
+	latitude, err1 := strconv.ParseFloat(strings.TrimSpace(north), 64)
+	longitude, err2 := strconv.ParseFloat(strings.TrimSpace(east), 64)
+	if !ok || err1 != nil || err2 != nil || !(math.Abs(latitude) <= 90 && math.Abs(longitude) <= 180) {
+		return "", false
+	}
+	return geoText(graph.Coordinates{Latitude: &latitude, Longitude: &longitude}), true
+}
+
+// geoOf is the GEO of a component as it is served, "" for none.
+func geoOf(c *ical.Component) string {
+	geo, _ := readGeo(propOf(c, ical.PropGeo).Value)
+	return geo
+}
+
+// coordinates are those of a GEO as it is served.
+func coordinates(geo string) map[string]any {
+	north, east, ok := strings.Cut(geo, ";")
+	if !ok {
+		return map[string]any{}
+	}
+	return map[string]any{"latitude": json.Number(north), "longitude": json.Number(east)}
 }
 
 // categoriesOf are the categories of a component, each once, in order.

@@ -63,13 +63,14 @@ func (c *conversion) applyOverlay() {
 
 // apply changes nothing that comp shares with another component.
 func (p OverlayPart) apply(comp *ical.Component) {
+	joins := comp.Props.Get("CONFERENCE") != nil
 	for _, prop := range propsOf(p.Lines) {
 		have := comp.Props.Values(prop.Name)
 		same := slices.ContainsFunc(have, func(h ical.Prop) bool { return h.Value == prop.Value })
 		switch {
 		case !isForeign(prop.Name) || same:
-		case prop.Name == ical.PropURL && comp.Props.Get("CONFERENCE") == nil:
-			comp.Props[prop.Name] = []ical.Prop{prop} // in place of the link to Outlook, but not of the one to a meeting
+		case prop.Name == ical.PropURL && !joins:
+			comp.Props[prop.Name] = []ical.Prop{prop} // in place of the link to Outlook, but not of the one to a meeting of Outlook's
 		case slices.Contains(single, prop.Name) && len(have) > 0:
 		case prop.Name == "X-APPLE-STRUCTURED-LOCATION" && !containsFold(oneLine(propOf(comp, ical.PropLocation).Value), oneLine(prop.Params.Get("X-TITLE"))):
 			// Outlook has moved the event since.

@@ -32,6 +32,11 @@ func checkValues(list []*ical.Component, served *contents) error {
 		if err != nil {
 			return err
 		}
+		if p := propOf(e, ical.PropGeo); p.Value != "" {
+			if _, ok := readGeo(p.Value); !ok {
+				return refuse(RefusedData, "Where the event is on the map cannot be read (GEO:%s). It has to be two numbers, latitude and longitude.", clip(p.Value))
+			}
+		}
 		for name, props := range e.Props {
 			for i := range props {
 				if isForeign(name) && !isTyped(&props[i]) && !known[lineOf(&props[i])] {

@@ -155,7 +155,7 @@ func meant(octets []byte, own []string) string {
 func meaning(own []string) func(p *ical.Prop) (string, bool) {
 	return func(p *ical.Prop) (string, bool) {
 		switch p.Name {
-		case ical.PropTransparency, ical.PropClass, ical.PropCategories, "X-MICROSOFT-CDO-BUSYSTATUS":
+		case ical.PropTransparency, ical.PropClass, ical.PropCategories, ical.PropGeo, "X-MICROSOFT-CDO-BUSYSTATUS":
 			return value(p), true
 		case ical.PropAttendee:
 			attendee, _ := scheduled(p)

@@ -502,3 +502,65 @@ func TestRefusalsAreKept(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+// TestPlaceAndLinks writes where an event is on the map, and links of the client's own.
+func TestPlaceAndLinks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Round()
+	has := func(o bridge.Object, lines ...string) {
+		t.Helper()
+		for _, l := range lines {
+			if text := strings.ReplaceAll(string(o.Data), "\r\n ", ""); !strings.Contains(text, l+"\r\n") {
+				t.Errorf("no line %s in\n%s", l, text)
+			}
+		}
+	}
+	links := []string{"URL:https://example.org/agenda", "CONFERENCE;VALUE=URI:https://meet.example.org/1"}
+	o := w.mustPut("a.ics", event("a", "Walk", 1, 10, append(links, "LOCATION:Pier", "GEO:53.543210;9.987654")...), create)
+	has(o, append(links, "LOCATION:Pier", "GEO:53.54321;9.987654")...)
+	w.Check()
+	w.quiet()
+
+	t.Log("only on the map")
+	o = w.current("a.ics")
+	o = w.mustPut("a.ics", replace(o, "GEO:53.54321;", "GEO:53.6;"), ifMatch(o))
+	has(o, "LOCATION:Pier", "GEO:53.6;9.987654")
+
+	t.Log("by name, which leaves no old place on the map")
+	o = w.mustPut("a.ics", replace(o, "LOCATION:Pier", "LOCATION:Hall"), ifMatch(o))
+	if has(o, "LOCATION:Hall"); strings.Contains(string(o.Data), "GEO:") {
+		t.Errorf("the map shows the place before:\n%s", o.Data)
+	}
+
+	t.Log("by both")
+	o = w.mustPut("a.ics", replace(o, "LOCATION:Hall", "LOCATION:Tower\r\nGEO:1;2"), ifMatch(o))
+	has(o, "LOCATION:Tower", "GEO:1;2")
+
+	t.Log("a program that does not know GEO, and one that takes it away")
+	r := w.request("a.ics", replace(o, "GEO:1;2\r\n", "", "SUMMARY:Walk", "SUMMARY:Run"), ifMatch(o))
+	r.Client = "curl/8"
+	_, err := w.writer.Put(w.Ctx, r)
+	w.Must(err)
+	o = w.current("a.ics")
+	has(o, "SUMMARY:Run", "GEO:1;2")
+	r = w.request("a.ics", replace(o, "GEO:1;2\r\n", ""), ifMatch(o))
+	r.Client = "DAVx5/4.4"
+	_, err = w.writer.Put(w.Ctx, r)
+	w.Must(err)
+	if o = w.current("a.ics"); strings.Contains(string(o.Data), "GEO:") {
+		t.Errorf("the map shows the place still:\n%s", o.Data)
+	}
+	has(o, "LOCATION:Tower")
+
+	t.Log("without a name")
+	has(w.mustPut("b.ics", event("b", "Spot", 2, 10, "GEO:53.5;10"), create), "GEO:53.5;10")
+	for _, text := range []string{"GEO:here", "GEO:91;0", "GEO:1"} {
+		if _, err := w.put("c.ics", event("c", "Bad", 3, 10, text), create); w.refused(err).Kind != convert.RefusedData {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	w.Check()
+	w.quiet()
+	w.withoutViolations()
+}

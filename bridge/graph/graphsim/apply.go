@@ -122,7 +122,7 @@ func (m *Mailbox) apply(props map[string]json.RawMessage, e *Event, create bool)
 		}
 	}
 	if names != nil {
-		e.Location = strings.Join(names, "; ")
+		e.Location, e.Coordinates = strings.Join(names, "; "), places[0].Coordinates
 	}
 	if online {
 		e.JoinURL = cmp.Or(e.JoinURL, joinURL(e.Subject+e.TransactionID))

@@ -17,10 +17,12 @@ type Event struct {
 	Subject  string
 	Body     string // HTML, with or without <html>; "": an empty body
 	Location string // display name; several are joined by "; "
-	Start    time.Time
-	End      time.Time // not before Start; of an all-day event the midnight after the last day (zero: one day)
-	Zone     string    // Windows or IANA name, or an odd name seen in mailboxes; "": the mailbox's zone
-	EndZone  string    // originalEndTimeZone; "": Zone
+	// Coordinates are those of a location that is one.
+	Coordinates graph.Coordinates
+	Start       time.Time
+	End         time.Time // not before Start; of an all-day event the midnight after the last day (zero: one day)
+	Zone        string    // Windows or IANA name, or an odd name seen in mailboxes; "": the mailbox's zone
+	EndZone     string    // originalEndTimeZone; "": Zone
 
 	// RealZone is the zone that an odd Zone stands for, such as "tzone://Microsoft/Custom"; "": the mailbox's.
 	RealZone string

@@ -80,7 +80,7 @@ func (c *call) render(v view, sh shape) map[string]any {
 		"attendees":                  attendees(owner, e, organizer, own),
 		"organizer":                  map[string]any{"emailAddress": addressJSON(organizer)},
 	}
-	j["location"], j["locations"] = locations(e.Location)
+	j["location"], j["locations"] = locations(e.Location, e.Coordinates)
 	if e.ReminderMinutes != nil {
 		j["reminderMinutesBeforeStart"] = *e.ReminderMinutes
 	}
@@ -114,7 +114,7 @@ func (c *call) render(v view, sh shape) map[string]any {
 		for name, blank := range map[string]any{"subject": "", "body": c.bodyJSON(""), "bodyPreview": "", "categories": []string{}, "attendees": []any{}, "hasAttachments": false} {
 			j[name] = blank
 		}
-		j["location"], j["locations"] = locations("")
+		j["location"], j["locations"] = locations("", graph.Coordinates{})
 	}
 	if sh.property != "" {
 		if value, ok := e.property(sh.property); ok {
@@ -252,13 +252,21 @@ func attendees(m *Mailbox, e Event, organizer graph.EmailAddress, own bool) []ma
 	return all
 }
 
-func locations(name string) (one map[string]any, all []map[string]any) {
+func locations(name string, at graph.Coordinates) (one map[string]any, all []map[string]any) {
 	all = []map[string]any{}
+	coordinates := map[string]any{}
+	if at.Latitude != nil && at.Longitude != nil {
+		coordinates = map[string]any{"latitude": *at.Latitude, "longitude": *at.Longitude}
+	}
 	if name == "" {
-		return map[string]any{"displayName": "", "locationType": "default", "uniqueIdType": "unknown", "address": map[string]any{}, "coordinates": map[string]any{}}, all
+		return map[string]any{"displayName": "", "locationType": "default", "uniqueIdType": "unknown", "address": map[string]any{}, "coordinates": coordinates}, all
 	}
 	place := func(name string) map[string]any {
-		return map[string]any{"displayName": name, "locationType": "default", "uniqueId": name, "uniqueIdType": "private"}
+		p := map[string]any{"displayName": name, "locationType": "default", "uniqueId": name, "uniqueIdType": "private"}
+		if len(coordinates) > 0 {
+			p["coordinates"] = coordinates
+		}
+		return p
 	}
 	for part := range strings.SplitSeq(name, "; ") {
 		all = append(all, place(part))
