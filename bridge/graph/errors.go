@@ -231,6 +231,13 @@ func IsNotOffered(err error) bool {
 // IsConflict reports a 409: what was to be made is there already.
 func IsConflict(err error) bool { return isStatus(err, http.StatusConflict) }
 
+// IsOver reports that Graph itself has failed at a request and says so by 500: it is not at it any more. A gateway's 502, 503 and 504,
+// and an answer that is lost, leave that open.
+func IsOver(err error) bool {
+	e := asError(err)
+	return e != nil && e.Status == http.StatusInternalServerError && e.Code != "" && !e.garbled
+}
+
 // IsThrottled reports that Graph refused because there were too many requests, even after waiting.
 func IsThrottled(err error) bool {
 	e := asError(err)

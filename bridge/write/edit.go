@@ -172,6 +172,7 @@ func (e *edit) locked(ctx context.Context, t target, mine turn) (result Result, 
 		return Result{}, nil, err
 	}
 	if earlier.State == bridge.IntentUnknown && earlier.Refusal != nil {
+		e.kept = true // a record of its own would hide that one from the next request
 		return Result{}, nil, &Refused{Refusal: *earlier.Refusal}
 	}
 	if e.r.New == nil && !t.exists {

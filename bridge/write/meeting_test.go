@@ -3,9 +3,11 @@ package write_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"outbridge/bridge"
 	"outbridge/bridge/convert"
@@ -253,6 +255,56 @@ func TestInviteeWithoutIfMatch(t *testing.T) {
 		w.Check()
 		w.quiet()
 		w.mailed()
+	}
+}
+
+// TestAnswerFails has Outlook fail at an answer. Where it says so and the event is as it was, nothing was done and the same request is tried
+// anew; where its own answer is lost, that is not known.
+func TestAnswerFails(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault graphsim.Fault
+		state string
+	}{
+		"it says so":      {graphsim.Fault{Status: 500, Code: "ErrorInternalServerError"}, bridge.IntentFailed},
+		"a gateway does":  {graphsim.Fault{Status: 504}, bridge.IntentUnknown},
+		"it says nothing": {graphsim.Fault{Drop: true}, bridge.IntentUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w, _ := invited(t, bridge.InvitationsReplies, nil)
+				w.Round()
+				o := w.only()
+				accept := answered(o, "ACCEPTED")
+				w.Sim.Fault = func(r *http.Request) *graphsim.Fault {
+					if strings.HasSuffix(r.URL.Path, "/accept") {
+						return &c.fault
+					}
+					return nil
+				}
+				for range 2 {
+					_, err := w.put(o.Name, accept, ifMatch(o))
+					w.refused(err)
+				}
+				if i := w.intents()[0]; i.State != c.state {
+					t.Errorf("the intent is %s, want %s", i.State, c.state)
+				}
+				w.mailed()
+				w.Sim.Fault = nil
+				_, err := w.put(o.Name, accept, ifMatch(o))
+				if c.state == bridge.IntentUnknown {
+					w.refused(err)
+					w.mailed()
+					return
+				}
+				w.Must(err)
+				w.mailed("reply accepted bob@elsewhere.example")
+				w.Check()
+				w.quiet()
+				w.withoutViolations()
+			})
+		})
 	}
 }
 

@@ -59,7 +59,7 @@ func outcome(err error) error {
 func passes(err error) bool {
 	var refused *Refused
 	switch {
-	case errors.As(err, &refused), errors.Is(err, ErrFull), errors.Is(err, ErrPrecondition), errors.Is(err, errUnknown):
+	case errors.As(err, &refused), errors.Is(err, ErrFull), errors.Is(err, ErrPrecondition), errors.Is(err, errUnknown), errors.Is(err, errUndone):
 		return false
 	case errors.Is(err, errDoubt), errors.Is(err, round.ErrLate), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, bridge.ErrBusy), errors.Is(err, bridge.ErrConflict):
 		return true
@@ -107,6 +107,13 @@ func (j *job) finish(ctx context.Context, err error) (Result, error) {
 			refused.Kind = convert.RefusedOrganizer
 		}
 		err = refused
+	case errors.Is(err, errUndone):
+		j.intent.State = bridge.IntentFailed
+		refused = refuse(convert.RefusedAttendee, "Outlook has failed to do this just now; nobody was told anything. Make the change once more.")
+		if j.series.Event.IsOrganizer {
+			refused.Kind = convert.RefusedOrganizer
+		}
+		err = fmt.Errorf("%w (%w)", refused, err)
 	case errors.As(err, &refused):
 		j.intent.State = bridge.IntentFailed
 	case errors.Is(err, ErrPrecondition):

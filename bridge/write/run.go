@@ -30,6 +30,8 @@ var (
 	errDoubt = errors.New("the step may have been done")
 	// errNotByDate: the mailbox knows no occurrence by its date.
 	errNotByDate = errors.New("occurrences are not found by their dates")
+	// errUndone: a step that mails has failed, and what there is tells that nothing was done.
+	errUndone = errors.New("Outlook has not done it")
 	// errUnknown: a step that mails may have been done, and what there is does not tell.
 	errUnknown = errors.New("it is not known whether Outlook has sent the mail")
 )
@@ -410,7 +412,7 @@ func (j *job) act(ctx context.Context, g Graph, s convert.Step) (bridge.StepResu
 		id = graph.OccurrenceID(j.intent.Series, s.Occurrence)
 	}
 	if j.recovering {
-		isSo, err := j.isSo(ctx, g, s, id)
+		isSo, _, err := j.isSo(ctx, g, s, id)
 		if err != nil {
 			return bridge.StepResult{}, outcome(err)
 		}
@@ -448,12 +450,14 @@ func (j *job) act(ctx context.Context, g Graph, s convert.Step) (bridge.StepResu
 		}
 	}
 	if errors.Is(err, graph.ErrMayHaveHappened) {
-		isSo, lookErr := j.isSo(ctx, g, s, id)
+		isSo, now, lookErr := j.isSo(ctx, g, s, id)
 		switch {
 		case lookErr != nil:
 			return bridge.StepResult{}, outcome(lookErr)
 		case isSo:
 			err = nil
+		case recipients(s) > 0 && graph.IsOver(err) && now != "" && now == j.etagOf(id):
+			return bridge.StepResult{}, fmt.Errorf("%w: %w", errUndone, err)
 		case recipients(s) > 0:
 			return bridge.StepResult{}, errUnknown
 		}
@@ -475,21 +479,41 @@ func (j *job) acted(ctx context.Context, s convert.Step, id graph.EventID) (brid
 	return bridge.StepResult{ID: id}, nil
 }
 
-// isSo reports whether what an action is to bring about is so.
-func (j *job) isSo(ctx context.Context, g Graph, s convert.Step, id graph.EventID) (bool, error) {
+// isSo reports whether what an action is to bring about is so, and the ETag that the event has now.
+func (j *job) isSo(ctx context.Context, g Graph, s convert.Step, id graph.EventID) (so bool, etag string, err error) {
 	r := g.Events(ctx, j.cal.GraphID, []graph.EventID{id})[0]
 	gone := graph.IsNotFound(r.Err)
 	if r.Err != nil && !gone {
-		return false, r.Err
+		return false, "", r.Err
 	}
 	response := r.Event.ResponseStatus.Response
 	switch s.Op {
 	case convert.OpAccept:
-		return response == "accepted", nil
+		so = response == "accepted"
 	case convert.OpTentative:
-		return response == "tentativelyAccepted", nil
+		so = response == "tentativelyAccepted"
 	case convert.OpDecline:
-		return gone || response == "declined", nil
+		so = gone || response == "declined"
+	default:
+		so = gone || r.Event.IsCancelled
 	}
-	return gone || r.Event.IsCancelled, nil
+	return so, r.Event.ETag, nil
+}
+
+// etagOf is the ETag that an event had before the step, "" where that is not known.
+func (j *job) etagOf(id graph.EventID) string {
+	if id == j.intent.Series {
+		return j.etag
+	}
+	if j.stale {
+		return ""
+	}
+	for _, list := range [][]graph.Event{j.series.Exceptions, j.series.Event.ExceptionOccurrences} {
+		for _, e := range list {
+			if e.ID == id {
+				return e.ETag
+			}
+		}
+	}
+	return ""
 }
