@@ -17,7 +17,7 @@ func (d *differ) invitation() error {
 	if !sameSchedule(d.base, w) && !sameSchedule(d.now, w) {
 		return errNotOrganizer
 	}
-	c := change{base: d.base.master, now: d.now.master, want: w.master, event: d.Series.Event, fresh: d.Base == nil}
+	c := change{base: d.base.master, now: d.now.master, want: w.master, event: d.Series.Event, fresh: d.Base == nil && !d.Had}
 	op, err := d.answered(c)
 	if err != nil {
 		return err
@@ -34,6 +34,10 @@ func (d *differ) invitation() error {
 	if err != nil {
 		return err
 	}
+	var shown fields
+	if op != "" {
+		shown = f.afterAnswer()
+	}
 	if len(f) > 0 {
 		d.steps = append(d.steps, Step{Op: OpUpdate, Fields: f.json()})
 		d.master = after(d.Series.Event, f)
@@ -44,7 +48,21 @@ func (d *differ) invitation() error {
 	if op != "" {
 		d.steps = append(d.steps, d.answer(op, c.event, commentOf(c.base, c.want)))
 	}
+	if len(shown) > 0 {
+		d.steps = append(d.steps, Step{Op: OpUpdate, Fields: shown.json()})
+	}
 	return nil
+}
+
+// afterAnswer takes out of the fields what an answer would undo: Outlook shows who accepts as busy, and who may come as tentative. That
+// somebody is to be shown as busy is the answer's already.
+func (f fields) afterAnswer() fields {
+	is, ok := f["showAs"]
+	delete(f, "showAs")
+	if !ok || is == "busy" {
+		return nil
+	}
+	return fields{"showAs": is}
 }
 
 var errNotOrganizer = refuse(RefusedAttendee, "Only the organizer can change when this meeting is. Answer the invitation, or ask the organizer for another time.")
@@ -72,7 +90,7 @@ func (d *differ) invitedFields(c change, answered bool) (fields, error) {
 	others := d.others(c.want)
 	delta := deltaOf(d.others(c.base), others)
 	changed := len(others) > 0 && len(delta.added)+len(delta.removed) > 0
-	if c.fresh { // what it has may be older, or of a mail that names few: that is no reason to lose an answer
+	if d.Base == nil { // what it has may be older, or of a mail that names few: that is no reason to lose an answer
 		changed = len(delta.added) > 0 && !answered
 	}
 	if changed {
@@ -102,7 +120,7 @@ func (d *differ) invitedOccurrences(master Op) error {
 		if part == nil {
 			continue // what the organizer has changed stays so
 		}
-		c := change{base: d.want.master, now: d.want.master, want: part, event: d.eventOn(date), fresh: d.Base == nil}
+		c := change{base: d.want.master, now: d.want.master, want: part, event: d.eventOn(date), fresh: d.Base == nil && !d.Had}
 		base, now := d.want.on(date), d.want.on(date)
 		if d.base.parts[date] != nil || d.now.parts[date] != nil {
 			c.base, c.now = d.base.component(date), d.now.component(date)
@@ -132,6 +150,10 @@ func (d *differ) invitedOccurrences(master Op) error {
 			return err
 		}
 		id := d.exceptions[date].ID
+		var shown fields
+		if op != "" {
+			shown = f.afterAnswer()
+		}
 		if len(f) > 0 && op != OpDecline {
 			d.steps = append(d.steps, Step{Op: OpUpdate, Occurrence: date, ID: id, Fields: f.json()})
 		}
@@ -140,6 +162,9 @@ func (d *differ) invitedOccurrences(master Op) error {
 			step := d.answer(op, c.event, commentOf(c.base, c.want))
 			step.Occurrence, step.ID = date, id
 			answers = append(answers, step)
+			if len(shown) > 0 && op != OpDecline {
+				answers = append(answers, Step{Op: OpUpdate, Occurrence: date, ID: id, Fields: shown.json()})
+			}
 		}
 	}
 	for _, date := range sets.removed {

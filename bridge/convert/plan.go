@@ -12,6 +12,9 @@ import (
 type Edit struct {
 	// Base is the object as the client had it when it began to edit; nil where that is not known, or where there was none.
 	Base *ical.Calendar
+	// Had: the client had the object, though it may not have said in which state. Without it and without Base, what the client does not say
+	// it has not taken away.
+	Had bool
 	// Current is the object as it is served now; nil: there is none yet.
 	Current *ical.Calendar
 	// New is what the client wants; nil: that the object goes.

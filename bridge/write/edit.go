@@ -191,7 +191,8 @@ func (e *edit) locked(ctx context.Context, t target, mine turn) (result Result, 
 	if err != nil {
 		return Result{}, nil, err
 	}
-	job := &job{w: e.w, m: e.m, account: e.account, cal: c, want: e.r.New, silent: e.r.Silent, client: e.r.Client, files: e.r.files, named: e.r.base != nil}
+	job := &job{w: e.w, m: e.m, account: e.account, cal: c, want: e.r.New, silent: e.r.Silent, client: e.r.Client, files: e.r.files, named: e.r.base != nil,
+		had: t.exists && !t.byUID}
 	if e.r.base != nil {
 		base = e.r.base
 	}

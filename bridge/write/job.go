@@ -22,6 +22,7 @@ type job struct {
 	cal     bridge.Calendar
 
 	base    *ical.Calendar // that the client had; nil: as current
+	had     bool           // the client had some state of it
 	want    *ical.Calendar // nil: that it goes
 	earlier *ical.Calendar // while occurrences are put right: what was served before
 	silent  bool
@@ -103,7 +104,7 @@ func (j *job) publish(ctx context.Context, id graph.EventID) error {
 
 // plan is what is to be done for what is wanted to be so.
 func (j *job) plan(ctx context.Context) (convert.Plan, error) {
-	e := convert.Edit{Base: j.base, Current: j.current, New: j.want, Series: j.series, Addresses: j.m.addressesOf(j.cal), Client: j.client, Silent: j.silent, Files: j.named,
+	e := convert.Edit{Base: j.base, Had: j.had && j.earlier == nil, Current: j.current, New: j.want, Series: j.series, Addresses: j.m.addressesOf(j.cal), Client: j.client, Silent: j.silent, Files: j.named,
 		Repair: j.earlier != nil, Earlier: j.earlier}
 	if !j.exists {
 		e.Series = convert.Series{Window: j.cal.Window, Owner: j.cal.Owner, MailboxZone: j.account.Settings.Zone,

@@ -228,6 +228,34 @@ func TestInvitee(t *testing.T) {
 	w.quiet()
 }
 
+// TestInviteeWithoutIfMatch changes what is an invitee's own, as programs do that send no If-Match, and answers with the same request.
+func TestInviteeWithoutIfMatch(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer string // "": none
+		mails  []string
+	}{
+		"alone":               {},
+		"with an acceptance":  {"ACCEPTED", []string{"reply accepted bob@elsewhere.example"}},
+		"with a half-promise": {"TENTATIVE", []string{"reply tentativelyAccepted bob@elsewhere.example"}},
+	} {
+		w, _ := invited(t, bridge.InvitationsReplies, func(e *graphsim.Event) { e.ShowAs = "busy" })
+		w.Round()
+		o := w.only()
+		if c.answer != "" {
+			o.Data = []byte(answered(o, c.answer))
+		}
+		o = w.mustPut(o.Name, replace(o, "TRANSP:OPAQUE", "TRANSP:TRANSPARENT"), write.Match{})
+		w.mailed(c.mails...)
+		if !strings.Contains(string(o.Data), "TRANSP:TRANSPARENT") {
+			t.Errorf("%s: the invitee is busy still:\n%s", name, o.Data)
+		}
+		w.Check()
+		w.quiet()
+		w.mailed()
+	}
+}
+
 func TestAcceptBeforeSync(t *testing.T) {
 	t.Parallel()
 	for _, synced := range []bool{true, false} {
