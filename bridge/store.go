@@ -22,6 +22,8 @@ var (
 	// ErrBusy: somebody else has held the database for longer than a call waits, or its server cannot be reached. Nothing was written,
 	// unless the connection broke when everything but the server's answer was there.
 	ErrBusy = errors.New("the database is held by another program; nothing was changed")
+	// ErrNoRoom: the disk of the database is full, or another limit of its server is reached. Nothing was written; somebody has to make room.
+	ErrNoRoom = errors.New("the database has no room; nothing was changed")
 	// ErrExists: there is one already.
 	ErrExists = errors.New("it already exists")
 	// ErrWrongKey: what is sealed in the store was sealed with another key.

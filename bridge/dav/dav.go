@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -262,6 +263,9 @@ func (b Backend) SetProperties(ctx context.Context, p caldav.Principal, path str
 func davError(err error) error {
 	if errors.Is(err, bridge.ErrNotFound) {
 		return caldav.ErrNotFound
+	}
+	if errors.Is(err, bridge.ErrNoRoom) { // not 507, which is of the client's mailbox
+		return &caldav.Refused{Err: fmt.Errorf("%w: %w", caldav.ErrUnavailable, err), Sentence: "The disk of the calendar server is full. Its administrator has to make room."}
 	}
 	return err
 }

@@ -45,6 +45,11 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
+// Is makes a full disk ErrNoRoom.
+func (e *FileError) Is(target error) bool {
+	return target == bridge.ErrNoRoom && e.Trouble == DiskFull
+}
+
 // explain makes a FileError of what SQLite answers for the database at path, and ErrBusy where another program holds it.
 func explain(path string, err error) error {
 	var e *sqlite.Error

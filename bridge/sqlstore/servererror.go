@@ -58,9 +58,15 @@ func (e *ServerError) Error() string {
 
 func (e *ServerError) Unwrap() error { return e.Err }
 
-// Is makes trouble that passes ErrBusy.
+// Is makes trouble that passes ErrBusy, and a full disk ErrNoRoom.
 func (e *ServerError) Is(target error) bool {
-	return target == bridge.ErrBusy && (e.Trouble == ServerUnreachable || e.Trouble == ServerBusy)
+	switch e.Trouble {
+	case ServerUnreachable, ServerBusy:
+		return target == bridge.ErrBusy
+	case ServerFull:
+		return target == bridge.ErrNoRoom
+	}
+	return false
 }
 
 // Temporary reports the same to who does not know ErrBusy.

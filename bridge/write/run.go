@@ -31,7 +31,7 @@ var (
 	// errNotByDate: the mailbox knows no occurrence by its date.
 	errNotByDate = errors.New("occurrences are not found by their dates")
 	// errUndone: a step that mails has failed, and what there is tells that nothing was done.
-	errUndone = errors.New("Outlook has not done it")
+	errUndone = errors.New("nothing was done in Outlook")
 	// errUnknown: a step that mails may have been done, and what there is does not tell.
 	errUnknown = errors.New("it is not known whether Outlook has sent the mail")
 )
