@@ -239,6 +239,18 @@ func (b *browser) shows(texts ...string) {
 	}
 }
 
+// setUp sets the administrator's password of a server that has just started, and returns the server's address.
+func (b *browser) setUp(p *process) (url string) {
+	b.t.Helper()
+	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
+	b.open(found[0] + "/setup")
+	b.fill("code", found[1])
+	b.fill("password", "correct horse battery")
+	b.fill("repeat", "correct horse battery")
+	b.press("Set password")
+	return found[0]
+}
+
 // look examines the page in every size and scheme: axe-core finds nothing to complain of, nothing sticks out of the window,
 // and where pictures are wanted one is taken.
 func (b *browser) look(name string) {

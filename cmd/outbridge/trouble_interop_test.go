@@ -93,14 +93,8 @@ func TestTrouble(t *testing.T) {
 	}
 	outbridge(t, dir, "login", "robin")
 	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
-	url, code := found[0], found[1]
 	b := newBrowser(t)
-	b.open(url + "/setup")
-	b.fill("code", code)
-	b.fill("password", "correct horse battery")
-	b.fill("repeat", "correct horse battery")
-	b.press("Set password")
+	url := b.setUp(p)
 
 	// Live, and by itself done.
 	b.open(url + "/accounts/robin")

@@ -32,14 +32,8 @@ func TestOutlookUnanswered(t *testing.T) {
 	dir := writeConfig(t, newOutlook(t, sim, box))
 	outbridge(t, dir, "login", "alice")
 	p := start(t, dir, "serve")
-	found := p.waitFor(`open (\S+)/setup\?code=(\S+)$`)
-	url, code := found[0], found[1]
 	b := newBrowser(t)
-	b.open(url + "/setup")
-	b.fill("code", code)
-	b.fill("password", "correct horse battery")
-	b.fill("repeat", "correct horse battery")
-	b.press("Set password")
+	url := b.setUp(p)
 	b.open(url + "/accounts/alice")
 	b.shows("In sync with Outlook")
 
