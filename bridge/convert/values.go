@@ -71,7 +71,7 @@ func checkAlarm(a *ical.Component) error {
 		read = isTime(t.Value)
 	}
 	if !read {
-		return refuse(RefusedData, "It cannot be read when a reminder of the event is (TRIGGER:%s). Remove it, or set it once more.", clip(t.Value))
+		return refuse(RefusedData, "The time of a reminder cannot be read (TRIGGER:%s). Remove it, or set it once more.", clip(t.Value))
 	}
 	for name, props := range a.Props {
 		for i := range props {
