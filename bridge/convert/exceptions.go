@@ -2,6 +2,7 @@ package convert
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 
 	"outbridge/bridge/graph"
@@ -15,14 +16,30 @@ var own = map[string]bool{
 	"@removed": true,
 }
 
-// inherit is e with the properties that its JSON leaves out taken from base: $expand=exceptionOccurrences gives only
-// the properties that were selected. fromMaster keeps what is an occurrence's own out of it.
-func inherit(e, base graph.Event, fromMaster bool) graph.Event {
-	if len(e.Raw) == 0 || len(base.Raw) == 0 {
+// estate is what other events inherit of one, by its names: it is read once, however many inherit.
+type estate map[string]json.RawMessage
+
+// estateOf is all that e has, or, of a master, what is not an occurrence's own and no annotation.
+func estateOf(e graph.Event, isMaster bool) (all estate) {
+	if json.Unmarshal(e.Raw, &all) != nil {
+		return nil
+	}
+	if isMaster {
+		maps.DeleteFunc(all, func(name string, _ json.RawMessage) bool {
+			return own[strings.ToLower(name)] || strings.Contains(strings.ToLower(name), "@odata.")
+		})
+	}
+	return all
+}
+
+// inherit is e with the properties that its JSON leaves out taken from another event's: $expand=exceptionOccurrences gives only
+// the properties that were selected.
+func inherit(e graph.Event, from estate) graph.Event {
+	if len(e.Raw) == 0 || len(from) == 0 {
 		return e
 	}
-	var mine, theirs map[string]json.RawMessage
-	if json.Unmarshal(e.Raw, &mine) != nil || json.Unmarshal(base.Raw, &theirs) != nil {
+	var mine map[string]json.RawMessage
+	if json.Unmarshal(e.Raw, &mine) != nil {
 		return e
 	}
 	have := make(map[string]bool, len(mine))
@@ -30,13 +47,11 @@ func inherit(e, base graph.Event, fromMaster bool) graph.Event {
 		have[strings.ToLower(name)] = true
 	}
 	missing := false
-	for name, value := range theirs {
-		key := strings.ToLower(name)
-		if have[key] || fromMaster && (own[key] || strings.HasPrefix(key, "@odata")) {
-			continue
+	for name, value := range from {
+		if !have[strings.ToLower(name)] {
+			mine[name] = value
+			missing = true
 		}
-		mine[name] = value
-		missing = true
 	}
 	if !missing {
 		return e

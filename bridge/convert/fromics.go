@@ -81,13 +81,17 @@ func (d *differ) readExceptions() {
 		if t, from := c.originalDate(e, w); from != "" && e.Removed == nil {
 			key := t.Format("2006-01-02")
 			if old, ok := d.exceptions[key]; ok {
-				e = inherit(e, old, false)
+				e = inherit(e, estateOf(old, false))
 			}
 			d.exceptions[key] = e
 		}
 	}
+	if len(d.exceptions) == 0 {
+		return
+	}
+	base := estateOf(c.Event, true)
 	for key, e := range d.exceptions {
-		d.exceptions[key] = inherit(e, c.Event, true)
+		d.exceptions[key] = inherit(e, base)
 	}
 }
 

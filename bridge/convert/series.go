@@ -227,7 +227,7 @@ func (c *conversion) readExceptions(m *master) error {
 			if e.LastModified < old.LastModified {
 				e, old = old, e
 			}
-			e = inherit(e, old, false)
+			e = inherit(e, estateOf(old, false))
 		}
 		byDate[t], fresh[t] = e, fresh[t] || own
 	}
@@ -242,6 +242,10 @@ func (c *conversion) readExceptions(m *master) error {
 		c.note("exceptionOccurrences", "The list of modified occurrences goes on on another page, which is not here.")
 	}
 
+	var base estate
+	if len(byDate) > 0 {
+		base = estateOf(c.Event, true)
+	}
 	for _, t := range slices.SortedFunc(maps.Keys(byDate), time.Time.Compare) {
 		e := byDate[t]
 		c.event = e.ID
@@ -254,7 +258,7 @@ func (c *conversion) readExceptions(m *master) error {
 		}
 		c.sayException(e, m.when, t)
 		c.indent()
-		e = inherit(e, c.Event, true)
+		e = inherit(e, base)
 		c.faults(e)
 		w := m.when.on(t)
 		if _, _, ok := readMoment(e.Start, zone{}); !ok {
