@@ -18,8 +18,8 @@ import (
 const (
 	// listPage is how many objects are listed at a time.
 	listPage = 500
-	// mostWithin is how many are listed by time, at once: that is 3 MB.
-	mostWithin = 5_000
+	// mostWithin is how many octets of entries are listed by time at once, some 5,000 objects.
+	mostWithin = 1 << 20
 )
 
 // Backend serves the published calendars to caldav.Handler.
@@ -198,17 +198,17 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 					return
 				}
 			}
-			list, all, err := b.Store.ObjectsWithin(ctx, c.Key.(bridge.CalendarID), q.Start, q.End, mostWithin)
+			list, all, err := readEntries(ctx, b.Store, c.Key.(bridge.CalendarID), q.Start, q.End, mostWithin)
 			if err != nil {
 				yield(caldav.Object{}, err)
 				return
 			}
-			for _, o := range list {
-				if !yield(davObject(o), nil) {
-					return
-				}
-			}
 			if all {
+				for o := range entriesWithin(list.chunks, q.Start.Unix(), q.End.Unix()) {
+					if !yield(o, nil) {
+						return
+					}
+				}
 				return
 			}
 			if b.Cache != nil {

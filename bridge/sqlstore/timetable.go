@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -56,46 +57,35 @@ const (
 	timedLine   = lineColumns + `, timetable)`
 )
 
-// within is a query of something of the objects that may have an instance in a range of time, at most ?5 of them. Its conditions are those
-// of the indexes that it reads.
-func within(what string) string {
-	return `
-	SELECT ` + what + ` FROM object INDEXED BY object_short
+// withinQuery lists the objects that may have an instance in a range of time. Its conditions are those of the indexes that it reads, and it
+// is one statement, so that an object that is published meanwhile is in it once.
+const withinQuery = `
+	SELECT ` + timedLine + ` FROM object INDEXED BY object_short
 		WHERE calendar_id = ?1 AND deleted = 0 AND last_end - first_start <= 604800
 		AND first_start >= ?2 AND first_start <= ?4 AND last_end >= ?3
-	UNION ALL SELECT ` + what + ` FROM object INDEXED BY object_long
+	UNION ALL SELECT ` + timedLine + ` FROM object INDEXED BY object_long
 		WHERE calendar_id = ?1 AND deleted = 0 AND (last_end IS NULL OR last_end - first_start > 604800)
-		AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4
-	LIMIT ?5`
-}
+		AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4`
 
-var (
-	withinQuery = within(timedLine)
-	withinCount = `SELECT count(*) FROM (` + within(`1`) + `) AS listed`
-)
-
-func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) (list []bridge.Object, all bool, err error) {
-	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
-	var n int64 // first, so that no more is read than is listed
-	err = s.read.each(ctx, withinCount, args, func(row []driver.Value) (_ bool, err error) {
-		n = column[int64](row, 0, &err)
-		return true, err
+func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, each func(*bridge.Object) bool) error {
+	from, to := int64(math.MinInt64/2), int64(math.MaxInt64)
+	if !start.IsZero() {
+		from = start.Unix()
+	}
+	if !end.IsZero() {
+		to = end.Unix()
+	}
+	var o bridge.Object
+	err := s.read.each(ctx, withinQuery, []any{id, from - 604800, from, to}, func(row []driver.Value) (more bool, err error) {
+		if o, err = listed(row); err != nil {
+			return false, err
+		}
+		return each(&o), nil
 	})
-	if all = n <= int64(limit); all && err == nil {
-		list = make([]bridge.Object, 0, n)
-		err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
-			o, err := listed(row)
-			list = append(list, o)
-			return true, err
-		})
-	}
 	if err != nil {
-		return nil, false, fmt.Errorf("list objects by time: %w", err)
+		return fmt.Errorf("list objects by time: %w", err)
 	}
-	if all = all && len(list) <= limit; !all { // there may be more by now
-		list = nil
-	}
-	return list, all, nil
+	return nil
 }
 
 // readLine reads an objectLine or a timedLine.
