@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"fmt"
@@ -77,7 +78,7 @@ func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, 
 	}
 	var o bridge.Object
 	err := s.read.each(ctx, withinQuery, []any{id, from - 604800, from, to}, func(row []driver.Value) (more bool, err error) {
-		if o, err = listed(row); err != nil {
+		if err := listed(row, &o); err != nil {
 			return false, err
 		}
 		return each(&o), nil
@@ -89,26 +90,46 @@ func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, 
 }
 
 // readLine reads an objectLine or a timedLine.
-func readLine(line string) (o bridge.Object, err error) {
-	field := func() (s string) {
-		s, line, _ = strings.Cut(line, "/")
-		return s
+func readLine(text string, o *bridge.Object) error {
+	l := line{rest: text}
+	o.Name, o.ETag, o.Rev = l.text(), l.text(), l.number()
+	o.Modified = time.Unix(l.number(), 0).UTC()
+	o.Size = int(l.number())
+	o.First = time.Unix(l.number(), 0).UTC()
+	if o.Last = (time.Time{}); strings.HasPrefix(l.rest, "/") {
+		l.text()
+	} else {
+		o.Last = time.Unix(l.number(), 0).UTC()
 	}
-	number := func(s string) int64 {
-		n, wrong := strconv.ParseInt(s, 10, 64)
-		if wrong != nil {
-			err = wrong
+	o.Deleted = l.number() != 0
+	o.Timetable = timetableOf(l.rest, o.ETag)
+	return l.err
+}
+
+// line is what is left to be read of one.
+type line struct {
+	rest string
+	err  error
+}
+
+func (l *line) text() (s string) {
+	s, l.rest, _ = strings.Cut(l.rest, "/")
+	return s
+}
+
+func (l *line) number() (n int64) {
+	for i := 0; i < min(len(l.rest), 18); i++ {
+		c := l.rest[i]
+		if c == '/' && i > 0 {
+			l.rest = l.rest[i+1:]
+			return n
 		}
-		return n
+		if c < '0' || c > '9' {
+			break
+		}
+		n = n*10 + int64(c-'0')
 	}
-	o.Name, o.ETag, o.Rev = field(), field(), number(field())
-	o.Modified = time.Unix(number(field()), 0).UTC()
-	o.Size = int(number(field()))
-	o.First = time.Unix(number(field()), 0).UTC()
-	if last := field(); last != "" {
-		o.Last = time.Unix(number(last), 0).UTC()
-	}
-	o.Deleted = number(field()) != 0
-	o.Timetable = timetableOf(line, o.ETag)
-	return o, err
+	n, err := strconv.ParseInt(l.text(), 10, 64) // a negative one, the last one, or none
+	l.err = cmp.Or(l.err, err)
+	return n
 }
