@@ -92,10 +92,7 @@ func (s *Store) SetAttached(ctx context.Context, id bridge.CalendarID, seq int64
 
 func (s *Store) ToAttach(ctx context.Context, id bridge.CalendarID, after graph.EventID, limit int) ([]graph.EventID, error) {
 	rows, err := s.read.query(ctx, `SELECT DISTINCT series FROM attached INDEXED BY attached_open WHERE calendar_id = ? AND state = '' AND series > ? ORDER BY series LIMIT ?`, id, after, limit)
-	list, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
-		err = r.Scan(&id)
-		return id, err
-	})
+	list, err := collect(rows, err, scanID)
 	if err != nil {
 		return nil, fmt.Errorf("list attachments to read: %w", err)
 	}

@@ -14,25 +14,35 @@ import (
 )
 
 // Occurrences are by far the most of what a mirror has, and those of one series are nearly the same. So they are kept in chunks, some
-// tens of one series in a row of the table chunk, packed. A change rewrites a chunk and not the series. The table occurrence tells which
-// chunk an id is in, by a hash of the id; what the chunk has decides.
+// tens of one series in a row of the table chunk, packed. A change rewrites a chunk and not the series. The table stretch tells in which
+// chunks an id may be, by a hash; what the chunks have decides.
 const (
 	chunkRows   = 32
 	chunkOctets = 64 << 10 // of a chunk, unpacked, unless one occurrence alone has more
 )
 
-// hashOf is by what an id is looked up. Two ids that have the same are told apart by their chunks.
+// hashOf is by what an id is looked up. Occurrences of a series that are within three weeks of each other have the same, where their ids are
+// like those that Exchange gives out: all but the time of the instance, after "RAAgI", is that of the series there, and two digits of the time
+// are twenty days. Hashes begin alike where ids end alike, as those of one series do, so that these are written next to each other. An id
+// of another form has a hash of its own.
 func hashOf(id graph.EventID) string {
-	sum := sha256.Sum256([]byte(id))
-	return base64.RawURLEncoding.EncodeToString(sum[:6])
+	const mark, digits, kept = "RAAgI", 11, 2
+	s := strings.TrimRight(string(id), "=")
+	if before, after, ok := strings.Cut(s, mark); ok && len(after) >= digits {
+		s = before + after[:kept] + after[digits:]
+	}
+	end, all := sha256.Sum256([]byte(s[max(0, len(s)-16):])), sha256.Sum256([]byte(s))
+	return base64.RawURLEncoding.EncodeToString(append(end[:2:2], all[:4]...))
 }
 
+// hashesOf are those of some ids, each once.
 func hashesOf(ids []graph.EventID) list {
-	l := make(list, len(ids))
+	l := make([]string, len(ids))
 	for i, id := range ids {
 		l[i] = hashOf(id)
 	}
-	return l
+	slices.Sort(l)
+	return slices.Compact(l)
 }
 
 // chunk is a row of that table while it is changed.
@@ -41,7 +51,7 @@ type chunk struct {
 	series graph.EventID
 	rows   map[graph.EventID]bridge.Row
 	octets int
-	hashes map[string]bool // as the table occurrence has them
+	hashes map[string]bool // as the table stretch has them
 	stored bool
 	dirty  bool
 }
@@ -86,6 +96,10 @@ type chunks struct {
 	open     map[graph.EventID][]int64 // chunks with room, by series
 }
 
+func newChunks(t tx, id bridge.CalendarID) *chunks {
+	return &chunks{tx: t, calendar: id, all: map[int64]*chunk{}, in: map[graph.EventID]*chunk{}, open: map[graph.EventID][]int64{}}
+}
+
 const chunkColumns = `id, series, said`
 
 // load reads chunks that a condition selects.
@@ -117,7 +131,7 @@ func (c *chunks) load(ctx context.Context, which string, args ...any) error {
 // putOccurrences makes the chunks of a calendar have some occurrences and none of other ids. Occurrences among put that the
 // table event has, which were something else, are left to the caller.
 func (t tx) putOccurrences(ctx context.Context, id bridge.CalendarID, put []bridge.Row, gone []graph.EventID) error {
-	c := chunks{tx: t, calendar: id, all: map[int64]*chunk{}, in: map[graph.EventID]*chunk{}, open: map[graph.EventID][]int64{}}
+	c := newChunks(t, id)
 	ids := slices.Clone(gone)
 	var series []graph.EventID
 	for _, r := range put {
@@ -127,7 +141,7 @@ func (t tx) putOccurrences(ctx context.Context, id bridge.CalendarID, put []brid
 	if len(ids) == 0 {
 		return nil
 	}
-	if err := c.load(ctx, `id IN (SELECT chunk FROM occurrence WHERE calendar_id = ?1 AND hash IN list(?2))`, hashesOf(ids)); err != nil {
+	if err := c.load(ctx, `id IN (SELECT chunk FROM stretch WHERE calendar_id = ?1 AND hash IN list(?2))`, hashesOf(ids)); err != nil {
 		return err
 	}
 	if len(put) > 0 {
@@ -227,11 +241,11 @@ func (c *chunks) store(ctx context.Context) error {
 		query string
 		args  [][]any
 	}{
-		{`DELETE FROM occurrence WHERE calendar_id = ? AND hash = ? AND chunk = ?`, hashesGone},
+		{`DELETE FROM stretch WHERE calendar_id = ? AND hash = ? AND chunk = ?`, hashesGone},
 		{`DELETE FROM chunk WHERE calendar_id = ? AND id = ?`, chunksGone},
 		{`INSERT INTO chunk (calendar_id, id, series, room, first_start, last_end, said) VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (calendar_id, id) DO UPDATE SET room = excluded.room, first_start = excluded.first_start, last_end = excluded.last_end, said = excluded.said`, chunksPut},
-		{`INSERT INTO occurrence (calendar_id, hash, chunk) VALUES (?, ?, ?)`, hashesPut},
+		{`INSERT INTO stretch (calendar_id, hash, chunk) VALUES (?, ?, ?)`, hashesPut},
 	} {
 		if _, err := c.execMany(ctx, do.query, do.args); err != nil {
 			return err

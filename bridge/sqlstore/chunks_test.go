@@ -3,6 +3,9 @@ package sqlstore
 import (
 	"bytes"
 	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,8 +26,9 @@ import (
 // occurrence is one as Graph says it, with ids as long as they are there.
 func occurrence(series, n int, round int64) bridge.Row {
 	master := longID(series)
-	id := fmt.Sprintf("%sFRAAgI%08d%sAABDQAA%04dAAEA==", master[:34], n, master[34:], series)
 	start := now.Add(hour(24 * n))
+	instance := binary.BigEndian.AppendUint64([]byte{0, 8}, uint64(start.Unix()*1e7+621355968000000000)) // "AAgI…"
+	id := fmt.Sprintf("%sFR%sA%sAABDQAA%04dAAEA==", master[:34], base64.RawURLEncoding.EncodeToString(instance), master[34:], series)
 	return bridge.Row{ID: graph.EventID(id), Series: graph.EventID(master), Kind: bridge.KindOccurrence, Round: round,
 		Span: convert.Span{Start: start, End: start.Add(time.Hour)},
 		Raw: fmt.Appendf(nil, `{"@odata.etag":"W/\"%d\"","@odata.type":"#microsoft.graph.event","end":{"dateTime":"%s","timeZone":"UTC"},"id":"%s","seriesMasterId":"%s"}`,
@@ -110,19 +114,7 @@ func testChunks(t *testing.T, s *Store) {
 		if d := cmp.Diff(inside, got); d != "" {
 			t.Fatalf("round %d: %s", round, d)
 		}
-		var hashes int
-		if err := s.read.row(t.Context(), `SELECT count(*) FROM occurrence`).Scan(&hashes); err != nil {
-			t.Fatal(err)
-		}
-		occurrences := 0
-		for _, one := range want {
-			if one.Kind == bridge.KindOccurrence {
-				occurrences++
-			}
-		}
-		if hashes != occurrences {
-			t.Fatalf("round %d: %d of %d occurrences are found by their ids", round, hashes, occurrences)
-		}
+		checkStretches(t, s)
 	}
 	var gone []graph.EventID
 	for id := range want {
@@ -130,8 +122,45 @@ func testChunks(t *testing.T, s *Store) {
 	}
 	mirror(t, s, &c, bridge.MirrorPage{Gone: gone})
 	var left int
-	if err := s.read.row(t.Context(), `SELECT (SELECT count(*) FROM chunk) + (SELECT count(*) FROM occurrence) + (SELECT count(*) FROM event)`).Scan(&left); err != nil || left != 0 {
+	if err := s.read.row(t.Context(), `SELECT (SELECT count(*) FROM chunk) + (SELECT count(*) FROM stretch) + (SELECT count(*) FROM event)`).Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d rows are left: %v", left, err)
+	}
+}
+
+// checkStretches makes sure that there is a row for each chunk that an id may be in, and no other.
+func checkStretches(t *testing.T, s *Store) {
+	t.Helper()
+	type place struct {
+		Hash  string
+		Chunk int64
+	}
+	want, got := map[place]bool{}, map[place]bool{}
+	rows := must(s.read.query(t.Context(), `SELECT id, series, said FROM chunk`))(t)
+	_, err := collect(rows, nil, func(r *sql.Rows) (_ struct{}, err error) {
+		var id int64
+		var series graph.EventID
+		var said []byte
+		if err := r.Scan(&id, &series, &said); err != nil {
+			return struct{}{}, err
+		}
+		list, err := unpackRows(said, series)
+		for _, one := range list {
+			want[place{hashOf(one.ID), id}] = true
+		}
+		return struct{}{}, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows = must(s.read.query(t.Context(), `SELECT hash, chunk FROM stretch`))(t)
+	_, err = collect(rows, nil, func(r *sql.Rows) (_ struct{}, err error) {
+		var p place
+		err = r.Scan(&p.Hash, &p.Chunk)
+		got[p] = true
+		return struct{}{}, err
+	})
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Fatal(err, d)
 	}
 }
 
@@ -215,7 +244,7 @@ func testFindOccurrence(t *testing.T, s *Store) {
 		t.Errorf("%+v", found)
 	}
 	// What is found by a hash is what was asked for, even where two ids have the same.
-	if _, err := s.write.exec(t.Context(), `UPDATE occurrence SET hash = ?`, hashOf(other.ID)); err != nil {
+	if _, err := s.write.exec(t.Context(), `UPDATE stretch SET hash = ?`, hashOf(other.ID)); err != nil {
 		t.Fatal(err)
 	}
 	if rows := must(s.Rows(t.Context(), cals[0].ID, []graph.EventID{other.ID}))(t); len(rows) > 0 {
@@ -223,6 +252,35 @@ func testFindOccurrence(t *testing.T, s *Store) {
 	}
 	if there := must(s.Elsewhere(t.Context(), cals[1].ID, []graph.EventID{other.ID}))(t); len(there) > 0 {
 		t.Error(there)
+	}
+}
+
+// TestHashes: occurrences of a series that are near each other have a hash in common, and what is told apart otherwise has not.
+func TestHashes(t *testing.T) {
+	t.Parallel()
+	stretches := map[string]int{}
+	for n := range 365 {
+		stretches[hashOf(occurrence(1, n, 0).ID)]++
+	}
+	if len(stretches) < 365/21 || len(stretches) > 365/20+2 {
+		t.Errorf("a year is %d stretches", len(stretches))
+	}
+	alike := func(a, b string) bool { return hashOf(graph.EventID(a)) == hashOf(graph.EventID(b)) }
+	const first, second, later = "AAMkADBlMgFRAAgI1P7XxXviAAEYAAAAlG55PFBxR4gAAEA==", "AAMkADBlMgFRAAgI1P_XxXviAAEYAAAAlG55PFBxR4gAAEA==", "AAMkADBlMgFRAAgI21cy0tHAAEYAAAAAlG55PFBxR4gAAEA=="
+	if !alike(first, second) || alike(first, later) {
+		t.Error("not by the time of the instance")
+	}
+	for _, other := range []string{"AAMkADBlMgFRAAgI1P7XxXviAAEYAAAAlG55PFBxR4kAAEA==", "AAMkADBmMgFRAAgI1P7XxXviAAEYAAAAlG55PFBxR4gAAEA==", "aaMkADBlMgFRAAgI1P7XxXviAAEYAAAAlG55PFBxR4gAAEA=="} {
+		if alike(first, other) {
+			t.Errorf("%s is found with %s", other, first)
+		}
+	}
+	for _, other := range []string{"", "=", "RAAgI", "evt-1-20261128", "evt-1-20261129", "RAAgI1234567890"} {
+		for _, one := range []string{"evt-1-20261127", "RAAgI12", "A"} {
+			if alike(one, other) {
+				t.Errorf("%q is found with %q", one, other)
+			}
+		}
 	}
 }
 
@@ -245,18 +303,16 @@ func TestDamagedChunk(t *testing.T) {
 	}
 }
 
-// TestSchema20 packs what databases of before have, whole, and again after the process that did it was killed.
-func TestSchema20(t *testing.T) { forEachDatabase(t, testSchema20) }
-
-func testSchema20(t *testing.T, database string) {
+// before is a database as it was before a migration, with two calendars, 1 and 2, and what changes it.
+func before(t *testing.T, database, migration string) (db *sql.DB, exec func(query string, args ...any)) {
+	t.Helper()
 	kind := "sqlite"
 	if IsServer(database) {
 		kind = "postgres"
 	}
 	names := must(fs.Glob(migrations, "migrations/"+kind+"/*.sql"))(t)
-	names = slices.DeleteFunc(names, func(name string) bool { return filepath.Base(name) >= "0021" })
-	db := atMigrations(t, database, names)
-	exec := func(query string, args ...any) {
+	db = atMigrations(t, database, slices.DeleteFunc(names, func(name string) bool { return filepath.Base(name) >= migration }))
+	exec = func(query string, args ...any) {
 		t.Helper()
 		if IsServer(database) {
 			query = forPostgres(query).text
@@ -269,10 +325,20 @@ func testSchema20(t *testing.T, database string) {
 		exec(`PRAGMA synchronous = off`)
 	}
 	exec(`INSERT INTO account (name) VALUES ('alice')`)
-	var want []bridge.Row
 	for cal := range 2 {
 		exec(`INSERT INTO calendar (account_id, graph_id, name, display_name, color, can_edit, is_default, owner, position, epoch, modified)
 			VALUES (1, ?, ?, 'Calendar', '', 1, 1, 'alice@x.example', 1, 'e', 7)`, fmt.Sprint("AAMk", cal), fmt.Sprint("calendar", cal))
+	}
+	return db, exec
+}
+
+// TestSchema20 packs what databases of before have, whole, and again after the process that did it was killed.
+func TestSchema20(t *testing.T) { forEachDatabase(t, testSchema20) }
+
+func testSchema20(t *testing.T, database string) {
+	db, exec := before(t, database, "0021")
+	var want []bridge.Row
+	for cal := range 2 {
 		for series := range packSeries + 10 {
 			master := row(longID(series), longID(series), bridge.KindMaster, 1)
 			master.Raw = fmt.Appendf(nil, `{"id":"%s","subject":"%s"}`, master.ID, strings.Repeat("Review ", 20))
@@ -343,6 +409,63 @@ func testSchema20(t *testing.T, database string) {
 	if _, err := s.meta(t.Context(), metaRoomy); errors.Is(err, bridge.ErrNotFound) != IsServer(database) {
 		t.Error(err)
 	}
+}
+
+// TestSchema23: occurrences that an older program has put into chunks are found by their ids, also where the first attempt was cut short.
+func TestSchema23(t *testing.T) { forEachDatabase(t, testSchema23) }
+
+func testSchema23(t *testing.T, database string) {
+	db, exec := before(t, database, "0024")
+	exec(`DELETE FROM meta WHERE key = ?`, metaUnpacked)
+	var all []bridge.Row
+	for cal := range 2 {
+		for series := range packSeries + 10 {
+			for id := range 2 {
+				var list []bridge.Row
+				for n := range 10 {
+					list = append(list, occurrence(series, id*100+n, 0))
+				}
+				slices.SortFunc(list, byID)
+				exec(`INSERT INTO chunk (calendar_id, id, series, room, said) VALUES (?, ?, ?, 1, ?)`, cal+1, 2*series+id+1, list[0].Series, packRows(list))
+				if cal == 0 {
+					all = append(all, list...)
+				}
+			}
+		}
+	}
+	db.Close()
+	key := freshKey()
+	var last Packing
+	s, err := Open(t.Context(), database, key, func(p Packing) { last = p })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(4 * (packSeries + 10)); last.Done != want || last.Total != want {
+		t.Errorf("the last report: %+v", last)
+	}
+	check := func() {
+		t.Helper()
+		checkStretches(t, s)
+		var ids []graph.EventID
+		for _, r := range all {
+			ids = append(ids, r.ID)
+		}
+		for cal := range 2 {
+			if rows := must(s.Rows(t.Context(), bridge.CalendarID(cal+1), ids))(t); len(rows) != len(all) {
+				t.Fatalf("%d of %d occurrences are found", len(rows), len(all))
+			}
+		}
+	}
+	check()
+	if _, err := s.write.exec(t.Context(), `DELETE FROM stretch WHERE chunk > 20`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.setMeta(t.Context(), metaUnhashed, []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s = openDatabase(t, database, key)
+	check()
 }
 
 // TestFileShrinks: what packing has freed is not kept in the file.

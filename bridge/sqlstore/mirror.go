@@ -175,7 +175,7 @@ func (s *Store) Rows(ctx context.Context, id bridge.CalendarID, list []graph.Eve
 	found, err := scanRows(s.read.query(ctx, `
 		SELECT `+rowColumns+` FROM event WHERE calendar_id = ?1 AND id IN list(?2)
 		UNION ALL
-		SELECT `+chunkRow+` FROM chunk WHERE calendar_id = ?1 AND id IN (SELECT chunk FROM occurrence WHERE calendar_id = ?1 AND hash IN list(?3))`,
+		SELECT `+chunkRow+` FROM chunk WHERE calendar_id = ?1 AND id IN (SELECT chunk FROM stretch WHERE calendar_id = ?1 AND hash IN list(?3))`,
 		id, listOf(list), hashesOf(list)))
 	if err != nil {
 		return nil, fmt.Errorf("find rows: %w", err)
@@ -274,10 +274,7 @@ func (s *Store) Unread(ctx context.Context, id bridge.CalendarID, after graph.Ev
 		  AND (EXISTS (SELECT 1 FROM event WHERE event.calendar_id = ?1 AND event.series = series.id AND kind IN ('master', 'exception'))
 			OR EXISTS (SELECT 1 FROM chunk WHERE chunk.calendar_id = ?1 AND chunk.series = series.id))
 		ORDER BY id LIMIT ?3`, id, after, limit)
-	list, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
-		err = r.Scan(&id)
-		return id, err
-	})
+	list, err := collect(rows, err, scanID)
 	if err != nil {
 		return nil, fmt.Errorf("list unread series: %w", err)
 	}
@@ -385,7 +382,7 @@ func (s *Store) Elsewhere(ctx context.Context, id bridge.CalendarID, list []grap
 	for _, p := range found {
 		m[p.id] = p.cal
 	}
-	rows, err = s.read.query(ctx, `SELECT DISTINCT calendar_id FROM occurrence WHERE calendar_id IN `+others+` AND hash IN list(?2)`, id, hashesOf(list))
+	rows, err = s.read.query(ctx, `SELECT DISTINCT calendar_id FROM stretch WHERE calendar_id IN `+others+` AND hash IN list(?2)`, id, hashesOf(list))
 	cals, err := collect(rows, err, func(r *sql.Rows) (cal bridge.CalendarID, err error) {
 		err = r.Scan(&cal)
 		return cal, err
@@ -450,7 +447,7 @@ func (s *Store) FindSeries(ctx context.Context, account, text string, limit int)
 // findOccurrence lists the series that have an occurrence of an id.
 func (s *Store) findOccurrence(ctx context.Context, account string, id graph.EventID, limit int) (found []bridge.Found, err error) {
 	rows, err := s.read.query(ctx, `
-		SELECT calendar_id FROM occurrence JOIN calendar ON calendar.id = calendar_id JOIN account ON account.id = account_id
+		SELECT DISTINCT calendar_id FROM stretch JOIN calendar ON calendar.id = calendar_id JOIN account ON account.id = account_id
 		WHERE (?1 = '' OR account.name = ?1) AND hash = ?2 LIMIT ?3`, account, hashOf(id), limit)
 	cals, err := collect(rows, err, func(r *sql.Rows) (cal bridge.CalendarID, err error) {
 		err = r.Scan(&cal)

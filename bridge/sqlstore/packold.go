@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// metaUnpacked says that a migration has left rows to be packed. It goes when they are.
+	// metaUnpacked says that a migration has left rows to be packed, and metaUnhashed that it has left chunks that no id leads to. They go
+	// when that is done.
 	metaUnpacked = "unpacked"
+	metaUnhashed = "unhashed"
 	// metaRoomy says that packing has freed pages of an SQLite file, which is to be made smaller. It goes when it is, or when they are used.
 	metaRoomy = "roomy"
 )
@@ -37,50 +39,106 @@ type Packing struct {
 	Left  error
 }
 
-// packOld puts occurrences that are rows of the table event into chunks and packs what was said of the others, once. What has been
-// done stays done, should this process end.
+// packOld does what migrations have left to the program, once: it puts occurrences that are rows of the table event into chunks, packs what
+// was said of the others, and has ids lead to chunks. What has been done stays done, should this process end.
 func (s *Store) packOld(ctx context.Context, report func(Packing)) error {
-	if _, err := s.meta(ctx, metaUnpacked); errors.Is(err, bridge.ErrNotFound) {
-		return nil
-	} else if err != nil {
-		return err
+	// Those after one series or event, in a transaction: which was the last of them, and how many rows they are. None: all are done.
+	type step func(ctx context.Context, cal bridge.CalendarID, after graph.EventID) (last graph.EventID, n int64, err error)
+	left := []struct {
+		key, table string
+		steps      []step
+	}{
+		{metaUnhashed, "chunk", []step{s.hashOldChunks}},
+		{metaUnpacked, "event", []step{s.packOldSeries, s.packOldEvents}},
 	}
-	var done, total int64
-	if err := s.write.row(ctx, `SELECT count(*) FROM event`).Scan(&total); err != nil {
-		return err
-	}
-	rows, err := s.write.query(ctx, `SELECT id FROM calendar ORDER BY id`)
-	cals, err := collect(rows, err, func(r *sql.Rows) (id bridge.CalendarID, err error) {
-		err = r.Scan(&id)
-		return id, err
-	})
-	if err != nil {
-		return err
-	}
-	for _, cal := range cals {
-		for _, step := range []func(context.Context, bridge.CalendarID, graph.EventID) (graph.EventID, int64, error){s.packOldSeries, s.packOldEvents} {
-			for after := graph.EventID(""); ; {
-				next, n, err := step(ctx, cal, after)
-				if err != nil {
-					return fmt.Errorf("pack what was said of events: %w", err)
+	for _, of := range left {
+		if _, err := s.meta(ctx, of.key); errors.Is(err, bridge.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		var done, total int64
+		if err := s.write.row(ctx, `SELECT count(*) FROM `+of.table).Scan(&total); err != nil {
+			return err
+		}
+		rows, err := s.write.query(ctx, `SELECT id FROM calendar ORDER BY id`)
+		cals, err := collect(rows, err, func(r *sql.Rows) (id bridge.CalendarID, err error) {
+			err = r.Scan(&id)
+			return id, err
+		})
+		if err != nil {
+			return err
+		}
+		for _, cal := range cals {
+			for _, do := range of.steps {
+				for after := graph.EventID(""); ; {
+					next, n, err := do(ctx, cal, after)
+					if err != nil {
+						return fmt.Errorf("pack what was said of events: %w", err)
+					}
+					if n == 0 {
+						break
+					}
+					after, done = next, done+n
+					report(Packing{Done: min(done, total), Total: total})
 				}
-				if n == 0 {
-					break
-				}
-				after, done = next, done+n
-				report(Packing{Done: min(done, total), Total: total})
 			}
 		}
+		err = s.write.transact(ctx, func(t tx) error {
+			if of.key == metaUnpacked && done > 0 && s.write.server == nil {
+				if _, err := t.exec(ctx, putMeta, metaRoomy, []byte("1")); err != nil {
+					return err
+				}
+			}
+			_, err := t.exec(ctx, `DELETE FROM meta WHERE key = ?`, of.key)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return s.write.transact(ctx, func(t tx) error {
-		if done > 0 && s.write.server == nil {
-			if _, err := t.exec(ctx, putMeta, metaRoomy, []byte("1")); err != nil {
-				return err
+	return nil
+}
+
+// packs reports whether packOld has something to do.
+func (s *Store) packs(ctx context.Context) (some bool, err error) {
+	err = s.read.row(ctx, `SELECT EXISTS (SELECT 1 FROM meta WHERE key = ? OR key = ?)`, metaUnpacked, metaUnhashed).Scan(&some)
+	return some, err
+}
+
+// hashOldChunks has the ids of some series lead to their chunks.
+func (s *Store) hashOldChunks(ctx context.Context, cal bridge.CalendarID, after graph.EventID) (last graph.EventID, n int64, err error) {
+	err = s.write.relaxed(ctx, func(t tx) error {
+		last, n = after, 0
+		if err := t.lockCalendar(ctx, cal); err != nil {
+			return err
+		}
+		rows, err := t.query(ctx, `SELECT DISTINCT series FROM chunk WHERE calendar_id = ? AND series > ? ORDER BY series LIMIT ?`, cal, after, packSeries)
+		series, err := collect(rows, err, scanID)
+		if err != nil || len(series) == 0 {
+			return err
+		}
+		last = series[len(series)-1]
+		c := newChunks(t, cal)
+		if err := c.load(ctx, `series IN list(?2)`, listOf(series)); err != nil {
+			return err
+		}
+		n = int64(len(c.all))
+		var hashes [][]any
+		for id, one := range c.all {
+			for hash := range one.hashes {
+				hashes = append(hashes, []any{cal, hash, id})
 			}
 		}
-		_, err := t.exec(ctx, `DELETE FROM meta WHERE key = ?`, metaUnpacked)
+		_, err = t.execMany(ctx, `INSERT INTO stretch (calendar_id, hash, chunk) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, hashes)
 		return err
 	})
+	return last, n, err
+}
+
+func scanID(r *sql.Rows) (id graph.EventID, err error) {
+	err = r.Scan(&id)
+	return id, err
 }
 
 // packOldSeries moves the occurrences of some series, those that come after one.
@@ -92,10 +150,7 @@ func (s *Store) packOldSeries(ctx context.Context, cal bridge.CalendarID, after 
 		}
 		rows, err := t.query(ctx, `SELECT DISTINCT series FROM event INDEXED BY event_series WHERE calendar_id = ? AND series > ? AND kind = 'occurrence' ORDER BY series LIMIT ?`,
 			cal, after, packSeries)
-		series, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
-			err = r.Scan(&id)
-			return id, err
-		})
+		series, err := collect(rows, err, scanID)
 		if err != nil || len(series) == 0 {
 			return err
 		}

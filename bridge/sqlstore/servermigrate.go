@@ -92,10 +92,9 @@ func (s *Store) isCurrent(ctx context.Context) (bool, error) {
 		err = nil
 	}
 	if err == nil && known {
-		_, unpacked := s.meta(ctx, metaUnpacked)
-		if known = errors.Is(unpacked, bridge.ErrNotFound); !known {
-			err = unpacked
-		}
+		var packs bool
+		packs, err = s.packs(ctx)
+		known = !packs
 	}
 	return known, err
 }
@@ -146,7 +145,7 @@ const metaCompatible = "compatible"
 
 // oldestCompatible is that of this program's schema. A migration that does more than add what older programs do not miss raises it to its own
 // number: machines with those are then to end before the first one with the new program starts.
-const oldestCompatible = 21
+const oldestCompatible = 24
 
 // refuseNewer refuses a schema that is newer than this program's, unless the migrations between have only added to it: then the program
 // goes on beside newer ones while they are rolled out.

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -124,10 +123,7 @@ func (s *Store) TakeBack(ctx context.Context, id bridge.CalendarID) error {
 		SELECT a.series FROM staged a JOIN object o ON o.calendar_id = ?1 AND o.uid = a.uid
 		WHERE a.calendar_id = ?1 AND a.deleted = 0 AND o.deleted = 0 AND o.series <> a.series
 		  AND NOT EXISTS (SELECT 1 FROM staged b WHERE b.calendar_id = ?1 AND b.name = o.name)`, id)
-	list, err := collect(rows, err, func(r *sql.Rows) (id graph.EventID, err error) {
-		err = r.Scan(&id)
-		return id, err
-	})
+	list, err := collect(rows, err, scanID)
 	if err == nil && len(list) > 0 {
 		err = s.write.transact(ctx, func(t tx) error {
 			if err := t.lockCalendar(ctx, id); err != nil {

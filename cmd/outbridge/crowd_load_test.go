@@ -429,7 +429,7 @@ func (c *crowd) multiply() {
 	for _, drop := range drops {
 		exec(drop)
 	}
-	for _, table := range []string{"series", "event", "chunk", "occurrence", "object"} {
+	for _, table := range []string{"series", "event", "chunk", "stretch", "object"} {
 		insert(table, `JOIN calendar c ON c.id = r.calendar_id JOIN copied ON c.account_id = copied.original JOIN account made ON made.name = copied.name JOIN calendar of ON of.account_id = made.id AND of.graph_id = c.graph_id`,
 			map[string]string{"calendar_id": "of.id"})
 	}

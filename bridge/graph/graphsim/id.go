@@ -51,11 +51,12 @@ func parseNumber(s string) (int, bool) {
 const (
 	classicStart      = "AAMkA"
 	classicEvent      = "BGAAAAAA"
-	classicOccurrence = "FRAAgI"
+	classicOccurrence = "FR"
 	immutableStart    = "AAkALgAAAAAA"
 	immutableEvent    = "DQAA"
-	immutableInstance = "RAAgI"
+	immutableInstance = "R"
 	tagLen            = 24
+	ticksLen          = 15
 )
 
 // tag marks the ids of a mailbox.
@@ -73,10 +74,10 @@ func calendarID(m *Mailbox, n int) graph.CalendarID {
 	return graph.CalendarID(classicStart + m.tag + "AuAAAAAA" + m.filler + "AQ" + number(n, 4) + "AAA=")
 }
 
-// ticks are the 100-nanosecond steps since the year 1, as ids of occurrences hold them.
+// ticks are the 100-nanosecond steps since the year 1, as ids of occurrences hold them: behind their length, and "AAgI" until the year 2056.
 func ticks(t time.Time) string {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(t.Unix()*1e7+621355968000000000))
+	b := [11]byte{1: 8}
+	binary.BigEndian.PutUint64(b[2:], uint64(t.Unix()*1e7+621355968000000000))
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
@@ -122,7 +123,7 @@ func parseID(id string) (parsedID, bool) {
 	default:
 		return p, false
 	}
-	if len(rest) < tagLen+len(immutableInstance)+11+4 {
+	if len(rest) < tagLen+len(immutableInstance)+ticksLen+4 {
 		return p, false
 	}
 	p.tag, rest = rest[:tagLen], rest[tagLen:]
@@ -137,11 +138,11 @@ func parseID(id string) (parsedID, bool) {
 		return p, false
 	}
 	if instance {
-		b, err := base64.RawURLEncoding.DecodeString(rest[len(mark) : len(mark)+11])
+		b, err := base64.RawURLEncoding.DecodeString(rest[len(mark) : len(mark)+ticksLen])
 		if err != nil {
 			return p, false
 		}
-		n := int64(binary.BigEndian.Uint64(b)) - 621355968000000000
+		n := int64(binary.BigEndian.Uint64(b[2:])) - 621355968000000000
 		p.orig = time.Unix(n/1e7, 0).UTC()
 	}
 	if !p.immutable {
