@@ -183,36 +183,18 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 	}
 	return func(yield func(caldav.Object, error) bool) {
 		if q.Names == nil && !q.WithData && !q.Start.IsZero() && !q.End.IsZero() {
-			if b.Cache != nil {
-				found, ok, err := b.Cache.within(ctx, b.Store, c, q.Start, q.End)
-				if err != nil {
-					yield(caldav.Object{}, err)
-					return
-				}
-				if ok {
-					for o := range found {
-						if !yield(o, nil) {
-							return
-						}
-					}
-					return
-				}
-			}
-			list, all, err := readEntries(ctx, b.Store, c.Key.(bridge.CalendarID), q.Start, q.End, mostWithin)
+			found, ok, err := b.within(ctx, c, q.Start, q.End)
 			if err != nil {
 				yield(caldav.Object{}, err)
 				return
 			}
-			if all {
-				for o := range entriesWithin(list.chunks, q.Start.Unix(), q.End.Unix()) {
+			if ok {
+				for o := range found {
 					if !yield(o, nil) {
 						return
 					}
 				}
 				return
-			}
-			if b.Cache != nil {
-				b.Cache.tooMany(c.Key.(bridge.CalendarID))
 			}
 		}
 		every := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
@@ -222,6 +204,27 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 			}
 		}
 	}
+}
+
+// within yields the objects that may have an instance from start to end, with their timetables. ok is false where they are too many.
+func (b Backend) within(ctx context.Context, c caldav.Calendar, start, end time.Time) (_ iter.Seq[caldav.Object], ok bool, err error) {
+	id, long := c.Key.(bridge.CalendarID), end.Sub(start)
+	if b.Cache != nil {
+		if found, ok, err := b.Cache.within(ctx, b.Store, c, start, end); ok || err != nil {
+			return found, ok, err
+		}
+		if b.Cache.hasMany(id, long) {
+			return nil, false, nil
+		}
+	}
+	list, ok, err := readEntries(ctx, b.Store, id, start, end, mostWithin)
+	if err != nil {
+		return nil, false, err
+	}
+	if !ok && b.Cache != nil {
+		b.Cache.tooMany(id, long)
+	}
+	return entriesWithin(list.chunks, start.Unix(), end.Unix()), ok, nil
 }
 
 func (b Backend) Changes(ctx context.Context, c caldav.Calendar, since caldav.Token) iter.Seq2[caldav.Object, error] {

@@ -27,7 +27,8 @@ const (
 type listing struct {
 	epoch   string
 	since   time.Time
-	counted int // of its octets, in those of the Cache; under the Cache's lock
+	counted int           // of its octets, in those of the Cache; under the Cache's lock, as is
+	tooLong time.Duration // the shortest range that had more than is listed by time; 0: none had
 
 	mu    sync.Mutex
 	begun bool
@@ -120,10 +121,22 @@ func (c *Cache) listing(id bridge.CalendarID, epoch string) *listing {
 	return nil
 }
 
-// tooMany says that more of a calendar was in a range than is listed by time: no listing of it is begun.
-func (c *Cache) tooMany(id bridge.CalendarID) {
+// hasMany reports whether a range, so long or shorter, had more of a calendar than is listed by time. To find it out once more for each
+// query would take more memory than the answers.
+func (c *Cache) hasMany(id bridge.CalendarID, long time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.listings[id]
+	return l != nil && l.tooLong != 0 && l.tooLong <= long
+}
+
+// tooMany says that a range had so much: no listing of the calendar is begun.
+func (c *Cache) tooMany(id bridge.CalendarID, long time.Duration) {
 	c.mu.Lock()
 	l := c.listings[id]
+	if l != nil && (l.tooLong == 0 || l.tooLong > long) {
+		l.tooLong = long
+	}
 	c.mu.Unlock()
 	if l == nil {
 		return
