@@ -22,12 +22,14 @@ const (
 	listingAge = 24 * time.Hour
 )
 
-// listing is what is listed of all objects of a calendar by time, as of rev or later. It is read at once, and goes on by what has changed
-// since.
+// listing is what is listed of all objects of a calendar by time, as of rev or later. It begins with what there is at one moment, and
+// goes on by what has changed since.
 type listing struct {
-	epoch   string
-	since   time.Time
-	counted int           // of its octets, in those of the Cache; under the Cache's lock, as is
+	epoch string
+	since time.Time
+
+	// Under the Cache's lock:
+	counted int           // of its octets, in those of the Cache
 	tooLong time.Duration // the shortest range that had more than is listed by time; 0: none had
 
 	mu    sync.Mutex
