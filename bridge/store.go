@@ -197,9 +197,10 @@ type ObjectStore interface {
 	Object(ctx context.Context, id CalendarID, name string) (Object, error)
 	// Objects lists up to q.Limit objects by name, beginning after q.After; with data up to PageOctets.
 	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
-	// ObjectsWithin lists the objects that may have an instance from start to end, in any order, without data and with timetables.
-	// Where there are more than limit it lists none, and all is false.
-	ObjectsWithin(ctx context.Context, id CalendarID, start, end time.Time, limit int) (list []Object, all bool, err error)
+	// ObjectsWithin calls each with the objects that may have an instance from start to end, of which a zero one is open, until it returns
+	// false. They come in any order, without data and with timetables, and are all as of one moment. An Object is another one after
+	// each has returned, and the store is not to be called by it.
+	ObjectsWithin(ctx context.Context, id CalendarID, start, end time.Time, each func(*Object) (more bool)) error
 	// Changes lists up to limit objects and tombstones with a rev after since, in rev order, without data.
 	Changes(ctx context.Context, id CalendarID, since int64, limit int) ([]Object, error)
 }

@@ -18,8 +18,8 @@ import (
 const (
 	// listPage is how many objects are listed at a time.
 	listPage = 500
-	// mostWithin is how many are listed by time, at once: that is 3 MB.
-	mostWithin = 5_000
+	// mostWithin is how many octets of entries are listed by time at once, some 5,000 objects.
+	mostWithin = 1 << 20
 )
 
 // Backend serves the published calendars to caldav.Handler.
@@ -183,36 +183,18 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 	}
 	return func(yield func(caldav.Object, error) bool) {
 		if q.Names == nil && !q.WithData && !q.Start.IsZero() && !q.End.IsZero() {
-			if b.Cache != nil {
-				found, ok, err := b.Cache.within(ctx, b.Store, c, q.Start, q.End)
-				if err != nil {
-					yield(caldav.Object{}, err)
-					return
-				}
-				if ok {
-					for o := range found {
-						if !yield(o, nil) {
-							return
-						}
-					}
-					return
-				}
-			}
-			list, all, err := b.Store.ObjectsWithin(ctx, c.Key.(bridge.CalendarID), q.Start, q.End, mostWithin)
+			found, ok, err := b.within(ctx, c, q.Start, q.End)
 			if err != nil {
 				yield(caldav.Object{}, err)
 				return
 			}
-			for _, o := range list {
-				if !yield(davObject(o), nil) {
-					return
+			if ok {
+				for o := range found {
+					if !yield(o, nil) {
+						return
+					}
 				}
-			}
-			if all {
 				return
-			}
-			if b.Cache != nil {
-				b.Cache.tooMany(c.Key.(bridge.CalendarID))
 			}
 		}
 		every := bridge.ObjectQuery{Names: q.Names, Start: q.Start, End: q.End, WithData: q.WithData}
@@ -222,6 +204,27 @@ func (b Backend) Objects(ctx context.Context, c caldav.Calendar, q caldav.Query)
 			}
 		}
 	}
+}
+
+// within yields the objects that may have an instance from start to end, with their timetables. ok is false where they are too many.
+func (b Backend) within(ctx context.Context, c caldav.Calendar, start, end time.Time) (_ iter.Seq[caldav.Object], ok bool, err error) {
+	id, long := c.Key.(bridge.CalendarID), end.Sub(start)
+	if b.Cache != nil {
+		if found, ok, err := b.Cache.within(ctx, b.Store, c, start, end); ok || err != nil {
+			return found, ok, err
+		}
+		if b.Cache.hasMany(id, long) {
+			return nil, false, nil
+		}
+	}
+	list, ok, err := readEntries(ctx, b.Store, id, start, end, mostWithin)
+	if err != nil {
+		return nil, false, err
+	}
+	if !ok && b.Cache != nil {
+		b.Cache.tooMany(id, long)
+	}
+	return entriesWithin(list.chunks, start.Unix(), end.Unix()), ok, nil
 }
 
 func (b Backend) Changes(ctx context.Context, c caldav.Calendar, since caldav.Token) iter.Seq2[caldav.Object, error] {

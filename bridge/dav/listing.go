@@ -15,25 +15,59 @@ import (
 const (
 	// listingOctets bounds the listings of a Cache together, which is some 14,000 objects.
 	listingOctets = 3 << 20
-	// listingChunk is what a chunk grows to by what changes.
+	// listingChunk is what a chunk grows to.
 	listingChunk = 32 << 10
 	// listingAge is how long a listing is kept. Timetables are made anew as time goes on, and their objects do not change by that: those
 	// that are kept stay true of what they tell, but they do not tell of the later months.
 	listingAge = 24 * time.Hour
 )
 
-// listing is what is listed of all objects of a calendar by time, as of rev or later. It begins at rev zero, with nothing, and goes on by
-// what has changed since.
+// listing is what is listed of all objects of a calendar by time, as of rev or later. It begins with what there is at one moment, and
+// goes on by what has changed since.
 type listing struct {
-	epoch   string
-	since   time.Time
-	counted int // of its octets, in those of the Cache; under the Cache's lock
+	epoch string
+	since time.Time
 
-	mu     sync.Mutex
-	rev    int64
-	chunks []string // of entries; they are shared, and replaced by others where an object changes
+	// Under the Cache's lock:
+	counted int           // of its octets, in those of the Cache
+	tooLong time.Duration // the shortest range that had more than is listed by time; 0: none had
+
+	mu    sync.Mutex
+	begun bool
+	rev   int64
+	entries
+	large bool // it takes more than all may, or is likely to: there is none
+}
+
+// entries are objects. Chunks are shared, and replaced by others where an object changes.
+type entries struct {
+	chunks []string
 	octets int
-	large  bool // it takes more than all may, or is likely to: there is none
+}
+
+// readEntries lists the objects that may have an instance from start to end, or all where both are zero. ok is false where they take
+// more than some octets.
+func readEntries(ctx context.Context, store Store, id bridge.CalendarID, start, end time.Time, most int) (list entries, ok bool, err error) {
+	chunk := make([]byte, 0, listingChunk+1<<10)
+	err = store.ObjectsWithin(ctx, id, start, end, func(o *bridge.Object) bool {
+		if chunk = appendEntry(chunk, o); len(chunk) >= listingChunk {
+			list.add(chunk)
+			chunk = chunk[:0]
+		}
+		return list.octets+len(chunk) <= most
+	})
+	list.add(chunk)
+	if err != nil || list.octets > most {
+		return entries{}, false, err
+	}
+	return list, true, nil
+}
+
+func (l *entries) add(chunk []byte) {
+	if len(chunk) > 0 {
+		l.chunks = append(l.chunks, string(chunk))
+		l.octets += len(chunk)
+	}
 }
 
 // within yields the objects that may have an instance from start to end, with their timetables. ok is false where nothing is kept to
@@ -45,20 +79,27 @@ func (c *Cache) within(ctx context.Context, store Store, cal caldav.Calendar, st
 		return nil, false, nil
 	}
 	defer l.mu.Unlock()
+	defer func(before int) { c.weigh(id, l, l.octets-before) }(l.octets)
+	if !l.begun && !l.large {
+		// What is read is as of the token or later; what it has of later is among the next changes once more.
+		list, ok, err := readEntries(ctx, store, id, time.Time{}, time.Time{}, listingOctets)
+		if err != nil {
+			return nil, false, err
+		}
+		l.begun, l.large, l.entries, l.rev = true, !ok, list, cal.Token.Rev
+	}
 	for !l.large && l.rev < cal.Token.Rev {
 		changes, err := store.Changes(ctx, id, l.rev, listPage)
 		if err != nil {
 			return nil, false, err
 		}
-		before := l.octets
 		l.apply(changes)
 		if len(changes) < listPage {
 			l.rev = max(l.rev, cal.Token.Rev)
 		}
 		if l.octets > listingOctets {
-			l.large, l.chunks, l.octets = true, nil, 0
+			l.large, l.entries = true, entries{}
 		}
-		c.weigh(id, l, l.octets-before)
 	}
 	if l.large {
 		return nil, false, nil
@@ -82,17 +123,29 @@ func (c *Cache) listing(id bridge.CalendarID, epoch string) *listing {
 	return nil
 }
 
-// tooMany says that more of a calendar was in a range than is listed by time: no listing of it is begun.
-func (c *Cache) tooMany(id bridge.CalendarID) {
+// hasMany reports whether a range, so long or shorter, had more of a calendar than is listed by time. To find it out once more for each
+// query would take more memory than the answers.
+func (c *Cache) hasMany(id bridge.CalendarID, long time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.listings[id]
+	return l != nil && l.tooLong != 0 && l.tooLong <= long
+}
+
+// tooMany says that a range had so much: no listing of the calendar is begun.
+func (c *Cache) tooMany(id bridge.CalendarID, long time.Duration) {
 	c.mu.Lock()
 	l := c.listings[id]
+	if l != nil && (l.tooLong == 0 || l.tooLong > long) {
+		l.tooLong = long
+	}
 	c.mu.Unlock()
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.rev == 0 {
+	if !l.begun {
 		l.large = true
 	}
 }

@@ -107,14 +107,90 @@ type changesCounted struct {
 	within, changes int
 }
 
-func (s *changesCounted) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) ([]bridge.Object, bool, error) {
+func (s *changesCounted) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, each func(*bridge.Object) bool) error {
 	s.within++
-	return s.Store.ObjectsWithin(ctx, id, start, end, limit)
+	return s.Store.ObjectsWithin(ctx, id, start, end, each)
 }
 
 func (s *changesCounted) Changes(ctx context.Context, id bridge.CalendarID, since int64, limit int) ([]bridge.Object, error) {
 	s.changes++
 	return s.Store.Changes(ctx, id, since, limit)
+}
+
+// TestListingOfALaterMoment: what another process publishes before all objects are read, meanwhile and after, is told once, and to the next
+// request in full.
+func TestListingOfALaterMoment(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { laterMoment(t, filepath.Join(t.TempDir(), "outbridge.db")) })
+	t.Run("postgres", func(t *testing.T) { laterMoment(t, pgtest.URL(t)) })
+}
+
+func laterMoment(t *testing.T, database string) {
+	p := newPublished(t, database)
+	other := p.open()
+	p.publish(other, 0, "a", "b", "c", "d", "e", "f")
+	s := &interrupted{Store: p.store}
+	b := dav.Backend{Store: s, Cache: new(dav.Cache)}
+	ask := func(c caldav.Calendar) (list []string) {
+		t.Helper()
+		for o, err := range b.Objects(t.Context(), c, caldav.Query{Start: roundtest.At(-1, 0, 0), End: roundtest.At(30, 0, 0)}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, o.ETag)
+		}
+		slices.Sort(list)
+		return list
+	}
+	want := func(c caldav.Calendar, want ...string) {
+		t.Helper()
+		if got := ask(c); !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	want(p.calendar(b), "a0", "b0", "c0", "d0", "e0", "f0")
+	seen := p.calendar(b)
+	s.before = func() {
+		p.publish(other, 1, "a", "new")
+		p.publish(other, -1, "b")
+	}
+	s.amid = func() {
+		p.publish(other, 2, "c", "newer", "new")
+		p.publish(other, -1, "d", "a")
+	}
+	s.after = func() {
+		p.publish(other, 3, "e", "newest", "b")
+		p.publish(other, -1, "f")
+	}
+	want(seen, "a1", "c0", "d0", "e0", "f0", "new1")
+	want(seen, "a1", "c0", "d0", "e0", "f0", "new1") // nothing says that there is more
+	want(p.calendar(b), "b3", "c2", "e3", "new2", "newer2", "newest3")
+	if s.reads != 2 {
+		t.Errorf("objects were listed by time %d times", s.reads)
+	}
+}
+
+// interrupted has others do something before objects are listed by time, after the first of them, and then.
+type interrupted struct {
+	dav.Store
+	before, amid, after func()
+	reads               int
+}
+
+func (s *interrupted) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, each func(*bridge.Object) bool) error {
+	s.reads++
+	once := func(f *func()) {
+		if *f != nil {
+			(*f)()
+		}
+		*f = nil
+	}
+	once(&s.before)
+	err := s.Store.ObjectsWithin(ctx, id, start, end, func(o *bridge.Object) bool {
+		once(&s.amid)
+		return each(o)
+	})
+	once(&s.after)
+	return err
 }
 
 // TestListingIsNeverOlder: requests that come together are each told what was published before they came.

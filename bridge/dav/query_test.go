@@ -29,14 +29,13 @@ func (s *counted) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Ob
 	return s.Store.Objects(ctx, id, q)
 }
 
-func (s *counted) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) ([]bridge.Object, bool, error) {
-	list, all, err := s.Store.ObjectsWithin(ctx, id, start, end, limit)
-	if s.untold {
-		for i := range list {
-			list[i].Timetable = ""
+func (s *counted) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, each func(*bridge.Object) bool) error {
+	return s.Store.ObjectsWithin(ctx, id, start, end, func(o *bridge.Object) bool {
+		if s.untold {
+			o.Timetable = ""
 		}
-	}
-	return list, all, err
+		return each(o)
+	})
 }
 
 // TestQueryOfTime: timetables answer what the octets of all objects would, in whatever zone dates are read, and no object is read for it.
@@ -102,29 +101,53 @@ func TestQueryOfTime(t *testing.T) {
 	}
 }
 
-// TestQueryOfMany: where more may be in a range than are listed by time, all of it is answered all the same.
+// TestQueryOfMany: where more may be in a range than are listed by time, all of it is answered all the same. That it is so is found out
+// once, for ranges as long as that.
 func TestQueryOfMany(t *testing.T) {
 	w := roundtest.New(t)
 	for i := range 7 {
 		w.Box.Calendar().Create(roundtest.Meeting(fmt.Sprint("Meeting ", i), i, 9))
 	}
 	w.Round()
-	back := dav.Backend{Store: few{w.Store}}
-	c, err := back.Calendar(w.Ctx, alice, "calendar")
-	w.Must(err)
-	names := map[string]bool{}
-	for o, err := range back.Objects(w.Ctx, c, caldav.Query{Start: roundtest.At(-1, 0, 0), End: roundtest.Start.AddDate(0, 1, 0)}) {
+	for _, cache := range []*dav.Cache{nil, new(dav.Cache)} {
+		store := &large{Store: w.Store}
+		back := dav.Backend{Store: store, Cache: cache}
+		c, err := back.Calendar(w.Ctx, alice, "calendar")
 		w.Must(err)
-		names[o.Name] = true
-	}
-	if len(names) != 7 {
-		t.Errorf("%d objects", len(names))
+		ask := func(days, want int) {
+			t.Helper()
+			names := map[string]bool{}
+			for o, err := range back.Objects(w.Ctx, c, caldav.Query{Start: roundtest.At(-1, 0, 0), End: roundtest.At(days-1, 0, 0)}) {
+				w.Must(err)
+				names[o.Name] = true
+			}
+			if len(names) != want {
+				t.Errorf("%d objects in %d days, want %d", len(names), days, want)
+			}
+		}
+		ask(30, 7)
+		ask(30, 7)
+		ask(60, 7)
+		if cache != nil && store.reads != 1 {
+			t.Errorf("a month was listed by time %d times", store.reads)
+		}
+		ask(3, 2)
+		if cache != nil && store.reads != 2 {
+			t.Errorf("a month and some days were listed by time %d times", store.reads)
+		}
 	}
 }
 
-// few lists a few objects by time.
-type few struct{ dav.Store }
+// large has objects of which a few are more than are listed by time.
+type large struct {
+	dav.Store
+	reads int
+}
 
-func (s few) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, _ int) ([]bridge.Object, bool, error) {
-	return s.Store.ObjectsWithin(ctx, id, start, end, 5)
+func (s *large) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, each func(*bridge.Object) bool) error {
+	s.reads++
+	return s.Store.ObjectsWithin(ctx, id, start, end, func(o *bridge.Object) bool {
+		o.Timetable = strings.Repeat(" ", 200<<10)
+		return each(o)
+	})
 }

@@ -29,8 +29,14 @@ type directConn struct {
 	kept map[string]driver.Stmt
 }
 
-func newDirect(d driver.Driver, dsn string) *direct {
-	return &direct{driver: d, dsn: dsn, turns: make(chan struct{}, maxDirect)}
+// newDirect opens the first connection, so that no client waits until it has read the schema.
+func newDirect(d driver.Driver, dsn string) (*direct, error) {
+	all := &direct{driver: d, dsn: dsn, turns: make(chan struct{}, maxDirect)}
+	c, err := all.take()
+	if err != nil {
+		return nil, err
+	}
+	return all, all.put(c)
 }
 
 // each calls row with each row of a query, until it wants no more. The values are another row's after that; what they refer to stays.

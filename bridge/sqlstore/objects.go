@@ -261,16 +261,16 @@ func scanWhole(row scanner, withData bool) (o bridge.Object, err error) {
 }
 
 // listed reads a row that begins with an objectLine, and may go on with the object's data.
-func listed(row []driver.Value) (bridge.Object, error) {
+func listed(row []driver.Value, o *bridge.Object) error {
 	var wrong error
-	o, err := readLine(column[string](row, 0, &wrong))
+	err := readLine(column[string](row, 0, &wrong), o)
 	if len(row) > 1 {
 		if text, ok := row[1].(string); ok { // SQLite keeps what it was given
 			row[1] = []byte(text)
 		}
 		o.Data = column[[]byte](row, 1, &wrong)
 	}
-	return o, cmp.Or(wrong, err)
+	return cmp.Or(wrong, err)
 }
 
 func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (bridge.Object, error) {
@@ -278,7 +278,7 @@ func (s *Store) Object(ctx context.Context, id bridge.CalendarID, name string) (
 	err := bridge.ErrNotFound
 	query := `SELECT ` + objectLine + `, data, series, uid, sequence, stamp FROM object WHERE calendar_id = ? AND name = ? AND deleted = 0`
 	wrong := s.read.each(ctx, query, []any{id, name}, func(row []driver.Value) (more bool, _ error) {
-		o, err = listed(row)
+		err = listed(row, &o)
 		o.Calendar, o.Series, o.UID = id, graph.EventID(column[string](row, 2, &err)), column[string](row, 3, &err)
 		o.Sequence, o.Stamp = int(column[int64](row, 4, &err)), time.Unix(column[int64](row, 5, &err), 0).UTC()
 		return false, nil
@@ -310,9 +310,10 @@ func (s *Store) Objects(ctx context.Context, id bridge.CalendarID, q bridge.Obje
 	all := make([]bridge.Object, 0, q.Limit)
 	octets := 0
 	err := s.read.each(ctx, `SELECT `+what+` FROM object`+where+` ORDER BY name LIMIT ?`, append(args, q.Limit), func(row []driver.Value) (bool, error) {
-		o, err := listed(row)
+		all = append(all, bridge.Object{})
+		o := &all[len(all)-1]
+		err := listed(row, o)
 		octets += len(o.Data)
-		all = append(all, o)
 		return octets < bridge.PageOctets, err
 	})
 	if err != nil {
@@ -325,9 +326,8 @@ func (s *Store) Changes(ctx context.Context, id bridge.CalendarID, since int64, 
 	var all []bridge.Object
 	err := s.read.each(ctx, `
 		SELECT `+timedLine+` FROM object WHERE calendar_id = ? AND rev > ? ORDER BY rev LIMIT ?`, []any{id, since, limit}, func(row []driver.Value) (bool, error) {
-		o, err := listed(row)
-		all = append(all, o)
-		return true, err
+		all = append(all, bridge.Object{})
+		return true, listed(row, &all[len(all)-1])
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)

@@ -127,7 +127,10 @@ func Open(ctx context.Context, path string, key Key, report ...func(Packing)) (*
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
 	}
-	s.read.direct = newDirect(r.Driver(), dsn(abs, true))
+	if s.read.direct, err = newDirect(r.Driver(), dsn(abs, true)); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("database %s: %w", path, explain(abs, err))
+	}
 	if err = s.cache.open(r.Driver(), dsn(abs, true)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)

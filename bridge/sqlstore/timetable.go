@@ -1,9 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -56,69 +58,78 @@ const (
 	timedLine   = lineColumns + `, timetable)`
 )
 
-// within is a query of something of the objects that may have an instance in a range of time, at most ?5 of them. Its conditions are those
-// of the indexes that it reads.
-func within(what string) string {
-	return `
-	SELECT ` + what + ` FROM object INDEXED BY object_short
+// withinQuery lists the objects that may have an instance in a range of time. Its conditions are those of the indexes that it reads, and it
+// is one statement, so that an object that is published meanwhile is in it once.
+const withinQuery = `
+	SELECT ` + timedLine + ` FROM object INDEXED BY object_short
 		WHERE calendar_id = ?1 AND deleted = 0 AND last_end - first_start <= 604800
 		AND first_start >= ?2 AND first_start <= ?4 AND last_end >= ?3
-	UNION ALL SELECT ` + what + ` FROM object INDEXED BY object_long
+	UNION ALL SELECT ` + timedLine + ` FROM object INDEXED BY object_long
 		WHERE calendar_id = ?1 AND deleted = 0 AND (last_end IS NULL OR last_end - first_start > 604800)
-		AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4
-	LIMIT ?5`
-}
+		AND (last_end IS NULL OR last_end >= ?3) AND first_start <= ?4`
 
-var (
-	withinQuery = within(timedLine)
-	withinCount = `SELECT count(*) FROM (` + within(`1`) + `) AS listed`
-)
-
-func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, limit int) (list []bridge.Object, all bool, err error) {
-	args := []any{id, start.Unix() - 604800, start.Unix(), end.Unix(), limit + 1}
-	var n int64 // first, so that no more is read than is listed
-	err = s.read.each(ctx, withinCount, args, func(row []driver.Value) (_ bool, err error) {
-		n = column[int64](row, 0, &err)
-		return true, err
+func (s *Store) ObjectsWithin(ctx context.Context, id bridge.CalendarID, start, end time.Time, each func(*bridge.Object) bool) error {
+	from, to := int64(math.MinInt64/2), int64(math.MaxInt64)
+	if !start.IsZero() {
+		from = start.Unix()
+	}
+	if !end.IsZero() {
+		to = end.Unix()
+	}
+	var o bridge.Object
+	err := s.read.each(ctx, withinQuery, []any{id, from - 604800, from, to}, func(row []driver.Value) (more bool, err error) {
+		if err := listed(row, &o); err != nil {
+			return false, err
+		}
+		return each(&o), nil
 	})
-	if all = n <= int64(limit); all && err == nil {
-		list = make([]bridge.Object, 0, n)
-		err = s.read.each(ctx, withinQuery, args, func(row []driver.Value) (bool, error) {
-			o, err := listed(row)
-			list = append(list, o)
-			return true, err
-		})
-	}
 	if err != nil {
-		return nil, false, fmt.Errorf("list objects by time: %w", err)
+		return fmt.Errorf("list objects by time: %w", err)
 	}
-	if all = all && len(list) <= limit; !all { // there may be more by now
-		list = nil
-	}
-	return list, all, nil
+	return nil
 }
 
 // readLine reads an objectLine or a timedLine.
-func readLine(line string) (o bridge.Object, err error) {
-	field := func() (s string) {
-		s, line, _ = strings.Cut(line, "/")
-		return s
+func readLine(text string, o *bridge.Object) error {
+	l := line{rest: text}
+	o.Name, o.ETag, o.Rev = l.text(), l.text(), l.number()
+	o.Modified = time.Unix(l.number(), 0).UTC()
+	o.Size = int(l.number())
+	o.First = time.Unix(l.number(), 0).UTC()
+	if o.Last = (time.Time{}); strings.HasPrefix(l.rest, "/") {
+		l.text()
+	} else {
+		o.Last = time.Unix(l.number(), 0).UTC()
 	}
-	number := func(s string) int64 {
-		n, wrong := strconv.ParseInt(s, 10, 64)
-		if wrong != nil {
-			err = wrong
+	o.Deleted = l.number() != 0
+	o.Timetable = timetableOf(l.rest, o.ETag)
+	return l.err
+}
+
+// line is what is left to be read of one.
+type line struct {
+	rest string
+	err  error
+}
+
+func (l *line) text() (s string) {
+	s, l.rest, _ = strings.Cut(l.rest, "/")
+	return s
+}
+
+func (l *line) number() (n int64) {
+	for i := 0; i < min(len(l.rest), 18); i++ {
+		c := l.rest[i]
+		if c == '/' && i > 0 {
+			l.rest = l.rest[i+1:]
+			return n
 		}
-		return n
+		if c < '0' || c > '9' {
+			break
+		}
+		n = n*10 + int64(c-'0')
 	}
-	o.Name, o.ETag, o.Rev = field(), field(), number(field())
-	o.Modified = time.Unix(number(field()), 0).UTC()
-	o.Size = int(number(field()))
-	o.First = time.Unix(number(field()), 0).UTC()
-	if last := field(); last != "" {
-		o.Last = time.Unix(number(last), 0).UTC()
-	}
-	o.Deleted = number(field()) != 0
-	o.Timetable = timetableOf(line, o.ETag)
-	return o, err
+	n, err := strconv.ParseInt(l.text(), 10, 64) // a negative one, the last one, or none
+	l.err = cmp.Or(l.err, err)
+	return n
 }

@@ -38,20 +38,14 @@ func testObjectsWithin(t *testing.T, s *Store) {
 	gone.Deleted = true
 	stage(t, s, c.ID, gone)
 	publish(t, s, c.ID, 1)
-	within := func(limit int) []bridge.Object {
-		t.Helper()
-		list, all, err := s.ObjectsWithin(t.Context(), c.ID, day(0), day(30), limit)
-		if err != nil || all != (limit >= 7) {
-			t.Fatalf("all: %v, %v", all, err)
-		}
-		slices.SortFunc(list, func(a, b bridge.Object) int { return strings.Compare(a.Name, b.Name) })
-		return list
+	if list := within(t, s, c.ID, day(0), day(30), 3); len(list) != 3 {
+		t.Errorf("%d objects after the third", len(list))
 	}
-	if list := within(6); list != nil {
-		t.Errorf("%d objects beyond the limit", len(list))
+	if list := within(t, s, c.ID, time.Time{}, time.Time{}, 100); len(list) != 11 {
+		t.Errorf("%d objects of any time", len(list))
 	}
 	// It is what a listing by name has, and the timetables.
-	list := within(7)
+	list := within(t, s, c.ID, day(0), day(30), 100)
 	var byName []bridge.Object
 	for o, err := range bridge.Objects(t.Context(), s, c.ID, bridge.ObjectQuery{Start: day(0), End: day(30)}) {
 		if err != nil {
@@ -74,6 +68,20 @@ func testObjectsWithin(t *testing.T, s *Store) {
 	}
 }
 
+// within lists some objects by time, by their names.
+func within(t *testing.T, s *Store, id bridge.CalendarID, start, end time.Time, most int) (list []bridge.Object) {
+	t.Helper()
+	err := s.ObjectsWithin(t.Context(), id, start, end, func(o *bridge.Object) bool {
+		list = append(list, *o)
+		return len(list) < most
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(list, func(a, b bridge.Object) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
 // TestTimetableOfOther: an older program that publishes on the same server leaves the timetable that was there, which tells nothing then.
 func TestTimetableOfOther(t *testing.T) { forEach(t, testTimetableOfOther) }
 
@@ -85,9 +93,9 @@ func testTimetableOfOther(t *testing.T, s *Store) {
 	publish(t, s, c.ID, 1)
 	of := func() string {
 		t.Helper()
-		list, _, err := s.ObjectsWithin(t.Context(), c.ID, now, now.Add(time.Hour), 10)
-		if err != nil || len(list) != 1 {
-			t.Fatalf("%v, %v", list, err)
+		list := within(t, s, c.ID, now, now.Add(time.Hour), 10)
+		if len(list) != 1 {
+			t.Fatal(list)
 		}
 		shown := must(s.Shown(t.Context(), c.ID, []graph.EventID{o.Series}))(t)
 		if shown[o.Series].Object.Timetable != list[0].Timetable {
@@ -127,7 +135,7 @@ func testTimetableOfOther(t *testing.T, s *Store) {
 // TestListingByTime: SQLite reads nothing but the indexes for it.
 func TestListingByTime(t *testing.T) {
 	s := openDatabase(t, t.TempDir()+"/outbridge.db", freshKey())
-	rows, err := s.read.query(t.Context(), `EXPLAIN QUERY PLAN `+withinQuery, 1, 1, 1, 1, 1)
+	rows, err := s.read.query(t.Context(), `EXPLAIN QUERY PLAN `+withinQuery, 1, 1, 1, 1)
 	list := must(collect(rows, err, func(r *sql.Rows) (text string, err error) {
 		var a, b, c int
 		err = r.Scan(&a, &b, &c, &text)

@@ -2,6 +2,7 @@ package ics
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,56 +168,91 @@ func appendRuns(b []byte, walls []int64) []byte {
 
 // Overlaps reports whether an instance is in s, dates being read in r.Floating. known is false where the timetable does not tell.
 func (t Timetable) Overlaps(r *Reader, s Span) (in, known bool) {
-	p := timetableParser{rest: string(t), failed: strings.IndexByte(string(t), ':') < 0}
-	from, until := p.bound(':'), p.bound(' ')
-	if p.failed || !from.IsZero() && s.Start.Before(from) || !until.IsZero() && (s.End.IsZero() || s.End.After(until)) {
+	p := timetableParser{rest: string(t)}
+	from, begins := p.bound()
+	if p.next() != ':' {
 		return false, false
 	}
-	for p.rest != "" && !p.failed {
-		i := Instance{}
-		zone := p.field(';')
-		i.Length = Duration{Days: int(p.number(p.field(';'))), Seconds: p.number(p.field(';'))}
-		clock := Moment{Date: zone == ""}
-		if zone == "UTC" {
-			clock.Loc = time.UTC
-		} else if zone != "" {
-			loc, err := r.Zone(zone)
-			if err != nil {
+	until, ends := p.bound()
+	if p.failed || begins && (s.Start.IsZero() || s.Start.Unix() < from) || ends && (s.End.IsZero() || s.End.Unix() > until) {
+		return false, false
+	}
+	separator := p.next()
+	for separator == ' ' {
+		zone := p.zone()
+		var i Instance
+		i.Length.Days = int(p.number(';'))
+		i.Length.Seconds = p.number(';')
+		clock, found := Moment{Date: zone == ""}, zone == ""
+		for separator = ','; separator == ','; {
+			run := timetableRun{start: p.digits(), count: 1}
+			if separator = p.next(); separator == '*' {
+				run.step, run.count = p.number('*'), p.digits()
+				p.failed = p.failed || run.step <= 0
+				separator = p.next()
+			}
+			switch {
+			case p.failed:
 				return false, false
+			case run.surely(s):
+				return true, true
+			case !found:
+				loc, err := r.Zone(zone)
+				if err != nil {
+					return false, false
+				}
+				clock.Loc, found = loc, true
 			}
-			clock.Loc = loc
-		}
-		runs := timetableParser{rest: p.field(' ')}
-		for more := true; more; more = runs.rest != "" {
-			run := timetableParser{rest: runs.field(',')}
-			start, step, count := run.number(run.field('*')), int64(0), int64(1)
-			if run.rest != "" {
-				step, count = run.number(run.field('*')), run.number(run.field('*'))
-				run.failed = run.failed || step <= 0
-			}
-			if run.failed {
-				return false, false
-			}
-			if r.runOverlaps(i, clock, start, step, count, s) {
+			if run.overlaps(r, i, clock, s) {
 				return true, true
 			}
 		}
 	}
-	return false, !p.failed
+	return false, separator == 0
 }
 
-// runOverlaps reports whether one of some instances of equal steps is in s. i has their length and clock where their clocks hang.
-func (r *Reader) runOverlaps(i Instance, clock Moment, start, step, count int64, s Span) bool {
-	k := int64(0)
-	if !s.Start.IsZero() && count > 1 {
-		before := s.Start.Add(-Slack).Unix() - int64(i.Length.Days)*86400 - i.Length.Seconds - start
-		k = max(0, floorDiv(before, step))
+const slackSeconds = int64(Slack / time.Second)
+
+// timetableRun is clock times of equal steps, in seconds.
+type timetableRun struct{ start, step, count int64 }
+
+// from is the first of the run that is not before a time.
+func (n timetableRun) from(t int64) (k int64) {
+	if n.count > 1 {
+		k = -floorDiv(n.start-t, n.step)
 	}
-	for ; k < count; k++ {
-		clock.Wall = time.Unix(start+k*step, 0).UTC()
-		if !s.End.IsZero() && clock.Wall.After(s.End.Add(Slack)) {
+	return max(0, k)
+}
+
+// surely reports that one of the run begins in s, wherever its clock hangs.
+func (n timetableRun) surely(s Span) bool {
+	inner := n.start
+	if !s.Start.IsZero() {
+		after := s.Start.Unix() + slackSeconds
+		k := n.from(after)
+		if inner = n.start + k*n.step; k >= n.count || inner < after {
 			return false
 		}
+	}
+	return s.End.IsZero() || inner < s.End.Unix()-slackSeconds
+}
+
+// overlaps reports whether one of the run is in s. i has the length of all, and clock where their clocks hang.
+func (n timetableRun) overlaps(r *Reader, i Instance, clock Moment, s Span) bool {
+	k, before := int64(0), int64(math.MinInt64)
+	if !s.Start.IsZero() {
+		before = s.Start.Unix() - slackSeconds - int64(i.Length.Days)*86400 - i.Length.Seconds
+		k = n.from(before)
+	}
+	for ; k < n.count; k++ {
+		wall := n.start + k*n.step
+		if !s.End.IsZero() && wall > s.End.Unix()+slackSeconds {
+			return false
+		}
+		if wall < before {
+			continue
+		}
+		clock.Wall = time.Unix(wall, 0).UTC()
 		if at := r.At(i, clock); s.Overlaps(at.Start, at.End) {
 			return true
 		}
@@ -224,32 +260,61 @@ func (r *Reader) runOverlaps(i Instance, clock Moment, start, step, count int64,
 	return false
 }
 
-// timetableParser takes a timetable apart.
+// timetableParser takes a timetable apart. It is at the beginning of what comes next.
 type timetableParser struct {
 	rest   string
 	failed bool
 }
 
-func (p *timetableParser) field(end byte) (s string) {
-	i := strings.IndexByte(p.rest, end)
-	if i < 0 {
-		s, p.rest = p.rest, ""
-		return s
+// next is the octet that comes next, 0 at the end.
+func (p *timetableParser) next() (c byte) {
+	if p.rest != "" {
+		c, p.rest = p.rest[0], p.rest[1:]
 	}
-	s, p.rest = p.rest[:i], p.rest[i+1:]
-	return s
+	return c
 }
 
-func (p *timetableParser) number(s string) int64 {
-	n, err := strconv.ParseInt(s, timetableBase, 64)
-	p.failed = p.failed || err != nil
+func (p *timetableParser) zone() string {
+	zone, rest, ok := strings.Cut(p.rest, ";")
+	p.rest, p.failed = rest, p.failed || !ok
+	return zone
+}
+
+// number reads a number and what ends it.
+func (p *timetableParser) number(end byte) int64 {
+	n := p.digits()
+	p.failed = p.failed || p.next() != end
 	return n
 }
 
-func (p *timetableParser) bound(end byte) time.Time {
-	s := p.field(end)
-	if s == "" {
-		return time.Time{}
+// bound reads a number that may be absent.
+func (p *timetableParser) bound() (n int64, ok bool) {
+	if p.rest == "" || p.rest[0] == ':' || p.rest[0] == ' ' {
+		return 0, false
 	}
-	return time.Unix(p.number(s), 0)
+	return p.digits(), true
+}
+
+// maxDigits is more than any time has.
+const maxDigits = 10
+
+func (p *timetableParser) digits() (n int64) {
+	s, negative := strings.CutPrefix(p.rest, "-")
+	used := 0
+	for ; used < len(s); used++ {
+		switch c := s[used]; {
+		case '0' <= c && c <= '9':
+			n = n*timetableBase + int64(c-'0')
+			continue
+		case 'a' <= c && c <= 'z':
+			n = n*timetableBase + int64(c-'a') + 10
+			continue
+		}
+		break
+	}
+	p.rest, p.failed = s[used:], p.failed || used == 0 || used > maxDigits
+	if negative {
+		return -n
+	}
+	return n
 }
