@@ -49,11 +49,10 @@ func setTimetables(ctx context.Context, t tx, id bridge.CalendarID, list []bridg
 }
 
 // What a list of objects tells of each, as one value: reading a row of as many columns takes ten times as long as finding it. A name has
-// neither slashes nor controls.
+// neither slashes nor controls. Without an end, an objectLine ends after first_start.
 const (
-	lineColumns = `concat_ws('/', name, etag, rev, modified, size, first_start, coalesce(CAST(last_end AS TEXT), ''), deleted`
-	objectLine  = lineColumns + `)`
-	timedLine   = lineColumns + `, timetable)`
+	objectLine = `concat_ws('/', name, etag, rev, modified, size, first_start, last_end)`
+	timedLine  = `concat_ws('/', name, etag, rev, modified, size, first_start, coalesce(CAST(last_end AS TEXT), ''), deleted, timetable)`
 )
 
 // within is a query of something of the objects that may have an instance in a range of time, at most ?5 of them. Its conditions are those
@@ -118,7 +117,9 @@ func readLine(line string) (o bridge.Object, err error) {
 	if last := field(); last != "" {
 		o.Last = time.Unix(number(last), 0).UTC()
 	}
-	o.Deleted = number(field()) != 0
-	o.Timetable = timetableOf(line, o.ETag)
+	if line != "" { // of a timedLine
+		o.Deleted = number(field()) != 0
+		o.Timetable = timetableOf(line, o.ETag)
+	}
 	return o, err
 }
