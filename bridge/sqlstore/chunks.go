@@ -1,11 +1,13 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,7 +53,8 @@ type chunk struct {
 	series graph.EventID
 	rows   map[graph.EventID]bridge.Row
 	octets int
-	hashes map[string]bool // as the table stretch has them
+	came   []graph.EventID // since it was read; some may have gone again
+	went   []graph.EventID // or have come again
 	stored bool
 	dirty  bool
 }
@@ -73,17 +76,51 @@ func (c *chunk) takes(r bridge.Row) bool {
 }
 
 func (c *chunk) put(r bridge.Row) {
-	c.remove(r.ID)
+	if have, ok := c.rows[r.ID]; ok {
+		c.octets -= sizeOf(have)
+	} else {
+		c.came = append(c.came, r.ID)
+	}
 	c.rows[r.ID] = r
 	c.octets += sizeOf(r)
+	c.dirty = true
 }
 
 func (c *chunk) remove(id graph.EventID) {
 	if have, ok := c.rows[id]; ok {
 		delete(c.rows, id)
 		c.octets -= sizeOf(have)
+		c.went = append(c.went, id)
 	}
 	c.dirty = true
+}
+
+// hashes are those that lead to it.
+func (c *chunk) hashes() map[string]bool {
+	all := make(map[string]bool, len(c.rows))
+	for id := range c.rows {
+		all[hashOf(id)] = true
+	}
+	return all
+}
+
+// changes are hashes that are to lead to it, of which some do already, and those that are not to any more.
+func (c *chunk) changes() (put, gone map[string]bool) {
+	put, gone = map[string]bool{}, map[string]bool{}
+	for _, id := range c.came {
+		if _, ok := c.rows[id]; ok {
+			put[hashOf(id)] = true
+		}
+	}
+	if len(c.went) > 0 && c.stored {
+		stay := c.hashes()
+		for _, id := range c.went {
+			if hash := hashOf(id); !stay[hash] {
+				gone[hash] = true
+			}
+		}
+	}
+	return put, gone
 }
 
 // chunks are those of a calendar that a transaction changes. Whoever has them has locked the calendar.
@@ -106,7 +143,7 @@ const chunkColumns = `id, series, said`
 func (c *chunks) load(ctx context.Context, which string, args ...any) error {
 	rows, err := c.query(ctx, `SELECT `+chunkColumns+` FROM chunk WHERE calendar_id = ?1 AND `+which, append([]any{c.calendar}, args...)...)
 	_, err = collect(rows, err, func(r *sql.Rows) (_ struct{}, err error) {
-		one := chunk{rows: map[graph.EventID]bridge.Row{}, hashes: map[string]bool{}, stored: true}
+		one := chunk{rows: map[graph.EventID]bridge.Row{}, stored: true}
 		var said []byte
 		if err := r.Scan(&one.id, &one.series, &said); err != nil || c.all[one.id] != nil {
 			return struct{}{}, err
@@ -117,10 +154,9 @@ func (c *chunks) load(ctx context.Context, which string, args ...any) error {
 		}
 		for _, row := range list {
 			one.put(row)
-			one.hashes[hashOf(row.ID)] = true
 			c.in[row.ID] = &one
 		}
-		one.dirty = false
+		one.came, one.dirty = nil, false
 		c.all[one.id] = &one
 		c.open[one.series] = append(c.open[one.series], one.id)
 		return struct{}{}, nil
@@ -200,21 +236,14 @@ func (c *chunks) store(ctx context.Context) error {
 		if !one.dirty {
 			continue
 		}
-		have := map[string]bool{}
-		list := make([]bridge.Row, 0, len(one.rows))
-		for _, row := range one.rows {
-			list = append(list, row)
-			if hash := hashOf(row.ID); !have[hash] {
-				if have[hash] = true; !one.hashes[hash] {
-					hashesPut = append(hashesPut, []any{c.calendar, hash, id})
-				}
-			}
+		put, gone := one.changes()
+		for hash := range put {
+			hashesPut = append(hashesPut, []any{c.calendar, hash, id})
 		}
-		for hash := range one.hashes {
-			if !have[hash] {
-				hashesGone = append(hashesGone, []any{c.calendar, hash, id})
-			}
+		for hash := range gone {
+			hashesGone = append(hashesGone, []any{c.calendar, hash, id})
 		}
+		list := slices.Collect(maps.Values(one.rows))
 		switch {
 		case len(list) > 0:
 			slices.SortFunc(list, byID)
@@ -235,7 +264,9 @@ func (c *chunks) store(ctx context.Context) error {
 	}
 	// In order, so that the same page is always the same writes.
 	for _, list := range [][][]any{hashesGone, hashesPut} {
-		slices.SortFunc(list, func(a, b []any) int { return strings.Compare(a[1].(string), b[1].(string)) })
+		slices.SortFunc(list, func(a, b []any) int {
+			return cmp.Or(strings.Compare(a[1].(string), b[1].(string)), cmp.Compare(a[2].(int64), b[2].(int64)))
+		})
 	}
 	for _, do := range []struct {
 		query string
@@ -245,7 +276,7 @@ func (c *chunks) store(ctx context.Context) error {
 		{`DELETE FROM chunk WHERE calendar_id = ? AND id = ?`, chunksGone},
 		{`INSERT INTO chunk (calendar_id, id, series, room, first_start, last_end, said) VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (calendar_id, id) DO UPDATE SET room = excluded.room, first_start = excluded.first_start, last_end = excluded.last_end, said = excluded.said`, chunksPut},
-		{`INSERT INTO stretch (calendar_id, hash, chunk) VALUES (?, ?, ?)`, hashesPut},
+		{`INSERT INTO stretch (calendar_id, hash, chunk) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, hashesPut},
 	} {
 		if _, err := c.execMany(ctx, do.query, do.args); err != nil {
 			return err

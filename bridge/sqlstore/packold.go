@@ -126,7 +126,7 @@ func (s *Store) hashOldChunks(ctx context.Context, cal bridge.CalendarID, after 
 		n = int64(len(c.all))
 		var hashes [][]any
 		for id, one := range c.all {
-			for hash := range one.hashes {
+			for hash := range one.hashes() {
 				hashes = append(hashes, []any{cal, hash, id})
 			}
 		}
