@@ -212,6 +212,7 @@ type ObjectQuery struct {
 	WithData   bool
 	After      string
 	Limit      int
+	Room       []Object // to be written over with what is read; nil: new room is made
 }
 
 // PasswordStore keeps app passwords by a keyed hash. It and FeedStore note a use under WithClient, some time after the call and not

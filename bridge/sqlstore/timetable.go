@@ -51,11 +51,10 @@ func setTimetables(ctx context.Context, t tx, id bridge.CalendarID, list []bridg
 }
 
 // What a list of objects tells of each, as one value: reading a row of as many columns takes ten times as long as finding it. A name has
-// neither slashes nor controls.
+// neither slashes nor controls. Without an end, an objectLine ends after first_start.
 const (
-	lineColumns = `concat_ws('/', name, etag, rev, modified, size, first_start, coalesce(CAST(last_end AS TEXT), ''), deleted`
-	objectLine  = lineColumns + `)`
-	timedLine   = lineColumns + `, timetable)`
+	objectLine = `concat_ws('/', name, etag, rev, modified, size, first_start, last_end)`
+	timedLine  = `concat_ws('/', name, etag, rev, modified, size, first_start, coalesce(CAST(last_end AS TEXT), ''), deleted, timetable)`
 )
 
 // withinQuery lists the objects that may have an instance in a range of time. Its conditions are those of the indexes that it reads, and it
@@ -96,13 +95,17 @@ func readLine(text string, o *bridge.Object) error {
 	o.Modified = time.Unix(l.number(), 0).UTC()
 	o.Size = int(l.number())
 	o.First = time.Unix(l.number(), 0).UTC()
-	if o.Last = (time.Time{}); strings.HasPrefix(l.rest, "/") {
+	o.Last, o.Deleted, o.Timetable = time.Time{}, false, ""
+	switch {
+	case strings.HasPrefix(l.rest, "/"):
 		l.text()
-	} else {
+	case l.rest != "":
 		o.Last = time.Unix(l.number(), 0).UTC()
 	}
-	o.Deleted = l.number() != 0
-	o.Timetable = timetableOf(l.rest, o.ETag)
+	if l.rest != "" { // of a timedLine
+		o.Deleted = l.number() != 0
+		o.Timetable = timetableOf(l.rest, o.ETag)
+	}
 	return l.err
 }
 

@@ -46,6 +46,7 @@ type serveCmd struct {
 }
 
 func (s *serveCmd) Run(e *env) error {
+	keepHeapFloor()
 	c, err := s.loadOrBegin(e.stderr)
 	if err != nil {
 		return err
