@@ -19,7 +19,7 @@ type ObjectLister interface {
 	Objects(ctx context.Context, id CalendarID, q ObjectQuery) ([]Object, error)
 }
 
-// pages are room for pages: it would be a seventh of what a client's first sync leaves to the garbage collector.
+// pages are room for pages: it would be a seventh of what a client's first sync allocates.
 var pages = sync.Pool{New: func() any { return new([listPage]Object) }}
 
 // Objects yields all objects that q selects by name, whatever its Limit, reading a page at a time. It stops after an
