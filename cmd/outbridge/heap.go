@@ -7,10 +7,14 @@ import (
 	"runtime/metrics"
 )
 
-// heapFloor is what the heap of a server may grow to before it is collected. Go lets it double, and would collect the few megabytes of a
-// server that has just started three times while a client reads its calendar, which takes a seventh of that. A heap whose half is in use is
-// collected as ever, so what a server takes at most stays the same.
-const heapFloor = 32 << 20
+// What the heap of a server may grow to before it is collected. Go lets it double. It would collect the few megabytes of a server that has
+// just started three times while a client reads its calendar, which takes a seventh of that: so a heap is not collected before it has
+// heapFloor. One that has all that is kept for clients is not to grow to much more than that, so it grows by half at least; and where
+// much more is in use than is ever kept, by a crowd that syncs, it doubles.
+const (
+	heapFloor = 32 << 20
+	heapLarge = 32 << 20 // in use
+)
 
 // keepHeapFloor sees to that, now and after each collection.
 func keepHeapFloor() {
@@ -32,6 +36,9 @@ func setHeapFloor(before int) {
 
 // growth is by how many percent of what is in use a heap may grow.
 func growth(live uint64) int {
+	if live > heapLarge {
+		return 100
+	}
 	used := max(int(live), 4<<20) // Go reckons with no less
-	return max(100, 100*(heapFloor-used)/used)
+	return max(50, 100*(heapFloor-used)/used)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func TestHeapGrowth(t *testing.T) {
-	for live, want := range map[uint64]int{0: 700, 4 << 20: 700, 8 << 20: 300, 16 << 20: 100, 64 << 20: 100} {
+	for live, want := range map[uint64]int{0: 700, 4 << 20: 700, 8 << 20: 300, 16 << 20: 100, 20 << 20: 60, 30 << 20: 50, 64 << 20: 100} {
 		if got := growth(live); got != want {
 			t.Errorf("%d MiB may grow by %d %%, want %d", live>>20, got, want)
 		}
