@@ -17,7 +17,8 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 const live = document.querySelector("[data-live]");
 if (live) {
 	const lines = live.querySelector("[data-lines]");
-	const again = () => location.replace(location.pathname);
+	// What was just done is said still: a first sync may be over before anybody has read that it began.
+	const again = () => location.replace(location.pathname + location.search);
 	const source = new EventSource(live.dataset.live);
 	source.onmessage = (event) => {
 		const now = JSON.parse(event.data);
