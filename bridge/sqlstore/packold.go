@@ -39,65 +39,74 @@ type Packing struct {
 	Left  error
 }
 
-// packOld does what migrations have left to the program, once: it puts occurrences that are rows of the table event into chunks, packs what
-// was said of the others, and has ids lead to chunks. What has been done stays done, should this process end.
+// packing is what migrations have left to the program: the key in meta that says so, the table whose rows it goes through, and its steps.
+type packing struct {
+	key, table string
+	steps      []packStep
+}
+
+// A packStep does what comes after a series or event of a calendar, in one transaction, and returns which it did last and how many rows
+// these were. None: it is done.
+type packStep func(ctx context.Context, cal bridge.CalendarID, after graph.EventID) (last graph.EventID, n int64, err error)
+
+// packOld does what migrations have left to the program, once: it has ids lead to chunks, puts occurrences that are rows of the table event
+// into chunks, and packs what was said of the others. What has been done stays done, should this process end.
 func (s *Store) packOld(ctx context.Context, report func(Packing)) error {
-	// Those after one series or event, in a transaction: which was the last of them, and how many rows they are. None: all are done.
-	type step func(ctx context.Context, cal bridge.CalendarID, after graph.EventID) (last graph.EventID, n int64, err error)
-	left := []struct {
-		key, table string
-		steps      []step
-	}{
-		{metaUnhashed, "chunk", []step{s.hashOldChunks}},
-		{metaUnpacked, "event", []step{s.packOldSeries, s.packOldEvents}},
-	}
-	for _, of := range left {
-		if _, err := s.meta(ctx, of.key); errors.Is(err, bridge.ErrNotFound) {
+	for _, p := range []packing{
+		{metaUnhashed, "chunk", []packStep{s.hashOldChunks}},
+		{metaUnpacked, "event", []packStep{s.packOldSeries, s.packOldEvents}},
+	} {
+		_, err := s.meta(ctx, p.key)
+		if errors.Is(err, bridge.ErrNotFound) {
 			continue
-		} else if err != nil {
-			return err
 		}
-		var done, total int64
-		if err := s.write.row(ctx, `SELECT count(*) FROM `+of.table).Scan(&total); err != nil {
-			return err
+		if err == nil {
+			err = s.pack(ctx, p, report)
 		}
-		rows, err := s.write.query(ctx, `SELECT id FROM calendar ORDER BY id`)
-		cals, err := collect(rows, err, func(r *sql.Rows) (id bridge.CalendarID, err error) {
-			err = r.Scan(&id)
-			return id, err
-		})
-		if err != nil {
-			return err
-		}
-		for _, cal := range cals {
-			for _, do := range of.steps {
-				for after := graph.EventID(""); ; {
-					next, n, err := do(ctx, cal, after)
-					if err != nil {
-						return fmt.Errorf("pack what was said of events: %w", err)
-					}
-					if n == 0 {
-						break
-					}
-					after, done = next, done+n
-					report(Packing{Done: min(done, total), Total: total})
-				}
-			}
-		}
-		err = s.write.transact(ctx, func(t tx) error {
-			if of.key == metaUnpacked && done > 0 && s.write.server == nil {
-				if _, err := t.exec(ctx, putMeta, metaRoomy, []byte("1")); err != nil {
-					return err
-				}
-			}
-			_, err := t.exec(ctx, `DELETE FROM meta WHERE key = ?`, of.key)
-			return err
-		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Store) pack(ctx context.Context, p packing, report func(Packing)) error {
+	var done, total int64
+	if err := s.write.row(ctx, `SELECT count(*) FROM `+p.table).Scan(&total); err != nil {
+		return err
+	}
+	rows, err := s.write.query(ctx, `SELECT id FROM calendar ORDER BY id`)
+	cals, err := collect(rows, err, func(r *sql.Rows) (id bridge.CalendarID, err error) {
+		err = r.Scan(&id)
+		return id, err
+	})
+	if err != nil {
+		return err
+	}
+	for _, cal := range cals {
+		for _, step := range p.steps {
+			for after := graph.EventID(""); ; {
+				next, n, err := step(ctx, cal, after)
+				if err != nil {
+					return fmt.Errorf("pack what was said of events: %w", err)
+				}
+				if n == 0 {
+					break
+				}
+				after, done = next, done+n
+				report(Packing{Done: min(done, total), Total: total})
+			}
+		}
+	}
+	return s.write.transact(ctx, func(t tx) error {
+		if p.key == metaUnpacked && done > 0 && s.write.server == nil {
+			if _, err := t.exec(ctx, putMeta, metaRoomy, []byte("1")); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, `DELETE FROM meta WHERE key = ?`, p.key)
+		return err
+	})
 }
 
 // packs reports whether packOld has something to do.
